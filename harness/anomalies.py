@@ -1,0 +1,33 @@
+"""The anomalies by name, in the order that every table shows them.
+
+A promise is `no_` and an anomaly's name. Definitions stand in docs/verification.md.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+PRODUCER_ANOMALIES: Final = (
+    "lost",
+    "unseen",
+    "duplicate",
+    "inversion",
+    "gap",
+    "phantom",
+    "corrupt",
+    "misrouted",
+    "failed_visible",
+    "inconsistent_offset",
+    "vanished",
+)
+TRANSACTION_ANOMALIES: Final = ("torn_txn", "lost_txn", "precommitted_read", "hung_txn")
+ANOMALIES: Final = PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES
+PROMISES: Final = tuple(f"no_{anomaly}" for anomaly in ANOMALIES if anomaly != "unseen")
+"""`unseen` is no promise: it says that a loss can be neither shown nor excluded."""
+
+
+def anomaly_of(promise: str) -> str:
+    """`no_lost` → `lost`. Raises ValueError for what is no promise."""
+    if promise not in PROMISES:
+        raise ValueError(f"{promise!r} is no promise; known: {', '.join(PROMISES)}")
+    return promise.removeprefix("no_")

@@ -1,0 +1,143 @@
+"""The verdict as data: what verdict.json holds (schema `delivery-verdict/1`).
+
+`kept` · `broken` · `inconclusive`, where broken > inconclusive > kept; a promise can also be
+`not_applicable`, outside the envelope in which its profile promises anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+SCHEMA: Final = "delivery-verdict/1"
+KEPT: Final = "kept"
+BROKEN: Final = "broken"
+INCONCLUSIVE: Final = "inconclusive"
+NOT_APPLICABLE: Final = "not_applicable"
+_PRECEDENCE: Final = {KEPT: 0, INCONCLUSIVE: 1, BROKEN: 2}
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """broken > inconclusive > kept; `not_applicable` does not count, and nothing at all is kept."""
+    counted = [verdict for verdict in verdicts if verdict != NOT_APPLICABLE]
+    return max(counted, key=_PRECEDENCE.__getitem__, default=KEPT)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlResult:
+    """The control that an experiment names for an anomaly, and how often that anomaly broke it."""
+
+    profile: str
+    anomaly: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseVerdict:
+    """One promise of one profile."""
+
+    promise: str
+    verdict: str
+    challenged: bool
+    """Did an experiment of the run aim at this anomaly, and show with a control that it hits?"""
+    observed: int
+    control: ControlResult | None
+    faults_exposed: int
+    """In how many faults did this profile have acknowledged load on a partition that was hit?"""
+    bound_95_per_fault: float | None
+    """Upper 95 % bound of the chance that one such fault breaks it; null unless 0 observed."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One occurrence of an anomaly; null where the anomaly has no such coordinate."""
+
+    anomaly: str
+    topic: str | None
+    partition: int | None
+    producer: int | None
+    sequence: int | None
+    offset: int | None
+    leader_epoch: int | None
+    since_fault_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Percentiles of a latency distribution in ms, rank rounded up as HdrHistogram for Java."""
+
+    count: int
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    p999: float | None
+    p9999: float | None
+    max: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Before, during and after the faults, and all together, by intended send time."""
+
+    before: Percentiles
+    during: Percentiles
+    after: Percentiles
+    all: Percentiles
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """How long a partition acknowledged nothing, and when it was back at the scheduled rate."""
+
+    topic: str
+    partition: int
+    longest_gap_ms: float | None
+    recovered_ms: float | None
+
+
+@dataclass(slots=True)
+class ProfileVerdict:
+    """What one profile did and what became of its promises."""
+
+    profile: str
+    role: str
+    verdict: str
+    counts: dict[str, int]
+    promises: list[PromiseVerdict]
+    samples: list[Sample]
+    latency_ms: dict[str, Phases]
+    """`ack` (from intended send time), `service` (from produce()), `end_to_end`"""
+    availability: list[Availability]
+    in_verdict: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRecord:
+    """One injected fault; times are RFC 3339 UTC."""
+
+    fault: str
+    target: str
+    injected_at: str
+    healed_at: str | None
+    evidence: dict[str, Any]
+    took_effect: bool
+
+
+@dataclass(slots=True)
+class Verdict:
+    """verdict.json"""
+
+    run_id: str
+    seed: int
+    verdict: str
+    reasons: list[str]
+    profiles: list[ProfileVerdict]
+    faults: list[FaultRecord]
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    schema: str = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as it is stored and printed."""
+        return asdict(self)

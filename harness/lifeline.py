@@ -1,0 +1,110 @@
+"""Children that end when their parent ends, however it ends.
+
+Each child process gets the reading end of a pipe that nobody ever writes to. The parent holds the
+writing end; when the parent dies, even by SIGKILL, the kernel closes it and the child reads the
+end of the file. This works on Linux and macOS alike, for children in sessions of their own, and
+does not depend on which thread started the child, as PR_SET_PDEATHSIG does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+LIFELINE_FD: Final = "HARNESS_LIFELINE_FD"
+
+
+class Child:
+    """A process in a session of its own that is told when its parent is gone."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        reading, self._writing = os.pipe()
+        os.set_inheritable(self._writing, False)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {}), LIFELINE_FD: str(reading)},
+                pass_fds=(reading,),
+                start_new_session=True,
+                cwd=cwd,
+            )
+        os.close(reading)
+
+    def release(self) -> None:
+        """Close the lifeline: to the child this looks like its parent's death."""
+        if self._writing >= 0:
+            os.close(self._writing)
+            self._writing = -1
+
+    def stop(self, *, grace_s: float) -> int:
+        """SIGTERM, SIGKILL after `grace_s`; the exit status. Safe to call again."""
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.terminate()
+            try:
+                self.process.wait(grace_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.release()
+        return self.process.wait()
+
+    def tail(self, lines: int = 12) -> str:
+        """The end of its log, for a message that says why it failed."""
+        try:
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""
+
+
+def watch(on_loss: Callable[[], None]) -> None:
+    """In a child: call `on_loss`, on a thread of its own, when the parent is gone.
+
+    Does nothing in a process that was not started as a `Child`. A real thread is used even where
+    gevent has patched threading, since reading the pipe blocks.
+    """
+    text = os.environ.get(LIFELINE_FD)
+    if text is None:
+        return
+    descriptor = int(text)
+    try:
+        os.set_inheritable(descriptor, False)
+    except OSError:
+        return
+
+    def wait() -> None:
+        while os.read(descriptor, 1):
+            pass
+        on_loss()
+
+    if "gevent" in sys.modules:
+        from gevent import monkey
+
+        monkey.get_original("_thread", "start_new_thread")(
+            lambda: (_real_read_until_end(descriptor, monkey), on_loss()), ()
+        )
+        return
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def _real_read_until_end(descriptor: int, monkey: object) -> None:
+    read = monkey.get_original("os", "read")  # type: ignore[attr-defined]
+    while read(descriptor, 1):
+        pass

@@ -1,0 +1,316 @@
+"""The run directory: where load, faults and judgement meet, and the one owner of its file names.
+
+Each stage writes its own files and reads those of others, so any stage can be run again alone,
+and a run cut short can still be judged. `timeline.ndjson` has several writers: each event is one
+`write` of one whole line to a file opened for appending, which the kernel keeps in one piece.
+
+Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` and `source`):
+
+    run         phase: started | load_started | warmed_up | load_stopped | drained | ended
+    fault       fault_id, fault, phase: inject | injected | heal | healed | failed, target,
+                evidence, took_effect (on injected), reason (on failed)
+    leader      topic, partition, leader, leader_epoch       (-1: no leader)
+    isr         topic, partition, isr: [broker ids]
+    offsets     topic, partition, last_stable, high_watermark   (transactional topics)
+    load        profile, topic, partition, from_us, to_us, attempted, acked, failed, unknown,
+                ack_ms_max                     (one a slot of 250 ms; attempted by send time)
+    generator   lag_ms_max                     (how late the generator's own clock was, per slot)
+    incarnation profile, incarnation, phase: started | closed | replaced, reason
+    client_error profile, incarnation, code, reason, fatal
+    reader      phase: started | stopped | failed, reason
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RunDirError, UsageError
+
+RUN_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+
+
+def now() -> str:
+    """The present instant, RFC 3339 in UTC with microseconds."""
+    return from_us(now_us())
+
+
+def now_us() -> int:
+    """The present instant in µs since the epoch."""
+    return int(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+def from_us(at_us: int) -> str:
+    """µs since the epoch as RFC 3339 text."""
+    whole = datetime.fromtimestamp(at_us // 1_000_000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{at_us % 1_000_000:06d}Z"
+
+
+def to_us(at: str) -> int:
+    """RFC 3339 text as µs since the epoch. Raises ValueError when it is none."""
+    moment = datetime.fromisoformat(at.replace("Z", "+00:00"))
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return whole * 1_000_000 + moment.microsecond
+
+
+def new_run_id() -> str:
+    """A run's name: its start in UTC and four random hex digits, valid inside a topic name."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+@dataclass(slots=True)
+class ProfileRun:
+    """One profile as it took part in a run. Topics stand in the order of their record index."""
+
+    profile: str
+    role: str
+    topics: list[str]
+    topic_ids: list[str]
+    producer: dict[str, Any]
+    consumer: dict[str, Any]
+    topic: dict[str, Any]
+    promises: list[str]
+    summary: str = ""
+    envelope_breaches: list[str] = field(default_factory=list)
+    in_verdict: bool = True
+
+    @property
+    def transactional(self) -> bool:
+        """Whether its producer works in transactions."""
+        return bool(self.producer.get("transactional.id"))
+
+    @property
+    def acks(self) -> str:
+        """`0`, `1` or `all`, however the setting was spelled."""
+        value = str(self.producer.get("acks", self.producer.get("request.required.acks", "all")))
+        return "all" if value == "-1" else value
+
+
+@dataclass(slots=True)
+class LoadPlan:
+    """What the load process is to do; all of it also decides how a run is repeated."""
+
+    rate_per_s: float
+    schedule: str
+    duration_s: float | None
+    message_bytes: int
+    keys: int
+    partitions: int
+    producers: int
+    warm_up_s: float
+    lag_limit_ms: float
+    """The generator may wake this late; beyond it the verdict is inconclusive."""
+
+
+@dataclass(slots=True)
+class RunInfo:
+    """run.json: written once at the start of a run, secrets already redacted."""
+
+    run_id: str
+    seed: int
+    command: list[str]
+    bootstrap: str
+    cluster_id: str
+    versions: dict[str, str]
+    profiles: list[ProfileRun]
+    load: LoadPlan
+    experiments: list[str]
+    aims: dict[str, str]
+    """anomaly → the control profile that the run's experiments should break"""
+    control: bool = True
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    """guardrail findings: {profile, rule, severity, message}"""
+    started_at: str = ""
+
+    @property
+    def topics(self) -> list[str]:
+        """Every topic of the run; a record's topic index points into this list."""
+        return [topic for profile in self.profiles for topic in profile.topics]
+
+    @property
+    def topic_ids(self) -> list[str]:
+        """The ids of `topics`, in the same order."""
+        return [topic_id for profile in self.profiles for topic_id in profile.topic_ids]
+
+    def profile_of(self, topic_index: int) -> ProfileRun:
+        """The profile that owns a topic index. Raises IndexError."""
+        for profile in self.profiles:
+            if topic_index < len(profile.topics):
+                return profile
+            topic_index -= len(profile.topics)
+        raise IndexError(topic_index)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as it is stored."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> RunInfo:
+        """Raises KeyError or TypeError when a field is missing or unknown."""
+        fields = dict(document)
+        fields["profiles"] = [ProfileRun(**profile) for profile in fields["profiles"]]
+        fields["load"] = LoadPlan(**fields["load"])
+        return cls(**fields)
+
+
+class RunDir:
+    """Paths inside one run directory, its run.json, and its timeline."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> RunDir:
+        """Make the directory. Raises UsageError when it exists and is not empty."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(
+                f"--out {path}: exists and is not empty; a run writes only into a new or an empty "
+                "directory. Choose another one."
+            )
+        run_dir = cls(path)
+        for folder in (path, run_dir.ledger, run_dir.observations, run_dir.latency):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"--out {path}: cannot be made ({error.strerror}).") from error
+        return run_dir
+
+    @property
+    def run_json(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def ledger(self) -> Path:
+        """ledger/<incarnation>.ledger and, for a transactional one, <incarnation>.txn.ndjson"""
+        return self.path / "ledger"
+
+    @property
+    def observations(self) -> Path:
+        """observations/<set>/<incarnation>.obs, beside extras.bin and drain.json of that set"""
+        return self.path / "observations"
+
+    @property
+    def latency(self) -> Path:
+        """latency/<profile>.hlog"""
+        return self.path / "latency"
+
+    @property
+    def timeline(self) -> Path:
+        return self.path / "timeline.ndjson"
+
+    @property
+    def report_html(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the run's own processes: load.log, reader.log, chaos-<n>.log"""
+        return self.path / "logs"
+
+    def journal(self, number: int) -> Path:
+        """Chaos Toolkit's journal of the n-th experiment, from 1."""
+        return self.path / ("journal.json" if number == 1 else f"journal-{number}.json")
+
+    @property
+    def journals(self) -> list[Path]:
+        """The journals that exist, in the order of their experiments."""
+        found: list[Path] = []
+        while self.journal(len(found) + 1).exists():
+            found.append(self.journal(len(found) + 1))
+        return found
+
+    @property
+    def live(self) -> Path:
+        return self.observations / "live"
+
+    def drained(self, number: int) -> Path:
+        """The observation set of the n-th drain, from 1."""
+        return self.observations / ("drained" if number == 1 else f"drained-{number}")
+
+    def verdict(self, number: int) -> Path:
+        return self.path / ("verdict.json" if number == 1 else f"verdict-{number}.json")
+
+    def next_verification(self) -> int:
+        """The number of the next drain and verdict: one more than any that left a trace."""
+        number = 1
+        while self.verdict(number).exists() or self.drained(number).exists():
+            number += 1
+        return number
+
+    def latest_verdict(self) -> Path:
+        """Raises RunDirError when the run has none yet."""
+        numbers = [1, *sorted(int(p.stem.split("-")[1]) for p in self.path.glob("verdict-*.json"))]
+        for number in reversed(numbers):
+            if self.verdict(number).exists():
+                return self.verdict(number)
+        raise RunDirError(
+            f"{self.path}: holds no verdict.json. Judge the run first: harness verify {self.path}"
+        )
+
+    def write_info(self, info: RunInfo) -> None:
+        """Write run.json, whole or not at all."""
+        write_json(self.run_json, info.to_json())
+
+    def read_info(self) -> RunInfo:
+        """Raises RunDirError that names what is wrong with run.json."""
+        document = read_json(self.run_json, "a run directory's run.json")
+        try:
+            return RunInfo.from_json(document)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RunDirError(
+                f"{self.run_json}: not a run.json of this harness ({error})."
+            ) from None
+
+    def append(self, event: str, source: str, *, at: str | None = None, **fields: Any) -> None:
+        """Add one event to the timeline; safe from any process."""
+        line = json.dumps({"at": at or now(), "event": event, "source": source, **fields})
+        descriptor = os.open(
+            self.timeline, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
+        try:
+            os.write(descriptor, line.encode() + b"\n")
+        finally:
+            os.close(descriptor)
+
+    def events(self, *names: str) -> Iterator[dict[str, Any]]:
+        """Timeline events in file order, all or those named; a torn last line is left out."""
+        if not self.timeline.exists():
+            return
+        wanted = set(names)
+        with self.timeline.open("rb") as lines:
+            for line in lines:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(event, dict) and (not wanted or event.get("event") in wanted):
+                    yield event
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON document so that a reader sees the old one or the new one, never a part."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON object. Raises RunDirError naming file and line."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunDirError(f"{path}: {what} is expected here ({error.strerror}).") from None
+    except ValueError as error:
+        raise RunDirError(
+            f"{path}: {what} is expected here, but it is no JSON ({error})."
+        ) from None
+    if not isinstance(document, dict):
+        raise RunDirError(f"{path}: {what} is expected here: a JSON object.")
+    return document
