@@ -8,11 +8,11 @@ does not depend on which thread started the child, as PR_SET_PDEATHSIG does.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -89,22 +89,17 @@ def watch(on_loss: Callable[[], None]) -> None:
     except OSError:
         return
 
-    def wait() -> None:
-        while os.read(descriptor, 1):
-            pass
-        on_loss()
-
+    start_thread: Callable[..., object] = _thread.start_new_thread
+    read = os.read
     if "gevent" in sys.modules:
         from gevent import monkey
 
-        monkey.get_original("_thread", "start_new_thread")(
-            lambda: (_real_read_until_end(descriptor, monkey), on_loss()), ()
-        )
-        return
-    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+        start_thread = monkey.get_original("_thread", "start_new_thread")
+        read = monkey.get_original("os", "read")
 
+    def wait() -> None:
+        while read(descriptor, 1):
+            pass
+        on_loss()
 
-def _real_read_until_end(descriptor: int, monkey: object) -> None:
-    read = monkey.get_original("os", "read")  # type: ignore[attr-defined]
-    while read(descriptor, 1):
-        pass
+    start_thread(wait, ())
