@@ -163,8 +163,10 @@ def test_producers_of_a_constant_schedule_interleave_evenly():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "linear", "constant:5", "ramp:", "ramp:x", "ramp:0", "ramp:-1", "ramp:nan", "burst:1"]
-    + ["burst:0,1", "burst:1,-1", "burst:inf,1", "poisson:3", "burst:1,2,3"],
+    [
+        *["", "linear", "constant:5", "ramp:", "ramp:x", "ramp:0", "ramp:-1", "ramp:nan"],
+        *["burst:1", "burst:0,1", "burst:1,-1", "burst:inf,1", "poisson:3", "burst:1,2,3"],
+    ],
 )
 def test_what_is_no_schedule_is_refused_with_what_is_accepted(text):
     with pytest.raises(UsageError, match="--schedule"):
