@@ -26,7 +26,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -283,15 +283,21 @@ class RunDir:
         """Timeline events in file order, all or those named; a torn last line is left out."""
         if not self.timeline.exists():
             return
-        wanted = set(names)
         with self.timeline.open("rb") as lines:
-            for line in lines:
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(event, dict) and (not wanted or event.get("event") in wanted):
+            for event in self.parse(lines):
+                if not names or event["event"] in names:
                     yield event
+
+    @staticmethod
+    def parse(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+        """The events in lines of a timeline; what is no event is left out."""
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and "event" in event and "at" in event:
+                yield event
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -1,0 +1,49 @@
+# Two commands need nothing done before: `make run` and `make test`.
+# They make .venv from PYTHON (3.11 or newer, with the venv module) and install this project into it.
+
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUN ?=
+
+.PHONY: run test lint test-fast series kills bench clean help
+
+help:  ## what can be made
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(STAMP)  ## every built-in profile under the default experiments, judged
+	@$(BIN)/harness run $(RUN)
+
+test: $(STAMP) lint  ## linter, type checker and every test but the long series
+	$(BIN)/python -m pytest -m "not long"
+
+test-fast: $(STAMP)  ## the tests that need no broker
+	$(BIN)/python -m pytest -m "not long and not cluster"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy harness
+
+series: $(STAMP)  ## ten runs of the default experiments with different seeds, and ten of no_fault
+	$(BIN)/python -m tests.series $(SERIES)
+
+kills: $(STAMP)  ## SIGKILL of load, reader and harness in mid-run, ten times each
+	$(BIN)/python -m tests.kills $(KILLS)
+
+bench: $(STAMP)  ## load and verification beside Kafka's own performance tools
+	$(BIN)/harness bench --json reports/runs/bench.json
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is none. Name one: make PYTHON=/path/to/python3.11" >&2; exit 4; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "The venv module of '$(PYTHON)' is missing (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 4; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (once)" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' >&2
+	@touch $(STAMP)
+
+clean:  ## remove .venv and what runs left behind
+	rm -rf $(VENV) build *.egg-info reports/runs

@@ -1,0 +1,248 @@
+"""The `harness` command: parses, calls the library, turns errors into exit codes.
+
+Each command's own module is imported when it is called, so that `harness --version` and a usage
+error answer at once, and so that nothing is started by an import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import harness
+from harness.errors import EXIT_HARNESS_FAILED, EXIT_INTERRUPTED_TWICE, HarnessError, UsageError
+
+_EXIT_CODES = """\
+exit codes:
+  0  every promise kept          3  inconclusive
+  1  a promise broken            4  the harness or its environment failed
+  2  wrong usage or configuration, found before anything was started or touched"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that has no abbreviations: what works today must not change its meaning."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; the documentation test reads it too."""
+    parser = _Parser(
+        prog="harness",
+        description="Find out which delivery promises a Kafka keeps, under load and faults.",
+        epilog=_EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"harness {harness.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run", help="load, break, heal, read back, judge", epilog=_EXIT_CODES
+    )
+    add_run_arguments(run)
+
+    verify = commands.add_parser(
+        "verify", help="judge a run again from its directory", epilog=_EXIT_CODES
+    )
+    verify.add_argument("run_dir", nargs="?", metavar="RUN_DIR", help="a run's directory")
+    verify.add_argument(
+        "--history", action="append", metavar="FILE", help="a history recorded elsewhere"
+    )
+    add_connection_arguments(verify)
+    verify.add_argument("--json", action="store_true", help="print verdict.json to stdout")
+
+    bench = commands.add_parser(
+        "bench", help="measure load and verification beside Kafka's own performance tools"
+    )
+    from harness import bench as bench_module
+
+    bench_module.add_bench_arguments(bench)
+
+    from harness.report.command import add_report_arguments
+
+    add_report_arguments(
+        commands.add_parser("report", help="write report.html again from a run directory")
+    )
+
+    from harness.profiles.commands import add_list_arguments, add_validate_arguments
+
+    add_list_arguments(commands.add_parser("list", help="what there is, by name"))
+    add_validate_arguments(
+        commands.add_parser("validate", help="lint profiles, topics and client properties")
+    )
+
+    from harness.brokers.commands import add_cluster_arguments, add_doctor_arguments
+
+    add_cluster_arguments(commands.add_parser("cluster", help="local clusters: up, down, …"))
+    add_doctor_arguments(
+        commands.add_parser("doctor", help="what this machine has, and what is missing for what")
+    )
+    return parser
+
+
+def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
+    """Settings that clients need to reach brokers."""
+    parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a librdkafka setting for every client; topic.KEY=VALUE for a topic setting",
+    )
+    parser.add_argument(
+        "--properties", metavar="FILE", help="a Java client's .properties file with such settings"
+    )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `harness run`."""
+    what = parser.add_argument_group("what is judged")
+    what.add_argument(
+        "--profile", action="append", metavar="NAME", help="a delivery profile (repeatable)"
+    )
+    what.add_argument("--all", action="store_true", help="every built-in profile")
+    what.add_argument("--profiles", metavar="FILE", help="a YAML file with profiles of your own")
+    what.add_argument(
+        "--experiment",
+        action="append",
+        metavar="NAME|FILE",
+        help="what breaks; several run one after the other "
+        "(default: stop_followers_then_kill_leader, then cut_responses)",
+    )
+    what.add_argument(
+        "--no-control",
+        action="store_true",
+        help="do not add the control profiles; nothing then shows that the faults hit",
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--brokers",
+        default="local",
+        metavar="local|HOST:PORT,…|strimzi://NS/CLUSTER",
+        help="three brokers of our own (default), or brokers that run already",
+    )
+    where.add_argument("--kafka-version", metavar="V", help="of the local brokers")
+    add_connection_arguments(where)  # type: ignore[arg-type]
+    where.add_argument(
+        "--keep-cluster", action="store_true", help="leave the local brokers running"
+    )
+    where.add_argument(
+        "--keep-topics", action="store_true", help="leave the topics on brokers that are not ours"
+    )
+    load = parser.add_argument_group("load")
+    load.add_argument("--rate", type=float, default=1000.0, metavar="N", help="records/s a profile")
+    load.add_argument(
+        "--schedule", default="constant", choices=("constant", "ramp", "burst", "poisson")
+    )
+    load.add_argument(
+        "--duration",
+        type=float,
+        metavar="S",
+        help="seconds of load after the warm-up at least (default: as long as the experiments)",
+    )
+    load.add_argument("--message-size", type=int, default=200, metavar="B", help="bytes a record")
+    load.add_argument("--compression", metavar="C", help="none, gzip, snappy, lz4 or zstd")
+    load.add_argument(
+        "--keys", type=int, default=0, metavar="N", help="distinct keys (default 0: no key)"
+    )
+    load.add_argument("--partitions", type=int, default=3, metavar="N", help="of each topic")
+    load.add_argument(
+        "--producers", type=int, default=1, metavar="N", help="client instances a profile"
+    )
+    load.add_argument("--seed", type=int, metavar="N", help="every random choice follows from it")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out", metavar="DIR", help="the run directory (default reports/runs/<run_id>)"
+    )
+    output.add_argument("--json", action="store_true", help="print verdict.json to stdout")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the `harness` command."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = build_parser().parse_args(arguments)
+        args.argv = ["harness", *arguments]
+        return dispatch(args)
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("harness: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED_TWICE
+    except BrokenPipeError:
+        return EXIT_HARNESS_FAILED
+
+
+def dispatch(args: argparse.Namespace) -> int:
+    """Call the command that was asked for."""
+    if args.command == "run":
+        from harness.run import run_run
+
+        return run_run(args)
+    if args.command == "verify":
+        return run_verify(args)
+    if args.command == "bench":
+        from harness.bench import run_bench
+
+        return run_bench(args)
+    if args.command == "report":
+        from harness.report.command import run_report
+
+        return run_report(args)
+    if args.command in ("list", "validate"):
+        from harness.profiles import commands
+
+        return commands.run_list(args) if args.command == "list" else commands.run_validate(args)
+    from harness.brokers import commands as brokers
+
+    return brokers.run_cluster(args) if args.command == "cluster" else brokers.run_doctor(args)
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Carry out `harness verify`."""
+    if args.history:
+        raise UsageError(
+            "--history: judging histories recorded elsewhere comes with its own work and is not "
+            "there yet. Give a run directory: harness verify RUN_DIR"
+        )
+    if not args.run_dir:
+        raise UsageError("verify: name a run directory: harness verify reports/runs/<run_id>")
+    from harness.judge.judge import exit_code
+    from harness.options import connection_of
+    from harness.progress import Progress
+    from harness.report.terminal import print_verdict
+    from harness.rundir import RunDir
+    from harness.session import judge_run
+
+    run_dir = RunDir(Path(args.run_dir))
+    info = run_dir.read_info()
+    connection = connection_of(args.config, args.properties)
+    progress = Progress(quiet=args.json)
+    with progress:
+        progress.stage(f"verifying run {info.run_id}")
+        number = run_dir.next_verification()
+        verdict = judge_run(
+            run_dir,
+            info,
+            {"bootstrap.servers": info.bootstrap, **connection},
+            number=number,
+            drain_timeout_s=60.0,
+            say=progress.detail,
+        )
+    if args.json:
+        json.dump(verdict.to_json(), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        print_verdict(verdict, progress.output)
+        progress.output.print(f"verdict  {run_dir.verdict(number)}", soft_wrap=True)
+    return exit_code(verdict)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Watches a run's partitions and writes what changes into the timeline.
+
+Leader, leader epoch and in-sync replicas of every partition of the run are asked for a few times
+a second, and each change is one event; for transactional topics also the last stable offset
+against the high watermark. While brokers are down nothing is known, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from harness.rundir import RunDir, RunInfo
+from harness.topics import admin_client
+
+INTERVAL_S = 0.25
+OFFSETS_EVERY = 4
+_ANSWER_S = 2.0
+
+
+class Observer:
+    """A thread that records leaders, ISR and last stable offsets until it is stopped."""
+
+    def __init__(self, run_dir: RunDir, info: RunInfo, client_config: Mapping[str, str]) -> None:
+        self._run_dir = run_dir
+        self._admin = admin_client(client_config)
+        self._topics = info.topics
+        self._transactional = [
+            TopicPartition(topic, partition)
+            for profile in info.profiles
+            if profile.transactional
+            for topic in profile.topics
+            for partition in range(info.load.partitions)
+        ]
+        self._leaders: dict[tuple[str, int], tuple[int, int]] = {}
+        self._isr: dict[tuple[str, int], list[int]] = {}
+        self._offsets: dict[tuple[str, int], tuple[int, int]] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread. Raises what ended it early, since a blind observer is a defect."""
+        self._stop.set()
+        self._thread.join(2 * _ANSWER_S + 1)
+        if self.failure is not None:
+            raise self.failure
+
+    def _run(self) -> None:
+        rounds = 0
+        try:
+            while not self._stop.wait(INTERVAL_S):
+                self._look_at_leaders()
+                if self._transactional and rounds % OFFSETS_EVERY == 0:
+                    self._look_at_offsets()
+                rounds += 1
+        except BaseException as error:
+            self.failure = error
+
+    def _look_at_leaders(self) -> None:
+        futures = self._admin.describe_topics(
+            TopicCollection(self._topics), request_timeout=_ANSWER_S
+        )
+        moved: list[tuple[str, int, int]] = []
+        for topic, future in futures.items():
+            described = _answer(future)
+            if described is None:
+                continue
+            for partition in described.partitions:
+                key = (topic, partition.id)
+                leader = -1 if partition.leader is None else partition.leader.id
+                isr = sorted(node.id for node in partition.isr)
+                if self._leaders.get(key, (None, None))[0] != leader:
+                    moved.append((topic, partition.id, leader))
+                if self._isr.get(key) != isr:
+                    self._isr[key] = isr
+                    self._run_dir.append(
+                        "isr", "observer", topic=topic, partition=partition.id, isr=isr
+                    )
+        if moved:
+            self._record_leaders(moved)
+
+    def _record_leaders(self, moved: list[tuple[str, int, int]]) -> None:
+        """Write the new leaders with their epochs, which only ListOffsets tells."""
+        led = [(topic, partition) for topic, partition, leader in moved if leader >= 0]
+        futures = self._admin.list_offsets(
+            {TopicPartition(*key): OffsetSpec.latest() for key in led}, request_timeout=_ANSWER_S
+        )
+        epochs: dict[tuple[str, int], int] = {}
+        for at, future in futures.items():
+            result = _answer(future)
+            if result is not None and result.leader_epoch is not None:
+                epochs[(at.topic, at.partition)] = result.leader_epoch
+        for topic, partition, leader in moved:
+            key = (topic, partition)
+            if leader >= 0 and key not in epochs:
+                continue  # asked again in the next round
+            epoch = epochs.get(key, -1)
+            self._leaders[key] = (leader, epoch)
+            self._run_dir.append(
+                "leader",
+                "observer",
+                topic=topic,
+                partition=partition,
+                leader=leader,
+                leader_epoch=epoch,
+            )
+
+    def _look_at_offsets(self) -> None:
+        wanted = dict.fromkeys(self._transactional, OffsetSpec.latest())
+        stable, high = (
+            self._admin.list_offsets(wanted, isolation_level=level, request_timeout=_ANSWER_S)
+            for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+        )
+        highs = {(at.topic, at.partition): _answer(future) for at, future in high.items()}
+        for at, future in stable.items():
+            last_stable = _answer(future)
+            watermark = highs.get((at.topic, at.partition))
+            if last_stable is None or watermark is None:
+                continue
+            # The two were asked one after the other: the first can lie behind, never ahead.
+            pair = (last_stable.offset, max(watermark.offset, last_stable.offset))
+            if self._offsets.get((at.topic, at.partition)) == pair and pair[0] == pair[1]:
+                continue
+            self._offsets[(at.topic, at.partition)] = pair
+            self._run_dir.append(
+                "offsets",
+                "observer",
+                topic=at.topic,
+                partition=at.partition,
+                last_stable=pair[0],
+                high_watermark=pair[1],
+            )
+
+
+def _answer(future: Any) -> Any | None:
+    """The result, or None while the brokers cannot say."""
+    try:
+        return future.result(_ANSWER_S * 2)
+    except (KafkaException, TimeoutError):
+        return None

@@ -1,0 +1,246 @@
+"""`harness run`: the one command, from arguments to exit code.
+
+Order: everything that can be refused is refused first; then the brokers, the topics, the
+recorders, the load, the experiments one after the other, the end of the load, a healed cluster,
+the drain and the judgement. Whatever happens in between, what was started is stopped and what
+was recorded is judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from harness import options
+from harness.brokers import Brokers, LocalCluster, connect
+from harness.errors import (
+    EXIT_INTERRUPTED_TWICE,
+    ClusterError,
+    HarnessError,
+)
+from harness.faults.run import start_experiment
+from harness.judge.judge import exit_code
+from harness.judge.verdict import Verdict
+from harness.lifeline import Child
+from harness.progress import Progress
+from harness.report.terminal import print_verdict
+from harness.rundir import RunDir
+from harness.session import RunRequest, Session, python, wait_for_event
+
+SETTLE_S = 3.0
+"""Load that goes on after the last experiment, so that recovery is on record."""
+DRAIN_TIMEOUT_S = 120.0
+EXPERIMENT_TIMEOUT_S = 900.0
+
+
+class Stop:
+    """The first Ctrl-C or SIGTERM asks for an orderly end; the second ends the process."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._children: list[Child] = []
+
+    def watch_over(self, child: Child) -> Child:
+        """A second Ctrl-C also ends this child at once."""
+        self._children.append(child)
+        return child
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    @contextlib.contextmanager
+    def installed(self, progress: Progress) -> Iterator[None]:
+        """Handle SIGINT and SIGTERM while the block runs."""
+
+        def handle(number: int, _: FrameType | None) -> None:
+            if self.asked:
+                for child in self._children:
+                    child.release()
+                    with contextlib.suppress(ProcessLookupError):
+                        child.process.kill()
+                # The supervisor reads the end of its lifeline and takes the brokers down.
+                os._exit(EXIT_INTERRUPTED_TWICE)
+            self.asked = True
+            progress.note(
+                f"{signal.Signals(number).name}: healing, then judging what was recorded "
+                "(once more to give up)"
+            )
+
+        before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def run_run(args: argparse.Namespace) -> int:
+    """Carry out `harness run`; the exit code of its verdict."""
+    asked = options.plan(args)
+    request = asked.request
+    run_dir = RunDir.create(request.out)
+    progress = Progress(quiet=args.json)
+    stop = Stop()
+    with stop.installed(progress), progress:
+        with brokers_for(asked, progress, stop) as brokers:
+            verdict = carry_out(request, run_dir, brokers, progress, stop, args.keep_topics)
+        progress.stop()
+        path = run_dir.verdict(1)
+        if args.json:
+            json.dump(verdict.to_json(), sys.stdout, indent=2)
+            sys.stdout.write("\n")
+        else:
+            print_verdict(verdict, progress.output)
+            progress.output.print(f"verdict  {path}\nreport   {run_dir.report_html}", soft_wrap=True)
+    return exit_code(verdict)
+
+
+@contextlib.contextmanager
+def brokers_for(asked: options.Asked, progress: Progress, stop: Stop) -> Iterator[Brokers]:
+    """The brokers of a run, and their end when the run is over."""
+    if asked.brokers != "local":
+        yield connect(asked.brokers, asked.connection)
+        return
+    progress.stage("starting three brokers")
+    cluster = LocalCluster.start(
+        kept=asked.keep_cluster, kafka_version=asked.kafka_version, progress=progress.detail
+    )
+    keep = False
+    try:
+        yield cluster
+        keep = asked.keep_cluster
+        if keep:
+            progress.note(
+                f"cluster {cluster.name} is kept at {cluster.bootstrap}: `harness cluster down "
+                f"{cluster.name}` ends it"
+            )
+    finally:
+        if not keep:
+            progress.stage("stopping the brokers")
+            cluster.down()
+
+
+def carry_out(
+    request: RunRequest,
+    run_dir: RunDir,
+    brokers: Brokers,
+    progress: Progress,
+    stop: Stop,
+    keep_topics: bool,
+) -> Verdict:
+    """Prepare, load, break, heal, judge."""
+    progress.stage(f"creating the topics of run {request.run_id}")
+    session = Session.prepare(request, run_dir, brokers)
+    try:
+        session.start_recording()
+        try:
+            load_and_break(session, request, progress, stop)
+        finally:
+            if isinstance(brokers, LocalCluster):
+                progress.stage("healing")
+                heal(brokers, run_dir)
+            session.stop_recording()
+        if stop.asked:
+            run_dir.append("run", "harness", phase="interrupted")
+        progress.stage("verifying")
+        verdict = session.judge(drain_timeout_s=DRAIN_TIMEOUT_S, say=progress.detail)
+        run_dir.append("run", "harness", phase="ended")
+        return verdict
+    finally:
+        if brokers.kind != "local" and not keep_topics:
+            session.delete_topics(progress.note)
+
+
+def heal(cluster: LocalCluster, run_dir: RunDir) -> None:
+    """Make the cluster whole. When it does not heal, the drain says what is missing."""
+    try:
+        cluster.heal()
+    except ClusterError as error:
+        run_dir.append("run", "harness", phase="not_healed", reason=str(error))
+
+
+def load_and_break(
+    session: Session, request: RunRequest, progress: Progress, stop: Stop
+) -> None:
+    """Run the load, and the experiments one after the other while it runs."""
+    run_dir = session.run_dir
+    load = stop.watch_over(
+        Child(
+            [python(), "-m", "harness.load.process", str(run_dir.path)],
+            log=run_dir.logs / "load.log",
+            environment=session.environment(),
+        )
+    )
+    progress.stage("warming up the load")
+    try:
+        started = time.monotonic()
+        if not wait_for_event(
+            run_dir, load, "run", {"phase": "warmed_up"}, what="the load", stop=stop
+        ):
+            return
+        warmed_up = time.monotonic()
+        for number, experiment in enumerate(request.experiments, 1):
+            progress.stage(f"experiment {experiment.name}")
+            child = stop.watch_over(
+                start_experiment(experiment, run_dir, number, session.environment())
+            )
+            await_experiment(child, load, session, progress, stop, warmed_up)
+            if stop():
+                return
+        if request.experiments:
+            until = time.monotonic() + SETTLE_S
+        else:
+            until = warmed_up
+        if request.load.duration_s is not None:
+            until = max(until, started + request.load.warm_up_s + request.load.duration_s)
+        progress.stage("load goes on")
+        while time.monotonic() < until and not stop() and load.process.poll() is None:
+            time.sleep(0.1)
+            progress.follow(run_dir)
+    finally:
+        progress.stage("stopping the load")
+        status = load.stop(grace_s=60)
+        if status != 0:
+            run_dir.append(
+                "run",
+                "harness",
+                phase="load_died",
+                reason=f"the load process ended with status {status}: {load.tail(3)}",
+            )
+
+
+def await_experiment(
+    child: Child, load: Child, session: Session, progress: Progress, stop: Stop, since: float
+) -> None:
+    """Wait for an experiment; a stop asks it to heal and end, a dead load ends it too."""
+    deadline = time.monotonic() + EXPERIMENT_TIMEOUT_S
+    asked = False
+    while child.process.poll() is None:
+        ending = stop() or load.process.poll() is not None or time.monotonic() > deadline
+        if ending and not asked:
+            asked = True
+            with contextlib.suppress(ProcessLookupError):
+                child.process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 60
+        elif asked and time.monotonic() > deadline:
+            child.process.kill()
+        session.check_recording()
+        progress.follow(session.run_dir)
+        time.sleep(0.1)
+    child.release()
+
+
+def out_directory(given: str | None, run_id: str) -> Path:
+    """`--out`, or the default `reports/runs/<run_id>`."""
+    return Path(given) if given else Path("reports") / "runs" / run_id
+
+
+__all__ = ["HarnessError", "run_run"]

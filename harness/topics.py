@@ -1,0 +1,183 @@
+"""A run's own topics: made with their leaders where the faults will strike, checked, deleted.
+
+Every topic of a run is named `harness-<run_id>-…` and is never one that existed before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+
+from harness.errors import ClusterError, UsageError
+
+REQUEST_TIMEOUT_S = 20.0
+_BROKER_SETTINGS = (
+    "transaction.state.log.replication.factor",
+    "transaction.state.log.min.isr",
+    "offsets.topic.replication.factor",
+    "unclean.leader.election.enable",
+    "min.insync.replicas",
+)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What a cluster says of itself, as far as an envelope depends on it."""
+
+    cluster_id: str
+    broker_ids: tuple[int, ...]
+    settings: Mapping[str, str]
+    """Broker settings that internal topics and defaults follow; empty when they are not shown."""
+
+
+def admin_client(client_config: Mapping[str, str]) -> AdminClient:
+    """An admin client that logs nothing of its own to stderr while brokers are down."""
+    return AdminClient({**client_config, "log_level": 2, "socket.timeout.ms": 10_000})
+
+
+def awaited(future: Future[Result], what: str, timeout_s: float = REQUEST_TIMEOUT_S) -> Result:
+    """The result of an admin request. Raises ClusterError that names the request."""
+    try:
+        return future.result(timeout_s)
+    except KafkaException as error:
+        raise ClusterError(f"{what}: the brokers answered {error.args[0].str()}") from error
+    except TimeoutError as error:
+        raise ClusterError(f"{what}: no answer from the brokers within {timeout_s:g} s.") from error
+
+
+def cluster_facts(client_config: Mapping[str, str]) -> ClusterFacts:
+    """Ask a cluster for its id, brokers and the settings of its internal topics."""
+    admin = admin_client(client_config)
+    where = client_config.get("bootstrap.servers", "?")
+    described: Any = awaited(
+        admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S), f"Asking {where} for its brokers"
+    )
+    broker_ids = tuple(sorted(node.id for node in described.nodes))
+    settings: dict[str, str] = {}
+    if broker_ids:
+        resource = ConfigResource(ConfigResource.Type.BROKER, str(broker_ids[0]))
+        future = admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource]
+        try:
+            shown: Any = future.result(REQUEST_TIMEOUT_S)
+        except (KafkaException, TimeoutError):
+            shown = {}  # a principal without DescribeConfigs may still produce and consume
+        settings = {
+            name: shown[name].value
+            for name in _BROKER_SETTINGS
+            if name in shown and shown[name].value is not None
+        }
+    return ClusterFacts(str(described.cluster_id), broker_ids, settings)
+
+
+def replica_assignment(
+    broker_ids: Sequence[int], leader: int, partitions: int, replication_factor: int
+) -> list[list[int]]:
+    """Replicas of each partition, all with the same preferred leader.
+
+    Faults strike one broker at a time; a partition led elsewhere would not be exposed to them.
+    """
+    others = [broker for broker in broker_ids if broker != leader]
+    return [
+        [leader, *(others[(partition + i) % len(others)] for i in range(replication_factor - 1))]
+        if others
+        else [leader]
+        for partition in range(partitions)
+    ]
+
+
+def create_topics(
+    client_config: Mapping[str, str],
+    topics: Mapping[str, Mapping[str, Any]],
+    *,
+    partitions: int,
+    leader: int,
+    facts: ClusterFacts,
+) -> dict[str, str]:
+    """Create topics from their settings and return their ids by name.
+
+    `replication.factor` of the settings decides the replicas; the other settings become the
+    topic's configuration. Raises UsageError when the cluster has too few brokers or when a topic
+    of that name exists, ClusterError when the brokers refuse.
+    """
+    admin = admin_client(client_config)
+    new: list[NewTopic] = []
+    for name, settings in topics.items():
+        config = {key: str(value) for key, value in settings.items()}
+        factor = int(config.pop("replication.factor", "3"))
+        if factor > len(facts.broker_ids):
+            raise UsageError(
+                f"topic {name}: replication.factor {factor} needs as many brokers, and the cluster "
+                f"has {len(facts.broker_ids)}. Use a larger cluster, or set "
+                f"--config topic.replication.factor={len(facts.broker_ids)}."
+            )
+        assignment = replica_assignment(facts.broker_ids, leader, partitions, factor)
+        new.append(NewTopic(name, replica_assignment=assignment, config=config))
+    for name, future in admin.create_topics(new, operation_timeout=REQUEST_TIMEOUT_S).items():
+        try:
+            future.result(REQUEST_TIMEOUT_S * 2)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                raise UsageError(
+                    f"topic {name}: exists already, and a run writes only into its own new topics."
+                ) from error
+            raise ClusterError(f"topic {name}: not created: {error.args[0].str()}") from error
+    return wait_for_topics(admin, list(topics), partitions=partitions)
+
+
+def wait_for_topics(
+    admin: AdminClient, names: list[str], *, partitions: int, timeout_s: float = 30.0
+) -> dict[str, str]:
+    """Await that every partition has a leader and its full ISR; topic ids by name."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        missing: list[str] = []
+        ids: dict[str, str] = {}
+        futures = admin.describe_topics(TopicCollection(names), request_timeout=REQUEST_TIMEOUT_S)
+        for name, future in futures.items():
+            try:
+                described: Any = future.result(REQUEST_TIMEOUT_S)
+            except KafkaException as error:
+                missing.append(f"{name} ({error.args[0].name()})")
+                continue
+            ids[name] = str(described.topic_id)
+            whole = [
+                partition
+                for partition in described.partitions
+                if partition.leader is not None
+                and partition.leader.id >= 0
+                and len(partition.isr) == len(partition.replicas)
+            ]
+            if len(whole) != partitions:
+                missing.append(f"{name} ({len(whole)} of {partitions} partitions in full ISR)")
+        if not missing:
+            return ids
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"topics not ready within {timeout_s:g} s: {', '.join(missing)}. Look at the "
+                "brokers' logs."
+            )
+        time.sleep(0.1)
+
+
+def delete_topics(
+    client_config: Mapping[str, str], names: Sequence[str], log: Callable[[str], None]
+) -> None:
+    """Delete a run's topics; what the brokers refuse is said, and no error."""
+    if not names:
+        return
+    futures = admin_client(client_config).delete_topics(
+        list(names), operation_timeout=REQUEST_TIMEOUT_S
+    )
+    for name, future in futures.items():
+        try:
+            future.result(REQUEST_TIMEOUT_S)
+        except (KafkaException, TimeoutError) as error:
+            log(f"topic {name} is still there: {error}")
