@@ -80,6 +80,10 @@ class ProfileRun:
     summary: str = ""
     envelope_breaches: list[str] = field(default_factory=list)
     in_verdict: bool = True
+    transaction_interval_ms: float | None = None
+    """How long a transaction stays open; None without transactions."""
+    abort_ratio: float = 0.0
+    """Share of transactions that are aborted on purpose."""
 
     @property
     def transactional(self) -> bool:

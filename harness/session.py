@@ -259,6 +259,8 @@ def _profile_run(
         summary=profile.summary,
         envelope_breaches=envelope_breaches(profile, {} if local else facts.settings),
         in_verdict=profile.counted and profile not in request.controls,
+        transaction_interval_ms=profile.transaction_interval_ms,
+        abort_ratio=profile.abort_ratio,
     )
 
 
