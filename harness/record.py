@@ -31,7 +31,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -112,33 +112,60 @@ class Encoder:
         self._pool = pool
         # The hash is linear in its words: what never changes in a row is summed once.
         self._pool_sums = checksums(pool)
-        self._head_weights = _weights((message_bytes + 3) // 4)[1 : HEAD_BYTES // 4 + 1].copy()
+        # bytes 16 to 40: sequence, intended_us (two words each), topic, partition
+        self._weights = _weights((message_bytes + 3) // 4)[5:11].copy()
+        self._row = np.dtype((np.void, message_bytes))
 
     def encode(
         self,
         topic: int,
         partition: int,
         first_sequence: int,
-        intended_us: npt.NDArray[np.uint64],
+        intended_us: npt.NDArray[np.integer],
     ) -> list[bytes]:
         """Values for the sequences from `first_sequence` on, one for each intended send time."""
-        count = len(intended_us)
-        sequences = np.arange(first_sequence, first_sequence + count, dtype=np.uint64)
+        sequences = np.arange(first_sequence, first_sequence + len(intended_us), dtype=np.uint64)
+        return self.encode_rows(topic, partition, sequences, intended_us)
+
+    def encode_rows(
+        self,
+        topic: int | npt.NDArray[np.integer],
+        partition: int | npt.NDArray[np.integer],
+        sequences: npt.NDArray[np.uint64],
+        intended_us: npt.NDArray[np.integer],
+    ) -> list[bytes]:
+        """Values for (n,) sequences and intended send times, of one topic-partition or of many.
+
+        topic, partition: one number for all rows, or (n,) numbers.
+        """
         rows = (sequences % np.uint64(_FILLER_ROWS)).astype(np.intp)
+        intended = np.asarray(intended_us).astype(np.uint64, copy=False)
         matrix = self._pool[rows]
         heads = matrix[:, :HEAD_BYTES].view(HEAD)[:, 0]
         heads["sequence"] = sequences
-        heads["intended_us"] = intended_us
+        heads["intended_us"] = intended
         heads["topic"] = topic
         heads["partition"] = partition
-        words = matrix[:, 16:40].view("<u4")
-        variable = np.einsum(
-            "ij,j->i", words, self._head_weights[4:10], dtype=np.uint64, casting="unsafe"
-        )
-        heads["checksum"] = self._pool_sums[rows] + variable
-        data = matrix.tobytes()
-        size = self.message_bytes
-        return [data[start : start + size] for start in range(0, count * size, size)]
+        weights, low = self._weights, np.uint64(0xFFFFFFFF)
+        total = self._pool_sums[rows]
+        total += (sequences & low) * weights[0]
+        total += (sequences >> np.uint64(32)) * weights[1]
+        total += (intended & low) * weights[2]
+        total += (intended >> np.uint64(32)) * weights[3]
+        total += _times(topic, weights[4])
+        total += _times(partition, weights[5])
+        heads["checksum"] = total
+        # A row seen as one opaque item becomes bytes four times as fast as by slicing.
+        return cast("list[bytes]", matrix.view(self._row)[:, 0].tolist())
+
+
+def _times(
+    factor: int | npt.NDArray[np.integer], weight: np.uint64
+) -> np.uint64 | npt.NDArray[np.uint64]:
+    """The product modulo 2**64, of one number or of each."""
+    if isinstance(factor, int):
+        return np.uint64(factor * int(weight) & 0xFFFFFFFFFFFFFFFF)
+    return factor.astype(np.uint64) * weight
 
 
 @dataclass(frozen=True, slots=True)
