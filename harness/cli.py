@@ -41,9 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"harness {harness.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    run = commands.add_parser(
-        "run", help="load, break, heal, read back, judge", epilog=_EXIT_CODES
-    )
+    run = commands.add_parser("run", help="load, break, heal, read back, judge", epilog=_EXIT_CODES)
     add_run_arguments(run)
 
     verify = commands.add_parser(
@@ -214,7 +212,7 @@ def run_verify(args: argparse.Namespace) -> int:
     if not args.run_dir:
         raise UsageError("verify: name a run directory: harness verify reports/runs/<run_id>")
     from harness.judge.judge import exit_code
-    from harness.options import connection_of
+    from harness.options import overrides_of
     from harness.progress import Progress
     from harness.report.terminal import print_verdict
     from harness.rundir import RunDir
@@ -222,7 +220,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
     run_dir = RunDir(Path(args.run_dir))
     info = run_dir.read_info()
-    connection = connection_of(args.config, args.properties)
+    connection = overrides_of(args.config, args.properties).connection
     progress = Progress(quiet=args.json)
     with progress:
         progress.stage(f"verifying run {info.run_id}")

@@ -16,16 +16,11 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 
 from harness import options
 from harness.brokers import Brokers, LocalCluster, connect
-from harness.errors import (
-    EXIT_INTERRUPTED_TWICE,
-    ClusterError,
-    HarnessError,
-)
+from harness.errors import EXIT_INTERRUPTED_TWICE, ClusterError
 from harness.faults.run import start_experiment
 from harness.judge.judge import exit_code
 from harness.judge.verdict import Verdict
@@ -99,7 +94,9 @@ def run_run(args: argparse.Namespace) -> int:
             sys.stdout.write("\n")
         else:
             print_verdict(verdict, progress.output)
-            progress.output.print(f"verdict  {path}\nreport   {run_dir.report_html}", soft_wrap=True)
+            progress.output.print(
+                f"verdict  {path}\nreport   {run_dir.report_html}", soft_wrap=True
+            )
     return exit_code(verdict)
 
 
@@ -167,9 +164,7 @@ def heal(cluster: LocalCluster, run_dir: RunDir) -> None:
         run_dir.append("run", "harness", phase="not_healed", reason=str(error))
 
 
-def load_and_break(
-    session: Session, request: RunRequest, progress: Progress, stop: Stop
-) -> None:
+def load_and_break(session: Session, request: RunRequest, progress: Progress, stop: Stop) -> None:
     """Run the load, and the experiments one after the other while it runs."""
     run_dir = session.run_dir
     load = stop.watch_over(
@@ -236,11 +231,3 @@ def await_experiment(
         progress.follow(session.run_dir)
         time.sleep(0.1)
     child.release()
-
-
-def out_directory(given: str | None, run_id: str) -> Path:
-    """`--out`, or the default `reports/runs/<run_id>`."""
-    return Path(given) if given else Path("reports") / "runs" / run_id
-
-
-__all__ = ["HarnessError", "run_run"]

@@ -1,0 +1,172 @@
+"""From the arguments of `harness run` to a request, with everything refused that can be.
+
+Nothing is started or touched here: names, files, numbers, and what the brokers' kind can suffer
+are checked first, so that bad input costs no time and no data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from harness.brokers import KAFKA_VERSION, capabilities_of
+from harness.errors import UsageError, redact_argv
+from harness.faults.experiments import Experiment, load_experiment, validate_for
+from harness.profiles import (
+    DeliveryProfile,
+    Overrides,
+    choose,
+    load_builtin,
+    load_profiles,
+    read_properties,
+    split_settings,
+)
+from harness.record import MESSAGE_BYTES_MIN
+from harness.rundir import LoadPlan, new_run_id
+from harness.session import RunRequest
+
+DEFAULT_EXPERIMENTS: Final = ("stop_followers_then_kill_leader", "cut_responses")
+WARM_UP_S: Final = 4.0
+LAG_LIMIT_MS: Final = 1000.0
+MESSAGE_BYTES_MAX: Final = 900_000
+COMPRESSIONS: Final = ("none", "gzip", "snappy", "lz4", "zstd")
+_VERSION: Final = re.compile(r"^\d+\.\d+\.\d+$")
+
+
+@dataclass(slots=True)
+class Asked:
+    """A checked request, and which brokers it is for."""
+
+    request: RunRequest
+    brokers: str
+    connection: dict[str, str]
+    kafka_version: str
+    keep_cluster: bool
+
+
+def plan(args: argparse.Namespace) -> Asked:
+    """Check the arguments of `harness run`. Raises UsageError for what cannot be run."""
+    overrides = overrides_of(args.config, args.properties)
+    if args.compression is not None:
+        if args.compression not in COMPRESSIONS:
+            raise UsageError(
+                f"--compression {args.compression}: accepted are {', '.join(COMPRESSIONS)}."
+            )
+        overrides.producer["compression.type"] = args.compression
+    known = load_profiles([args.profiles] if args.profiles else [])
+    subjects = [overrides.apply(profile) for profile in selected(args, known)]
+    experiments = [load_experiment(name) for name in args.experiment or DEFAULT_EXPERIMENTS]
+    capabilities = capabilities_of(args.brokers)
+    for experiment in experiments:
+        validate_for(
+            experiment, capabilities, kind="local" if args.brokers == "local" else "foreign"
+        )
+    check_brokers(args)
+    aims = aims_of(experiments)
+    run_id = new_run_id()
+    seed = secrets.randbelow(2**31) if args.seed is None else args.seed
+    command = redact_argv(args.argv)
+    return Asked(
+        request=RunRequest(
+            subjects=subjects,
+            controls=[] if args.no_control else controls_for(aims, subjects, load_builtin()),
+            load=load_plan(args),
+            experiments=experiments,
+            seed=seed,
+            run_id=run_id,
+            out=Path(args.out) if args.out else Path("reports") / "runs" / run_id,
+            command=command if args.seed is not None else [*command, "--seed", str(seed)],
+            control=not args.no_control,
+            aims=aims,
+        ),
+        brokers=args.brokers,
+        connection=overrides.connection,
+        kafka_version=args.kafka_version or KAFKA_VERSION,
+        keep_cluster=args.keep_cluster,
+    )
+
+
+def overrides_of(config: list[str], properties: str | None) -> Overrides:
+    """Settings of a properties file, then those of --config over them."""
+    overrides = Overrides()
+    if properties is not None:
+        read_properties(Path(properties), into=overrides)
+    return split_settings(config, into=overrides)
+
+
+def selected(args: argparse.Namespace, known: dict[str, DeliveryProfile]) -> list[DeliveryProfile]:
+    """The profiles that were asked for; a file of one's own without --profile means all in it."""
+    if args.profile:
+        if args.all:
+            raise UsageError("--all and --profile exclude each other. Give one of them.")
+        return choose(args.profile, known)
+    builtin = load_builtin()
+    if args.profiles and not args.all:
+        return [profile for name, profile in known.items() if name not in builtin]
+    return [profile for profile in known.values() if args.all or profile.bare]
+
+
+def aims_of(experiments: list[Experiment]) -> dict[str, str]:
+    """anomaly → control, of all experiments; the first experiment that aims at it decides."""
+    aims: dict[str, str] = {}
+    for experiment in experiments:
+        for anomaly, control in experiment.aims.items():
+            aims.setdefault(anomaly, control)
+    return aims
+
+
+def controls_for(
+    aims: dict[str, str], subjects: list[DeliveryProfile], builtin: dict[str, DeliveryProfile]
+) -> list[DeliveryProfile]:
+    """The controls that no subject already is, in their own settings."""
+    names = {profile.name for profile in subjects}
+    missing = [name for name in dict.fromkeys(aims.values()) if name not in names]
+    return choose(missing, builtin)
+
+
+def check_brokers(args: argparse.Namespace) -> None:
+    """What only makes sense for one kind of brokers."""
+    if args.brokers != "local":
+        for given, option in (
+            (args.keep_cluster, "--keep-cluster"),
+            (args.kafka_version, "--kafka-version"),
+        ):
+            if given:
+                raise UsageError(
+                    f"{option}: is for brokers that the harness starts, and --brokers "
+                    f"{args.brokers} names others. Leave one of them out."
+                )
+    if args.kafka_version and not _VERSION.match(args.kafka_version):
+        raise UsageError(
+            f"--kafka-version {args.kafka_version}: a version such as {KAFKA_VERSION} is expected."
+        )
+
+
+def load_plan(args: argparse.Namespace) -> LoadPlan:
+    """The load, its numbers checked."""
+    for value, option, least, most in (
+        (args.rate, "--rate", 0.1, 1_000_000),
+        (args.message_size, "--message-size", MESSAGE_BYTES_MIN, MESSAGE_BYTES_MAX),
+        (args.keys, "--keys", 0, 10_000_000),
+        (args.partitions, "--partitions", 1, 10_000),
+        (args.producers, "--producers", 1, 1_000),
+        (0 if args.seed is None else args.seed, "--seed", 0, 2**63 - 1),
+        (1 if args.duration is None else args.duration, "--duration", 1, 7 * 86_400),
+    ):
+        if not least <= value <= most:
+            raise UsageError(f"{option} {value:g}: accepted is {least:g} to {most:g}.")
+    return LoadPlan(
+        rate_per_s=args.rate,
+        schedule=args.schedule,
+        duration_s=args.duration,
+        message_bytes=args.message_size,
+        keys=args.keys,
+        partitions=args.partitions,
+        producers=args.producers,
+        warm_up_s=WARM_UP_S,
+        lag_limit_ms=LAG_LIMIT_MS,
+    )
