@@ -74,9 +74,9 @@ def read_yaml_documents(path: Path) -> list[Located]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise UsageError(f"{path}{line}: no YAML: {error.problem}.") from None
+        raise UsageError(f"{path}{line}: cannot be read as YAML: {error.problem}.") from None
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
-        raise UsageError(f"{path}: no YAML: {error}.") from None
+        raise UsageError(f"{path}: cannot be read as YAML: {error}.") from None
     return documents
 
 
