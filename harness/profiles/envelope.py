@@ -1,4 +1,4 @@
-"""When a profile's promises hold at all: copies enough, acknowledgements by two, no unclean election.
+"""When a profile promises anything: enough copies, two that confirm, no unclean election.
 
 Outside its envelope a profile's counts are given and its promises are `not_applicable`: a topic
 with one copy loses records for reasons that say nothing about acks=all. The other half of the

@@ -1,0 +1,142 @@
+"""Rules about topics: copies, who may lead, and how long records stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.profiles.model import as_int, is_true
+from harness.profiles.rule import Problem, Subject, rule
+
+
+@rule("replication-factor")
+def replication_factor(subject: Subject) -> Iterator[Problem]:
+    factor = as_int((subject.topic or {}).get("replication.factor"))
+    if factor is None:
+        return
+    if subject.brokers is not None and factor > subject.brokers:
+        yield Problem(
+            "topic",
+            "replication.factor",
+            "error",
+            f"replication.factor={factor} on {subject.brokers} brokers: the topic cannot be made.",
+            f"Add brokers, or set replication.factor={subject.brokers}.",
+        )
+    if factor == 1:
+        yield Problem(
+            "topic",
+            "replication.factor",
+            subject.decided(),
+            "replication.factor=1: one disk holds the only copy, and the partition is away "
+            "whenever that broker is.",
+            "Set replication.factor=3 and min.insync.replicas=2.",
+        )
+    elif factor == 2:
+        yield Problem(
+            "topic",
+            "replication.factor",
+            "warning",
+            "replication.factor=2: either one broker away stops writing (min ISR 2), or one copy "
+            "is enough to acknowledge (min ISR 1).",
+            "Set replication.factor=3 and min.insync.replicas=2.",
+        )
+
+
+@rule("min-isr-against-replication")
+def min_isr_against_replication(subject: Subject) -> Iterator[Problem]:
+    topic = subject.topic or {}
+    factor, min_isr = (
+        as_int(topic.get("replication.factor")),
+        as_int(topic.get("min.insync.replicas")),
+    )
+    if factor is None or min_isr is None:
+        return
+    if min_isr > factor:
+        yield Problem(
+            "topic",
+            "min.insync.replicas",
+            "error",
+            f"min.insync.replicas={min_isr} above replication.factor={factor}: acks=all can never "
+            "be satisfied, and nothing can be written.",
+            "Set replication.factor=3 and min.insync.replicas=2.",
+        )
+    elif min_isr == factor and factor > 1:
+        yield Problem(
+            "topic",
+            "min.insync.replicas",
+            "error",
+            f"min.insync.replicas={min_isr} equals replication.factor={factor}: one broker away, "
+            "be it for a restart, stops every write with acks=all.",
+            f"Set min.insync.replicas={max(1, factor - 1)}"
+            + (" and replication.factor=3." if factor == 2 else "."),
+        )
+
+
+@rule("min-isr-1")
+def min_isr_1(subject: Subject) -> Iterator[Problem]:
+    if subject.topic is None:
+        return
+    stated = subject.topic.get("min.insync.replicas")
+    factor = as_int(subject.topic.get("replication.factor"))
+    if factor == 1:
+        return  # replication-factor says it
+    if as_int(stated) == 1:
+        yield Problem(
+            "topic",
+            "min.insync.replicas",
+            subject.decided(),
+            "min.insync.replicas=1: when the followers have fallen behind, acks=all is "
+            "the leader alone, and an acknowledged record dies with it.",
+            "Set min.insync.replicas=2.",
+        )
+    elif stated is None:
+        yield Problem(
+            "topic",
+            "min.insync.replicas",
+            "warning",
+            "min.insync.replicas is not stated: the cluster's default decides, 1 unless changed.",
+            "State min.insync.replicas=2.",
+        )
+
+
+@rule("unclean-election")
+def unclean_election(subject: Subject) -> Iterator[Problem]:
+    if is_true((subject.topic or {}).get("unclean.leader.election.enable")):
+        yield Problem(
+            "topic",
+            "unclean.leader.election.enable",
+            subject.decided(),
+            "unclean election is on: a replica without acknowledged records may become the leader, "
+            "and the others then delete them too.",
+            "Set unclean.leader.election.enable=false.",
+        )
+
+
+@rule("no-retention")
+def no_retention(subject: Subject) -> Iterator[Problem]:
+    if subject.topic is None or "retention.ms" in subject.topic:
+        return
+    if str(subject.topic.get("cleanup.policy", "delete")).strip() == "compact":
+        return
+    yield Problem(
+        "topic",
+        "retention.ms",
+        "warning",
+        "no retention.ms: the cluster's default decides when records are deleted, "
+        "read or not (7 days unless changed).",
+        "State retention.ms, longer than the longest outage of a consumer.",
+    )
+
+
+@rule("compacted")
+def compacted(subject: Subject) -> Iterator[Problem]:
+    if "compact" in str((subject.topic or {}).get("cleanup.policy", "")) and (
+        "no_lost" in subject.promises
+    ):
+        yield Problem(
+            "topic",
+            "cleanup.policy",
+            "warning",
+            "a compacted topic keeps the last record of each key only: what was compacted away "
+            "cannot be told from a loss.",
+            "Judge delivery on a topic with cleanup.policy=delete.",
+        )
