@@ -1,0 +1,286 @@
+"""Everything a verdict rests on, read from a run directory as it is, however it was cut short.
+
+`Evidence` is plain data and memory-mapped columns. What is missing is missing in it: no live set,
+no drain, a journal that was never written, a line that breaks off. Whether a verdict is possible
+without it is judged elsewhere; only a file that claims to be something it is not is an error.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.columns import ColumnFile
+from harness.errors import RunDirError
+from harness.record import run_hash
+from harness.rundir import RunDir, RunInfo, read_json, to_us
+from harness.verify.hlog import Interval, intervals
+from harness.verify.observations import BATCH, EXTRA, read_batches, read_extras
+from harness.verify.timeline import Timeline, read_timeline
+from harness.verify.transactions import TransactionLog, read_transactions
+
+METRICS: Final = ("ack", "service", "end_to_end")
+
+Rows: TypeAlias = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class DrainedPartition:
+    """What the drain says about one topic-partition.
+
+    `proven`: everything from `floor` on that the log holds was read, and all of it is accounted
+    for. `floor` is above 0 when the log's start had moved: what lay below is not there to be read.
+    """
+
+    topic: int
+    partition: int
+    proven: bool
+    floor: int
+    read: int
+    end: int | None
+    last_stable: int | None
+    reason: str
+
+    @property
+    def whole(self) -> bool:
+        """Proven, and from the very first record on."""
+        return self.proven and self.floor == 0
+
+
+@dataclass(slots=True)
+class Drain:
+    """drain.json: the proof of one drain, checked against run.json."""
+
+    partitions: dict[tuple[int, int], DrainedPartition]
+    started_us: int | None
+    ended_us: int | None
+    reasons: list[str]
+
+
+@dataclass(slots=True)
+class ObservationSet:
+    """One set of observations; `there` is false when it was never begun."""
+
+    columns: dict[int, ColumnFile] = field(default_factory=dict)
+    extras: Rows = field(default_factory=lambda: np.zeros(0, dtype=EXTRA))
+    batches: Rows = field(default_factory=lambda: np.zeros(0, dtype=BATCH))
+    there: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What Chaos Toolkit wrote about an experiment; `document` is None when it wrote nothing."""
+
+    number: int
+    experiment: str
+    document: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyLogs:
+    """The intervals of several HDR logs, read anew at every iteration: they are never all held."""
+
+    paths: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[Interval]:
+        for path in self.paths:
+            yield from intervals(path)
+
+
+@dataclass(slots=True)
+class Evidence:
+    """A run as it was recorded."""
+
+    info: RunInfo
+    ledgers: dict[int, ColumnFile] = field(default_factory=dict)
+    transactions: dict[int, TransactionLog] = field(default_factory=dict)
+    live: ObservationSet = field(default_factory=ObservationSet)
+    drained: ObservationSet = field(default_factory=ObservationSet)
+    drain: Drain | None = None
+    timeline: Timeline = field(default_factory=Timeline)
+    journals: list[Journal] = field(default_factory=list)
+    latency: dict[tuple[str, str], Iterable[Interval]] = field(default_factory=dict)
+    """(profile, metric) → intervals of one second of intended send time"""
+
+    def drained_partition(self, topic: int, partition: int) -> DrainedPartition:
+        """The proof for a topic-partition; an unproven one where there is none."""
+        if self.drain is not None:
+            found = self.drain.partitions.get((topic, partition))
+            if found is not None:
+                return found
+            reason = "the drain says nothing about it"
+        else:
+            reason = "it was not drained to the end"
+        return DrainedPartition(topic, partition, False, 0, 0, None, None, reason)
+
+    def close(self) -> None:
+        """Let go of the mapped files."""
+        for columns in (self.ledgers, self.live.columns, self.drained.columns):
+            for file in columns.values():
+                file.close()
+
+
+def load_evidence(run_dir: RunDir, number: int) -> Evidence:
+    """Read a run with the `number`-th drain.
+
+    Raises RunDirError when run.json, a ledger or an observation file is not what it should be,
+    or belongs to another run.
+    """
+    info = run_dir.read_info()
+    run = run_hash(info.run_id)
+    drained = run_dir.drained(number)
+    return Evidence(
+        info=info,
+        ledgers=_columns(run_dir.ledger, "*.ledger", run),
+        transactions=_transactions(run_dir.ledger),
+        live=_observations(run_dir.live, run),
+        drained=_observations(drained, run),
+        drain=_drain(drained / "drain.json", info),
+        timeline=read_timeline(run_dir.events()),
+        journals=_journals(run_dir, info),
+        latency=_latency(run_dir.latency, info),
+    )
+
+
+def _columns(folder: Path, pattern: str, run: int) -> dict[int, ColumnFile]:
+    """The column files of a folder by incarnation. One without a header was never written to."""
+    found: dict[int, ColumnFile] = {}
+    for path in sorted(folder.glob(pattern)):
+        if path.stat().st_size == 0:
+            continue
+        file = ColumnFile.open(path)
+        if file.run != run:
+            raise RunDirError(
+                f"{path}: belongs to another run (hash {file.run:016x}, this one's is {run:016x}). "
+                "A run directory holds one run; restore its own file."
+            )
+        found[file.incarnation] = file
+    return found
+
+
+def _transactions(folder: Path) -> dict[int, TransactionLog]:
+    found: dict[int, TransactionLog] = {}
+    for path in sorted(folder.glob("*.txn.ndjson")):
+        try:
+            with path.open("rb") as lines:
+                found[int(path.name.split(".")[0])] = read_transactions(lines)
+        except ValueError as error:
+            raise RunDirError(f"{path}: not a transaction log of this harness: {error}.") from None
+    return found
+
+
+def _observations(folder: Path, run: int) -> ObservationSet:
+    if not folder.is_dir():
+        return ObservationSet()
+    return ObservationSet(
+        columns=_columns(folder, "*.obs", run),
+        extras=read_extras(folder),
+        batches=read_batches(folder),
+        there=True,
+    )
+
+
+def _drain(path: Path, info: RunInfo) -> Drain | None:
+    if not path.exists():
+        return None
+    document = read_json(path, "the proof of a drain")
+    topics = {topic: index for index, topic in enumerate(info.topics)}
+    transactional = [profile.transactional for profile in info.profiles for _ in profile.topics]
+    reasons = [str(reason) for reason in document.get("reasons", [])]
+    cluster_id = document.get("cluster_id")
+    elsewhere = ""
+    if info.cluster_id and cluster_id and cluster_id != info.cluster_id:
+        elsewhere = f"it was read from cluster {cluster_id}, the run's is {info.cluster_id}"
+    partitions: dict[tuple[int, int], DrainedPartition] = {}
+    try:
+        for entry in document["partitions"]:
+            index = topics.get(str(entry["topic"]))
+            if index is None:
+                continue
+            expected_id = info.topic_ids[index] if index < len(info.topic_ids) else None
+            drained = _drained_partition(entry, index, expected_id, elsewhere, transactional[index])
+            partitions[index, drained.partition] = drained
+        return Drain(
+            partitions, _us(document.get("started_at")), _us(document.get("ended_at")), reasons
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunDirError(
+            f"{path}: not the proof of a drain of this harness ({type(error).__name__}: {error})."
+        ) from None
+
+
+def _drained_partition(
+    entry: Mapping[str, Any],
+    topic: int,
+    topic_id: str | None,
+    elsewhere: str,
+    transactional: bool,
+) -> DrainedPartition:
+    """One entry of drain.json; what run.json contradicts is not proven."""
+    end, last_stable = _integer(entry.get("end")), _integer(entry.get("last_stable"))
+    reasons = [str(entry.get("reason") or "")] if not entry["complete"] else []
+    if elsewhere:
+        reasons.append(elsewhere)
+    if topic_id and entry.get("topic_id") and entry["topic_id"] != topic_id:
+        reasons.append(f"the topic is another one of the same name (id {entry['topic_id']})")
+    if transactional and entry["complete"] and last_stable != end:
+        reasons.append(f"its last stable offset is {last_stable}, its end {end}")
+    starts = [_integer(entry.get("start")), _integer(entry.get("log_start_after"))]
+    return DrainedPartition(
+        topic=topic,
+        partition=int(entry["partition"]),
+        proven=bool(entry["complete"]) and not reasons,
+        floor=max((start for start in starts if start is not None), default=0),
+        read=_integer(entry.get("read")) or 0,
+        end=end,
+        last_stable=last_stable,
+        reason="; ".join(reason for reason in reasons if reason) or "no reason is given",
+    )
+
+
+def _integer(value: object) -> int | None:
+    return int(value) if isinstance(value, (int, float)) else None
+
+
+def _us(value: object) -> int | None:
+    return to_us(value) if isinstance(value, str) else None
+
+
+def _journals(run_dir: RunDir, info: RunInfo) -> list[Journal]:
+    """One for each experiment of the run and for each journal that lies there."""
+    found = [
+        Journal(number, name, _journal(run_dir.journal(number)))
+        for number, name in enumerate(info.experiments, 1)
+    ]
+    for number in range(len(found) + 1, len(run_dir.journals) + 1):
+        document = _journal(run_dir.journal(number))
+        experiment = document.get("experiment") if document else None
+        title = experiment.get("title") if isinstance(experiment, Mapping) else None
+        found.append(Journal(number, str(title or f"experiment {number}"), document))
+    return found
+
+
+def _journal(path: Path) -> Mapping[str, Any] | None:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _latency(folder: Path, info: RunInfo) -> dict[tuple[str, str], Iterable[Interval]]:
+    found: dict[tuple[str, str], Iterable[Interval]] = {}
+    for profile in info.profiles:
+        for metric in METRICS:
+            paths = tuple(sorted(folder.glob(f"{profile.profile}.{metric}.*.hlog")))
+            if paths:
+                found[profile.profile, metric] = LatencyLogs(paths)
+    return found

@@ -1,0 +1,79 @@
+"""What reconciling finds: counts, samples, and where it could not look. Data only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from harness.anomalies import ANOMALIES
+from harness.rundir import ProfileRun
+
+SAMPLES_MAX: Final = 20
+"""Samples kept of each anomaly of a profile."""
+
+OUTCOMES: Final = (
+    "attempted",
+    "acked",
+    "failed",
+    "unknown",
+    "unknown_present",
+    "sent",
+    "read",
+    "foreign",
+)
+COUNTS: Final = OUTCOMES + ANOMALIES
+"""The keys of `counts` in verdict.json, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One occurrence of an anomaly; None where it has no such coordinate.
+
+    topic: index into the run's topics; producer: incarnation; transaction: its number, for the
+    anomalies of transactions.
+    """
+
+    anomaly: str
+    topic: int
+    partition: int
+    producer: int | None = None
+    sequence: int | None = None
+    offset: int | None = None
+    leader_epoch: int | None = None
+    transaction: int | None = None
+
+
+@dataclass(slots=True)
+class ProfileFindings:
+    """Everything reconciled about one profile."""
+
+    profile: ProfileRun
+    counts: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, list[Occurrence]] = field(default_factory=dict)
+    foreign_runs: Counter[int] = field(default_factory=Counter)
+    """How many records of each other run, by the run's hash."""
+    blind: dict[str, list[str]] = field(default_factory=dict)
+    """anomaly → sentences that say why finding none of it proves nothing"""
+    unclosed: list[int] = field(default_factory=list)
+    """Incarnations whose process ended without closing its ledger."""
+
+    def room(self, anomaly: str) -> int:
+        """How many more samples of an anomaly are kept."""
+        return SAMPLES_MAX - len(self.samples.get(anomaly, ()))
+
+    def sample(self, occurrence: Occurrence) -> None:
+        """Keep a sample, unless there are enough."""
+        if self.room(occurrence.anomaly) > 0:
+            self.samples.setdefault(occurrence.anomaly, []).append(occurrence)
+
+    def cannot_see(self, reason: str, *anomalies: str) -> None:
+        """Note why an absence of these anomalies proves nothing."""
+        for anomaly in anomalies:
+            reasons = self.blind.setdefault(anomaly, [])
+            if reason not in reasons:
+                reasons.append(reason)
+
+    def table(self) -> dict[str, int]:
+        """All counts in the order of verdict.json."""
+        return {name: int(self.counts[name]) for name in COUNTS}

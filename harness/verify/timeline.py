@@ -1,0 +1,252 @@
+"""The timeline as typed data: faults, load, leaders, last stable offsets, the generator's lag.
+
+One pass over timeline.ndjson. What happens once is a small record; what happens in every slot of
+250 ms (`load`, `generator`, `offsets`) is kept as arrays, so that an hour of load stays small.
+Events that lack a field they should have are counted in `unreadable` and left out: a process may
+have died while it wrote.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.rundir import to_us
+
+I64: TypeAlias = npt.NDArray[np.int64]
+F64: TypeAlias = npt.NDArray[np.float64]
+TopicPartition: TypeAlias = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Fault:
+    """One fault as the timeline tells it; instants in µs since the epoch.
+
+    `injected_us` is when it struck; for a fault that never did, when it was about to.
+    """
+
+    fault_id: str
+    fault: str
+    target: str
+    injected_us: int
+    struck: bool = False
+    """Did its action come to its end and leave evidence?"""
+    healed_us: int | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+    took_effect: bool = False
+    failure: str = ""
+
+    @property
+    def moves_leader(self) -> bool:
+        """Whether the fault is one that takes the leadership away."""
+        return bool(self.evidence.get("moves_leader", False))
+
+    @property
+    def partitions(self) -> list[Mapping[str, Any]]:
+        """The partitions that it was aimed at, each with leader and epoch before and after."""
+        return _mappings(self.evidence.get("partitions"))
+
+    @property
+    def idle(self) -> bool:
+        """Whether it was to strike nothing at all, as `no_fault`."""
+        return self.struck and not (self.brokers or _mappings(self.evidence.get("links")))
+
+    @property
+    def brokers(self) -> set[int]:
+        """The brokers that it struck, by a signal or by holding back a link."""
+        return {
+            int(struck["broker"])
+            for struck in _mappings(self.evidence.get("brokers"))
+            + _mappings(self.evidence.get("links"))
+            if "broker" in struck
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSeries:
+    """What a topic-partition's producers did, slot by slot, sorted by time; equal lengths.
+
+    `attempted` counts by send time; `acked` (for acks=0 also `sent`), `failed` and `unknown` by
+    the time of the report.
+    """
+
+    from_us: I64
+    to_us: I64
+    attempted: I64
+    acked: I64
+    failed: I64
+    unknown: I64
+
+    def __len__(self) -> int:
+        return len(self.from_us)
+
+    @property
+    def in_flight(self) -> I64:
+        """Attempts without any outcome at the end of each slot."""
+        return np.cumsum(self.attempted - self.acked - self.failed - self.unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderChange:
+    """What the observer saw: the leader of a partition from then on; -1 is none."""
+
+    at_us: int
+    leader: int
+    leader_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that a process said about itself."""
+
+    at_us: int
+    phase: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Everything that judging needs from timeline.ndjson."""
+
+    faults: list[Fault] = field(default_factory=list)
+    loads: dict[TopicPartition, LoadSeries] = field(default_factory=dict)
+    leaders: dict[TopicPartition, list[LeaderChange]] = field(default_factory=dict)
+    offsets: dict[TopicPartition, tuple[I64, I64, I64]] = field(default_factory=dict)
+    """(at_us, last stable offset, high watermark) of the transactional topics"""
+    generator_at_us: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    generator_lag_ms: F64 = field(default_factory=lambda: np.zeros(0, dtype=np.float64))
+    run: list[Moment] = field(default_factory=list)
+    reader: list[Moment] = field(default_factory=list)
+    unreadable: int = 0
+
+    def phase(self, name: str) -> Moment | None:
+        """The first moment of the run with that phase."""
+        return next((moment for moment in self.run if moment.phase == name), None)
+
+
+class _LoadColumns:
+    """Grows one topic-partition's load series without a Python object for each number."""
+
+    NAMES = ("from_us", "to_us", "attempted", "acked", "failed", "unknown")
+
+    def __init__(self) -> None:
+        self.columns = {name: array("q") for name in self.NAMES}
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        acked = int(event["acked"]) + int(event.get("sent", 0))
+        row = (
+            int(event["from_us"]),
+            int(event["to_us"]),
+            int(event["attempted"]),
+            acked,
+            int(event["failed"]),
+            int(event["unknown"]),
+        )
+        for name, value in zip(self.NAMES, row, strict=True):
+            self.columns[name].append(value)
+
+    def series(self) -> LoadSeries:
+        """Sorted, and producers that share a slot added up."""
+        arrays = [np.array(self.columns[name], dtype=np.int64) for name in self.NAMES]
+        order = np.argsort(arrays[0], kind="stable")
+        arrays = [column[order] for column in arrays]
+        starts = np.flatnonzero(np.diff(arrays[0], prepend=arrays[0][0] - 1))
+        ends = np.maximum.reduceat(arrays[1], starts)
+        sums = [np.add.reduceat(column, starts) for column in arrays[2:]]
+        return LoadSeries(arrays[0][starts], ends, *sums)
+
+
+def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
+    """Read timeline events, in file order, into a Timeline."""
+    timeline = Timeline()
+    faults: dict[str, Fault] = {}
+    loads: defaultdict[TopicPartition, _LoadColumns] = defaultdict(_LoadColumns)
+    offsets: defaultdict[TopicPartition, tuple[array[int], array[int], array[int]]] = defaultdict(
+        lambda: (array("q"), array("q"), array("q"))
+    )
+    lag_at, lag_ms = array("q"), array("d")
+    for event in events:
+        try:
+            match event["event"]:
+                case "load":
+                    loads[_key(event)].add(event)
+                case "generator":
+                    at, lag = to_us(event["at"]), float(event["lag_ms_max"])
+                    lag_at.append(at)
+                    lag_ms.append(lag)
+                case "offsets":
+                    row = (to_us(event["at"]), event["last_stable"], event["high_watermark"])
+                    for column, value in zip(offsets[_key(event)], map(int, row), strict=True):
+                        column.append(value)
+                case "leader":
+                    change = LeaderChange(
+                        to_us(event["at"]), int(event["leader"]), int(event["leader_epoch"])
+                    )
+                    timeline.leaders.setdefault(_key(event), []).append(change)
+                case "fault":
+                    _note_fault(faults, timeline.faults, event)
+                case "run":
+                    timeline.run.append(_moment(event))
+                case "reader":
+                    timeline.reader.append(_moment(event))
+                case _:
+                    pass
+        except (KeyError, TypeError, ValueError, AttributeError):
+            timeline.unreadable += 1
+    timeline.loads = {key: columns.series() for key, columns in loads.items()}
+    timeline.offsets = {
+        key: tuple(np.array(column, dtype=np.int64) for column in columns)  # type: ignore[misc]
+        for key, columns in offsets.items()
+    }
+    timeline.generator_at_us = np.array(lag_at, dtype=np.int64)
+    timeline.generator_lag_ms = np.array(lag_ms, dtype=np.float64)
+    return timeline
+
+
+def _key(event: Mapping[str, Any]) -> TopicPartition:
+    return str(event["topic"]), int(event["partition"])
+
+
+def _moment(event: Mapping[str, Any]) -> Moment:
+    return Moment(to_us(event["at"]), str(event["phase"]), str(event.get("reason") or ""))
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _note_fault(known: dict[str, Fault], faults: list[Fault], event: Mapping[str, Any]) -> None:
+    """Add one phase of a fault. A second `inject` under the same id is a new fault."""
+    identity, phase, at_us = str(event["fault_id"]), event["phase"], to_us(event["at"])
+    fault = known.get(identity)
+    if fault is None or (phase == "inject" and (fault.struck or fault.failure)):
+        fault = Fault(identity, str(event["fault"]), _target(event.get("target")), at_us)
+        known[identity] = fault
+        faults.append(fault)
+    if event.get("target"):
+        fault.target = _target(event["target"])
+    match phase:
+        case "injected":
+            fault.struck = True
+            fault.injected_us = at_us
+            evidence = event.get("evidence")
+            fault.evidence = dict(evidence) if isinstance(evidence, Mapping) else {}
+            fault.took_effect = event.get("took_effect") is True
+        case "healed":
+            fault.healed_us = at_us
+        case "failed":
+            fault.failure = str(event.get("reason") or "no reason was given")
+        case _:
+            pass
+
+
+def _target(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
