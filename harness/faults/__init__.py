@@ -1,0 +1,30 @@
+"""Chaos Toolkit actions and probes that strike Kafka brokers, and the repair of what they do.
+
+Use them as `provider: {type: python, module: harness.faults, func: <name>}`. What each fault
+does, needs and provokes stands in docs/faults.md; `harness list faults` names them.
+"""
+
+from harness.faults.healing import heal, no_fault
+from harness.faults.links import cut_replication_then_kill_leader, cut_responses
+from harness.faults.probes import brokers_ready, full_isr, leader_of, leaders
+from harness.faults.processes import (
+    kill_leader,
+    pause_leader,
+    rolling_restart,
+    stop_followers_then_kill_leader,
+)
+
+__all__ = [
+    "brokers_ready",
+    "cut_replication_then_kill_leader",
+    "cut_responses",
+    "full_isr",
+    "heal",
+    "kill_leader",
+    "leader_of",
+    "leaders",
+    "no_fault",
+    "pause_leader",
+    "rolling_restart",
+    "stop_followers_then_kill_leader",
+]

@@ -1,0 +1,149 @@
+"""What shows that a fault took effect, and the rule that decides whether it did. Pure.
+
+Evidence is what was observed, never what was asked for: the state and exit status of processes,
+the leader and leader epoch of the partitions aimed at before and after, the bytes a proxy held
+back. `shortcomings` lists what is missing; a fault without shortcomings took effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+STOPPED: Final = "stopped"
+_KILLED: Final = -9
+_TERMINATED: Final = frozenset({0, -15, 143})
+"""Exit statuses after SIGTERM; a JVM ends with 128 + 15 once its shutdown hooks have run."""
+
+
+@dataclass(slots=True)
+class Signalled:
+    """A signal sent to a broker process."""
+
+    broker: int
+    pid: int
+    signal: str
+    at: str
+    state: str | None = None
+    """The process state seen afterwards, as psutil names it; only asked for SIGSTOP."""
+    exit_status: int | None = None
+    """As subprocess has it: -9 after SIGKILL. None while it runs."""
+    restarted_pid: int | None = None
+    """Which process took its place, where the fault itself restarts it."""
+
+
+@dataclass(slots=True)
+class Cut:
+    """A link that was held back by its proxy; the counters are those of the time it was cut."""
+
+    broker: int
+    listener: str
+    mode: str
+    at: str
+    restored_at: str | None = None
+    connections: int | None = None
+    """Connections that were open or opened while the link was cut."""
+    bytes_dropped: int | None = None
+    """Bytes that arrived at the proxy and were not passed on."""
+
+
+@dataclass(slots=True)
+class PartitionMove:
+    """A partition the fault was aimed at. -1: no leader, None: no leader told its epoch."""
+
+    topic: str
+    partition: int
+    leader_before: int
+    epoch_before: int | None
+    leader_after: int | None = None
+    epoch_after: int | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """(topic, partition)"""
+        return self.topic, self.partition
+
+    def has_new_epoch(self) -> bool:
+        """Has a leader been elected since the fault?"""
+        return (
+            self.leader_after is not None
+            and self.leader_after >= 0
+            and self.epoch_before is not None
+            and self.epoch_after is not None
+            and self.epoch_after > self.epoch_before
+        )
+
+    def has_moved(self) -> bool:
+        """Has another broker been elected since the fault?"""
+        return self.has_new_epoch() and self.leader_after != self.leader_before
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Everything observed about one injected fault."""
+
+    moves_leader: bool
+    graceful: bool
+    hold_s: float | None = None
+    brokers: list[Signalled] = field(default_factory=list)
+    links: list[Cut] = field(default_factory=list)
+    partitions: list[PartitionMove] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the timeline, the journal and verdict.json hold it, shortcomings included."""
+        return {**asdict(self), "shortcomings": shortcomings(self)}
+
+
+def shortcomings(evidence: Evidence) -> list[str]:
+    """What is missing for the conclusion that the fault took effect; empty when nothing is."""
+    if not (evidence.brokers or evidence.links):
+        # Nothing was to be struck: then nothing may have moved.
+        return [
+            f"{_name(move)}: leader {move.leader_before} epoch {move.epoch_before} became "
+            f"leader {move.leader_after} epoch {move.epoch_after} without a fault"
+            for move in evidence.partitions
+            if (move.leader_after, move.epoch_after) != (move.leader_before, move.epoch_before)
+        ]
+    found = [*_of_processes(evidence.brokers), *_of_links(evidence.links)]
+    if not evidence.partitions:
+        found.append("no partition was aimed at")
+    if evidence.moves_leader:
+        for move in evidence.partitions:
+            done = move.has_new_epoch() if evidence.graceful else move.has_moved()
+            if not done:
+                found.append(
+                    f"{_name(move)}: led by broker {move.leader_before} in epoch "
+                    f"{move.epoch_before} before, by {move.leader_after} in {move.epoch_after} "
+                    "after: no other leader was seen"
+                )
+    return found
+
+
+def _of_processes(signals: Iterable[Signalled]) -> list[str]:
+    found: list[str] = []
+    for each in signals:
+        what = f"broker {each.broker} (process {each.pid}) after {each.signal}"
+        if each.signal == "SIGKILL" and each.exit_status != _KILLED:
+            found.append(f"{what}: exit status {each.exit_status}, expected {_KILLED}")
+        elif each.signal == "SIGSTOP" and each.state != STOPPED:
+            found.append(f"{what}: state {each.state!r}, expected {STOPPED!r}")
+        elif each.signal == "SIGTERM":
+            if each.exit_status not in _TERMINATED:
+                found.append(f"{what}: exit status {each.exit_status}, expected one of 0, -15, 143")
+            if each.restarted_pid in (None, each.pid):
+                found.append(f"{what}: no new process took its place")
+    return found
+
+
+def _of_links(cuts: Iterable[Cut]) -> list[str]:
+    return [
+        f"broker {cut.broker}, {cut.listener} listener: the proxy held back no byte ({cut.mode})"
+        for cut in cuts
+        if not cut.bytes_dropped
+    ]
+
+
+def _name(move: PartitionMove) -> str:
+    return f"{move.topic}-{move.partition}"

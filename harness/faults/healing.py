@@ -1,0 +1,85 @@
+"""The end of every fault: brokers running, links passing, full ISR, leaders where they belong."""
+
+import time
+from typing import Any, Final
+
+from harness.errors import FaultError
+from harness.faults.activity import activity
+from harness.faults.backend import Target, attach
+from harness.faults.injection import SOURCE, Injection, open_faults
+from harness.faults.interrupts import uninterrupted
+from harness.faults.leaders import await_full_isr, await_preferred
+from harness.rundir import now
+
+# Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
+
+__all__ = ["heal", "no_fault"]
+
+ISR_TIMEOUT_S: Final = 60.0
+LEADERS_TIMEOUT_S: Final = 30.0
+
+
+@activity
+def heal(timeout_s: float = ISR_TIMEOUT_S) -> dict[str, Any]:
+    """Repair whatever any fault left behind, and wait until the cluster is whole.
+
+    Stopped brokers continue, links pass, dead brokers start; then full ISR of the run's and the
+    internal topics, within `timeout_s`; then the preferred leader of each of the run's
+    partitions. Safe to call at any time and again. A first SIGTERM or SIGINT waits until it is
+    done. Raises FaultError or ClusterError when the cluster does not become whole.
+    """
+    with uninterrupted():
+        return heal_target(attach(), timeout_s=timeout_s)
+
+
+def heal_target(target: Target, *, timeout_s: float = ISR_TIMEOUT_S) -> dict[str, Any]:
+    """`heal` of given brokers, for a caller that already has them."""
+    started = time.monotonic()
+    open_before = [] if target.run_dir is None else open_faults(target.run_dir)
+    _write(target, open_before, "heal")
+    if "process" in target.brokers.capabilities:
+        target.local.heal()
+    try:
+        partitions = await_full_isr(target.view, target.watched_topics, timeout_s)
+        await_preferred(target.view, target.run_topics(), LEADERS_TIMEOUT_S)
+    except FaultError as error:
+        _write(target, open_before, "failed", reason=str(error))
+        raise
+    _write(target, open_before, "healed")
+    return {
+        "healed": [event["fault_id"] for event in open_before],
+        "healed_at": now(),
+        "partitions_in_full_isr": partitions,
+        "duration_s": round(time.monotonic() - started, 3),
+    }
+
+
+@activity
+def no_fault(hold_s: float = 2.0) -> dict[str, Any]:
+    """Change nothing for `hold_s`, and show that no leader moved: the baseline of every fault.
+
+    Nothing is injected, so the run's timeline gets no fault event.
+    """
+    target = attach()
+    injection = Injection("no_fault", target, hold_s=hold_s, recorded=False)
+    with injection:
+        injection.aim("nothing", target.aimed_partitions())
+        injection.strike()
+        time.sleep(hold_s)
+        injection.observe()
+    return injection.output()
+
+
+def _write(target: Target, events: list[dict[str, Any]], phase: str, **fields: Any) -> None:
+    if target.run_dir is None:
+        return
+    for event in events:
+        target.run_dir.append(
+            "fault",
+            SOURCE,
+            fault_id=event["fault_id"],
+            fault=event["fault"],
+            phase=phase,
+            target=event["target"],
+            **fields,
+        )

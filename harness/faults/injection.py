@@ -1,0 +1,204 @@
+"""One injection of a fault: its record in the run's timeline and in Chaos Toolkit's journal.
+
+    with Injection("kill_leader", target) as injection:
+        injection.aim(broker, partitions)             # what will be struck; `inject` is written
+        injection.signal(broker, signal.SIGKILL)      # the first one fixes injected_at
+        injection.observe_move(timeout_s)             # leaders and epochs afterwards
+    return injection.output()                         # `injected` is written with the evidence
+
+A fault that ends half-way writes `failed` with the reason; `heal` closes it all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import signal
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Final, Self
+
+import psutil
+
+from harness.errors import FaultError
+from harness.faults.backend import Target, names_of
+from harness.faults.evidence import STOPPED, Cut, Evidence, PartitionMove, Signalled, shortcomings
+from harness.faults.leaders import POLL_S, PartitionState, await_that
+from harness.faults.registry import FAULTS
+from harness.rundir import RunDir, from_us, now_us
+
+logger = logging.getLogger("chaostoolkit")
+SOURCE: Final = "faults"
+_STATE_TIMEOUT_S: Final = 2.0
+_EXIT_TIMEOUT_S: Final = 60.0
+
+
+class Injection:
+    """Collects the evidence of one injection and writes it down."""
+
+    def __init__(
+        self, fault: str, target: Target, *, hold_s: float | None = None, recorded: bool = True
+    ) -> None:
+        self.fault = FAULTS[fault]
+        target.require(self.fault)
+        self.fault_id = f"{fault}-{secrets.token_hex(3)}"
+        self.target = ""
+        self.injected_at: str | None = None
+        self.evidence = Evidence(self.fault.moves_leader, self.fault.graceful, hold_s)
+        self.at = target
+        self._run_dir = target.run_dir if recorded else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            reason = str(error) if isinstance(error, Exception) else "interrupted"
+            self._write("failed", reason=reason, evidence=self.evidence.to_json())
+            return
+        missing = shortcomings(self.evidence)
+        for each in missing:
+            logger.warning("%s: no evidence that it took effect: %s", self.fault.name, each)
+        self._write(
+            "injected",
+            at=self.injected_at,
+            evidence=self.evidence.to_json(),
+            took_effect=not missing,
+        )
+
+    def aim(self, target: str, partitions: Iterable[PartitionState]) -> None:
+        """Name what will be struck and note the leader epochs of `partitions`."""
+        states = list(partitions)
+        keys = [state.key for state in states]
+        epochs = self.at.view.epochs(keys)
+        lacking = [state for state in states if state.key not in epochs]
+        if lacking:
+            raise FaultError(
+                f"{self.fault.name}: no leader epoch known for {', '.join(names_of(lacking))}; "
+                "without it nothing could show that the leader moved. Heal the cluster first."
+            )
+        self.target = target
+        self.evidence.partitions = [
+            PartitionMove(each.topic, each.partition, each.leader, epochs[each.key])
+            for each in states
+        ]
+        self._write("inject")
+
+    def strike(self) -> str:
+        """The present instant; the first one asked for is when the fault was injected."""
+        at = from_us(now_us())
+        self.injected_at = self.injected_at or at
+        return at
+
+    def signal(self, broker: int, number: signal.Signals) -> Signalled:
+        """Send a signal to a broker's process; for SIGSTOP also see that it stands still."""
+        at = self.strike()
+        pid = self.at.local.signal(broker, number)
+        sent = Signalled(broker, pid, number.name, at)
+        self.evidence.brokers.append(sent)
+        if number is signal.SIGSTOP:
+            sent.state = _state_after_stop(pid)
+        return sent
+
+    def kill(self, broker: int) -> None:
+        """SIGKILL a broker and note its exit status."""
+        sent = self.signal(broker, signal.SIGKILL)
+        sent.exit_status = self.at.local.wait_exited(broker, _EXIT_TIMEOUT_S)
+
+    def cut(self, broker: int, listener: str, mode: str) -> Cut:
+        """Put a link into another mode than `pass`."""
+        cut = Cut(broker, listener, mode, self.strike())
+        self.evidence.links.append(cut)
+        self.at.local.set_link(broker, listener, mode)
+        return cut
+
+    def restore_links(self) -> None:
+        """Let every link pass again that this fault cut."""
+        for cut in self.evidence.links:
+            self.at.local.set_link(cut.broker, cut.listener, "pass")
+            cut.restored_at = from_us(now_us())
+
+    def observe(self) -> None:
+        """Note leader and epoch of the partitions aimed at as they are now."""
+        moves = {move.key: move for move in self.evidence.partitions}
+        topics = list(dict.fromkeys(move.topic for move in self.evidence.partitions))
+        states = {state.key: state for state in self.at.view.partitions(topics)}
+        for key, epoch in self.at.view.epochs(moves).items():
+            moves[key].leader_after = states[key].leader
+            moves[key].epoch_after = epoch
+
+    def observe_move(self, timeout_s: float) -> None:
+        """Wait until every partition aimed at is led again, in a newer epoch, by another broker.
+
+        What is still missing after `timeout_s` stays in the evidence as a shortcoming.
+        """
+
+        def pending() -> str | None:
+            topics = list(dict.fromkeys(move.topic for move in self.evidence.partitions))
+            states = {state.key: state for state in self.at.view.partitions(topics)}
+            left = [move for move in self.evidence.partitions if not move.has_moved()]
+            moved = [
+                move for move in left if states[move.key].leader not in (-1, move.leader_before)
+            ]
+            epochs = self.at.view.epochs(move.key for move in moved)
+            for move in left:
+                move.leader_after = states[move.key].leader
+                move.epoch_after = epochs.get(move.key, move.epoch_after)
+            left = [move for move in left if not move.has_moved()]
+            return f"{len(left)} partitions without a new leader" if left else None
+
+        with contextlib.suppress(FaultError):
+            await_that(pending, "new leaders", timeout_s=timeout_s, poll_s=POLL_S)
+
+    def output(self) -> dict[str, Any]:
+        """What the action returns, so that Chaos Toolkit's journal holds the evidence too."""
+        return {
+            "fault": self.fault.name,
+            "fault_id": self.fault_id,
+            "target": self.target,
+            "injected_at": self.injected_at,
+            "evidence": self.evidence.to_json(),
+            "took_effect": not shortcomings(self.evidence),
+        }
+
+    def _write(self, phase: str, *, at: str | None = None, **fields: Any) -> None:
+        logger.info("%s: %s %s", self.fault.name, phase, self.target)
+        if self._run_dir is not None:
+            self._run_dir.append(
+                "fault",
+                SOURCE,
+                at=at,
+                fault_id=self.fault_id,
+                fault=self.fault.name,
+                phase=phase,
+                target=self.target,
+                **fields,
+            )
+
+
+def open_faults(run_dir: RunDir) -> list[dict[str, Any]]:
+    """The last event of each fault that has not been healed, in the order of injection."""
+    last: dict[str, dict[str, Any]] = {}
+    for event in run_dir.events("fault"):
+        last[event["fault_id"]] = event
+    return [event for event in last.values() if event["phase"] != "healed"]
+
+
+def _state_after_stop(pid: int) -> str:
+    """A process's state, waited for a moment: a signal is delivered, not called."""
+    deadline = time.monotonic() + _STATE_TIMEOUT_S
+    while True:
+        try:
+            state = str(psutil.Process(pid).status())
+        except psutil.NoSuchProcess:
+            return "gone"
+        if state == STOPPED or time.monotonic() > deadline:
+            return state
+        time.sleep(0.005)

@@ -1,0 +1,49 @@
+"""An experiment as a process of its own: Chaos Toolkit, offline, with nothing of the user's home.
+
+Chaos Toolkit would ask a server for newer versions, write chaostoolkit.log into the current
+folder and read settings from the home folder; all of that is switched off, so that a run is
+decided by its experiment file alone. SIGINT and SIGTERM end the experiment and heal; so does the
+end of the process that started it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from harness.faults.experiments import Experiment
+from harness.faults.journal import JournalFindings, read_journal
+from harness.lifeline import Child
+from harness.rundir import RunDir
+
+__all__ = ["JournalFindings", "read_journal", "start_experiment"]
+
+
+def start_experiment(
+    experiment: Experiment, run_dir: RunDir, number: int, environment: Mapping[str, str]
+) -> Child:
+    """Start `chaos run` for the n-th experiment of a run, from 1.
+
+    The journal becomes `run_dir.journal(number)` when it ends, its log logs/chaos-<n>.log.
+    `environment`: how its actions find run and brokers, see harness.faults.backend.
+    """
+    journal = run_dir.journal(number).resolve()
+    return Child(
+        [
+            sys.executable,
+            "-m",
+            "chaostoolkit",
+            "--no-version-check",
+            "--no-log-file",
+            "--settings",
+            str(journal.with_name(f".no-settings-{number}.yaml")),
+            "run",
+            "--journal-path",
+            str(journal),
+            "--rollback-strategy",
+            "always",
+            str(experiment.path),
+        ],
+        log=run_dir.logs / f"chaos-{number}.log",
+        environment=environment,
+    )
