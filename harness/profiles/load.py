@@ -65,9 +65,11 @@ def load_profiles(paths: Iterable[Path | str] = ()) -> dict[str, DeliveryProfile
     return profiles
 
 
-def load_file(path: Path, known: Mapping[str, DeliveryProfile]) -> dict[str, DeliveryProfile]:
-    """Only the profiles that `path` defines; `known` are those it may extend."""
-    return _profiles(read_yaml(path), known)
+def profiles_of(
+    document: Located, known: Mapping[str, DeliveryProfile]
+) -> dict[str, DeliveryProfile]:
+    """Only the profiles that a document defines; `known` are those it may extend."""
+    return _profiles(document, known)
 
 
 def choose(

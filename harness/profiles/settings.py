@@ -47,6 +47,10 @@ OWNED: Final[Mapping[str, str]] = {
     "statistics.interval.ms": "measurements are taken by the harness itself",
 }
 """Settings on which the verification rests; stated in a profile they are refused, with the why."""
+VERIFICATION: Final = frozenset(
+    {*OWNED, "auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store"}
+)
+"""What the reader decides itself, whatever is asked for on the command line."""
 _OWNED_VALUES: Final[Mapping[str, str]] = {
     "delivery.report.only.error": "false",
     "enable.partition.eof": "true",
@@ -216,6 +220,8 @@ class Overrides:
             else:
                 part = part or used_by
                 _, wrong = _check("consumer" if part == "consumer" else "producer", first, value)
+                if wrong is None and first in VERIFICATION and first not in OWNED:
+                    wrong = "cannot be changed: the harness reads everything, from the start."
         if wrong is None and first == "transactional.id":
             wrong = (
                 "belongs into a profile (--profiles FILE), where its transactions are described."

@@ -1,0 +1,168 @@
+"""`harness validate` and `harness list`.
+
+Results go to stdout: on a terminal for people, piped as one line each for other programs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.errors import EXIT_KEPT, EXIT_USAGE
+from harness.profiles.load import load_builtin
+from harness.profiles.model import is_true
+from harness.profiles.validate import FileReport, validate
+
+KINDS: Final = ("profiles", "experiments", "scenarios", "faults")
+EXIT_FINDINGS: Final = 1
+
+
+def add_validate_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `harness validate`."""
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="profile YAML, topic YAML (a list, or Strimzi's KafkaTopic), or a Java client's "
+        ".properties",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def run_validate(args: argparse.Namespace) -> int:
+    """Lint files: 1 for errors, 0 for warnings alone, 2 for a file that cannot be read as one."""
+    reports = [validate(Path(file)) for file in args.files]
+    errors = sum(report.count("error") for report in reports)
+    warnings = sum(report.count("warning") for report in reports)
+    if args.json:
+        document = {
+            "files": [report.to_json() for report in reports],
+            "errors": errors,
+            "warnings": warnings,
+        }
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        console, complaints = Console(highlight=False), Console(stderr=True, highlight=False)
+        for report in reports:
+            _print_report(report, console, complaints)
+        read = [report for report in reports if report.error is None]
+        if read:
+            console.print(
+                f"{_many(errors, 'error')}, {_many(warnings, 'warning')} in "
+                f"{_many(len(read), 'file')}. Rules: docs/profiles.md",
+                soft_wrap=True,
+            )
+    if any(report.error is not None for report in reports):
+        return EXIT_USAGE
+    return EXIT_FINDINGS if errors else EXIT_KEPT
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _print_report(report: FileReport, console: Console, complaints: Console) -> None:
+    if report.error is not None:
+        complaints.print(report.error, markup=False, soft_wrap=True)
+        return
+    if not report.findings:
+        console.print(
+            f"{report.file}: nothing to object to ({', '.join(report.subjects)})",
+            markup=False,
+            soft_wrap=True,
+        )
+    for finding in report.findings:
+        style = "bold red" if finding.severity == "error" else "yellow"
+        line = Text(f"{finding.where}: ")
+        line.append(f"{finding.severity} ", style=style)
+        line.append(f"[{finding.rule}] ", style="dim")
+        line.append(finding.message)
+        console.print(line, soft_wrap=True)
+        console.print(Text(f"    {finding.fix}", style="green"), soft_wrap=True)
+
+
+def add_list_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `harness list`."""
+    parser.add_argument("kind", choices=KINDS, help="what to list")
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print names: one untruncated name a line when piped, a table on a terminal."""
+    header, rows = {
+        "profiles": _profiles,
+        "experiments": _experiments,
+        "scenarios": _scenarios,
+        "faults": _faults,
+    }[args.kind]()
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        for row in rows:
+            print(row[0])
+        return EXIT_KEPT
+    table = Table(*header, box=None, header_style="bold", pad_edge=False)
+    table.columns[0].no_wrap = True
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+    return EXIT_KEPT
+
+
+Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def _profiles() -> Listing:
+    rows = [
+        (
+            profile.name,
+            profile.acks,
+            "on" if is_true(profile.producer.get("enable.idempotence")) else "off",
+            str(len(profile.promises)),
+            profile.summary,
+        )
+        for profile in load_builtin().values()
+    ]
+    return ("profile", "acks", "idempotence", "promises", "summary"), rows
+
+
+def _experiments() -> Listing:
+    from harness.faults.experiments import list_experiments
+
+    rows = [
+        (
+            experiment.name,
+            ", ".join(f"{anomaly} in {control}" for anomaly, control in experiment.aims.items())
+            or "–",
+            ", ".join(sorted(experiment.needs)) or "–",
+            experiment.title,
+        )
+        for experiment in list_experiments()
+    ]
+    return ("experiment", "expects", "needs", "title"), rows
+
+
+def _scenarios() -> Listing:
+    from harness.assets import folder
+
+    rows = []
+    for path in sorted(folder("scenarios").glob("*.py")):
+        if not path.name.startswith("_"):
+            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            rows.append((path.stem, text.partition("\n")[0]))
+    return ("scenario", "summary"), rows
+
+
+def _faults() -> Listing:
+    from harness.faults.registry import FAULTS
+
+    rows = [
+        (fault.name, ", ".join(sorted(fault.needs)) or "–", fault.description)
+        for fault in FAULTS.values()
+    ]
+    return ("fault", "needs", "what it does"), rows
