@@ -118,7 +118,7 @@ Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 def _profiles() -> Listing:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             profile.name,
             profile.acks,
@@ -134,7 +134,7 @@ def _profiles() -> Listing:
 def _experiments() -> Listing:
     from harness.faults.experiments import list_experiments
 
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             experiment.name,
             ", ".join(f"{anomaly} in {control}" for anomaly, control in experiment.aims.items())
@@ -150,7 +150,7 @@ def _experiments() -> Listing:
 def _scenarios() -> Listing:
     from harness.assets import folder
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for path in sorted(folder("scenarios").glob("*.py")):
         if not path.name.startswith("_"):
             text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -161,7 +161,7 @@ def _scenarios() -> Listing:
 def _faults() -> Listing:
     from harness.faults.registry import FAULTS
 
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (fault.name, ", ".join(sorted(fault.needs)) or "–", fault.description)
         for fault in FAULTS.values()
     ]

@@ -141,6 +141,7 @@ def _topics(document: Located) -> Iterator[Subject]:
                 "Accepted at the top: topics."
             )
     entries = content if isinstance(content, list) else content["topics"]
+    listed: list[tuple[Any, Mapping[str, Any]]]
     if isinstance(entries, Mapping):
         listed = [
             (name, {"name": name, **_fields(document, body, *root, name)})
