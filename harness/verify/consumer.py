@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, Message
 
 from harness.errors import UsageError
 from harness.rundir import RunInfo
-from harness.verify.observations import Batch, Ints
+from harness.verify.batch import Batch
 
 READ_MESSAGES_MAX: Final = 10_000
 CLIENT_CONFIG: Final = "HARNESS_CLIENT_CONFIG"
@@ -83,14 +82,6 @@ class Unbatcher:
             offsets=np.fromiter(map(Message.offset, records), np.int64, count),
             leader_epochs=lambda places: [records[at].leader_epoch() for at in places.tolist()],
         )
-
-
-def stretches(topics: Ints, partitions: Ints) -> list[tuple[int, int]]:
-    """(begin, end) of each run of consecutive records of one topic-partition."""
-    if not len(topics):
-        return []
-    changes = (topics[1:] != topics[:-1]) | (partitions[1:] != partitions[:-1])
-    return list(pairwise([0, *(np.flatnonzero(changes) + 1).tolist(), len(topics)]))
 
 
 def client_config(info: RunInfo) -> dict[str, str]:

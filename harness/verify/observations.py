@@ -5,7 +5,7 @@ A set of observations is a folder:
     <incarnation>.obs   packed columns (harness.columns): the lowest offset at which each attempt
                         of this run was read, on the topic-partition that it was meant for
     extras.bin          rows of dtype EXTRA: whatever is not the first copy of such an attempt
-    batches.bin         rows of dtype STRETCH (live reading of read_committed topics): when a stretch
+    batches.bin         rows of dtype BATCH (live reading of read_committed topics): when a stretch
                         of offsets was returned by the client
 
 Each record that was read is one of these, in this order of precedence:
@@ -29,7 +29,6 @@ import errno
 import itertools
 import os
 import resource
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,6 +40,7 @@ from harness.columns import ColumnFile, pack_offsets, unpack_offsets
 from harness.errors import EnvironmentFailure, RunDirError
 from harness.record import decode, run_hash
 from harness.rundir import RunInfo
+from harness.verify.batch import Batch, Ints, Places
 
 COPY: Final = 1
 CORRUPT: Final = 2
@@ -67,7 +67,7 @@ EXTRA: Final = np.dtype(
 """`topic` and `partition` say where it was read, `identity_…` what its head says; identity fields
 of a corrupt record are zero. `leader_epoch` is −1 where the broker named none."""
 
-STRETCH: Final = np.dtype(
+BATCH: Final = np.dtype(
     [
         ("topic", "<u2"),
         ("pad", "<u2"),
@@ -84,13 +84,9 @@ _CELLS_AHEAD: Final = 1 << 20
 _UNKNOWN_EPOCH: Final = -1
 _STRETCHES_MAX: Final = 8
 
-I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
-Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.void]
-Places = npt.NDArray[np.intp]
-LeaderEpochs = Callable[[Places], Sequence[int | None]]
 
 
 @dataclass(slots=True)
@@ -120,41 +116,6 @@ class Added:
 
     heads: Rows
     fresh: Bools
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records as a client returned them, in the order read.
-
-    values: n record values.
-    topics, partitions, offsets: (n,) where each was read; topics are indexes into the run's.
-    leader_epochs: asked only for the few that become rows: positions → their leader epochs.
-    """
-
-    values: Sequence[bytes | None]
-    topics: Ints
-    partitions: Ints
-    offsets: I64
-    leader_epochs: LeaderEpochs
-
-    def rows(self, kinds: Ints, places: Places, heads: Rows) -> Rows:
-        """Rows of extras.bin for the records at `places`."""
-        rows = np.zeros(len(places), dtype=EXTRA)
-        rows["kind"] = kinds
-        rows["topic"] = self.topics[places]
-        rows["partition"] = self.partitions[places]
-        rows["offset"] = self.offsets[places]
-        rows["leader_epoch"] = [
-            _UNKNOWN_EPOCH if epoch is None else epoch for epoch in self.leader_epochs(places)
-        ]
-        known = kinds != CORRUPT
-        identity = heads[places[known]]
-        rows["incarnation"][known] = identity["incarnation"]
-        rows["identity_topic"][known] = identity["topic"]
-        rows["identity_partition"][known] = identity["partition"]
-        rows["sequence"][known] = identity["sequence"]
-        rows["run"][known] = identity["run"]
-        return rows
 
 
 class ObservationSet:
@@ -203,7 +164,7 @@ class ObservationSet:
         if not good.all():
             kept, odd = np.flatnonzero(good), np.flatnonzero(~good)
             kinds = np.select([~decoded.intact[odd], ~ours[odd]], [CORRUPT, FOREIGN], MISROUTED)
-            rows.append(batch.rows(kinds, odd, heads))
+            rows.append(_rows(batch, kinds, odd, heads))
             self.counts.corrupt += int(np.count_nonzero(kinds == CORRUPT))
             self.counts.foreign += int(np.count_nonzero(kinds == FOREIGN))
             self.counts.misrouted += int(np.count_nonzero(kinds == MISROUTED))
@@ -233,7 +194,7 @@ class ObservationSet:
         far = sequences >= np.uint64(limit) if file is not None else np.ones(len(places), np.bool_)
         stray = places[far]
         self.counts.stray += len(stray)
-        rows = [batch.rows(np.full(len(stray), STRAY), stray, added.heads)]
+        rows = [_rows(batch, np.full(len(stray), STRAY), stray, added.heads)]
         if len(stray) < len(places):
             rows += self._place(batch, places[~far], added)
         return rows
@@ -260,7 +221,7 @@ class ObservationSet:
             self.counts.again += int(np.count_nonzero(~empty & ~copied))
             if copied.any():
                 copies = now[copied]
-                row = batch.rows(np.full(len(copies), COPY), copies, added.heads)
+                row = _rows(batch, np.full(len(copies), COPY), copies, added.heads)
                 # The cell keeps the lowest offset; what it held until now becomes the row.
                 row["offset"][lower[copied]] = held[lower]
                 row["leader_epoch"][lower[copied]] = _UNKNOWN_EPOCH
@@ -305,7 +266,7 @@ def _files_max() -> int:
 
 
 def _groups(
-    topics: Ints, partitions: Ints, incarnations: Ints, kept: Places | None
+    topics: Ints, partitions: Ints, incarnations: npt.NDArray[np.uint32], kept: Places | None
 ) -> list[slice] | list[Places]:
     """The positions of each incarnation × topic-partition, in the order read; `kept` or all."""
     if kept is not None:
@@ -326,7 +287,9 @@ def _groups(
     return list(groups)
 
 
-def _fill_empty(file: ColumnFile, topic: int, partition: int, sequences: U64, offsets: I64) -> bool:
+def _fill_empty(
+    file: ColumnFile, topic: int, partition: int, sequences: U64, offsets: Ints
+) -> bool:
     """Write the cells if all are distinct and empty; otherwise write nothing and say so."""
     count = len(sequences)
     if count > 1 and not bool((sequences[1:] > sequences[:-1]).all()):
@@ -345,6 +308,26 @@ def _fill_empty(file: ColumnFile, topic: int, partition: int, sequences: U64, of
         extent.low[cells] = low[part]
         extent.high[cells] = high[part]
     return True
+
+
+def _rows(batch: Batch, kinds: Ints, places: Places, heads: Rows) -> Rows:
+    """Rows of extras.bin for the records at `places`."""
+    rows = np.zeros(len(places), dtype=EXTRA)
+    rows["kind"] = kinds
+    rows["topic"] = batch.topics[places]
+    rows["partition"] = batch.partitions[places]
+    rows["offset"] = batch.offsets[places]
+    rows["leader_epoch"] = [
+        _UNKNOWN_EPOCH if epoch is None else epoch for epoch in batch.leader_epochs(places)
+    ]
+    known = kinds != CORRUPT
+    identity = heads[places[known]]
+    rows["incarnation"][known] = identity["incarnation"]
+    rows["identity_topic"][known] = identity["topic"]
+    rows["identity_partition"][known] = identity["partition"]
+    rows["sequence"][known] = identity["sequence"]
+    rows["run"][known] = identity["run"]
+    return rows
 
 
 class AppendedRows:
@@ -400,8 +383,8 @@ def read_extras(folder: Path) -> Rows:
 
 
 def read_batches(folder: Path) -> Rows:
-    """The rows of a live set's batches.bin, dtype STRETCH, in the order read; none when missing."""
-    return _read_rows(folder / "batches.bin", STRETCH)
+    """The rows of a live set's batches.bin, dtype BATCH, in the order read; none when missing."""
+    return _read_rows(folder / "batches.bin", BATCH)
 
 
 def cell_files(folder: Path) -> dict[int, Path]:
