@@ -1,0 +1,482 @@
+"""The local broker kind: a handle on three real brokers that a supervisor process owns.
+
+All calls are synchronous and may come from any thread and any process of this user: each is one
+question to the supervisor's control port. The handle itself holds no state beyond the lifeline of
+a cluster that it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import harness
+from harness.brokers import control
+from harness.brokers.cache import Progress
+from harness.brokers.config import (
+    BROKER_IDS,
+    LOGGING,
+    START_TIMEOUT_S,
+    bootstrap,
+    properties_text,
+    server_settings,
+)
+from harness.brokers.jars import KAFKA_VERSION, check_version, fetch_jars
+from harness.brokers.java import find_java
+from harness.brokers.kind import PROCESS, PROXY, BrokerStatus
+from harness.brokers.ports import choose_ports
+from harness.brokers.state import (
+    STATE_FILE,
+    ClusterState,
+    NodeState,
+    check_name,
+    clusters_folder,
+    creation_lock,
+    directories,
+    has_supervisor,
+    kill_leftovers,
+    ports_in_use,
+    read_state,
+    sweep,
+    take_lock,
+)
+from harness.brokers.storage import (
+    archive_options,
+    bootstrap_checkpoint,
+    format_node,
+    make_archive,
+    new_kafka_uuid,
+)
+from harness.errors import ClusterError, UsageError
+from harness.lifeline import LIFELINE_FD
+
+_PACKAGE: Final = Path(harness.__file__).resolve().parent
+_ANSWER_TIMEOUT_S: Final = 15.0
+_HEAL_TIMEOUT_S: Final = 60.0
+_END_TIMEOUT_S: Final = 40.0
+_LOCK_TIMEOUT_S: Final = 2.0
+
+
+class LocalCluster:
+    """Three combined KRaft nodes on 127.0.0.1, every client and replication link proxied."""
+
+    kind = "local"
+    capabilities = frozenset({PROCESS, PROXY})
+
+    def __init__(self, directory: Path, state: ClusterState) -> None:
+        """Use `start` or `attach`."""
+        self.directory = directory
+        self.name = state.name
+        self.kept = state.kept
+        self.kafka_version = state.kafka_version
+        self.cluster_id = state.cluster_id
+        self.broker_ids = sorted(state.nodes)
+        self.bootstrap = state.bootstrap
+        self.direct_bootstrap = bootstrap(state.ports, direct=True)
+        self.client_config = {"bootstrap.servers": self.bootstrap}
+        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._lifeline = -1
+
+    def __repr__(self) -> str:
+        return f"LocalCluster({self.name!r}, {self.bootstrap})"
+
+    # -- starting and finding ----------------------------------------------------------------
+
+    @classmethod
+    def start(
+        cls,
+        name: str | None = None,
+        *,
+        kept: bool = False,
+        kafka_version: str = KAFKA_VERSION,
+        progress: Progress | None = None,
+    ) -> LocalCluster:
+        """Start a new cluster; returns when all brokers are registered and unfenced.
+
+        With `kept` it lives until `down`; otherwise it ends with this process, however that ends.
+        A version that is not in the cache is downloaded first. Raises UsageError for a name that
+        is taken or a version that cannot be, EnvironmentFailure or ClusterError when Java, jars,
+        ports or brokers fail; the message carries the end of the logs, and nothing is left behind.
+        """
+        tell = progress or (lambda _: None)
+        if name is None:
+            name = f"run-{os.getpid()}-{secrets.token_hex(3)}"
+        check_name(name)
+        check_version(kafka_version)
+        java = find_java()
+        jars = fetch_jars(kafka_version, progress=tell)
+        checkpoint = bootstrap_checkpoint(jars, java, tell)
+        make_archive(jars, java, checkpoint, tell)
+        tell(f"starting three brokers, Kafka {kafka_version}, Java {java.version} ({java.source})")
+        with creation_lock():
+            for died in sweep():
+                tell(f"cleaned up after cluster {died}, whose supervisor was killed")
+            directory = clusters_folder() / name
+            if directory.exists():
+                raise UsageError(
+                    f"cluster {name} exists already. `harness cluster status` shows it; "
+                    f"`harness cluster start {name}` starts its brokers, `harness cluster down "
+                    f"{name}` removes it."
+                )
+            ports = choose_ports(ports_in_use())
+            state = ClusterState(
+                name=name,
+                kept=kept,
+                kafka_version=kafka_version,
+                cluster_id=new_kafka_uuid(),
+                java=str(java.executable),
+                class_path=jars.class_path,
+                jvm_options=list(archive_options(jars, java)),
+                nodes={i: NodeState(i, ports[i]) for i in BROKER_IDS},
+            )
+            directory.mkdir(mode=0o700)
+            lock = _lock(directory, name)
+            try:
+                state.write(directory)
+                _lay_out(directory, state, checkpoint)
+            except BaseException:
+                shutil.rmtree(directory, ignore_errors=True)
+                os.close(lock)
+                raise
+        return cls._supervise(directory, state, lock, remove_on_failure=True)
+
+    @classmethod
+    def revive(cls, name: str, *, progress: Progress | None = None) -> LocalCluster:
+        """Start a kept cluster again whose supervisor is gone, on its data and ports.
+
+        Raises UsageError when there is none of that name, ClusterError when it lives.
+        """
+        tell = progress or (lambda _: None)
+        directory = clusters_folder() / check_name(name)
+        with creation_lock():
+            if not directory.is_dir():
+                raise UsageError(_unknown(name))
+            lock = _lock(directory, name)
+            try:
+                state = read_state(directory)
+                if kill_leftovers(state):
+                    tell(f"ended brokers of {name} that outlived their supervisor")
+                java = find_java()
+                jars = fetch_jars(state.kafka_version, progress=tell)
+                state.java, state.class_path = str(java.executable), jars.class_path
+                state.jvm_options = list(archive_options(jars, java))
+                state.phase, state.problem, state.supervisor = "starting", "", None
+                for node in state.nodes.values():
+                    node.process = None
+                state.write(directory)
+            except BaseException:
+                os.close(lock)
+                raise
+        return cls._supervise(directory, state, lock, remove_on_failure=False)
+
+    @classmethod
+    def _supervise(
+        cls, directory: Path, state: ClusterState, lock: int, *, remove_on_failure: bool
+    ) -> LocalCluster:
+        cluster = cls(directory, state)
+        reading = -1
+        environment = {k: v for k, v in os.environ.items() if k != LIFELINE_FD}
+        search = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, search))
+        if not state.kept:
+            reading, cluster._lifeline = os.pipe()
+            environment[LIFELINE_FD] = str(reading)
+        try:
+            with (directory / "supervisor.log").open("ab") as output:
+                cluster._supervisor = subprocess.Popen(
+                    [sys.executable, "-m", "harness.brokers.supervisor", str(directory)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    # The lock goes with it: it is free only once the supervisor has ended.
+                    pass_fds=(lock, reading) if reading >= 0 else (lock,),
+                    start_new_session=True,
+                    cwd="/",
+                )
+        finally:
+            os.close(lock)
+            if reading >= 0:
+                os.close(reading)
+        try:
+            cluster._wait_started()
+        except BaseException:
+            cluster._abandon()
+            if remove_on_failure:
+                shutil.rmtree(directory, ignore_errors=True)
+            raise
+        return cluster
+
+    def _wait_started(self) -> None:
+        assert self._supervisor is not None
+        deadline = time.monotonic() + START_TIMEOUT_S + 15
+        while True:
+            ended = self._supervisor.poll() is not None
+            state = read_state(self.directory)
+            if state.phase == "running" and not ended:
+                return
+            if ended or time.monotonic() > deadline:
+                log = self._tail(self.directory / "supervisor.log")
+                problem = state.problem or f"its supervisor gave up; its log ends:\n{log}"
+                raise ClusterError(f"The local cluster did not start: {problem}")
+            time.sleep(0.02)
+
+    def _abandon(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.terminate()
+            try:
+                self._supervisor.wait(_END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._supervisor.kill()
+                self._supervisor.wait()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+
+    @classmethod
+    def attach(cls, name_or_directory: str | None = None) -> LocalCluster:
+        """A handle on a running cluster: by name, by state directory, or the one kept.
+
+        Raises UsageError when there is none of that name or more than one to choose from,
+        ClusterError when the one that is meant has no living supervisor.
+        """
+        if name_or_directory is None:
+            directory = _the_one_kept()
+        elif os.sep in name_or_directory:
+            directory = Path(name_or_directory)
+        else:
+            directory = clusters_folder() / check_name(name_or_directory)
+        if not (directory / STATE_FILE).is_file():
+            raise UsageError(_unknown(directory.name))
+        state = read_state(directory)
+        if not has_supervisor(directory):
+            raise ClusterError(
+                f"cluster {state.name} is not running: its supervisor is gone. "
+                f"`harness cluster start {state.name}` starts it on its data, `harness cluster "
+                f"down {state.name}` removes it."
+            )
+        return cls(directory, state)
+
+    # -- one broker --------------------------------------------------------------------------
+
+    def pid(self, broker_id: int) -> int | None:
+        """The process id of a broker; None when it does not run."""
+        return self._status_of(broker_id).pid
+
+    def signal(self, broker_id: int, number: signal.Signals) -> int:
+        """Send a signal to a broker's process; the process id that got it.
+
+        After SIGSTOP and SIGCONT it returns once the process is stopped or goes on. Raises
+        ClusterError when the broker does not run.
+        """
+        return int(self._call("signal", broker=broker_id, signal=int(number)))
+
+    def wait_exited(self, broker_id: int, timeout_s: float) -> int:
+        """Wait until a broker's process has ended; its exit status, -9 after SIGKILL.
+
+        Raises ClusterError when it still runs after `timeout_s`.
+        """
+        return int(self._call("wait_exited", wait_s=timeout_s, broker=broker_id))
+
+    def start_broker(self, broker_id: int) -> int:
+        """Start a broker that ended, on its data and ports; its new process id.
+
+        Returns when the process runs, not yet when it is ready. Raises ClusterError when the
+        broker runs already.
+        """
+        return int(self._call("start_broker", broker=broker_id))
+
+    def broker_log(self, broker_id: int) -> Path:
+        """The file with all that a broker printed, over all its starts."""
+        return self._node_directory(broker_id) / "server.log"
+
+    def data_directory(self, broker_id: int) -> Path:
+        """A broker's log directory."""
+        return self._node_directory(broker_id) / "data"
+
+    # -- links -------------------------------------------------------------------------------
+
+    def set_link(
+        self, broker_id: int, listener: str, mode: str, *, latency_ms: float = 0.0
+    ) -> None:
+        """Change the link in front of a broker's `client` or `replication` listener.
+
+        Modes: pass, blackhole, cut_responses, refuse (see harness.brokers.proxy). In force for
+        every connection when this returns. `latency_ms` is added each way.
+        """
+        self._call(
+            "set_link", broker=broker_id, listener=listener, mode=mode, latency_ms=latency_ms
+        )
+
+    def close_connections(self, broker_id: int, listener: str) -> int:
+        """Reset every connection through a link; how many there were."""
+        return int(self._call("close_connections", broker=broker_id, listener=listener))
+
+    # -- the whole cluster -------------------------------------------------------------------
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Wait until all brokers are registered and unfenced, as every one of them sees it.
+
+        Raises ClusterError after `timeout_s`, saying which broker is not and why.
+        """
+        self._call("wait_ready", wait_s=timeout_s)
+
+    def heal(self, timeout_s: float = _HEAL_TIMEOUT_S) -> None:
+        """Continue what is paused, pass on all links, start dead brokers, wait until ready."""
+        self._call("heal", wait_s=timeout_s)
+
+    def status(self) -> list[BrokerStatus]:
+        """How each broker is; every one is asked what it sees, for at most one second."""
+        return [BrokerStatus(**entry) for entry in self._call("status")["brokers"]]
+
+    def phase(self) -> str:
+        """`running`, or `stopped` between `stop` and `start_all`."""
+        return str(self._call("status", ask=False)["phase"])
+
+    def stop(self) -> None:
+        """Stop all brokers in an orderly way; data and ports are kept."""
+        self._call("stop", wait_s=30)
+
+    def start_all(self, timeout_s: float = _HEAL_TIMEOUT_S) -> None:
+        """Start the brokers that do not run and wait until all are ready."""
+        self._call("start_all", wait_s=timeout_s)
+
+    def down(self) -> None:
+        """End the cluster and remove its directory. Safe to call again."""
+        if self.directory.is_dir() and has_supervisor(self.directory):
+            try:
+                self._call("down")
+            except ClusterError:
+                if has_supervisor(self.directory):
+                    self._end_supervisor()
+        self._release()
+        if self._supervisor is not None:
+            try:
+                self._supervisor.wait(_END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._end_supervisor()
+        remove(self.directory)
+
+    def __enter__(self) -> LocalCluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    def _end_supervisor(self) -> None:
+        with contextlib.suppress(ClusterError):
+            supervisor = read_state(self.directory).supervisor
+            if supervisor is not None:
+                supervisor.kill()
+        if self._supervisor is not None:
+            self._supervisor.wait()
+
+    def _status_of(self, broker_id: int) -> BrokerStatus:
+        for entry in self._call("status", ask=False)["brokers"]:
+            if entry["broker_id"] == broker_id:
+                return BrokerStatus(**entry)
+        known = ", ".join(map(str, self.broker_ids))
+        raise UsageError(f"broker {broker_id!r}: this cluster has brokers {known}.")
+
+    def _node_directory(self, broker_id: int) -> Path:
+        if broker_id not in self.broker_ids:
+            known = ", ".join(map(str, self.broker_ids))
+            raise UsageError(f"broker {broker_id!r}: this cluster has brokers {known}.")
+        return self.directory / str(broker_id)
+
+    def _call(self, op: str, *, wait_s: float = 0.0, **arguments: Any) -> Any:
+        if wait_s:
+            arguments["timeout_s"] = wait_s
+        # Read anew each time: a supervisor that was started again has another port and token.
+        state = read_state(self.directory)
+        return control.call(
+            state.control_port,
+            state.token,
+            self.name,
+            op,
+            timeout_s=wait_s + _ANSWER_TIMEOUT_S,
+            arguments=arguments,
+        )
+
+    @staticmethod
+    def _tail(path: Path, lines: int = 15) -> str:
+        try:
+            return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return "(no log)"
+
+
+def remove(directory: Path) -> None:
+    """Remove a cluster whose supervisor is ending or gone, and what is left of its brokers.
+
+    Raises ClusterError when its supervisor does not end.
+    """
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    while directory.is_dir():
+        try:
+            lock = take_lock(directory)
+        except FileNotFoundError:
+            continue  # being removed by its supervisor
+        if lock is None:
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"{directory}: its supervisor did not end within {_END_TIMEOUT_S:.0f} s."
+                )
+            time.sleep(0.02)
+            continue
+        try:
+            with contextlib.suppress(ClusterError):
+                kill_leftovers(read_state(directory))
+            shutil.rmtree(directory, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _lay_out(directory: Path, state: ClusterState, checkpoint: bytes) -> None:
+    (directory / "log4j2.properties").write_text(LOGGING)
+    for i in state.nodes:
+        own = directory / str(i)
+        own.mkdir()
+        format_node(own / "data", i, state.cluster_id, checkpoint)
+        settings = server_settings(i, state.ports, own / "data")
+        (own / "server.properties").write_text(properties_text(settings))
+
+
+def _lock(directory: Path, name: str) -> int:
+    # A probe of `has_supervisor` may hold it for an instant.
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
+    while (descriptor := take_lock(directory)) is None:
+        if time.monotonic() > deadline:
+            raise ClusterError(f"cluster {name} is running; its supervisor lives.")
+        time.sleep(0.01)
+    return descriptor
+
+
+def _the_one_kept() -> Path:
+    kept = []
+    for directory in directories():
+        with contextlib.suppress(ClusterError):
+            if read_state(directory).kept:
+                kept.append(directory)
+    if len(kept) == 1:
+        return kept[0]
+    if not kept:
+        raise UsageError("No local cluster is kept. `harness cluster up` starts one.")
+    names = ", ".join(directory.name for directory in kept)
+    raise UsageError(f"More than one local cluster is kept: {names}. Name the one that is meant.")
+
+
+def _unknown(name: str) -> str:
+    known = ", ".join(directory.name for directory in directories()) or "none"
+    return f"There is no local cluster {name!r}; known: {known}."
