@@ -1,0 +1,115 @@
+"""What all producers of one load process share."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from harness.errors import REDACTED, UsageError
+from harness.load.clock import Clock
+from harness.load.slots import Slots
+from harness.rundir import ProfileRun, RunDir, RunInfo
+
+CLIENT_CONFIG = "HARNESS_CLIENT_CONFIG"
+NEVER_US = 2**63 - 1
+
+
+class Call(Protocol):
+    """A blocking call under way somewhere else."""
+
+    def done(self) -> bool:
+        """Whether `result` returns at once."""
+
+    def result(self) -> Any:
+        """What the call returned; raises what it raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A call that was made on the spot."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def call_now(function: Callable[[], Any]) -> Call:
+    """Make the call on this thread: for a loop that has nothing else to do meanwhile."""
+    try:
+        return Finished(function())
+    except Exception as error:
+        return Finished(error=error)
+
+
+@dataclass(slots=True)
+class LoadContext:
+    """The run, the clock, where counts go, and how blocking calls are made.
+
+    connection: librdkafka's connection settings; may hold secrets, so they are never written.
+    warm_until_us: records intended before this instant are left out of latency.
+    """
+
+    run_dir: RunDir
+    info: RunInfo
+    connection: Mapping[str, Any]
+    clock: Clock
+    slots: Slots
+    start_call: Callable[[Callable[[], Any]], Call] = call_now
+    warm_until_us: int = field(default=NEVER_US)
+
+    @classmethod
+    def of(cls, run_dir: RunDir, **fields: Any) -> LoadContext:
+        """The context of a prepared run; connection settings come from the environment."""
+        info = run_dir.read_info()
+        return cls(
+            run_dir=run_dir,
+            info=info,
+            connection=connection_from_environment(info),
+            clock=Clock(),
+            slots=Slots(run_dir, info),
+            **fields,
+        )
+
+
+def connection_from_environment(info: RunInfo) -> dict[str, Any]:
+    """HARNESS_CLIENT_CONFIG, or else only the bootstrap servers of run.json."""
+    text = os.environ.get(CLIENT_CONFIG)
+    if text is None:
+        return {"bootstrap.servers": info.bootstrap}
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        # Its text may hold secrets, so the message does not quote it.
+        raise UsageError(f"{CLIENT_CONFIG}: a JSON object of librdkafka's settings is expected.")
+    return settings
+
+
+def producer_settings(
+    profile: ProfileRun, run_id: str, instance: int, connection: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All the settings of one producer: the profile's, then how to connect.
+
+    `{run_id}`, `{profile}` and `{instance}` in a text are filled in.
+    """
+    names = {"{run_id}": run_id, "{profile}": profile.profile, "{instance}": str(instance)}
+    settings: dict[str, Any] = {"client.id": f"harness-{profile.profile}-{instance}"}
+    for key, value in profile.producer.items():
+        if value == REDACTED:
+            continue  # run.json never holds it; `connection` does
+        if isinstance(value, str):
+            for name, filled in names.items():
+                value = value.replace(name, filled)
+        settings[key] = value
+    return {**settings, **connection}

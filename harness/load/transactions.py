@@ -1,0 +1,350 @@
+"""A client that writes in transactions, and the log of what they held.
+
+In a transaction a delivery report is no acknowledgement. Its records become ACKED when commit
+returns success, FAILED when abort does, UNKNOWN when the outcome is unknown:
+
+    begin ─ records for `transaction_interval_ms` ┬ commit ┬ success                 → ACKED
+                                                  │        ├ has to be aborted       → abort
+                                                  │        └ timed out, any other    → UNKNOWN *
+                                                  └ abort ─┬ success                 → FAILED
+                                                           └ any other error         → UNKNOWN *
+
+    * the producer is not used again: a new incarnation with the same transactional.id fences the
+      old one, and its init_transactions awaits or aborts what was left.
+
+A transaction in which produce refused a record is aborted: an application that cannot write all
+of it must not commit a part. While a transaction ends, records that are due wait and go into the
+next one; their intended send time shows the wait.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from confluent_kafka import KafkaError, KafkaException
+
+from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
+from harness.load.client import Client
+from harness.load.context import Call, LoadContext
+from harness.load.outcomes import Delivered
+from harness.rundir import ProfileRun
+
+I64 = npt.NDArray[np.int64]
+Ranges = dict[tuple[int, int], tuple[int, int]]
+
+RECORDS_MAX: Final = 10_000
+"""A transaction takes no more than this; after a stall the rest goes into the next one."""
+INTERVAL_MS: Final = 100.0
+INIT_TIMEOUT_S: Final = 30.0
+END_MARGIN_S: Final = 5.0
+_TIMEOUT_DEFAULT_MS: Final = 60_000
+
+
+class TransactionLog:
+    """ledger/<incarnation>.txn.ndjson: one line a step, before the call or after its result."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
+
+    def write(self, txn: int, step: str, at_us: int, ranges: Ranges | None = None) -> None:
+        """One step of transaction `txn`; `ranges`: first and last sequence by topic-partition."""
+        line: dict[str, Any] = {"txn": txn, "step": step, "at_us": at_us}
+        if ranges is not None:
+            line["ranges"] = {
+                f"{topic}:{partition}": list(both) for (topic, partition), both in ranges.items()
+            }
+        os.write(self._descriptor, json.dumps(line).encode() + b"\n")
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+@dataclass(slots=True)
+class Transaction:
+    """The transaction that is open or ending."""
+
+    number: int
+    began_us: int
+    ranges: Ranges = field(default_factory=dict)
+    records: int = 0
+    refused_before: int = 0
+    sent_us: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
+    """(last sequence, when it was handed over) of each batch, by topic-partition"""
+    end_called: bool = False
+    must_abort: bool = False
+
+    def add(self, ranges: Ranges, at_us: int) -> None:
+        """Further records belong to it."""
+        for key, (first, last) in ranges.items():
+            have = self.ranges.get(key)
+            self.ranges[key] = (first if have is None else have[0], last)
+            self.sent_us.setdefault(key, []).append((last, at_us))
+            self.records += last - first + 1
+
+    def service_us(self, part: Delivered, ended_us: int) -> I64:
+        """From produce() of each record to the end of the transaction."""
+        batches = self.sent_us[(part.topic, part.partition)]
+        lasts = np.array([last for last, _ in batches], dtype=np.uint64)
+        times = np.array([at_us for _, at_us in batches], dtype=np.int64)
+        return ended_us - times[np.searchsorted(lasts, part.sequences)]
+
+
+class TransactionalClient(Client):
+    """Writes all its records in transactions, to all topics of its profile."""
+
+    def __init__(self, context: LoadContext, profile: ProfileRun, instance: int) -> None:
+        super().__init__(context, profile, instance)
+        self._random = random.Random(f"{context.info.seed}/{profile.profile}/{instance}")
+        self._timeout_s = (
+            float(profile.producer.get("transaction.timeout.ms", _TIMEOUT_DEFAULT_MS)) / 1000
+        )
+        self._interval_us = (profile.transaction_interval_ms or INTERVAL_MS) * 1000
+        self._call: Call | None = None
+        self._call_name = ""
+        self._initialised = False
+        self._transaction: Transaction | None = None
+        self._delivered: list[Delivered] = []
+        self._number = 0
+        self._log = self._open_log()
+
+    def _open_log(self) -> TransactionLog:
+        ledger = self.incarnation.ledger.path
+        return TransactionLog(ledger.with_name(f"{self.incarnation.number}.txn.ndjson"))
+
+    # -- calls -----------------------------------------------------------------------------
+
+    def _start(self, name: str) -> None:
+        """Make a blocking call of the producer, bounded, on another thread."""
+        producer = self.incarnation.producer
+        self._call_name = name
+        match name:
+            case "init":
+                self._call = self.context.start_call(
+                    lambda: producer.init_transactions(INIT_TIMEOUT_S)
+                )
+            case "commit":
+                self._call = self.context.start_call(
+                    lambda: producer.commit_transaction(self._timeout_s + END_MARGIN_S)
+                )
+            case "abort":
+                self._call = self.context.start_call(
+                    lambda: producer.abort_transaction(self._timeout_s + END_MARGIN_S)
+                )
+
+    def prepare(self) -> None:
+        """Begin to connect and to register the transactional.id."""
+        self._start("init")
+
+    @property
+    def ready(self) -> bool:
+        self._advance()
+        return self._initialised or self._resume_us > 0
+
+    # -- sending ---------------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        if self._call is not None or not self._initialised:
+            return 0
+        taken = self._transaction.records if self._transaction is not None else 0
+        return min(super().room, RECORDS_MAX - taken)
+
+    def send(self, intended_us: I64) -> None:
+        if self._transaction is None and not self._begin():
+            return
+        transaction = self._transaction
+        assert transaction is not None
+        topics, partitions, keys = self.lanes.take(len(intended_us))
+        at_us = self.context.clock.now_us()
+        ranges = self.incarnation.produce(topics, partitions, intended_us, keys)
+        transaction.add(ranges, at_us)
+        self._check()
+
+    def _begin(self) -> bool:
+        self._number += 1
+        now_us = self.context.clock.now_us()
+        self._log.write(self._number, "begin", now_us)
+        try:
+            self.incarnation.producer.begin_transaction()
+        except KafkaException as error:
+            self.replace(f"begin_transaction: {error}")
+            return False
+        self._transaction = Transaction(
+            self._number, now_us, refused_before=self.incarnation.refused
+        )
+        return True
+
+    # -- advancing -------------------------------------------------------------------------
+
+    def poll(self) -> None:
+        """Serve callbacks, end the transaction when its time has come, act on the result."""
+        # A call under way serves the callbacks itself.
+        if self._call is None:
+            super().poll()
+        self._advance()
+
+    def settle(self) -> None:
+        """Collect what was reported; nothing is decided before the transaction ends."""
+        self._collect()
+        self._check()
+
+    def _check(self) -> None:
+        if self.incarnation.fatal is not None and self._call is None:
+            self.replace(self.incarnation.fatal)
+
+    def _collect(self) -> None:
+        delivered, errored = self.incarnation.take_reports()
+        self._delivered += delivered
+        if errored and self._transaction is not None:
+            self._transaction.must_abort = True
+
+    def _advance(self) -> None:
+        """One step of the state machine; never waits."""
+        if self._call is not None:
+            if self._call.done():
+                call, self._call = self._call, None
+                self._ended(call)
+            return
+        now_us = self.context.clock.now_us()
+        if not self._initialised:
+            if now_us >= self._resume_us and not self.stopping:
+                self._start("init")
+            return
+        transaction = self._transaction
+        if transaction is None:
+            return
+        over = now_us - transaction.began_us >= self._interval_us or self.stopping
+        if over or transaction.must_abort or transaction.records >= RECORDS_MAX:
+            self._end(transaction, now_us)
+
+    def _end(self, transaction: Transaction, now_us: int) -> None:
+        refused = self.incarnation.refused > transaction.refused_before
+        # Drawn for every transaction, so that one refusal does not change all that follow.
+        on_purpose = self._random.random() < self.profile.abort_ratio
+        abort = refused or transaction.must_abort or on_purpose
+        self._call_end("abort" if abort else "commit", transaction, now_us)
+
+    def _call_end(self, name: str, transaction: Transaction, now_us: int) -> None:
+        self._log.write(transaction.number, f"{name}_called", now_us, transaction.ranges)
+        transaction.end_called = True
+        self._start(name)
+
+    def _ended(self, call: Call) -> None:
+        """A call returned: decide about its transaction."""
+        name = self._call_name
+        try:
+            call.result()
+        except KafkaException as error:
+            self._not_ended(name, error)
+            return
+        now_us = self.context.clock.now_us()
+        if name == "init":
+            self._initialised = True
+            return
+        transaction, self._transaction = self._transaction, None
+        assert transaction is not None
+        step = "committed" if name == "commit" else "aborted"
+        self._log.write(transaction.number, step, now_us)
+        self._collect()
+        if name == "commit":
+            self._committed(transaction, now_us)
+        else:
+            self._aborted(transaction, now_us)
+        self._delivered.clear()
+        self._check()
+
+    def _not_ended(self, name: str, error: KafkaException) -> None:
+        cause = error.args[0] if error.args else None
+        reason = f"{name}: {error}"
+        if isinstance(cause, KafkaError):
+            self.context.slots.error(
+                self.profile.profile,
+                self.incarnation.number,
+                cause.name(),
+                f"{name}: {cause.str()}",
+                cause.fatal(),
+            )
+            transaction = self._transaction
+            aborts = cause.txn_requires_abort() and not cause.fatal()
+            if name == "commit" and aborts and transaction is not None:
+                self._call_end("abort", transaction, self.context.clock.now_us())
+                return
+            if name == "init" and cause.retriable() and not cause.fatal():
+                self._resume_us = self.context.clock.now_us() + 1
+                return
+        self.replace(reason)
+
+    # -- results ---------------------------------------------------------------------------
+
+    def _committed(self, transaction: Transaction, now_us: int) -> None:
+        ledger = self.incarnation.ledger
+        reported = 0
+        for part in self._delivered:
+            ledger.acked(part.topic, part.partition, part.sequences, part.offsets)
+            reported += len(part.sequences)
+            ended = Delivered(
+                part.topic,
+                part.partition,
+                part.sequences,
+                part.intended_us,
+                part.offsets,
+                np.full(len(part.sequences), now_us, dtype=np.int64),
+                transaction.service_us(part, now_us),
+            )
+            self.incarnation.record_acknowledged(ended)
+        if reported < transaction.records:
+            # Success holds for all of them, also for those whose report has not come.
+            for (topic, partition), (first, last) in transaction.ranges.items():
+                count = ledger.settle_range(topic, partition, first, last, ACKED_NO_OFFSET)
+                self.incarnation.open_records -= count
+                if count:
+                    self.context.slots.acked(topic, partition, now_us, count, 0)
+
+    def _aborted(self, transaction: Transaction, now_us: int) -> None:
+        self._settle_all(transaction, now_us, FAILED)
+
+    def _settle_all(self, transaction: Transaction, now_us: int, state: int) -> None:
+        slots = self.context.slots
+        for (topic, partition), (first, last) in transaction.ranges.items():
+            count = self.incarnation.ledger.settle_range(topic, partition, first, last, state)
+            self.incarnation.open_records -= count
+            if count:
+                note = slots.failed if state == FAILED else slots.unknown
+                note(topic, partition, now_us, count)
+
+    # -- successors and the end ------------------------------------------------------------
+
+    def _take_last_reports(self) -> None:
+        """The transaction that is open is given up: nothing in it was acknowledged."""
+        self.incarnation.poll()
+        self._collect()
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            now_us = self.context.clock.now_us()
+            ranges = None if transaction.end_called else transaction.ranges
+            self._log.write(transaction.number, "unknown", now_us, ranges)
+            self._settle_all(transaction, now_us, UNKNOWN)
+        self._delivered.clear()
+        self._log.close()
+
+    def replace(self, reason: str) -> None:
+        before = self.incarnation
+        super().replace(reason)
+        if self.incarnation is not before:
+            self._initialised = False
+            self._number = 0
+            self._log = self._open_log()
+
+    @property
+    def settled(self) -> bool:
+        ending = self._call is not None and self._call_name != "init"
+        return self._transaction is None and not ending

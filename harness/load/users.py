@@ -1,0 +1,268 @@
+"""Locust users that are Kafka producers: one class per delivery profile, one client per user.
+
+A user's task is one slot of 250 ms of its schedule, after which it fires one Locust event: a
+Locust request stands for a slot, not for a record (one event a record would cost more than the
+record). The event's response time is the mean time from intended send time to acknowledgement of
+the records acknowledged in the slot, its length their number of bytes, and it is a failure when a
+record of the slot failed or its outcome is unknown. This is for Locust's live page; what a verdict
+says comes from the ledger and the HDR logs.
+
+All users of a run live in one Locust process: the run's ledger, clock and start are theirs in
+common. Distributed Locust workers would each need a share of the rate and would send their
+ledgers home; that is not built, and a worker says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Final
+
+import gevent
+from gevent.event import Event
+from gevent.threadpool import ThreadPool
+from locust import User
+from locust.exception import StopUser
+
+from harness.errors import HarnessError
+from harness.load.client import Client
+from harness.load.context import Call, LoadContext, call_now
+from harness.load.pace import Pace
+from harness.load.slots import SLOT_US
+from harness.load.transactions import TransactionalClient
+from harness.rundir import ProfileRun, RunDir
+from harness.schedule import parse
+
+POLL_S: Final = 0.002
+READY_TIMEOUT_S: Final = 40.0
+START_DELAY_US: Final = 100_000
+STOP_TIMEOUT_S: Final = 30.0
+"""How long open records are awaited once the schedule has stopped."""
+
+log = logging.getLogger(__name__)
+
+
+class _PoolCall:
+    """A call on gevent's thread pool."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def done(self) -> bool:
+        return bool(self._result.ready())
+
+    def result(self) -> Any:
+        return self._result.get(block=False).result()
+
+
+class Load:
+    """All the producers of one run: their common start, their slots, their end.
+
+    on_failure: told, once, that a user could not do its work.
+    """
+
+    def __init__(self, run_dir: RunDir, *, on_failure: Callable[[str], None]) -> None:
+        info = run_dir.read_info()
+        self.places = [
+            (profile, instance)
+            for instance in range(info.load.producers)
+            for profile in info.profiles
+        ]
+        self._pool = ThreadPool(len(self.places) + 2)
+        self.context = LoadContext.of(run_dir, start_call=self._start_call)
+        self.run_dir = run_dir
+        self.info = info
+        self.stop_timeout_s = STOP_TIMEOUT_S
+        self.poll_s = POLL_S * max(1.0, len(self.places) / 10)
+        """With many clients each is polled less often: a poll costs the same every time."""
+        self.failure: str | None = None
+        self._on_failure = on_failure
+        self._clients: list[Client] = []
+        self._started = Event()
+        self._start_us = 0
+        self._greenlets = [gevent.spawn(self._begin)]
+        self._unsent = 0
+        self._stopping = False
+        self._ended = False
+
+    def _start_call(self, function: Callable[[], Any]) -> Call:
+        # `call_now` keeps what the call raised; gevent would print it to the log as well.
+        return _PoolCall(self._pool.spawn(call_now, function))
+
+    # -- the start -------------------------------------------------------------------------
+
+    def user_classes(self, base: type[ProducerUser]) -> list[type[ProducerUser]]:
+        """One class for each profile of the run, each with as many users as it has instances."""
+        return [
+            type(
+                profile.profile,
+                (base,),
+                {
+                    "load": self,
+                    "profile": profile,
+                    "fixed_count": self.info.load.producers,
+                    "instances": iter(range(self.info.load.producers)),
+                    "__doc__": profile.summary,
+                    "__module__": base.__module__,
+                },
+            )
+            for profile in self.info.profiles
+        ]
+
+    def join(self, profile: ProfileRun, instance: int) -> Pace | None:
+        """Make a client and wait until all are ready: the schedules of a run start together.
+
+        None when the load was stopped before it began.
+        """
+        kind = TransactionalClient if profile.transactional else Client
+        client = kind(self.context, profile, instance)
+        client.prepare()
+        self._clients.append(client)
+        self._started.wait()
+        if self._stopping:
+            return None
+        load = self.info.load
+        schedule = parse(
+            load.schedule,
+            load.rate_per_s,
+            seed=self._seed(profile, instance),
+            producer=instance,
+            producers=load.producers,
+        )
+        return Pace(client, schedule, self._start_us)
+
+    def _seed(self, profile: ProfileRun, instance: int) -> int:
+        # Profiles share their instances' seeds: the same arrivals under the same fault.
+        del profile
+        return self.info.seed * 1_000 + instance
+
+    def _begin(self) -> None:
+        deadline_us = self.context.clock.now_us() + int(READY_TIMEOUT_S * 1e6)
+        while not self._everybody_ready():
+            if self._stopping:
+                return
+            if self.context.clock.now_us() > deadline_us:
+                break  # an unreachable cluster is for the judge: the load starts all the same
+            gevent.sleep(0.01)
+        self._start_us = self.context.clock.now_us() + START_DELAY_US
+        warm_up_us = int(self.info.load.warm_up_s * 1e6)
+        self.context.warm_until_us = self._start_us + warm_up_us
+        self._event("load_started")
+        self._greenlets.append(gevent.spawn(self._write_slots))
+        self._started.set()
+        gevent.sleep((START_DELAY_US + warm_up_us) / 1e6)
+        self._event("warmed_up")
+
+    def _everybody_ready(self) -> bool:
+        if len(self._clients) < len(self.places):
+            return False
+        # Asking is what makes a client advance, so each is asked.
+        waiting = [client for client in self._clients if not client.ready]
+        return not waiting
+
+    def _event(self, phase: str, **fields: Any) -> None:
+        self.run_dir.append("run", "load", phase=phase, **fields)
+
+    def _write_slots(self) -> None:
+        while True:
+            gevent.sleep(SLOT_US / 1e6)
+            self.context.slots.flush(self.context.clock.now_us())
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Let go of the users that still wait for the start."""
+        self._stopping = True
+        self._started.set()
+
+    def leave(self, pace: Pace) -> None:
+        """Stop a client: await what is open, within a bound; the rest becomes unknown."""
+        clock = self.context.clock
+        client = pace.client
+        self._unsent += pace.unsent(clock.now_us())
+        client.begin_stop()
+        deadline_us = clock.now_us() + int(self.stop_timeout_s * 1e6)
+        while not client.settled and clock.now_us() < deadline_us:
+            client.poll()
+            client.settle()
+            gevent.sleep(self.poll_s)
+        left = client.incarnation.open_records
+        client.close("stopped" if not left else f"stopped with {left} records open")
+
+    def fail(self, reason: str) -> None:
+        """A user cannot go on for a reason that is not Kafka's: the whole load ends."""
+        if self.failure is None:
+            self.failure = reason
+            self._on_failure(reason)
+
+    def end(self) -> None:
+        """Close whatever is not closed and write the last events. Safe to call again."""
+        if self._ended:
+            return
+        self._ended = True
+        gevent.killall(self._greenlets)
+        for client in self._clients:
+            client.close("ended")
+        self.context.slots.flush(self.context.clock.now_us(), everything=True)
+        self._event("load_stopped", unsent=self._unsent)
+
+
+class ProducerUser(User):  # type: ignore[misc]
+    """A producer client of one profile. `Load.user_classes` makes the concrete classes."""
+
+    abstract = True
+    load: ClassVar[Load]
+    profile: ClassVar[ProfileRun]
+    instances: ClassVar[Iterator[int]]
+    pace: Pace | None = None
+    _slot_end_us = 0
+
+    def on_start(self) -> None:
+        """Connect, and wait for the common start."""
+        instance = next(self.instances, None)
+        if instance is None:
+            # More users than instances: somebody raised the number on Locust's page.
+            log.warning("%s: has all its producers already", self.profile.profile)
+            return
+        try:
+            self.pace = self.load.join(self.profile, instance)
+        except (HarnessError, OSError) as error:
+            self.load.fail(str(error))
+        if self.pace is not None:
+            self._slot_end_us = self.pace.start_us
+
+    def send_what_is_due(self) -> None:
+        """One slot of the schedule, then one Locust event for it."""
+        pace = self.pace
+        if pace is None:
+            raise StopUser
+        now_us = pace.client.context.clock.now_us
+        self._slot_end_us += SLOT_US
+        try:
+            while now_us() < self._slot_end_us:
+                pace.step()
+                gevent.sleep(0 if pace.behind else self.load.poll_s)
+        except (HarnessError, OSError) as error:
+            self.load.fail(f"profile {self.profile.profile}: {error}")
+            raise StopUser from error
+        self._fire(pace.client)
+
+    def _fire(self, client: Client) -> None:
+        incarnation = client.incarnation
+        acked, errored = incarnation.acked_in_slot, incarnation.errored_in_slot
+        mean_ms = incarnation.ack_us_in_slot / acked / 1000 if acked else 0.0
+        incarnation.acked_in_slot = incarnation.errored_in_slot = incarnation.ack_us_in_slot = 0
+        if acked or errored:
+            self.environment.events.request.fire(
+                request_type="slot of 250 ms",
+                name=self.profile.profile,
+                response_time=mean_ms,
+                response_length=acked * self.load.info.load.message_bytes,
+                exception=Exception("records failed or of unknown outcome") if errored else None,
+                context={},
+            )
+
+    def on_stop(self) -> None:
+        """Await what is open, then close the ledger."""
+        if self.pace is not None:
+            self.load.leave(self.pace)
