@@ -1,7 +1,16 @@
 """Where Kafka is: three local broker processes, or any bootstrap servers."""
 
+from harness.brokers.foreign import ForeignBrokers, capabilities_of, connect
 from harness.brokers.jars import KAFKA_VERSION
 from harness.brokers.kind import Brokers, BrokerStatus
 from harness.brokers.local import LocalCluster
 
-__all__ = ["KAFKA_VERSION", "BrokerStatus", "Brokers", "LocalCluster"]
+__all__ = [
+    "KAFKA_VERSION",
+    "BrokerStatus",
+    "Brokers",
+    "ForeignBrokers",
+    "LocalCluster",
+    "capabilities_of",
+    "connect",
+]

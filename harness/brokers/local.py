@@ -40,7 +40,7 @@ from harness.brokers.state import (
     check_name,
     clusters_folder,
     creation_lock,
-    directories,
+    find_directory,
     has_supervisor,
     kill_leftovers,
     ports_in_use,
@@ -155,10 +155,8 @@ class LocalCluster:
         Raises UsageError when there is none of that name, ClusterError when it lives.
         """
         tell = progress or (lambda _: None)
-        directory = clusters_folder() / check_name(name)
         with creation_lock():
-            if not directory.is_dir():
-                raise UsageError(_unknown(name))
+            directory = find_directory(name)
             lock = _lock(directory, name)
             try:
                 state = read_state(directory)
@@ -251,14 +249,15 @@ class LocalCluster:
         Raises UsageError when there is none of that name or more than one to choose from,
         ClusterError when the one that is meant has no living supervisor.
         """
-        if name_or_directory is None:
-            directory = _the_one_kept()
-        elif os.sep in name_or_directory:
+        if name_or_directory is not None and os.sep in name_or_directory:
             directory = Path(name_or_directory)
+            if not (directory / STATE_FILE).is_file():
+                raise UsageError(
+                    f"{directory}: no directory of a local cluster (it has no {STATE_FILE}). The "
+                    "cluster may have ended; `harness cluster status` lists those there are."
+                )
         else:
-            directory = clusters_folder() / check_name(name_or_directory)
-        if not (directory / STATE_FILE).is_file():
-            raise UsageError(_unknown(directory.name))
+            directory = find_directory(name_or_directory)
         state = read_state(directory)
         if not has_supervisor(directory):
             raise ClusterError(
@@ -461,22 +460,3 @@ def _lock(directory: Path, name: str) -> int:
             raise ClusterError(f"cluster {name} is running; its supervisor lives.")
         time.sleep(0.01)
     return descriptor
-
-
-def _the_one_kept() -> Path:
-    kept = []
-    for directory in directories():
-        with contextlib.suppress(ClusterError):
-            if read_state(directory).kept:
-                kept.append(directory)
-    if len(kept) == 1:
-        return kept[0]
-    if not kept:
-        raise UsageError("No local cluster is kept. `harness cluster up` starts one.")
-    names = ", ".join(directory.name for directory in kept)
-    raise UsageError(f"More than one local cluster is kept: {names}. Name the one that is meant.")
-
-
-def _unknown(name: str) -> str:
-    known = ", ".join(directory.name for directory in directories()) or "none"
-    return f"There is no local cluster {name!r}; known: {known}."

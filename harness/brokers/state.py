@@ -172,6 +172,31 @@ def directories() -> list[Path]:
     return sorted(p for p in clusters_folder().iterdir() if p.is_dir() and p.name[0] != ".")
 
 
+def find_directory(name: str | None) -> Path:
+    """The directory of the cluster of that name, running or not; without a name the one kept.
+
+    Raises UsageError when there is none, or more than one to choose from.
+    """
+    found = directories()
+    if name is not None:
+        directory = clusters_folder() / check_name(name)
+        if directory not in found:
+            known = ", ".join(d.name for d in found) or "none"
+            raise UsageError(f"There is no local cluster {name!r}; known: {known}.")
+        return directory
+    kept = []
+    for directory in found:
+        with contextlib.suppress(ClusterError):
+            if read_state(directory).kept:
+                kept.append(directory)
+    if not kept:
+        raise UsageError("No local cluster is kept. `harness cluster up` starts one.")
+    if len(kept) > 1:
+        names = ", ".join(d.name for d in kept)
+        raise UsageError(f"More than one local cluster is kept: {names}. Name the one meant.")
+    return kept[0]
+
+
 def take_lock(directory: Path) -> int | None:
     """An open descriptor that holds the cluster's lock; None while a supervisor lives."""
     descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

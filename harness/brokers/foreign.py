@@ -1,0 +1,89 @@
+"""The foreign broker kind: brokers that somebody else runs, reached by bootstrap servers.
+
+No fault can signal their processes or cut their links. Nothing is connected to here; the session
+checks what it needs of them before it makes a topic.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from harness.brokers.kind import PROCESS, PROXY, Brokers
+from harness.brokers.local import LocalCluster
+from harness.errors import UsageError
+
+LOCAL: Final = "local"
+_LOCAL_NAMED: Final = "local:"
+_STRIMZI: Final = "strimzi://"
+_ADDRESS: Final = re.compile(r"^(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(?P<port>\d{1,5})$")
+_PORT_MAX: Final = 65_535
+_ACCEPTED: Final = "accepted are local, local:NAME and HOST:PORT[,HOST:PORT…]"
+
+
+class ForeignBrokers:
+    """Brokers at `bootstrap`, with the librdkafka settings that reach them."""
+
+    kind = "foreign"
+    capabilities: frozenset[str] = frozenset()
+
+    def __init__(self, bootstrap: str, client_config: Mapping[str, str] | None = None) -> None:
+        """Raises UsageError when `bootstrap` is no list of HOST:PORT."""
+        self.bootstrap = ",".join(parse_bootstrap(bootstrap))
+        self._client_config = {**(client_config or {}), "bootstrap.servers": self.bootstrap}
+
+    @property
+    def client_config(self) -> dict[str, str]:
+        """librdkafka settings for every client; may hold secrets."""
+        return dict(self._client_config)
+
+    def __repr__(self) -> str:
+        return f"ForeignBrokers({self.bootstrap!r})"
+
+
+def parse_bootstrap(text: str) -> list[str]:
+    """`a:9092, b:9092` → ["a:9092", "b:9092"]. Raises UsageError naming the part that is wrong."""
+    found = []
+    for part in text.split(","):
+        address = part.strip()
+        match = _ADDRESS.match(address)
+        if match is None or not 0 < int(match["port"]) <= _PORT_MAX:
+            raise UsageError(f"--brokers {text}: {address!r} is no HOST:PORT; {_ACCEPTED}.")
+        found.append(address)
+    return found
+
+
+def capabilities_of(spec: str) -> frozenset[str]:
+    """What faults can do to the brokers that a --brokers value names, before any is reached.
+
+    Raises UsageError for a value that names none.
+    """
+    check_spec(spec)
+    local = spec == LOCAL or spec.startswith(_LOCAL_NAMED)
+    return frozenset({PROCESS, PROXY}) if local else frozenset()
+
+
+def check_spec(spec: str) -> None:
+    """Raises UsageError for a --brokers value that names no brokers."""
+    if spec.startswith(_STRIMZI):
+        raise UsageError(
+            f"--brokers {spec}: Strimzi clusters come with their own work and are not there yet; "
+            f"{_ACCEPTED}. The brokers of a Strimzi cluster can be named by HOST:PORT."
+        )
+    if spec != LOCAL and not spec.startswith(_LOCAL_NAMED):
+        parse_bootstrap(spec)
+
+
+def connect(spec: str, client_config: Mapping[str, str] | None = None) -> Brokers:
+    """The running brokers that a --brokers value names.
+
+    `local` is the one kept cluster, `local:NAME` a running one by name. Raises UsageError for a
+    value that names none, ClusterError when the local cluster that is meant does not run.
+    """
+    check_spec(spec)
+    if spec == LOCAL:
+        return LocalCluster.attach()
+    if spec.startswith(_LOCAL_NAMED):
+        return LocalCluster.attach(spec.removeprefix(_LOCAL_NAMED))
+    return ForeignBrokers(spec, client_config)
