@@ -58,6 +58,9 @@ class ProfileFindings:
     unclosed: list[int] = field(default_factory=list)
     """Incarnations whose process ended without closing its ledger."""
 
+    attempted_by: dict[tuple[int, int], dict[int, int]] = field(default_factory=dict)
+    """(topic, partition) → incarnation → how many attempts its ledger holds there"""
+
     def room(self, anomaly: str) -> int:
         """How many more samples of an anomaly are kept."""
         return SAMPLES_MAX - len(self.samples.get(anomaly, ()))

@@ -16,7 +16,7 @@ Pure: plain data in, findings out. No client library is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
@@ -35,12 +35,13 @@ from harness.columns import (
 )
 from harness.errors import HarnessError
 from harness.rundir import ProfileRun
+from harness.verify.blind import blind_spots
+from harness.verify.commits import hung_transactions, judge_transactions, profile_topics
 from harness.verify.copies import Copies, Extras
 from harness.verify.evidence import DrainedPartition, Evidence
 from harness.verify.findings import Occurrence, ProfileFindings
 from harness.verify.instants import ReadInstants
 from harness.verify.transactions import COMMITTED, UNDECIDED, Ranges, TransactionLog
-from harness.verify.visibility import blind_spots, hung_transactions, judge_transactions
 
 CHUNK: Final = 65_536
 
@@ -67,6 +68,8 @@ def reconcile(evidence: Evidence) -> list[ProfileFindings]:
     Raises HarnessError when the sums do not close: then the harness itself is wrong, and no
     verdict may rest on it.
     """
+    logs = {incarnation: log.untallied() for incarnation, log in evidence.transactions.items()}
+    evidence = replace(evidence, transactions=logs)
     findings = [ProfileFindings(profile) for profile in evidence.info.profiles]
     of_topic = [found for found in findings for _ in found.profile.topics]
     drained = Extras(evidence.drained.extras)
@@ -74,12 +77,23 @@ def reconcile(evidence: Evidence) -> list[ProfileFindings]:
     for topic, partition in _partitions(evidence, drained, live, len(of_topic)):
         _Partition(evidence, topic, partition, of_topic[topic], drained, live).reconcile()
     for found in findings:
+        found.unclosed = _unclosed(evidence, found)
         if found.profile.transactional:
             judge_transactions(evidence, found)
             hung_transactions(evidence, found)
         blind_spots(evidence, found)
         assert_accounted(evidence, found)
     return findings
+
+
+def _unclosed(evidence: Evidence, found: ProfileFindings) -> list[int]:
+    """Incarnations of a profile that never closed their ledger: their process died."""
+    topics = profile_topics(evidence, found.profile)
+    return sorted(
+        incarnation
+        for incarnation, ledger in evidence.ledgers.items()
+        if not ledger.closed_cleanly and any(key[0] in topics for key in ledger.partitions)
+    )
 
 
 def _partitions(
@@ -297,6 +311,7 @@ class _Lane:
         )
         self.carry = _Carry()
         self.pending_ranges: list[I64] = []
+        self.attempted = 0
 
     def walk(self) -> None:
         """Count every cell, and the strays that lie beyond all of them."""
@@ -308,6 +323,8 @@ class _Lane:
         for first in range(0, end, CHUNK):
             self._chunk(first, min(CHUNK, end - first))
         self._beyond(end)
+        if self.attempted:
+            self.found.attempted_by.setdefault(key, {})[self.incarnation] = self.attempted
 
     def _chunk(self, first: int, count: int) -> None:
         key = (self.where.topic, self.where.partition)
@@ -334,8 +351,10 @@ class _Lane:
         self._inconsistent(first, acked_at, drained_at, copies)
         self._vanished(first, live_at, more_live, drained_at, copies)
         if self.log is not None and self.ranges is not None:
-            self.ranges.tally(self.ranges.drained, first, present)
-            self.ranges.tally(self.ranges.live, first, live_at >= 0)
+            member = attempted & (state != FAILED)
+            self.ranges.tally(self.ranges.members, first, member)
+            self.ranges.tally(self.ranges.drained, first, member & present)
+            self.ranges.tally(self.ranges.live, first, member & (live_at >= 0))
             self._precommitted(first, state, drained_at, live_at)
 
     # -- rules, in the order of docs/verification.md ---------------------------------------
@@ -343,7 +362,9 @@ class _Lane:
     def _outcomes(self, state: U8, attempted: Bools, present: Bools) -> None:
         by_state = np.bincount(state, minlength=256)
         unknown = (state == UNKNOWN) | (state == OPEN)
-        self.counts["attempted"] += int(np.count_nonzero(attempted))
+        number = int(np.count_nonzero(attempted))
+        self.attempted += number
+        self.counts["attempted"] += number
         self.counts["acked"] += int(by_state[ACKED:].sum() + by_state[ACKED_NO_OFFSET])
         self.counts["failed"] += int(by_state[FAILED])
         self.counts["unknown"] += int(by_state[UNKNOWN] + by_state[OPEN])
@@ -395,7 +416,7 @@ class _Lane:
 
     def _gaps(self, first: int, state: U8, present: Bools) -> None:
         """Absent attempts without acknowledgement, between acknowledged ones."""
-        if not self.proof.whole:
+        if not self.proof.whole or (self.where.profile.transactional and self.ranges is None):
             return
         missing = (state >= OPEN) & (state <= UNKNOWN) & ~present
         acknowledged = np.flatnonzero(state >= SENT)
@@ -434,9 +455,7 @@ class _Lane:
     def _gap(self, sequences: I64) -> None:
         if not len(sequences):
             return
-        if self.where.profile.transactional:
-            if self.log is None or self.ranges is None:
-                return  # without its transactions nothing is known to have been committed
+        if self.ranges is not None:
             sequences = self._in_commits(sequences)
             ranges = self.ranges.of_sequences(sequences)
             np.add.at(self.ranges.gaps, ranges, 1)
@@ -573,11 +592,7 @@ def assert_accounted(evidence: Evidence, found: ProfileFindings) -> None:
     counts["read"] = sum(parts.values())
     if evidence.drain is None:
         return
-    topics = {
-        index
-        for index, topic in enumerate(evidence.info.topics)
-        if topic in set(found.profile.topics)
-    }
+    topics = profile_topics(evidence, found.profile)
     read = sum(each.read for key, each in evidence.drain.partitions.items() if key[0] in topics)
     if read != counts["read"]:
         raise HarnessError(

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -43,26 +43,26 @@ class Ranges:
     """The ranges of one topic-partition, sorted, and what reconciling finds in them.
 
     firsts, lasts: (n,) int64 sequences, inclusive; transactions: (n,) int64 positions in the log.
-    drained, live: (n,) int64, how many attempts of the range each observation set holds.
+    members: how many attempts of each range were not refused; drained, live: how many of those
+    each observation set holds; gaps: how many of the range are a gap if it was committed. All
+    (n,) int64.
     """
 
     firsts: I64
     lasts: I64
     transactions: I64
+    members: I64 = field(init=False)
     drained: I64 = field(init=False)
     live: I64 = field(init=False)
+    gaps: I64 = field(init=False)
+    gap_samples: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.drained = np.zeros(len(self.firsts), dtype=np.int64)
-        self.live = np.zeros(len(self.firsts), dtype=np.int64)
-
-    @property
-    def lengths(self) -> I64:
-        """How many attempts each range has."""
-        return self.lasts - self.firsts + 1
+        for name in ("members", "drained", "live", "gaps"):
+            setattr(self, name, np.zeros(len(self.firsts), dtype=np.int64))
 
     def tally(self, into: I64, first: int, present: Bools) -> None:
-        """Add to `into` (`drained` or `live`) how many of the cells from `first` on are present."""
+        """Add to `into` how many cells of each range are present, of those from `first` on."""
         count = len(present)
         lo = int(np.searchsorted(self.lasts, first, side="left"))
         hi = int(np.searchsorted(self.firsts, first + count, side="left"))
@@ -100,6 +100,14 @@ class TransactionLog:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def untallied(self) -> TransactionLog:
+        """The same log with nothing counted into its ranges yet."""
+        ranges = {
+            key: Ranges(each.firsts, each.lasts, each.transactions)
+            for key, each in self.ranges.items()
+        }
+        return replace(self, ranges=ranges)
 
     def ranges_of(self, topic: int, partition: int) -> Ranges:
         """The ranges of a topic-partition; empty where no transaction touched it."""

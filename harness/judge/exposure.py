@@ -1,0 +1,122 @@
+"""Was a profile really there when a fault struck?
+
+A profile is exposed to a fault when one of its topic-partitions was hit (the fault was aimed at
+it, or its leader was struck), its leader changed if the fault is one that moves leaders, records
+of it were in flight at or after the injection, and records of it were acknowledged before and
+after. Anything less proves nothing about its promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from harness.rundir import ProfileRun
+from harness.verify.timeline import Fault, LeaderChange, LoadSeries, Timeline
+
+AROUND_US: Final = 10_000_000
+"""An acknowledgement this long before an injection still counts as load around it."""
+
+_HIT: Final = "no partition of it was hit"
+_STILL: Final = "the leader of its partitions did not change"
+_IDLE: Final = "nothing of it was in flight"
+_SILENT_BEFORE: Final = "nothing of it was acknowledged just before"
+_SILENT_AFTER: Final = "nothing of it was acknowledged afterwards"
+_STAGES: Final = (_HIT, _STILL, _IDLE, _SILENT_BEFORE, _SILENT_AFTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """One fault as one profile met it; `missing` is empty when the profile was exposed."""
+
+    fault: Fault
+    missing: str
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the fault put the profile to the test."""
+        return not self.missing
+
+
+def exposures(profile: ProfileRun, timeline: Timeline) -> list[Exposure]:
+    """How a profile met each fault of the run that struck at all, in order of injection."""
+    faults = sorted(
+        (fault for fault in timeline.faults if not fault.idle), key=lambda each: each.injected_us
+    )
+    result: list[Exposure] = []
+    for index, fault in enumerate(faults):
+        until_us = faults[index + 1].injected_us if index + 1 < len(faults) else None
+        if not fault.took_effect:
+            missing = "there is no evidence that it took effect"
+        else:
+            missing = _missing(profile, timeline, fault, until_us)
+        result.append(Exposure(fault, missing))
+    return result
+
+
+def _missing(profile: ProfileRun, timeline: Timeline, fault: Fault, until_us: int | None) -> str:
+    """What the most exposed partition of a profile lacked; empty when it lacked nothing."""
+    furthest = 0
+    for topic, partition in hit_partitions(profile.topics, timeline, fault):
+        stage = 1
+        if not fault.moves_leader or _leader_moved(timeline, fault, topic, partition, until_us):
+            stage = 2 + _load_stages(timeline.loads.get((topic, partition)), fault, until_us)
+        furthest = max(furthest, stage)
+    return _STAGES[furthest] if furthest < len(_STAGES) else ""
+
+
+def hit_partitions(
+    topics: Sequence[str], timeline: Timeline, fault: Fault
+) -> list[tuple[str, int]]:
+    """The partitions of `topics` that a fault was aimed at, or whose leader it struck."""
+    hit = {
+        (str(each["topic"]), int(each["partition"]))
+        for each in fault.partitions
+        if each.get("topic") in topics and "partition" in each
+    }
+    for key, changes in timeline.leaders.items():
+        if key[0] in topics:
+            before = [change for change in changes if change.at_us <= fault.injected_us]
+            if before and before[-1].leader in fault.brokers:
+                hit.add(key)
+    return sorted(hit)
+
+
+def _leader_moved(
+    timeline: Timeline, fault: Fault, topic: str, partition: int, until_us: int | None
+) -> bool:
+    """By the fault's own evidence, or else by what the observer saw until the next fault."""
+    for each in fault.partitions:
+        if each.get("topic") == topic and each.get("partition") == partition:
+            before, after = each.get("epoch_before"), each.get("epoch_after")
+            if before is not None and after is not None:
+                return int(after) > int(before)
+    before_change: LeaderChange | None = None
+    for change in timeline.leaders.get((topic, partition), ()):
+        if change.at_us <= fault.injected_us:
+            before_change = change
+        elif until_us is None or change.at_us < until_us:
+            known = before_change is not None
+            if known and before_change and change.leader_epoch > before_change.leader_epoch:
+                return True
+    return False
+
+
+def _load_stages(series: LoadSeries | None, fault: Fault, until_us: int | None) -> int:
+    """How many of in flight, acknowledged before, acknowledged after hold, in that order."""
+    if series is None or not len(series):
+        return 0
+    injected_us = fault.injected_us
+    later = series.to_us >= injected_us
+    if until_us is not None:
+        later &= series.from_us < until_us
+    if not bool((series.in_flight[later] > 0).any()):
+        return 0
+    before = (series.to_us <= injected_us) & (series.to_us >= injected_us - AROUND_US)
+    if not bool((series.acked[before] > 0).any()):
+        return 1
+    after = series.from_us >= injected_us
+    if until_us is not None:
+        after &= series.from_us < until_us
+    return 3 if bool((series.acked[after] > 0).any()) else 2

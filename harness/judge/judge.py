@@ -1,0 +1,194 @@
+"""The judgement: from evidence to a verdict. A pure function.
+
+Reconciling counts; this decides what the counts mean. How controls, exposure and bounds work, and
+what they cannot show, is told in docs/verification.md.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.anomalies import anomaly_of
+from harness.errors import EXIT_BROKEN, EXIT_INCONCLUSIVE, EXIT_KEPT
+from harness.judge.availability import availability, during
+from harness.judge.exposure import Exposure, exposures
+from harness.judge.obstacles import fault_record, profile_obstacles, run_obstacles
+from harness.judge.phases import latency_phases
+from harness.judge.promises import PromiseCase, judge_promise
+from harness.judge.samples import samples
+from harness.judge.verdict import (
+    BROKEN,
+    INCONCLUSIVE,
+    KEPT,
+    NOT_APPLICABLE,
+    ControlResult,
+    ProfileVerdict,
+    PromiseVerdict,
+    Verdict,
+    worst,
+)
+from harness.rundir import ProfileRun, RunInfo
+from harness.verify.evidence import Evidence
+from harness.verify.findings import ProfileFindings
+from harness.verify.reconcile import reconcile
+
+_EXIT_CODES: Final = {KEPT: EXIT_KEPT, BROKEN: EXIT_BROKEN, INCONCLUSIVE: EXIT_INCONCLUSIVE}
+
+LIBRDKAFKA_4953: Final = (
+    "A known client defect shows itself like this: librdkafka issue 4953, duplicates in spite of "
+    "idempotence when brokers restart one after the other"
+)
+KAFKA_17754: Final = (
+    "A known defect shows itself like this: KAFKA-17754, a delayed EndTxn that ends the next "
+    "transaction"
+)
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Reconcile a run and judge every promise of every profile.
+
+    Raises HarnessError when the harness's own sums do not close.
+    """
+    info = evidence.info
+    findings = reconcile(evidence)
+    obstacles = run_obstacles(evidence)
+    found_by = {found.profile.profile: found for found in findings}
+    profiles = [_profile(evidence, found, found_by, obstacles) for found in findings]
+    verdict = worst(
+        [
+            *(each.verdict for each in profiles if each.in_verdict),
+            *([INCONCLUSIVE] if obstacles else []),
+        ]
+    )
+    return Verdict(
+        run_id=info.run_id,
+        seed=info.seed,
+        verdict=verdict,
+        reasons=_reasons(info, profiles, findings, obstacles),
+        profiles=profiles,
+        faults=[fault_record(fault) for fault in evidence.timeline.faults],
+        findings=list(info.findings),
+    )
+
+
+def exit_code(verdict: Verdict) -> int:
+    """What the command line ends with: 0 kept, 1 broken, 3 inconclusive."""
+    return _EXIT_CODES[verdict.verdict]
+
+
+def _profile(
+    evidence: Evidence,
+    found: ProfileFindings,
+    found_by: dict[str, ProfileFindings],
+    run_wide: list[str],
+) -> ProfileVerdict:
+    profile = found.profile
+    timeline = evidence.timeline
+    met = exposures(profile, timeline)
+    obstacles = [*profile_obstacles(found), *run_wide]
+    promises = [
+        judge_promise(_case(evidence.info, found, found_by, promise, obstacles, met))
+        for promise in profile.promises
+    ]
+    return ProfileVerdict(
+        profile=profile.profile,
+        role=profile.role,
+        verdict=worst(promise.verdict for promise in promises),
+        counts=found.table(),
+        promises=promises,
+        samples=samples(evidence, found),
+        latency_ms=latency_phases(profile.profile, evidence.latency, during(profile, timeline)),
+        availability=availability(profile, timeline),
+        in_verdict=profile.in_verdict,
+    )
+
+
+def _case(
+    info: RunInfo,
+    found: ProfileFindings,
+    found_by: dict[str, ProfileFindings],
+    promise: str,
+    obstacles: list[str],
+    met: list[Exposure],
+) -> PromiseCase:
+    anomaly = anomaly_of(promise)
+    named = info.aims.get(anomaly)
+    control = found_by.get(named) if named is not None else None
+    return PromiseCase(
+        promise=promise,
+        observed=found.counts[anomaly],
+        breaches=found.profile.envelope_breaches,
+        obstacles=[*found.blind.get(anomaly, ()), *obstacles],
+        aimed_control=named,
+        control=None
+        if named is None or control is None
+        else ControlResult(named, anomaly, control.counts[anomaly]),
+        control_left_out=not info.control,
+        exposures=met,
+        unseen=found.counts["unseen"] if anomaly == "lost" else 0,
+        known_defect=_known_defect(found.profile, anomaly, met),
+    )
+
+
+def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str:
+    """The name of a known defect whose conditions and effect match what was found."""
+    idempotent = str(profile.producer.get("enable.idempotence", "")).lower() in ("true", "1", "t")
+    graceful = any(bool(each.fault.evidence.get("graceful")) for each in met)
+    if anomaly == "duplicate" and (idempotent or profile.transactional) and graceful:
+        return LIBRDKAFKA_4953
+    if anomaly == "torn_txn" and met:
+        return KAFKA_17754
+    return ""
+
+
+def _reasons(
+    info: RunInfo,
+    profiles: list[ProfileVerdict],
+    findings: list[ProfileFindings],
+    run_wide: list[str],
+) -> list[str]:
+    """Why the run's verdict is what it is, the gravest first."""
+    counted = [each for each in profiles if each.in_verdict]
+    reasons = [
+        f"{each.profile}: {promise.promise} is broken: {promise.reason}"
+        for each in counted
+        for promise in each.promises
+        if promise.verdict == BROKEN
+    ]
+    reasons += [f"the run: {obstacle}" for obstacle in run_wide]
+    for each in counted:
+        reasons += _inconclusive(each, run_wide)
+        outside = [promise for promise in each.promises if promise.verdict == NOT_APPLICABLE]
+        if outside:
+            reasons.append(f"{each.profile}: its promises do not apply: {outside[0].reason}")
+    if not reasons:
+        number = sum(len(each.promises) for each in counted)
+        reasons.append(f"every promise was kept: {number} of {len(counted)} profiles")
+    if info.aims and not info.control:
+        reasons.append(
+            "controls were left out (--no-control): what an experiment aims at is proven only "
+            "where the profile that it names as control took part anyway"
+        )
+    for found in findings:
+        total = sum(found.foreign_runs.values())
+        if total:
+            runs = ", ".join(f"{run:016x}" for run in sorted(found.foreign_runs)[:3])
+            reasons.append(
+                f"{found.profile.profile}: its topics hold {total} records of another run "
+                f"(run hash {runs}); they are counted as foreign and are no anomaly"
+            )
+    return reasons
+
+
+def _inconclusive(profile: ProfileVerdict, run_wide: list[str]) -> list[str]:
+    """Inconclusive promises of a profile, those with the same reason in one sentence."""
+    by_reason: dict[str, list[PromiseVerdict]] = {}
+    for promise in profile.promises:
+        if promise.verdict == INCONCLUSIVE:
+            by_reason.setdefault(promise.reason, []).append(promise)
+    shared = "; ".join(run_wide)
+    return [
+        f"{profile.profile}: {', '.join(each.promise for each in promises)} inconclusive: {reason}"
+        for reason, promises in by_reason.items()
+        if reason != shared
+    ]

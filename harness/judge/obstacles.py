@@ -1,0 +1,162 @@
+"""What keeps a whole run, or all of one profile, from proving that a promise was kept.
+
+Each function returns sentences. They stand behind `inconclusive`; a promise that was seen to break
+is broken all the same. Sentences say who is to blame when it is not Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from harness.judge.verdict import FaultRecord
+from harness.rundir import RunInfo, from_us
+from harness.verify.evidence import Evidence, Journal
+from harness.verify.findings import ProfileFindings
+from harness.verify.timeline import Fault, Timeline
+
+_NAMED: Final = 3
+_COMPLETED: Final = "completed"
+_SUCCEEDED: Final = "succeeded"
+
+
+def run_obstacles(evidence: Evidence) -> list[str]:
+    """What concerns every profile of a run."""
+    return [
+        *_phases(evidence.timeline),
+        *_generator(evidence.info, evidence.timeline),
+        *[trouble for journal in evidence.journals for trouble in journal_troubles(journal)],
+        *_faults(evidence),
+    ]
+
+
+def profile_obstacles(found: ProfileFindings) -> list[str]:
+    """What concerns one profile."""
+    counts = found.counts
+    if not counts["attempted"]:
+        return ["nothing was attempted"]
+    obstacles = []
+    if not counts["acked"] + counts["sent"]:
+        obstacles.append("not one record was acknowledged")
+    if found.unclosed:
+        names = ", ".join(str(each) for each in found.unclosed[:_NAMED])
+        more = len(found.unclosed) - _NAMED
+        obstacles.append(
+            f"the process of producer {names}{f' and {more} more' if more > 0 else ''} died "
+            "before it had closed its ledger"
+        )
+    return obstacles
+
+
+def _phases(timeline: Timeline) -> list[str]:
+    """Ends of the run that were none."""
+    sentences = {
+        "interrupted": "the run was interrupted before its end",
+        "load_died": "the load process died",
+        "not_healed": "the cluster could not be healed after the faults",
+    }
+    found = []
+    for phase, sentence in sentences.items():
+        moment = timeline.phase(phase)
+        if moment is not None:
+            found.append(f"{sentence}{f' ({moment.reason})' if moment.reason else ''}")
+    if timeline.phase("load_started") and not timeline.phase("load_stopped"):
+        found.append("the load process ended without saying that it did")
+    return found
+
+
+def _generator(info: RunInfo, timeline: Timeline) -> list[str]:
+    """A load generator that fell behind its own schedule, warm-up left out."""
+    warmed_up = timeline.phase("warmed_up")
+    lag_ms = timeline.generator_lag_ms
+    if warmed_up is not None:
+        lag_ms = lag_ms[timeline.generator_at_us >= warmed_up.at_us]
+    if not len(lag_ms):
+        return ["the load generator left no record of how late it was, so its load is not proven"]
+    worst_ms, limit_ms = float(lag_ms.max()), info.load.lag_limit_ms
+    if worst_ms <= limit_ms:
+        return []
+    return [
+        f"the load generator itself fell behind its schedule by {worst_ms:.0f} ms (at most "
+        f"{limit_ms:g} ms are accepted): this says nothing about Kafka. Lower --rate, or give "
+        "the machine more room"
+    ]
+
+
+def journal_troubles(journal: Journal) -> list[str]:
+    """What Chaos Toolkit's journal says went wrong; the exit code says too little."""
+    name, document = f"experiment {journal.experiment}", journal.document
+    if document is None:
+        return [f"{name} left no journal: it did not come to its end"]
+    troubles = []
+    status = document.get("status")
+    if status != _COMPLETED:
+        troubles.append(f"{name} ended as {status!r} and not as {_COMPLETED!r}")
+    states = document.get("steady_states")
+    states = states if isinstance(states, Mapping) else {}
+    for when in ("before", "after"):
+        state = states.get(when)
+        if isinstance(state, Mapping) and state.get("steady_state_met") is False:
+            probes = _names(
+                probe for probe in state.get("probes", []) if not probe.get("tolerance_met", True)
+            )
+            troubles.append(f"{name}: its steady state did not hold {when} the fault{probes}")
+    for section, what in (("run", "activity"), ("rollbacks", "rollback")):
+        for activity in document.get(section) or []:
+            if isinstance(activity, Mapping) and activity.get("status") != _SUCCEEDED:
+                troubles.append(
+                    f"{name}: {what} {_title(activity)!r} ended as {activity.get('status')!r}"
+                    f"{_cause(activity)}"
+                )
+    if document.get("deviated") and not troubles:
+        troubles.append(f"{name}: the system deviated from its steady state")
+    return troubles
+
+
+def _names(probes: Any) -> str:
+    titles = [repr(_title(probe)) for probe in probes]
+    return f" ({', '.join(titles)})" if titles else ""
+
+
+def _title(activity: Mapping[str, Any]) -> str:
+    inner = activity.get("activity")
+    return str(inner.get("name", "?")) if isinstance(inner, Mapping) else "?"
+
+
+def _cause(activity: Mapping[str, Any]) -> str:
+    """The last line of an exception that the journal holds."""
+    lines = activity.get("exception")
+    if isinstance(lines, list) and lines:
+        return f": {str(lines[-1]).strip()}"
+    return ""
+
+
+def _faults(evidence: Evidence) -> list[str]:
+    """Faults without evidence, and experiments that left no trace of any fault."""
+    found = [_no_effect(fault) for fault in evidence.timeline.faults if not fault.took_effect]
+    if evidence.info.experiments and not evidence.timeline.faults:
+        found.append("no fault of the run's experiments is on record")
+    return found
+
+
+def _no_effect(fault: Fault) -> str:
+    name = f"fault {fault.fault}{f' on {fault.target}' if fault.target else ''}"
+    if fault.failure:
+        return f"{name} failed: {fault.failure}"
+    if not fault.struck:
+        return f"{name} was begun, and nothing says that it struck"
+    shortcomings = fault.evidence.get("shortcomings")
+    why = f" ({shortcomings[0]})" if isinstance(shortcomings, list) and shortcomings else ""
+    return f"{name} shows no evidence that it took effect{why}"
+
+
+def fault_record(fault: Fault) -> FaultRecord:
+    """A fault as verdict.json holds it."""
+    return FaultRecord(
+        fault=fault.fault,
+        target=fault.target,
+        injected_at=from_us(fault.injected_us),
+        healed_at=None if fault.healed_us is None else from_us(fault.healed_us),
+        evidence=fault.evidence,
+        took_effect=fault.took_effect,
+    )

@@ -1,0 +1,191 @@
+"""The verdict on one promise, as one decision from top to bottom.
+
+    1  outside the envelope                                    → not_applicable
+    2  the anomaly was found                                   → broken
+    3  something kept us from looking                          → inconclusive
+    4  no experiment of the run aims at it                     → kept, not challenged
+    5  its control did not run, or did not break               → inconclusive
+    6  the profile was not exposed to any fault                → inconclusive
+    7  otherwise                                               → kept, challenged
+
+A clean result counts only when something else broke under the same faults while this profile was
+in their way: that is steps 5 and 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from harness.anomalies import anomaly_of
+from harness.judge.bounds import bound_95_per_fault
+from harness.judge.exposure import Exposure
+from harness.judge.verdict import (
+    BROKEN,
+    INCONCLUSIVE,
+    KEPT,
+    NOT_APPLICABLE,
+    ControlResult,
+    PromiseVerdict,
+)
+
+SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
+    "lost": (
+        "1 acknowledged record is absent from a drain that is proven complete",
+        "{n} acknowledged records are absent from a drain that is proven complete",
+    ),
+    "duplicate": (
+        "1 further copy of an attempt stands at another offset",
+        "{n} further copies of attempts stand at other offsets",
+    ),
+    "inversion": (
+        "1 acknowledged record stands before one that was sent earlier",
+        "{n} acknowledged records stand before one that was sent earlier",
+    ),
+    "gap": (
+        "1 attempt is missing between acknowledged ones",
+        "{n} attempts are missing between acknowledged ones",
+    ),
+    "phantom": (
+        "1 intact record of this run was never attempted",
+        "{n} intact records of this run were never attempted",
+    ),
+    "corrupt": (
+        "1 record fails its checksum",
+        "{n} records fail their checksum",
+    ),
+    "misrouted": (
+        "1 record stands on another topic or partition than it was sent to",
+        "{n} records stand on another topic or partition than they were sent to",
+    ),
+    "failed_visible": (
+        "1 attempt that had certainly failed can be read",
+        "{n} attempts that had certainly failed can be read",
+    ),
+    "inconsistent_offset": (
+        "1 record is not at the offset at which it was acknowledged",
+        "{n} records are not at the offset at which they were acknowledged",
+    ),
+    "vanished": (
+        "1 record was read while the load ran and is gone, or its offset holds another one",
+        "{n} records were read while the load ran and are gone, or their offsets hold others",
+    ),
+    "torn_txn": (
+        "1 committed transaction is there only in part",
+        "{n} committed transactions are there only in part",
+    ),
+    "lost_txn": (
+        "nothing of 1 committed transaction is there",
+        "nothing of {n} committed transactions is there",
+    ),
+    "precommitted_read": (
+        "1 record could be read at read_committed before its commit was called",
+        "{n} records could be read at read_committed before their commit was called",
+    ),
+    "hung_txn": (
+        "1 last stable offset stood still longer than any transaction may stay open",
+        "{n} last stable offsets stood still longer than any transaction may stay open",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseCase:
+    """Everything that the verdict on one promise depends on."""
+
+    promise: str
+    observed: int
+    breaches: list[str] = field(default_factory=list)
+    """Why the profile is outside its envelope."""
+    obstacles: list[str] = field(default_factory=list)
+    """Why nothing can be proven: blind spots of this anomaly, then profile, then run."""
+    aimed_control: str | None = None
+    """The control that the run's experiments name for this anomaly; None when none aims at it."""
+    control: ControlResult | None = None
+    """What that control showed; None when it did not run."""
+    control_left_out: bool = False
+    """Was it left out on request (--no-control)?"""
+    exposures: list[Exposure] = field(default_factory=list)
+    unseen: int = 0
+    """For no_lost: records that are absent without proof."""
+    known_defect: str = ""
+    """A known client defect that shows itself like this."""
+
+    @property
+    def faults_exposed(self) -> int:
+        """How many faults put the profile to the test."""
+        return sum(exposure.exposed for exposure in self.exposures)
+
+
+def judge_promise(case: PromiseCase) -> PromiseVerdict:
+    """Decide one promise."""
+    verdict, reason = _decide(case)
+    broke = case.control is not None and case.control.count > 0
+    exposed = case.faults_exposed
+    # Zero was observed only where nothing kept us from looking.
+    zero = case.observed == 0 and verdict != NOT_APPLICABLE and not case.obstacles
+    return PromiseVerdict(
+        promise=case.promise,
+        verdict=verdict,
+        challenged=broke and exposed > 0,
+        observed=case.observed,
+        control=case.control,
+        faults_exposed=exposed,
+        bound_95_per_fault=bound_95_per_fault(exposed) if zero else None,
+        reason=reason,
+    )
+
+
+def _decide(case: PromiseCase) -> tuple[str, str]:
+    anomaly = anomaly_of(case.promise)
+    if case.breaches:
+        outside = f"outside the envelope: {'; '.join(case.breaches)}"
+        seen = f". {_seen(anomaly, case.observed)}" if case.observed else ""
+        return NOT_APPLICABLE, f"{outside}{seen}"
+    if case.observed:
+        defect = f". {case.known_defect}" if case.known_defect else ""
+        return BROKEN, f"{_seen(anomaly, case.observed)}{defect}"
+    if case.obstacles:
+        unseen = ""
+        if case.unseen:
+            records = "record was" if case.unseen == 1 else "records were"
+            unseen = f"{case.unseen} acknowledged {records} not seen, and "
+        return INCONCLUSIVE, unseen + "; ".join(case.obstacles)
+    if case.aimed_control is None:
+        return KEPT, "none found; no experiment of this run aims at it"
+    if case.control is None:
+        left_out = " (--no-control)" if case.control_left_out else ""
+        return INCONCLUSIVE, (
+            f"its control {case.aimed_control} did not run{left_out}, so nothing shows that the "
+            f"faults could have broken it"
+        )
+    if not case.control.count:
+        return INCONCLUSIVE, (
+            f"its control {case.aimed_control} showed no {anomaly} either, so the faults proved "
+            "nothing"
+        )
+    if not case.faults_exposed:
+        return INCONCLUSIVE, f"the profile was not exposed to any fault: {_why(case.exposures)}"
+    faults = "1 fault" if case.faults_exposed == 1 else f"{case.faults_exposed} faults"
+    return KEPT, (
+        f"none found, while the control {case.aimed_control} showed {case.control.count} under "
+        f"the same faults; {faults} struck this profile"
+    )
+
+
+def _seen(anomaly: str, count: int) -> str:
+    one, many = SENTENCES[anomaly]
+    return one if count == 1 else many.format(n=count)
+
+
+def _why(exposures: list[Exposure]) -> str:
+    """What was missing in each fault, those that lacked the same together."""
+    if not exposures:
+        return "no fault struck"
+    faults_of: dict[str, list[str]] = {}
+    for exposure in exposures:
+        faults_of.setdefault(exposure.missing, []).append(exposure.fault.fault)
+    return "; ".join(
+        f"{missing} ({', '.join(dict.fromkeys(faults))})" for missing, faults in faults_of.items()
+    )

@@ -1,0 +1,68 @@
+"""Occurrences as verdict.json shows them: names instead of numbers, and time since the fault."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import numpy as np
+
+from harness.anomalies import ANOMALIES
+from harness.judge.verdict import Sample
+from harness.verify.evidence import Evidence
+from harness.verify.findings import Occurrence, ProfileFindings
+
+
+def samples(evidence: Evidence, found: ProfileFindings) -> list[Sample]:
+    """The samples of a profile, anomaly by anomaly in the order of every table."""
+    injected_us = sorted(fault.injected_us for fault in evidence.timeline.faults if fault.struck)
+    return [
+        _sample(evidence, found, occurrence, injected_us)
+        for anomaly in ANOMALIES
+        for occurrence in found.samples.get(anomaly, ())
+    ]
+
+
+def _sample(
+    evidence: Evidence, found: ProfileFindings, occurrence: Occurrence, injected_us: list[int]
+) -> Sample:
+    topic = evidence.info.topics[occurrence.topic]
+    sent_us = _sent_us(evidence, found, occurrence, topic) if injected_us else None
+    since_s: float | None = None
+    if sent_us is not None:
+        before = bisect_right(injected_us, sent_us)
+        if before:
+            since_s = round((sent_us - injected_us[before - 1]) / 1e6, 3)
+    return Sample(
+        anomaly=occurrence.anomaly,
+        topic=topic,
+        partition=occurrence.partition,
+        producer=occurrence.producer,
+        sequence=occurrence.sequence,
+        offset=occurrence.offset,
+        leader_epoch=occurrence.leader_epoch,
+        since_fault_s=since_s,
+    )
+
+
+def _sent_us(
+    evidence: Evidence, found: ProfileFindings, occurrence: Occurrence, topic: str
+) -> int | None:
+    """When an attempt was sent, as exactly as the load's slots tell; None when they do not.
+
+    The slots count a topic-partition's attempts, not those of one producer. They tell an attempt's
+    slot only where a single producer wrote to it, and where they add up to what its ledger holds.
+    """
+    series = evidence.timeline.loads.get((topic, occurrence.partition))
+    attempted_by = found.attempted_by.get((occurrence.topic, occurrence.partition), {})
+    if series is None or occurrence.sequence is None or len(attempted_by) != 1:
+        return None
+    producer, attempted = next(iter(attempted_by.items()))
+    upto = np.cumsum(series.attempted)
+    if producer != occurrence.producer or int(upto[-1]) != attempted:
+        return None
+    if occurrence.sequence >= attempted:
+        return None
+    slot = int(np.searchsorted(upto, occurrence.sequence, side="right"))
+    within = occurrence.sequence - (int(upto[slot]) - int(series.attempted[slot]))
+    share = within / int(series.attempted[slot])
+    return int(series.from_us[slot] + share * (series.to_us[slot] - series.from_us[slot]))

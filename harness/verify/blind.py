@@ -1,0 +1,106 @@
+"""Where reconciling could not look: why an absence of anomalies proves nothing.
+
+Each sentence stands behind an `inconclusive`. Nothing here hides an anomaly that was found.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.anomalies import ANOMALIES
+from harness.verify.commits import profile_topics
+from harness.verify.evidence import Evidence
+from harness.verify.findings import ProfileFindings
+
+_SEEN_LIVE: Final = ("vanished", "precommitted_read")
+_OF_TRANSACTIONS: Final = ("gap", "torn_txn", "lost_txn", "precommitted_read")
+_NEEDS_DRAIN: Final = tuple(
+    anomaly for anomaly in ANOMALIES if anomaly not in ("precommitted_read", "hung_txn", "unseen")
+)
+_NAMED: Final = 3
+
+
+def blind_spots(evidence: Evidence, found: ProfileFindings) -> None:
+    """Note, for each anomaly, what the evidence cannot show about this profile."""
+    topics = profile_topics(evidence, found.profile)
+    _drain(evidence, found, topics)
+    if not found.counts["attempted"]:
+        return
+    _live(evidence, found, topics)
+    if found.profile.transactional:
+        _transactions(evidence, found, topics)
+
+
+def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
+    """Partitions whose drain is not proven complete, or not from the first record on."""
+    unproven: list[str] = []
+    moved: list[str] = []
+    for topic in topics:
+        for partition in range(evidence.info.load.partitions):
+            proof = evidence.drained_partition(topic, partition)
+            name = f"{evidence.info.topics[topic]}-{partition}"
+            if not proof.proven:
+                unproven.append(f"{name} ({proof.reason})")
+            elif proof.floor:
+                moved.append(f"{name} (to {proof.floor})")
+    if unproven:
+        found.cannot_see(f"the drain is not proven complete for {_some(unproven)}", *_NEEDS_DRAIN)
+    if moved:
+        found.cannot_see(
+            "the log's start had moved past records before they were drained: " + _some(moved),
+            *_NEEDS_DRAIN,
+        )
+
+
+def _live(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
+    """A live reader that was not there, or that did not read along to its end."""
+    moments = evidence.timeline.reader
+    failed = next((each for each in moments if each.phase == "failed"), None)
+    observed = any(
+        key[0] in topics for file in evidence.live.columns.values() for key in file.partitions
+    )
+    if not observed and not evidence.live.there:
+        found.cannot_see("no live reader read along", *_SEEN_LIVE)
+    elif failed is not None:
+        reason = f" ({failed.reason})" if failed.reason else ""
+        found.cannot_see(f"the live reader ended early{reason}", *_SEEN_LIVE)
+    elif not any(each.phase == "stopped" for each in moments):
+        found.cannot_see("the live reader ended without saying that it did", *_SEEN_LIVE)
+    elif not observed:
+        found.cannot_see("the live reader read nothing of it", *_SEEN_LIVE)
+
+
+def _transactions(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
+    """Transaction logs that are missing or broken off, and last stable offsets nobody watched."""
+    for incarnation, ledger in sorted(evidence.ledgers.items()):
+        if not any(key[0] in topics for key in ledger.partitions):
+            continue
+        log = evidence.transactions.get(incarnation)
+        if log is None:
+            found.cannot_see(
+                f"producer {incarnation} left no record of its transactions", *_OF_TRANSACTIONS
+            )
+        elif log.torn:
+            found.cannot_see(
+                f"the record of producer {incarnation}'s transactions breaks off",
+                *_OF_TRANSACTIONS,
+            )
+    if evidence.live.there and not len(evidence.live.batches):
+        found.cannot_see("it is not on record when offsets were read live", "precommitted_read")
+    watched = evidence.timeline.offsets
+    blind = [
+        f"{evidence.info.topics[topic]}-{partition}"
+        for topic in topics
+        for partition in range(evidence.info.load.partitions)
+        if (evidence.info.topics[topic], partition) not in watched
+    ]
+    if blind:
+        found.cannot_see(f"nobody watched the last stable offset of {_some(blind)}", "hung_txn")
+
+
+def _some(names: list[str]) -> str:
+    """The first few of a list, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

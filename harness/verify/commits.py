@@ -1,0 +1,183 @@
+"""What only whole transactions show: torn, lost and hung ones.
+
+A lane's walk counts how many records of each transaction it found; here the counts of all its
+topic-partitions come together.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.rundir import ProfileRun
+from harness.verify.evidence import Evidence
+from harness.verify.findings import Occurrence, ProfileFindings
+from harness.verify.timeline import Fault
+from harness.verify.transactions import COMMITTED, UNDECIDED, Ranges, TransactionLog
+
+TRANSACTION_TIMEOUT_MS: Final = 60_000
+"""librdkafka's default of transaction.timeout.ms."""
+ABORT_SCAN_MS: Final = 10_000
+"""The coordinator looks for timed-out transactions this often (Kafka's default of
+transaction.abort.timed.out.transaction.cleanup.interval.ms)."""
+FAILOVER_MS: Final = 10_000
+"""What an election of the coordinator or of a partition's leader may take besides; time inside a
+fault's window is not counted at all."""
+
+I64: TypeAlias = npt.NDArray[np.int64]
+
+
+def profile_topics(evidence: Evidence, profile: ProfileRun) -> range:
+    """The indexes of a profile's topics among the run's."""
+    first = 0
+    for each in evidence.info.profiles:
+        if each is profile:
+            break
+        first += len(each.topics)
+    return range(first, first + len(profile.topics))
+
+
+def judge_transactions(evidence: Evidence, found: ProfileFindings) -> None:
+    """Count torn and lost transactions of a profile, and the gaps inside committed ones."""
+    topics = profile_topics(evidence, found.profile)
+    for incarnation, log in sorted(evidence.transactions.items()):
+        ranges = {key: each for key, each in sorted(log.ranges.items()) if key[0] in topics}
+        if ranges:
+            _judge_log(evidence, found, incarnation, log, ranges)
+
+
+def _judge_log(
+    evidence: Evidence,
+    found: ProfileFindings,
+    incarnation: int,
+    log: TransactionLog,
+    ranges_of: dict[tuple[int, int], Ranges],
+) -> None:
+    members, drained, live, absent = (np.zeros(len(log), dtype=np.int64) for _ in range(4))
+    for key, ranges in ranges_of.items():
+        where = ranges.transactions
+        np.add.at(members, where, ranges.members)
+        np.add.at(drained, where, ranges.drained)
+        np.add.at(live, where, ranges.live)
+        if evidence.drained_partition(*key).whole:
+            np.add.at(absent, where, ranges.members - ranges.drained)
+    visible = (drained > 0) | (live > 0)
+    committed = (log.states == COMMITTED) | ((log.states == UNDECIDED) & visible)
+    # All of it gone needs the proof for all of it; a part that is proven gone is torn at least.
+    lost = committed & (members > 0) & (absent == members)
+    torn = committed & (absent > 0) & ~lost
+    for anomaly, chosen in (("lost_txn", lost), ("torn_txn", torn)):
+        positions = np.flatnonzero(chosen)
+        found.counts[anomaly] += len(positions)
+        for position in positions[: found.room(anomaly)].tolist():
+            found.sample(
+                _first_absent(evidence, anomaly, incarnation, log, ranges_of, int(position))
+            )
+    for (topic, partition), ranges in ranges_of.items():
+        in_commits = committed[ranges.transactions]
+        found.counts["gap"] += int(ranges.gaps[in_commits].sum())
+        for sequence in ranges.gap_samples:
+            at = ranges.of_sequences(np.array([sequence], dtype=np.int64))
+            if in_commits[at[0]]:
+                number = int(log.numbers[ranges.transactions[at[0]]])
+                found.sample(
+                    Occurrence("gap", topic, partition, incarnation, sequence, transaction=number)
+                )
+
+
+def _first_absent(
+    evidence: Evidence,
+    anomaly: str,
+    incarnation: int,
+    log: TransactionLog,
+    ranges_of: dict[tuple[int, int], Ranges],
+    position: int,
+) -> Occurrence:
+    """A sample of a transaction: the first of its topic-partitions where records are absent."""
+    for key, ranges in ranges_of.items():
+        chosen = (ranges.transactions == position) & (ranges.members > ranges.drained)
+        if chosen.any() and evidence.drained_partition(*key).whole:
+            first = int(ranges.firsts[int(np.flatnonzero(chosen)[0])])
+            number = int(log.numbers[position])
+            return Occurrence(anomaly, *key, incarnation, first, transaction=number)
+    raise AssertionError("a torn transaction has an absent record")
+
+
+def hung_bound_us(profile: ProfileRun) -> int:
+    """How long a last stable offset may stand still below the high watermark, in µs."""
+    timeout = profile.producer.get("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
+    return (int(timeout) + ABORT_SCAN_MS + FAILOVER_MS) * 1000
+
+
+def hung_transactions(evidence: Evidence, found: ProfileFindings) -> None:
+    """Count last stable offsets that stood still longer than any transaction may stay open."""
+    bound_us = hung_bound_us(found.profile)
+    faults = evidence.timeline.faults
+    for topic in profile_topics(evidence, found.profile):
+        name = evidence.info.topics[topic]
+        for partition in range(evidence.info.load.partitions):
+            series = evidence.timeline.offsets.get((name, partition))
+            stuck = _stuck_offsets(*series, faults, bound_us) if series is not None else []
+            drained = _stuck_at_drain(evidence, topic, partition, bound_us)
+            if drained is not None and drained not in stuck:
+                stuck.append(drained)
+            found.counts["hung_txn"] += len(stuck)
+            for offset in stuck:
+                found.sample(Occurrence("hung_txn", topic, partition, offset=offset))
+
+
+def _stuck_offsets(
+    at_us: I64, last_stable: I64, high: I64, faults: list[Fault], bound_us: int
+) -> list[int]:
+    """Last stable offsets seen unmoved below the high watermark for longer than the bound.
+
+    The last stable offset never goes back and the high watermark never below it, so that two
+    sightings of the same one, both below the watermark, mean that it stood still in between.
+    """
+    stuck: list[int] = []
+    below = np.flatnonzero(last_stable < high)
+    if not len(below):
+        return stuck
+    at_us, last_stable = at_us[below], last_stable[below]
+    starts = np.flatnonzero(np.diff(last_stable, prepend=last_stable[0] - 1))
+    ends = np.append(starts[1:], len(below)) - 1
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        begin_us, end_us = int(at_us[start]), int(at_us[end])
+        if end_us - begin_us - _disturbed_us(faults, begin_us, end_us) > bound_us:
+            stuck.append(int(last_stable[start]))
+    return stuck
+
+
+def _disturbed_us(faults: list[Fault], begin_us: int, end_us: int) -> int:
+    """How much of a stretch lies inside the windows of faults, in µs; overlaps count once."""
+    total, reached = 0, begin_us
+    for fault in sorted(faults, key=lambda each: each.injected_us):
+        healed_us = end_us if fault.healed_us is None else min(fault.healed_us, end_us)
+        start_us = max(fault.injected_us, reached)
+        if healed_us > start_us:
+            total += healed_us - start_us
+            reached = healed_us
+    return total
+
+
+def _stuck_at_drain(evidence: Evidence, topic: int, partition: int, bound_us: int) -> int | None:
+    """The last stable offset that the drain waited for in vain, when the wait was long enough.
+
+    Every transaction of the run was begun before the last step of any transaction log; from
+    there on the bound runs, faults or not, since a drain begins after all were healed.
+    """
+    drain = evidence.drain
+    proof = evidence.drained_partition(topic, partition)
+    if drain is None or drain.ended_us is None or proof.last_stable is None or proof.end is None:
+        return None
+    steps = [log.last_step_us for log in evidence.transactions.values() if log.last_step_us]
+    healed = [fault.healed_us for fault in evidence.timeline.faults if fault.healed_us]
+    begun_us = max([*steps, *healed], default=drain.started_us)
+    stuck = proof.last_stable < proof.end
+    if stuck and begun_us is not None and drain.ended_us - begun_us > bound_us:
+        return proof.last_stable
+    return None
