@@ -48,7 +48,8 @@ class Direction:
         self.source = source
         self.sink = sink
         self.dropping = False
-        self.dropped_bytes = 0
+        self.lost = False
+        """Whether bytes, or the end of the stream, were thrown away."""
         self.ended = False
         self._loop = link.proxy.loop
         self._pending: memoryview | None = None
@@ -75,7 +76,7 @@ class Direction:
         """Whether bytes are read and thrown away instead of forwarded."""
         self.dropping = dropping
         if dropping and (self._pending is not None or self._delayed):
-            self.dropped_bytes += len(self._pending or b"") + self._delayed_bytes
+            self.lost = True
             self._pending = None
             self._delayed.clear()
             self._delayed_bytes = 0
@@ -115,10 +116,11 @@ class Direction:
             return
         if size == 0:
             self.ended = True
+            self.lost = self.lost or self.dropping
             self._rearm()
             self._finish()
         elif self.dropping:
-            self.dropped_bytes += size
+            self.lost = True
         elif self.link.proxy.latency_ms > 0 or self._delayed:
             due = self._loop.time() + self.link.proxy.latency_ms / 1000
             self._delayed.append((due, bytes(_shared[:size])))
@@ -225,9 +227,7 @@ class Connection:
     @property
     def lost_bytes(self) -> bool:
         """Whether bytes of its stream were dropped."""
-        return self.responses is not None and (
-            self.responses.dropped_bytes > 0 or (self.responses.dropping and self.responses.ended)
-        )
+        return self.responses is not None and self.responses.lost
 
     def half_closed(self) -> None:
         """One direction has delivered its end."""
