@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.anomalies import PROMISES
+from harness.anomalies import ANOMALIES, PROMISES
 from harness.columns import (
     ACKED_NO_OFFSET,
     FAILED,
@@ -211,6 +211,41 @@ class Event:
 def event(name: str, at_us: int = START_US, **fields: Any) -> Event:
     """Any timeline event."""
     return Event({"at": from_us(at_us), "event": name, "source": "test", **fields})
+
+
+SLOT_US = 250_000
+
+
+def slot(topic: str, number: int, partition: int = 0, **counts: int) -> Event:
+    """The load event of the n-th slot of 250 ms of a topic-partition."""
+    from_us = START_US + number * SLOT_US
+    fields = {"attempted": 0, "acked": 0, "failed": 0, "unknown": 0, **counts}
+    return event(
+        "load",
+        from_us + SLOT_US,
+        profile="",
+        topic=topic,
+        partition=partition,
+        from_us=from_us,
+        to_us=from_us + SLOT_US,
+        ack_ms_max=1.0,
+        **fields,
+    )
+
+
+def fault(
+    phase: str, at_slot: float = 0, fault_id: str = "f", name: str = "kill_leader", **fields: Any
+) -> Event:
+    """One phase of a fault; `at_slot` counts slots of 250 ms from the start."""
+    return event(
+        "fault",
+        START_US + round(at_slot * SLOT_US),
+        fault_id=fault_id,
+        fault=name,
+        phase=phase,
+        target=fields.pop("target", "broker 1"),
+        **fields,
+    )
 
 
 def profile(name: str = "idempotent", **more: Any) -> ProfileRun:
@@ -471,15 +506,9 @@ def reconciled(path: Path, history: Iterable[Any], **options: Any) -> ProfileFin
 
 def anomalies(found: ProfileFindings) -> dict[str, int]:
     """The anomalies that were found, those with a count."""
-    from harness.anomalies import ANOMALIES
-
     return {name: found.counts[name] for name in ANOMALIES if found.counts[name]}
 
 
 def judged(path: Path, history: Iterable[Any], **options: Any) -> Verdict:
     """The verdict on a history."""
     return judge(evidence_of(path, history, **options))
-
-
-__all__ = [name for name in dir() if not name.startswith("_")]
-_ = replace
