@@ -74,7 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
         commands.add_parser("validate", help="lint profiles, topics and client properties")
     )
 
-    from harness.brokers.commands import add_cluster_arguments, add_doctor_arguments
+    from harness.brokers.commands import add_cluster_arguments
+    from harness.brokers.doctor import add_doctor_arguments
 
     add_cluster_arguments(commands.add_parser("cluster", help="local clusters: up, down, …"))
     add_doctor_arguments(
@@ -130,7 +131,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep-cluster", action="store_true", help="leave the local brokers running"
     )
     where.add_argument(
-        "--keep-topics", action="store_true", help="leave the topics on brokers that are not ours"
+        "--keep-topics",
+        action="store_true",
+        help="leave the topics on brokers that were running before",
     )
     load = parser.add_argument_group("load")
     load.add_argument("--rate", type=float, default=1000.0, metavar="N", help="records/s a profile")
@@ -197,9 +200,13 @@ def dispatch(args: argparse.Namespace) -> int:
         from harness.profiles import commands
 
         return commands.run_list(args) if args.command == "list" else commands.run_validate(args)
-    from harness.brokers import commands as brokers
+    if args.command == "cluster":
+        from harness.brokers.commands import run_cluster
 
-    return brokers.run_cluster(args) if args.command == "cluster" else brokers.run_doctor(args)
+        return run_cluster(args)
+    from harness.brokers.doctor import run_doctor
+
+    return run_doctor(args)
 
 
 def run_verify(args: argparse.Namespace) -> int:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from harness.brokers import KAFKA_VERSION, capabilities_of
+from harness.brokers import KAFKA_VERSION
+from harness.brokers.foreign import capabilities_of
 from harness.errors import UsageError, redact_argv
 from harness.faults.experiments import Experiment, load_experiment, validate_for
 from harness.profiles import (
@@ -61,10 +62,9 @@ def plan(args: argparse.Namespace) -> Asked:
     subjects = [overrides.apply(profile) for profile in selected(args, known)]
     experiments = [load_experiment(name) for name in args.experiment or DEFAULT_EXPERIMENTS]
     capabilities = capabilities_of(args.brokers)
+    kind = "local" if capabilities else "foreign"
     for experiment in experiments:
-        validate_for(
-            experiment, capabilities, kind="local" if args.brokers == "local" else "foreign"
-        )
+        validate_for(experiment, capabilities, kind)
     check_brokers(args)
     aims = aims_of(experiments)
     run_id = new_run_id()

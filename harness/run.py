@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from types import FrameType
 
 from harness import options
-from harness.brokers import Brokers, LocalCluster, connect
+from harness.brokers import Brokers, LocalCluster
+from harness.brokers.foreign import connect
 from harness.errors import EXIT_INTERRUPTED_TWICE, ClusterError
 from harness.faults.run import start_experiment
 from harness.judge.judge import exit_code
@@ -85,8 +86,9 @@ def run_run(args: argparse.Namespace) -> int:
     progress = Progress(quiet=args.json)
     stop = Stop()
     with stop.installed(progress), progress:
-        with brokers_for(asked, progress, stop) as brokers:
-            verdict = carry_out(request, run_dir, brokers, progress, stop, args.keep_topics)
+        with brokers_for(asked, progress) as brokers:
+            keep_topics = args.keep_topics or asked.brokers == "local"
+            verdict = carry_out(request, run_dir, brokers, progress, stop, keep_topics)
         progress.stop()
         path = run_dir.verdict(1)
         if args.json:
@@ -101,7 +103,7 @@ def run_run(args: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def brokers_for(asked: options.Asked, progress: Progress, stop: Stop) -> Iterator[Brokers]:
+def brokers_for(asked: options.Asked, progress: Progress) -> Iterator[Brokers]:
     """The brokers of a run, and their end when the run is over."""
     if asked.brokers != "local":
         yield connect(asked.brokers, asked.connection)
@@ -152,7 +154,7 @@ def carry_out(
         run_dir.append("run", "harness", phase="ended")
         return verdict
     finally:
-        if brokers.kind != "local" and not keep_topics:
+        if not keep_topics:
             session.delete_topics(progress.note)
 
 
@@ -176,7 +178,6 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
     )
     progress.stage("warming up the load")
     try:
-        started = time.monotonic()
         if not wait_for_event(
             run_dir, load, "run", {"phase": "warmed_up"}, what="the load", stop=stop
         ):
@@ -187,15 +188,12 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
             child = stop.watch_over(
                 start_experiment(experiment, run_dir, number, session.environment())
             )
-            await_experiment(child, load, session, progress, stop, warmed_up)
+            await_experiment(child, load, session, progress, stop)
             if stop():
                 return
-        if request.experiments:
-            until = time.monotonic() + SETTLE_S
-        else:
-            until = warmed_up
+        until = time.monotonic() + (SETTLE_S if request.experiments else 0.0)
         if request.load.duration_s is not None:
-            until = max(until, started + request.load.warm_up_s + request.load.duration_s)
+            until = max(until, warmed_up + request.load.duration_s)
         progress.stage("load goes on")
         while time.monotonic() < until and not stop() and load.process.poll() is None:
             time.sleep(0.1)
@@ -213,7 +211,7 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
 
 
 def await_experiment(
-    child: Child, load: Child, session: Session, progress: Progress, stop: Stop, since: float
+    child: Child, load: Child, session: Session, progress: Progress, stop: Stop
 ) -> None:
     """Wait for an experiment; a stop asks it to heal and end, a dead load ends it too."""
     deadline = time.monotonic() + EXPERIMENT_TIMEOUT_S

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from harness.errors import ClusterError, UsageError
+from harness.profiles.model import text
 
 REQUEST_TIMEOUT_S = 20.0
 _BROKER_SETTINGS = (
@@ -110,7 +111,7 @@ def create_topics(
     admin = admin_client(client_config)
     new: list[NewTopic] = []
     for name, settings in topics.items():
-        config = {key: str(value) for key, value in settings.items()}
+        config = {key: text(value) for key, value in settings.items()}
         factor = int(config.pop("replication.factor", "3"))
         if factor > len(facts.broker_ids):
             raise UsageError(
@@ -119,7 +120,9 @@ def create_topics(
                 f"--config topic.replication.factor={len(facts.broker_ids)}."
             )
         assignment = replica_assignment(facts.broker_ids, leader, partitions, factor)
-        new.append(NewTopic(name, replica_assignment=assignment, config=config))
+        new.append(
+            NewTopic(name, num_partitions=partitions, replica_assignment=assignment, config=config)
+        )
     for name, future in admin.create_topics(new, operation_timeout=REQUEST_TIMEOUT_S).items():
         try:
             future.result(REQUEST_TIMEOUT_S * 2)
