@@ -381,15 +381,16 @@ class _Drain:
                 messages = consumer.consume(READ_MESSAGES_MAX, _POLL_S)
                 instant = time.monotonic()
                 records, events = unbatcher.split(messages)
-                for event in events:
-                    moved_at = instant if self._note_event(event, positions) else moved_at
                 if records:
                     batch = unbatcher.batch(records)
                     positions.advance(self.info.topics, batch)
                     self.observations.add(batch)
                     done += len(records)
                     moved_at = instant
-                elif instant - moved_at >= self.timeout_s:
+                # The end of a partition comes after its records.
+                for event in events:
+                    moved_at = instant if self._note_event(event, positions) else moved_at
+                if instant - moved_at >= self.timeout_s:
                     self._stalled(keys, targets, positions)
                     return
                 if instant - said_at >= 1.0:
