@@ -7,6 +7,7 @@ new one, with sequences of its own from 0. Order and idempotence are promised in
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,9 @@ from harness.rundir import ProfileRun
 from harness.verify.latency import IntervalRecorder
 
 I64 = npt.NDArray[np.int64]
+
+_OWN_DOING = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
+"""What an abort does to records that were not delivered yet."""
 
 
 class Incarnation:
@@ -153,8 +157,7 @@ class Incarnation:
             self.ledger.failed(topic, partition, sequences)
             self._slots.failed(topic, partition, at_us, len(refused))
             self.refused += len(refused)
-            for index in refused:
-                self._note(messages[index]["_error"])
+            self._note(messages[refused[0]]["_error"], len(refused))
 
     # -- reports ---------------------------------------------------------------------------
 
@@ -189,8 +192,12 @@ class Incarnation:
         delivered, errored = self.reports.take(
             self._context.clock.now_us(), with_offsets=self.acks != "0"
         )
-        for error, _ in errored:
-            self._note(error)
+        by_code = {error.code(): error for error, _ in errored}
+        if by_code:
+            counts = Counter(error.code() for error, _ in errored)
+            for code, error in by_code.items():
+                if code not in _OWN_DOING:
+                    self._note(error, counts[code])
         return delivered, errored
 
     def record_acknowledged(self, part: Delivered) -> None:
@@ -222,10 +229,12 @@ class Incarnation:
     def _on_error(self, error: Any) -> None:
         self._note(error)
 
-    def _note(self, error: Any) -> None:
+    def _note(self, error: Any, count: int = 1) -> None:
         """Put a KafkaError on the timeline; a fatal one ends this incarnation."""
         reason = error.str()
-        self._slots.error(self.profile.profile, self.number, error.name(), reason, error.fatal())
+        self._slots.error(
+            self.profile.profile, self.number, error.name(), reason, error.fatal(), count
+        )
         if error.fatal() and self.fatal is None:
             self.fatal = f"{error.name()}: {reason}"
 

@@ -71,9 +71,17 @@ class Slots:
         number = at_us // SLOT_US
         self._lag_us[number] = max(self._lag_us.get(number, 0), lag_us)
 
-    def error(self, profile: str, incarnation: int, code: str, reason: str, fatal: bool) -> None:
+    def error(
+        self,
+        profile: str,
+        incarnation: int,
+        code: str,
+        reason: str,
+        fatal: bool,
+        count: int = 1,
+    ) -> None:
         """A client error; equal ones of one slot become one event with their count."""
-        self._errors[(profile, incarnation, code, reason, fatal)] += 1
+        self._errors[(profile, incarnation, code, reason, fatal)] += count
 
     def flush(self, now_us: int, *, everything: bool = False) -> None:
         """Write the events of every slot that is over, or of all."""

@@ -73,10 +73,11 @@ class Transaction:
     """The transaction that is open or ending."""
 
     number: int
-    began_us: int
+    refused_before: int
+    began_us: int = 0
+    """When its first records were handed over."""
     ranges: Ranges = field(default_factory=dict)
     records: int = 0
-    refused_before: int = 0
     sent_us: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
     """(last sequence, when it was handed over) of each batch, by topic-partition"""
     end_called: bool = False
@@ -84,6 +85,7 @@ class Transaction:
 
     def add(self, ranges: Ranges, at_us: int) -> None:
         """Further records belong to it."""
+        self.began_us = self.began_us or at_us
         for key, (first, last) in ranges.items():
             have = self.ranges.get(key)
             self.ranges[key] = (first if have is None else have[0], last)
@@ -153,14 +155,11 @@ class TransactionalClient(Client):
 
     @property
     def room(self) -> int:
-        if self._call is not None or not self._initialised:
+        if self._call is not None or self._transaction is None:
             return 0
-        taken = self._transaction.records if self._transaction is not None else 0
-        return min(super().room, RECORDS_MAX - taken)
+        return min(super().room, RECORDS_MAX - self._transaction.records)
 
     def send(self, intended_us: I64) -> None:
-        if self._transaction is None and not self._begin():
-            return
         transaction = self._transaction
         assert transaction is not None
         topics, partitions, keys = self.lanes.take(len(intended_us))
@@ -169,19 +168,16 @@ class TransactionalClient(Client):
         transaction.add(ranges, at_us)
         self._check()
 
-    def _begin(self) -> bool:
+    def _begin(self) -> None:
+        """Open a transaction for what comes; the brokers hear of it with its first record."""
         self._number += 1
-        now_us = self.context.clock.now_us()
-        self._log.write(self._number, "begin", now_us)
+        self._log.write(self._number, "begin", self.context.clock.now_us())
         try:
             self.incarnation.producer.begin_transaction()
         except KafkaException as error:
             self.replace(f"begin_transaction: {error}")
-            return False
-        self._transaction = Transaction(
-            self._number, now_us, refused_before=self.incarnation.refused
-        )
-        return True
+            return
+        self._transaction = Transaction(self._number, refused_before=self.incarnation.refused)
 
     # -- advancing -------------------------------------------------------------------------
 
@@ -221,6 +217,10 @@ class TransactionalClient(Client):
             return
         transaction = self._transaction
         if transaction is None:
+            if not self.stopping:
+                self._begin()
+            return
+        if not transaction.records:
             return
         over = now_us - transaction.began_us >= self._interval_us or self.stopping
         if over or transaction.must_abort or transaction.records >= RECORDS_MAX:
@@ -328,7 +328,7 @@ class TransactionalClient(Client):
         self.incarnation.poll()
         self._collect()
         transaction, self._transaction = self._transaction, None
-        if transaction is not None:
+        if transaction is not None and transaction.records:
             now_us = self.context.clock.now_us()
             ranges = None if transaction.end_called else transaction.ranges
             self._log.write(transaction.number, "unknown", now_us, ranges)
@@ -347,4 +347,5 @@ class TransactionalClient(Client):
     @property
     def settled(self) -> bool:
         ending = self._call is not None and self._call_name != "init"
-        return self._transaction is None and not ending
+        waiting = self._transaction is not None and self._transaction.records > 0
+        return not waiting and not ending
