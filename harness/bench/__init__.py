@@ -1,0 +1,47 @@
+"""`harness bench`: what load and verification cost, beside Kafka's own performance tools.
+
+    cases     what is measured, and how many records of it
+    runs      the topics and run directories that ours works on
+    worker    our side: the engine of `harness run`, as fast as it goes, with its full accounting
+    peer      Kafka's side: ProducerPerformance and ConsumerPerformance, settings translated
+    measured  one process at a time: its CPU time, its memory, its output
+    series    pairs in turn, and their medians
+    footprint disk and memory a record
+
+How the figures are to be read stands in docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_bench_arguments", "run_bench"]
+
+
+def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `harness bench`."""
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to this file")
+    parser.add_argument(
+        "--pairs", type=int, default=5, metavar="N", help="pairs of runs a case (default 5)"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="TEXT",
+        help='cases whose name holds this text, such as "load idempotent" (repeatable)',
+    )
+    parser.add_argument(
+        "--records",
+        type=int,
+        metavar="N",
+        help="records a run (default: as many as take several seconds, by case)",
+    )
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """Carry out `harness bench`; 0, or the exit code of the error that ended it."""
+    from harness.bench.series import Request, bench
+
+    request = Request.of(pairs=args.pairs, only=args.only or [], records=args.records)
+    return bench(request, Path(args.json) if args.json else None)

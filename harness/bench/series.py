@@ -1,0 +1,145 @@
+"""Pairs of runs in turn, A B, B A, A B …, and the medians of each side.
+
+The figures of a machine that does other things as well drift within seconds. The two runs of a
+pair lie next to each other, who goes first alternates, and a ratio is the median of the pairs'
+ratios.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from harness.bench.cases import FOOTPRINT, LOAD, Case, chosen
+from harness.bench.footprint import measure_footprint
+from harness.bench.sides import Run, Sides
+from harness.bench.table import print_table, write_entries
+from harness.brokers import KAFKA_VERSION, LocalCluster
+from harness.errors import UsageError
+from harness.progress import Progress
+
+PAIRS_MAX: Final = 1_000
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to measure, checked."""
+
+    pairs: int
+    cases: tuple[Case, ...]
+    footprint: bool
+
+    @classmethod
+    def of(cls, *, pairs: int, only: Sequence[str], records: int | None) -> Request:
+        """Raises UsageError for numbers out of range and for a text that fits no case."""
+        if not 1 <= pairs <= PAIRS_MAX:
+            raise UsageError(f"--pairs {pairs}: accepted is 1 to {PAIRS_MAX}.")
+        footprint = not only or any(text in FOOTPRINT for text in only)
+        return cls(pairs, tuple(chosen(only, records)), footprint and records is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two runs next to each other."""
+
+    ours: Run
+    peer: Run
+
+    @property
+    def cpu_ratio(self) -> float:
+        return self.ours.cpu_us_per_record / self.peer.cpu_us_per_record
+
+    @property
+    def rate_ratio(self) -> float:
+        return self.ours.records_per_s / self.peer.records_per_s
+
+
+def bench(request: Request, path: Path | None) -> int:
+    """Start three brokers, measure everything that was asked for, print the table."""
+    if path is not None and not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
+    progress = Progress()
+    with (
+        progress,
+        tempfile.TemporaryDirectory(prefix="harness-bench-") as folder,
+        LocalCluster.start(kafka_version=KAFKA_VERSION, progress=progress.stage) as brokers,
+    ):
+        entries = measure(request, Sides(brokers, Path(folder)), progress.stage, path)
+    print_table(entries, progress.output)
+    return 0
+
+
+def measure(
+    request: Request, sides: Sides, say: Callable[[str], None], path: Path | None
+) -> list[Entry]:
+    """Measure case by case; `path` holds what there is after each of them."""
+    entries: list[Entry] = []
+    for case in request.cases:
+        say(f"{case.name}: {request.pairs} pairs of {case.records:,} records")
+        measure_pairs = load_pairs if case.kind == LOAD else verify_pairs
+        pairs = measure_pairs(sides, case, request.pairs)
+        entries.append(entry_of(case, pairs))
+        write_entries(path, entries)
+    if request.footprint:
+        say(f"{FOOTPRINT}: disk and memory a record, between 1 and 10 million")
+        entries.append(measure_footprint(sides).to_json())
+        write_entries(path, entries)
+    return entries
+
+
+def load_pairs(sides: Sides, case: Case, count: int) -> list[Pair]:
+    """Pairs of load runs, each on a topic of its own."""
+    return in_turn(lambda: sides.load_ours(case), lambda: sides.load_peer(case), count)
+
+
+def verify_pairs(sides: Sides, case: Case, count: int) -> list[Pair]:
+    """Pairs of verifications, all of the same topic."""
+    with sides.filled(case) as run:
+        return in_turn(
+            lambda: sides.verify_ours(case, run), lambda: sides.verify_peer(case, run), count
+        )
+
+
+def in_turn(ours: Callable[[], Run], peer: Callable[[], Run], count: int) -> list[Pair]:
+    """`count` pairs; ours goes first in every other one."""
+    pairs: list[Pair] = []
+    for number in range(count):
+        if number % 2 == 0:
+            first = ours()
+            pairs.append(Pair(first, peer()))
+        else:
+            first = peer()
+            pairs.append(Pair(ours(), first))
+    return pairs
+
+
+def entry_of(case: Case, pairs: Sequence[Pair]) -> Entry:
+    """One object of the JSON document: medians of each side, and of the pairs' ratios."""
+    return {
+        "name": case.name,
+        "records_per_s": _median([pair.ours.records_per_s for pair in pairs], 0),
+        "cpu_us_per_record": _median([pair.ours.cpu_us_per_record for pair in pairs], 3),
+        "peer": case.peer,
+        "peer_records_per_s": _median([pair.peer.records_per_s for pair in pairs], 0),
+        "peer_cpu_us_per_record": _median([pair.peer.cpu_us_per_record for pair in pairs], 3),
+        "cpu_ratio": _median([pair.cpu_ratio for pair in pairs], 3),
+        "cpu_ratio_range": _range([pair.cpu_ratio for pair in pairs]),
+        "rate_ratio": _median([pair.rate_ratio for pair in pairs], 3),
+        "rate_ratio_range": _range([pair.rate_ratio for pair in pairs]),
+        "pairs": len(pairs),
+        "records": case.records,
+        "message_bytes": case.message_bytes,
+    }
+
+
+def _median(values: list[float], digits: int) -> float:
+    return round(median(values), digits)
+
+
+def _range(values: list[float]) -> list[float]:
+    return [round(min(values), 3), round(max(values), 3)]

@@ -1,0 +1,183 @@
+"""One run of either side: a fresh topic, one process, a check that the records are there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from harness.bench.cases import Case
+from harness.bench.measured import Measured, Process
+from harness.bench.peer import (
+    consumer_command,
+    consumer_result,
+    java_settings,
+    producer_command,
+    producer_result,
+    write_payloads,
+)
+from harness.bench.runs import Topic, Topics, direct_config, prepare
+from harness.bench.worker import WorkerResult, result_of
+from harness.brokers.jars import KAFKA_VERSION, fetch_jars
+from harness.brokers.java import find_java
+from harness.errors import HarnessError
+from harness.profiles import DeliveryProfile, load_builtin
+from harness.profiles.model import Settings
+from harness.rundir import RunDir
+
+TIMEOUT_S: Final = 300.0
+CLIENT_CONFIG: Final = "HARNESS_CLIENT_CONFIG"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one side."""
+
+    records_per_s: float
+    cpu_us_per_record: float
+    """User and system time of the whole process, start-up included, over all its records."""
+
+
+@dataclass(frozen=True, slots=True)
+class OurRun:
+    """A topic and the run directory of the run that writes to it."""
+
+    topic: Topic
+    run_dir: RunDir
+
+
+class Sides:
+    """Runs ours and Kafka's on the same brokers; `folder` holds all that they write."""
+
+    def __init__(self, brokers: Any, folder: Path) -> None:
+        self.folder = folder
+        self.topics = Topics(direct_config(brokers))
+        self.environment = {CLIENT_CONFIG: json.dumps(self.topics.client_config)}
+        self._profiles = load_builtin()
+        self._java = find_java()
+        self._jars = fetch_jars(getattr(brokers, "kafka_version", KAFKA_VERSION))
+        self._payloads: dict[int, Path] = {}
+        self._number = 0
+
+    def _name(self) -> str:
+        self._number += 1
+        return f"harness-bench-{self._number}"
+
+    @contextmanager
+    def _topic(self, profile: DeliveryProfile) -> Iterator[Topic]:
+        topic = self.topics.create(self._name(), profile)
+        try:
+            yield topic
+        finally:
+            self.topics.delete(topic)
+
+    @contextmanager
+    def run(
+        self, case: Case, *, producer: Settings | None = None, topic: Settings | None = None
+    ) -> Iterator[OurRun]:
+        """A topic, still empty, and a run directory for it; both are gone afterwards."""
+        profile = self._profiles[case.profile].override(producer=producer, topic=topic)
+        with self._topic(profile) as made:
+            folder = self.folder / made.name
+            try:
+                yield OurRun(made, prepare(folder, case, profile, self.topics, made))
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    # -- load ------------------------------------------------------------------------------
+
+    def load_ours(self, case: Case) -> Run:
+        """Our producer, with all that it records."""
+        with self.run(case) as run:
+            measured, result = self.worker("load", run.run_dir, case.records, case.name)
+            self.topics.check_arrived(run.topic, case, "our producer")
+        return _run(measured, result.records_per_s, case.records)
+
+    def load_peer(self, case: Case) -> Run:
+        """ProducerPerformance with the same settings and payload."""
+        profile = self._profiles[case.profile]
+        with self._topic(profile) as topic:
+            command = producer_command(
+                self._java,
+                self._jars,
+                case,
+                topic.name,
+                self.topics.bootstrap,
+                java_settings(profile.producer),
+                self._payload(case.message_bytes),
+                profile.transaction_interval_ms if profile.transactional else None,
+            )
+            measured = self._measure(command, case.peer)
+            result = producer_result(measured.output)
+            self.topics.check_arrived(topic, case, case.peer)
+        return _run(measured, result.records_per_s, case.records)
+
+    def _payload(self, message_bytes: int) -> Path:
+        path = self._payloads.get(message_bytes)
+        if path is None:
+            path = self._payloads[message_bytes] = self.folder / f"payload-{message_bytes}"
+            write_payloads(path, message_bytes)
+        return path
+
+    # -- verification ----------------------------------------------------------------------
+
+    @contextmanager
+    def filled(self, case: Case) -> Iterator[OurRun]:
+        """A topic with the case's records, and the run directory of the run that sent them."""
+        with self.run(case) as run:
+            self.worker("load", run.run_dir, case.records, case.name)
+            self.topics.check_arrived(run.topic, case, "our producer")
+            yield run
+
+    def verify_ours(self, case: Case, run: OurRun) -> Run:
+        """Drain, reconcile, judge."""
+        number = run.run_dir.next_verification()
+        measured, result = self.worker("verify", run.run_dir, number, case.name)
+        if result.records != case.records:
+            raise HarnessError(f"{case.name}: read {result.records} of {case.records} records.")
+        return _run(measured, result.records_per_s, case.records)
+
+    def verify_peer(self, case: Case, run: OurRun) -> Run:
+        """ConsumerPerformance on the same topic; it reads, and checks nothing but CRCs."""
+        command = consumer_command(
+            self._java, self._jars, case, run.topic.name, self.topics.bootstrap
+        )
+        measured = self._measure(command, case.peer)
+        result = consumer_result(measured.output)
+        if result.records < case.records:
+            raise HarnessError(
+                f"{case.name}: {case.peer} read {result.records} of {case.records} records."
+            )
+        return _run(measured, result.records_per_s, result.records)
+
+    # -- processes -------------------------------------------------------------------------
+
+    def worker(
+        self, what: str, run_dir: RunDir, number: int, name: str, *, memory: bool = False
+    ) -> tuple[Measured, WorkerResult]:
+        """Run our worker as a process of its own."""
+        command = ["harness.bench.worker", what, str(run_dir.path), str(number)]
+        measured = self.start(command, f"our {name}", memory=memory).finish(TIMEOUT_S)
+        return measured, result_of(measured.output)
+
+    def start(self, module: list[str], what: str, *, memory: bool = False) -> Process:
+        """Start a module of ours with its arguments."""
+        return Process(
+            [sys.executable, "-m", *module],
+            what=what,
+            folder=self.folder,
+            environment=self.environment,
+            memory=memory,
+        )
+
+    def _measure(self, command: list[str], what: str) -> Measured:
+        return Process(command, what=what, folder=self.folder).finish(TIMEOUT_S)
+
+
+def _run(measured: Measured, records_per_s: float, records: int) -> Run:
+    return Run(records_per_s, measured.cpu_s / records * 1e6)

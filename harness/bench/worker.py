@@ -1,0 +1,140 @@
+"""Our side of the bench, as a process of its own: load as fast as it goes, or a verification.
+
+    python -m harness.bench.worker load RUN_DIR RECORDS
+    python -m harness.bench.worker verify RUN_DIR NUMBER
+
+Load is the engine of `harness run` with everything it records: ledger, outcomes, HDR latency,
+slots. Only the schedule is missing, since Kafka's tool has none either: a record is intended for
+the instant at which there is room for it. Verification is a proven drain, then reconciling and
+judging. Either prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from harness.errors import HarnessError
+from harness.load.client import Client
+from harness.load.context import LoadContext
+from harness.load.pace import BATCH_MAX
+from harness.load.transactions import TransactionalClient
+from harness.rundir import RunDir
+
+_STALL_TIMEOUT_S: Final = 60.0
+_IDLE_S: Final = 0.001
+_SETTLE_REPORTS: Final = 4 * BATCH_MAX
+_DRAIN_TIMEOUT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerResult:
+    """What a worker did."""
+
+    records: int
+    elapsed_s: float
+    """Load: from the first connection until every record is decided and the ledger is closed.
+    Verification: from the first question to the brokers to the verdict."""
+
+    @property
+    def records_per_s(self) -> float:
+        return self.records / self.elapsed_s
+
+
+def result_of(output: str) -> WorkerResult:
+    """The last line of a worker's output. Raises HarnessError when it is no result."""
+    try:
+        document = json.loads(output.strip().splitlines()[-1])
+        return WorkerResult(int(document["records"]), float(document["elapsed_s"]))
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise HarnessError(f"the bench worker printed no result:\n{output[-2000:]}") from None
+
+
+def load(run_dir: RunDir, records: int) -> WorkerResult:
+    """Send `records` and await that each is decided. Raises HarnessError when one is not acked."""
+    context = LoadContext.of(run_dir)
+    context.warm_until_us = 0
+    (profile,) = context.info.profiles
+    began_s = time.monotonic()
+    kind = TransactionalClient if profile.transactional else Client
+    client = kind(context, profile, 0)
+    client.prepare()
+    _flood(client, records)
+    acked = client.incarnation.acked
+    client.close()
+    context.slots.flush(context.clock.now_us(), everything=True)
+    elapsed_s = time.monotonic() - began_s
+    if acked != records:
+        raise HarnessError(f"{profile.profile}: {acked} of {records} records were acknowledged.")
+    return WorkerResult(records, elapsed_s)
+
+
+def _flood(client: Client, records: int) -> None:
+    clock, slots = client.context.clock, client.context.slots
+    sent, moved_s, flushed_s = 0, time.monotonic(), time.monotonic()
+    while sent < records or not client.settled:
+        count = min(client.room, BATCH_MAX, records - sent) if client.ready else 0
+        if count:
+            client.send(np.full(count, clock.now_us(), dtype=np.int64))
+            sent += count
+        elif sent == records and not client.stopping:
+            client.begin_stop()
+        client.poll()
+        reports = len(client.incarnation.reports)
+        if reports > _SETTLE_REPORTS or (reports and not count):
+            client.settle()
+        now_s = time.monotonic()
+        if count or reports:
+            moved_s = now_s
+        elif now_s - moved_s > _STALL_TIMEOUT_S:
+            raise HarnessError(f"nothing was acknowledged for {_STALL_TIMEOUT_S:g} s.")
+        if now_s - flushed_s > 0.25:
+            flushed_s = now_s
+            slots.flush(clock.now_us())
+        if not count:
+            time.sleep(_IDLE_S)
+
+
+def verify(run_dir: RunDir, number: int) -> WorkerResult:
+    """Drain into a fresh set, reconcile, judge. Raises HarnessError when the drain is no proof."""
+    from harness.judge.judge import judge
+    from harness.verify.consumer import client_config
+    from harness.verify.drain import drain
+    from harness.verify.evidence import load_evidence
+
+    info = run_dir.read_info()
+    began_s = time.monotonic()
+    proof = drain(run_dir, info, client_config(info), number, timeout_s=_DRAIN_TIMEOUT_S)
+    if not proof.complete:
+        reasons = [*proof.reasons, *(entry.reason for entry in proof.partitions)]
+        raise HarnessError(f"the drain is not complete: {'; '.join(filter(None, reasons))}")
+    verdict = judge(load_evidence(run_dir, number))
+    elapsed_s = time.monotonic() - began_s
+    (profile,) = verdict.profiles
+    counts: dict[str, Any] = profile.counts
+    if counts["read"] != counts["attempted"] or counts["lost"] or counts["duplicate"]:
+        raise HarnessError(f"the verification of an undisturbed run found {counts}.")
+    return WorkerResult(int(counts["read"]), elapsed_s)
+
+
+def main(arguments: list[str]) -> int:
+    """`load RUN_DIR RECORDS` or `verify RUN_DIR NUMBER`."""
+    what, folder, number = arguments
+    run_dir = RunDir(Path(folder))
+    try:
+        result = load(run_dir, int(number)) if what == "load" else verify(run_dir, int(number))
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(asdict(result)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
