@@ -31,7 +31,7 @@ from typing import Any, Final
 
 import psutil
 
-from harness.brokers import control, wire
+from harness.brokers import control, reaper, wire
 from harness.brokers.config import HOST, LINKS, START_TIMEOUT_S, broker_command
 from harness.brokers.kind import BrokerStatus
 from harness.brokers.ports import Hold
@@ -203,6 +203,7 @@ class Supervisor:
         self.ending = asyncio.Event()
         self.remove_directory = not self.state.kept
         self._server: asyncio.Server | None = None
+        self._reaper: subprocess.Popen[bytes] | None = None
         self._operations: dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]] = {
             "status": self._status,
             "signal": self._signal,
@@ -259,6 +260,8 @@ class Supervisor:
         )
         self.state.control_port = self._server.sockets[0].getsockname()[1]
         self.state.token = secrets.token_hex(16)
+        if sys.platform != "linux":
+            self._reaper = reaper.start(self.directory)
         for node in self.nodes.values():
             node.start()
         self._write_state()
@@ -295,6 +298,8 @@ class Supervisor:
                 hold.release()
         if self._server is not None:
             self._server.close()
+        if self._reaper is not None:
+            self._reaper.communicate()
         if self.remove_directory and not keep_directory:
             log("removing the cluster's directory")
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -322,16 +327,18 @@ class Supervisor:
         while True:
             if all(await asyncio.gather(*(node.view() for node in nodes))):
                 return
-            dead = [node for node in nodes if node.process is None]
+            dead = any(node.process is None for node in nodes)
             if (all_must_live and dead) or time.monotonic() > deadline:
-                raise ClusterError(self._why_not_ready(timeout_s, dead))
+                raise ClusterError(self._why_not_ready(timeout_s))
             await asyncio.sleep(_ASK_INTERVAL_S)
 
-    def _why_not_ready(self, timeout_s: float, dead: list[Node]) -> str:
-        lines = [f"cluster {self.state.name}: not all brokers are registered and unfenced"]
-        if not dead:
-            lines[0] += f" after {timeout_s:.0f} s"
-        for node in self.nodes.values():
+    def _why_not_ready(self, timeout_s: float) -> str:
+        lines = [
+            f"cluster {self.state.name}: not all brokers are registered and unfenced "
+            f"(waited for up to {timeout_s:g} s)"
+        ]
+        dead = [node for node in self.nodes.values() if node.process is None]
+        for node in dead or self.nodes.values():
             number = node.state.node_id
             if node.process is None:
                 lines.append(f"  broker {number} ended with {node.exit_status}; its log ends:")
@@ -359,6 +366,8 @@ class Supervisor:
             operation = self._operations.get(str(request.get("op")))
             if operation is None:
                 raise UsageError(f"the supervisor knows no operation {request.get('op')!r}")
+            if self.ending.is_set():
+                raise ClusterError(f"cluster {self.state.name} is being taken down")
             answer = {"ok": True, "result": await operation(request)}
         except UsageError as error:
             answer = {"ok": False, "usage": True, "error": str(error)}
@@ -465,10 +474,10 @@ class Supervisor:
     async def _stop(self, _request: dict[str, Any]) -> None:
         log("stopping all brokers; data and ports are kept")
         for node in self.nodes.values():
-            if node.process is not None:
+            if node.process is not None and node.process.poll() is None:
                 node.send(signal.SIGTERM)
                 # A paused process takes a signal only when it goes on.
-                node.send(signal.SIGCONT)
+                os.kill(node.process.pid, signal.SIGCONT)
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 for node in self.nodes.values():
@@ -476,7 +485,7 @@ class Supervisor:
         except TimeoutError:
             for node in self.nodes.values():
                 if node.process is not None:
-                    node.send(signal.SIGKILL)
+                    node.process.kill()
                 await node.exited.wait()
         self.state.phase = "stopped"
         self._write_state()
