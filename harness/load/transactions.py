@@ -13,7 +13,11 @@ returns success, FAILED when abort does, UNKNOWN when the outcome is unknown:
       old one, and its init_transactions awaits or aborts what was left.
 
 A transaction in which produce refused a record is aborted: an application that cannot write all
-of it must not commit a part. While a transaction ends, records that are due wait and go into the
+of it must not commit a part. A deliberate abort waits until the records of the transaction were
+delivered. That is the abort worth testing, since the records are in the log and must not be seen;
+and librdkafka may send an abort for partitions that the coordinator has not added yet, which a
+coordinator that still completes the transaction before refuses with INVALID_TXN_STATE, a fatal
+error. While a transaction ends, records that are due wait and go into the
 next one; their intended send time shows the wait.
 """
 
@@ -82,6 +86,10 @@ class Transaction:
     """(last sequence, when it was handed over) of each batch, by topic-partition"""
     end_called: bool = False
     must_abort: bool = False
+    """One of its records was reported with an error: only an abort is left."""
+    aborting: bool = False
+    """It takes no more records and is aborted once those that it has were delivered."""
+    reported: int = 0
 
     def add(self, ranges: Ranges, at_us: int) -> None:
         """Further records belong to it."""
@@ -155,9 +163,10 @@ class TransactionalClient(Client):
 
     @property
     def room(self) -> int:
-        if self._call is not None or self._transaction is None:
+        transaction = self._transaction
+        if self._call is not None or transaction is None or transaction.aborting:
             return 0
-        return min(super().room, RECORDS_MAX - self._transaction.records)
+        return min(super().room, RECORDS_MAX - transaction.records)
 
     def send(self, intended_us: I64) -> None:
         transaction = self._transaction
@@ -200,8 +209,9 @@ class TransactionalClient(Client):
     def _collect(self) -> None:
         delivered, errored = self.incarnation.take_reports()
         self._delivered += delivered
-        if errored and self._transaction is not None:
-            self._transaction.must_abort = True
+        if self._transaction is not None:
+            self._transaction.reported += sum(len(part.sequences) for part in delivered)
+            self._transaction.must_abort |= bool(errored)
 
     def _advance(self) -> None:
         """One step of the state machine; never waits."""
@@ -223,15 +233,22 @@ class TransactionalClient(Client):
         if not transaction.records:
             return
         over = now_us - transaction.began_us >= self._interval_us or self.stopping
-        if over or transaction.must_abort or transaction.records >= RECORDS_MAX:
-            self._end(transaction, now_us)
+        if transaction.must_abort:
+            self._call_end("abort", transaction, now_us)
+        elif transaction.aborting:
+            self._collect()
+            if transaction.reported >= transaction.records - self._refused(transaction):
+                self._call_end("abort", transaction, now_us)
+        elif over or transaction.records >= RECORDS_MAX:
+            # Drawn for every transaction, so that one refusal does not change all that follow.
+            on_purpose = self._random.random() < self.profile.abort_ratio
+            if on_purpose or self._refused(transaction):
+                transaction.aborting = True
+            else:
+                self._call_end("commit", transaction, now_us)
 
-    def _end(self, transaction: Transaction, now_us: int) -> None:
-        refused = self.incarnation.refused > transaction.refused_before
-        # Drawn for every transaction, so that one refusal does not change all that follow.
-        on_purpose = self._random.random() < self.profile.abort_ratio
-        abort = refused or transaction.must_abort or on_purpose
-        self._call_end("abort" if abort else "commit", transaction, now_us)
+    def _refused(self, transaction: Transaction) -> int:
+        return self.incarnation.refused - transaction.refused_before
 
     def _call_end(self, name: str, transaction: Transaction, now_us: int) -> None:
         self._log.write(transaction.number, f"{name}_called", now_us, transaction.ranges)
