@@ -65,8 +65,10 @@ class IntervalRecorder:
     """
 
     def __init__(self, path: Path, start_us: int) -> None:
-        """Open `path` for appending; `start_us` is noted as the log's start time.
+        """Open `path` for appending.
 
+        start_us: no record recorded here was meant to be sent earlier. The second that holds it is
+        noted as the log's start time; Java's reader leaves out intervals that begin before.
         Raises EnvironmentFailure when the file cannot be written.
         """
         self.path = path
@@ -87,7 +89,7 @@ class IntervalRecorder:
         except OSError as error:
             raise EnvironmentFailure(f"{path}: cannot be written ({error.strerror}).") from error
         if os.fstat(self._descriptor).st_size == 0:
-            self._write(header(start_us))
+            self._write(header(start_us // INTERVAL_US * INTERVAL_US))
 
     def record(
         self, intended_us: npt.NDArray[np.integer], value_us: npt.NDArray[np.integer]

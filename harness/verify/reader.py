@@ -34,7 +34,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from harness import lifeline
 from harness.errors import HarnessError
-from harness.rundir import RunDir, RunInfo, now_us
+from harness.rundir import RunDir, RunInfo, now_us, to_us
 from harness.verify.batch import Batch
 from harness.verify.consumer import READ_MESSAGES_MAX, Unbatcher, client_config, new_consumer
 from harness.verify.latency import IntervalRecorder
@@ -91,6 +91,7 @@ class LiveReader:
         self._profiles = np.array(
             [number for number, profile in enumerate(info.profiles) for _ in profile.topics]
         )
+        self._began_us = to_us(info.started_at) if info.started_at else now_us()
         self._said: dict[tuple[object, ...], float] = {}
         self._stopping = False
         self._sources = [
@@ -211,15 +212,18 @@ class LiveReader:
         self, batch: Batch, added: Added, read_us: np.ndarray[Any, np.dtype[np.int64]]
     ) -> None:
         """End-to-end latency of each attempt's first copy, by profile."""
+        until_us = self._warm_up.until_us
         intended_us = added.heads["intended_us"].astype(np.int64)
-        counted = added.fresh & (intended_us >= self._warm_up.until_us)
+        counted = added.fresh & (intended_us >= until_us)
         profiles = self._profiles[batch.topics]
         for number in np.unique(profiles[counted]).tolist():
             name = self.info.profiles[number].profile
             recorder = self._recorders.get(name)
             if recorder is None:
                 path = self.run_dir.latency / f"{name}.end_to_end.reader.hlog"
-                recorder = self._recorders[name] = IntervalRecorder(path, now_us())
+                recorder = self._recorders[name] = IntervalRecorder(
+                    path, until_us or self._began_us
+                )
             chosen = counted & (profiles == number)
             recorder.record(intended_us[chosen], read_us[chosen] - intended_us[chosen])
 
