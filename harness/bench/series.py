@@ -7,6 +7,7 @@ ratios.
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ def bench(request: Request, path: Path | None) -> int:
     if path is not None and not path.parent.is_dir():
         path.parent.mkdir(parents=True)
     progress = Progress()
+    # Asked to end, it takes down brokers and removes its files as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         progress,
         tempfile.TemporaryDirectory(prefix="harness-bench-") as folder,
