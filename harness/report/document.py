@@ -1,0 +1,61 @@
+"""verdict.json read back into the types that it was written from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RunDirError
+from harness.judge.verdict import (
+    SCHEMA,
+    Availability,
+    ControlResult,
+    FaultRecord,
+    Percentiles,
+    Phases,
+    ProfileVerdict,
+    PromiseVerdict,
+    Sample,
+    Verdict,
+)
+from harness.rundir import read_json
+
+
+def read_verdict(path: Path) -> Verdict:
+    """The verdict of a run. Raises RunDirError when the file is none."""
+    document = read_json(path, "a verdict")
+    if document.get("schema") != SCHEMA:
+        raise RunDirError(
+            f"{path}: schema is {document.get('schema')!r}; this harness reads {SCHEMA!r}."
+        )
+    try:
+        return verdict_of(document)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunDirError(f"{path}: not a verdict of this harness ({error}).") from None
+
+
+def verdict_of(document: dict[str, Any]) -> Verdict:
+    """A verdict from its JSON document. Raises KeyError or TypeError when a field is missing."""
+    fields = dict(document)
+    fields["profiles"] = [_profile(profile) for profile in fields["profiles"]]
+    fields["faults"] = [FaultRecord(**fault) for fault in fields["faults"]]
+    return Verdict(**fields)
+
+
+def _profile(document: dict[str, Any]) -> ProfileVerdict:
+    fields = dict(document)
+    fields["promises"] = [_promise(promise) for promise in fields["promises"]]
+    fields["samples"] = [Sample(**sample) for sample in fields["samples"]]
+    fields["availability"] = [Availability(**entry) for entry in fields["availability"]]
+    fields["latency_ms"] = {
+        metric: Phases(**{name: Percentiles(**values) for name, values in phases.items()})
+        for metric, phases in fields["latency_ms"].items()
+    }
+    return ProfileVerdict(**fields)
+
+
+def _promise(document: dict[str, Any]) -> PromiseVerdict:
+    control = document["control"]
+    return PromiseVerdict(
+        **{**document, "control": None if control is None else ControlResult(**control)}
+    )

@@ -1,0 +1,232 @@
+"""What the report's tables show: a verdict and its run, arranged for reading. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from harness.anomalies import ANOMALIES, TRANSACTION_ANOMALIES
+from harness.errors import redact
+from harness.judge.verdict import (
+    BROKEN,
+    INCONCLUSIVE,
+    KEPT,
+    NOT_APPLICABLE,
+    FaultRecord,
+    ProfileVerdict,
+    Sample,
+    Verdict,
+)
+from harness.rundir import RunInfo, to_us
+
+GLYPHS: Final = {KEPT: "✓", BROKEN: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "n/a"}
+MISPLACED: Final = ("phantom", "corrupt", "misrouted", "foreign")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One profile and anomaly in the verdict table."""
+
+    kind: str
+    """kept, untried, broken, inconclusive, not_applicable, permitted or none"""
+    glyph: str
+    count: int
+    told: str
+    """The cell in words, for pointers and screen readers."""
+
+
+def matrix(verdict: Verdict) -> list[tuple[ProfileVerdict, list[Cell]]]:
+    """The verdict table: a row a profile, a cell an anomaly."""
+    return [
+        (profile, [_cell(profile, anomaly) for anomaly in ANOMALIES])
+        for profile in verdict.profiles
+    ]
+
+
+def _cell(profile: ProfileVerdict, anomaly: str) -> Cell:
+    count = profile.counts[anomaly]
+    who = f"{profile.profile}, {anomaly}"
+    promise = next((each for each in profile.promises if each.promise == f"no_{anomaly}"), None)
+    if promise is None:
+        if anomaly in TRANSACTION_ANOMALIES and not count:
+            return Cell("none", "", 0, f"{who}: does not apply, it works without transactions")
+        if anomaly == "unseen":
+            kind = "inconclusive" if count else "none"
+            return Cell(kind, "?" if count else "", count, f"{who}: {count:,} found")
+        return Cell("permitted", "", count, f"{who}: permitted, {count:,} found")
+    if promise.verdict == KEPT and not promise.challenged:
+        return Cell("untried", GLYPHS[KEPT], count, f"{who}: kept, not challenged")
+    told = f"{who}: {promise.verdict}" + (f", {count:,} found" if count else "")
+    if promise.verdict == KEPT:
+        told += f", challenged by {promise.faults_exposed} faults"
+    return Cell(promise.verdict, GLYPHS[promise.verdict], count, told)
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The two sums that must close for a profile."""
+
+    profile: ProfileVerdict
+    distinct: int
+    """Different attempts that the drain returned."""
+    closes: bool
+    """Does every attempt have exactly one outcome?"""
+
+
+def balances(verdict: Verdict) -> list[Balance]:
+    """Accounting: every attempt has one outcome, every record read has one explanation."""
+    found = []
+    for profile in verdict.profiles:
+        counts = profile.counts
+        outcomes = counts["acked"] + counts["failed"] + counts["unknown"] + counts["sent"]
+        explained = counts["duplicate"] + sum(counts[name] for name in MISPLACED)
+        found.append(Balance(profile, counts["read"] - explained, outcomes == counts["attempted"]))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class FaultStory:
+    """One fault in the report's table."""
+
+    number: int
+    record: FaultRecord
+    from_s: float
+    lasted_s: float | None
+    lines: list[str]
+
+
+def fault_stories(verdict: Verdict, start_us: int) -> list[FaultStory]:
+    """What each fault did, as its evidence tells it."""
+    stories = []
+    for number, fault in enumerate(verdict.faults, 1):
+        injected_us = to_us(fault.injected_at)
+        lasted = None if fault.healed_at is None else (to_us(fault.healed_at) - injected_us) / 1e6
+        stories.append(
+            FaultStory(
+                number,
+                fault,
+                (injected_us - start_us) / 1e6,
+                lasted,
+                evidence_lines(fault.evidence),
+            )
+        )
+    return stories
+
+
+def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
+    """Evidence in sentences, as far as it is known how to read it."""
+    lines: list[str] = []
+    for sent in _mappings(evidence.get("brokers")):
+        text = f"{sent.get('signal')} to broker {sent.get('broker')} (process {sent.get('pid')})"
+        if sent.get("state"):
+            text += f", then seen {sent['state']}"
+        if sent.get("exit_status") is not None:
+            text += f", exit status {sent['exit_status']}"
+        if sent.get("restarted_pid"):
+            text += f", started again as process {sent['restarted_pid']}"
+        lines.append(text)
+    for cut in _mappings(evidence.get("links")):
+        text = f"{cut.get('mode')} on the {cut.get('listener')} link of broker {cut.get('broker')}"
+        if cut.get("answered_through_link") is False:
+            text += ", no answer came through it"
+            if cut.get("answered_past_link"):
+                text += " while the broker did answer beside it"
+        if cut.get("connections_reset"):
+            text += f", {cut['connections_reset']} connections reset"
+        lines.append(text)
+    moves: dict[str, int] = {}
+    for move in _mappings(evidence.get("partitions")):
+        before, after = move.get("leader_before"), move.get("leader_after")
+        if after is None or after == before:
+            told = f"leader stayed broker {before}, epoch {move.get('epoch_before')}"
+            if move.get("epoch_after") not in (None, move.get("epoch_before")):
+                told += f" to {move['epoch_after']}"
+        else:
+            told = (
+                f"leader moved from broker {before} (epoch {move.get('epoch_before')}) "
+                f"to broker {after} (epoch {move.get('epoch_after')})"
+            )
+        moves[told] = moves.get(told, 0) + 1
+    lines += [
+        f"{count} partition{'s' if count > 1 else ''}: {told}" for told, count in moves.items()
+    ]
+    for name in ("shortcomings", "notes"):
+        lines += [f"{name[:-1]}: {text}" for text in evidence.get(name) or []]
+    return lines
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """Availability of one profile: the worst of its partitions, and all of them."""
+
+    profile: str
+    worst_gap_ms: float | None
+    worst_recovered_ms: float | None
+    partitions: list[Any]
+
+
+def interruptions(verdict: Verdict) -> list[Interruption]:
+    """How long each profile acknowledged nothing somewhere."""
+    found = []
+    for profile in verdict.profiles:
+        entries = profile.availability
+        gaps = [each.longest_gap_ms for each in entries if each.longest_gap_ms is not None]
+        back = [each.recovered_ms for each in entries if each.recovered_ms is not None]
+        found.append(
+            Interruption(profile.profile, max(gaps, default=None), max(back, default=None), entries)
+        )
+    return found
+
+
+def samples_of(verdict: Verdict) -> list[tuple[str, str, int, list[Sample]]]:
+    """(profile, anomaly, how many there were, its samples), only where there are any."""
+    return [
+        (profile.profile, anomaly, profile.counts[anomaly], chosen)
+        for profile in verdict.profiles
+        for anomaly in ANOMALIES
+        if (chosen := [sample for sample in profile.samples if sample.anomaly == anomaly])
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One setting of one part, with its value in every profile."""
+
+    part: str
+    name: str
+    values: list[str]
+
+    @property
+    def same(self) -> bool:
+        """Whether all profiles agree."""
+        return len(set(self.values)) == 1
+
+
+def settings(info: RunInfo) -> list[SettingRow]:
+    """All settings of all profiles, secrets left out; `–` where a profile does not state one."""
+    rows = []
+    for part in ("producer", "consumer", "topic"):
+        stated = [redact(getattr(profile, part)) for profile in info.profiles]
+        for name in dict.fromkeys(name for each in stated for name in each):
+            rows.append(SettingRow(part, name, [_shown(each.get(name)) for each in stated]))
+    return rows
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def milliseconds(value: float | None) -> str:
+    """Three digits that matter: `0.84`, `12.4`, `1,503`; `–` when there is none."""
+    if value is None:
+        return "–"
+    if value < 10:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"

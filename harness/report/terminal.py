@@ -1,0 +1,143 @@
+"""The verdict on a terminal: one row a profile, then why, then how sure.
+
+Fits 100 columns and says the same without colour: a count that breaks a promise carries `!`, one
+that the profile permits carries `*`.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.anomalies import ANOMALIES
+from harness.judge.verdict import (
+    BROKEN,
+    INCONCLUSIVE,
+    KEPT,
+    NOT_APPLICABLE,
+    ProfileVerdict,
+    Verdict,
+)
+from harness.report.document import verdict_of
+from harness.report.wording import assurance, headline, standing, tally
+
+COLUMNS_MAX: Final = 100
+STYLES: Final = {
+    KEPT: "bold green",
+    BROKEN: "bold red",
+    INCONCLUSIVE: "bold yellow",
+    NOT_APPLICABLE: "dim",
+}
+OWN_COLUMN: Final = ("lost", "duplicate", "inversion")
+OTHERS: Final = tuple(anomaly for anomaly in ANOMALIES if anomaly not in OWN_COLUMN)
+REASONS_MAX: Final = 12
+
+
+def print_verdict(verdict: Verdict | dict[str, Any], console: Console) -> None:
+    """Print the table of profiles, the run's verdict, its reasons, and how sure they are."""
+    if isinstance(verdict, dict):
+        verdict = verdict_of(verdict)
+    if console.is_terminal:
+        width = console.width
+        console.width = min(width, COLUMNS_MAX)
+        try:
+            _print(verdict, console)
+        finally:
+            console.width = width
+        return
+    # A pipe has no width of its own: rich would assume 80 columns and cut names short. It also
+    # fills lines with blanks up to the width, which are in the way in a file.
+    plain = Console(width=COLUMNS_MAX, file=io.StringIO(), highlight=False)
+    _print(verdict, plain)
+    text = plain.file.getvalue()  # type: ignore[attr-defined]
+    console.file.write("".join(f"{line.rstrip()}\n" for line in text.splitlines()))
+
+
+def _print(verdict: Verdict, console: Console) -> None:
+    def say(text: Text, indent: int) -> None:
+        console.print(Padding(text, (0, 0, 0, indent)))
+
+    console.print(_table(verdict))
+    for note in _notes(verdict):
+        say(Text(note, style="dim"), 1)
+    console.print()
+    say(Text(headline(verdict), style=STYLES[verdict.verdict]), 1)
+    for reason in verdict.reasons[:REASONS_MAX]:
+        say(Text(f"- {reason}"), 3)
+    if len(verdict.reasons) > REASONS_MAX:
+        say(Text(f"- and {len(verdict.reasons) - REASONS_MAX} more in the report"), 3)
+    console.print()
+    for sentence in assurance(verdict):
+        say(Text(sentence), 1)
+    console.print()
+
+
+def _table(verdict: Verdict) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, header_style="bold")
+    table.add_column("profile", no_wrap=True)
+    for name in ("attempted", "acked", "unknown", *OWN_COLUMN, "other"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", min_width=12)
+    for profile in verdict.profiles:
+        counts = profile.counts
+        told = Text(tally(profile), style=STYLES[profile.verdict] if profile.promises else "dim")
+        if standing(profile):
+            told.append(f" ({standing(profile)})", style="dim")
+        table.add_row(
+            profile.profile,
+            f"{counts['attempted']:,}",
+            f"{counts['sent']:,}^" if counts["sent"] else f"{counts['acked']:,}",
+            f"{counts['unknown']:,}",
+            *(_count(profile, (anomaly,)) for anomaly in OWN_COLUMN),
+            _count(profile, OTHERS),
+            told,
+        )
+    return table
+
+
+def _count(profile: ProfileVerdict, anomalies: tuple[str, ...]) -> Text:
+    """How often these were found; `!` where a promise or its proof suffers, `*` where none does."""
+    count = sum(profile.counts[anomaly] for anomaly in anomalies)
+    if not count:
+        return Text("0", style="dim")
+    found = [anomaly for anomaly in anomalies if profile.counts[anomaly]]
+    if any(_verdict_on(profile, anomaly) == BROKEN for anomaly in found):
+        return Text(f"{count:,}!", style="bold red")
+    if "unseen" in found:
+        return Text(f"{count:,}?", style="bold yellow")
+    return Text(f"{count:,}*")
+
+
+def _verdict_on(profile: ProfileVerdict, anomaly: str) -> str | None:
+    return next(
+        (each.verdict for each in profile.promises if each.promise == f"no_{anomaly}"), None
+    )
+
+
+def _notes(verdict: Verdict) -> list[str]:
+    """What the marks mean, only those that stand in the table; then what `other` is."""
+    columns = [*((anomaly,) for anomaly in OWN_COLUMN), OTHERS]
+    marks = {
+        str(_count(profile, anomalies))[-1] for profile in verdict.profiles for anomalies in columns
+    }
+    meanings = [
+        ("!", "! breaks a promise"),
+        ("?", "? neither lost nor proven to be there"),
+        ("*", "* permitted, the profile does not promise its absence"),
+    ]
+    notes = [meaning for mark, meaning in meanings if mark in marks]
+    if any(profile.counts["sent"] for profile in verdict.profiles):
+        notes.append("^ sent, nobody acknowledges acks=0")
+    others = [
+        f"{profile.profile} {profile.counts[anomaly]:,} {anomaly}"
+        for profile in verdict.profiles
+        for anomaly in OTHERS
+        if profile.counts[anomaly]
+    ]
+    return [*notes, *([f"other: {', '.join(others)}"] if others else [])]

@@ -1,0 +1,156 @@
+"""What a verdict says in sentences: the result, and how sure it is. Pure.
+
+The terminal and the HTML report say the same, since both take it from here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from harness.anomalies import ANOMALIES, anomaly_of
+from harness.judge.verdict import (
+    BROKEN,
+    INCONCLUSIVE,
+    KEPT,
+    NOT_APPLICABLE,
+    ProfileVerdict,
+    PromiseVerdict,
+    Verdict,
+)
+
+CONFIDENCE: Final = 0.95
+WORTHWHILE_BOUND: Final = 0.1
+"""The chance per fault for which the number of faults needed is named."""
+
+
+def many(count: int, noun: str, plural: str = "") -> str:
+    """`1 fault`, `1,200 faults`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with three digits at most."""
+    return f"{share * 100:.3g} %"
+
+
+def counted(verdict: Verdict) -> list[ProfileVerdict]:
+    """The profiles that decide the run's verdict."""
+    return [profile for profile in verdict.profiles if profile.in_verdict]
+
+
+def struck(verdict: Verdict) -> int:
+    """How many faults struck something, with evidence."""
+    return sum(fault.took_effect and fault.fault != "no_fault" for fault in verdict.faults)
+
+
+def headline(verdict: Verdict) -> str:
+    """The run's verdict in one sentence."""
+    profiles = counted(verdict)
+    broken = [
+        f"{profile.profile} broke {listed([promise.promise for promise in promises])}"
+        for profile in profiles
+        if (promises := [each for each in profile.promises if each.verdict == BROKEN])
+    ]
+    if verdict.verdict == BROKEN:
+        return f"Broken: {'; '.join(broken) or 'see the reasons'}."
+    total = sum(each.verdict != NOT_APPLICABLE for profile in profiles for each in profile.promises)
+    faults = struck(verdict)
+    under = f"under {many(faults, 'fault')}" if faults else "with no fault injected"
+    if verdict.verdict == INCONCLUSIVE:
+        open_ = sum(
+            promise.verdict == INCONCLUSIVE for profile in profiles for promise in profile.promises
+        )
+        return (
+            f"Inconclusive: nothing was found broken, but {open_:,} of {total:,} promises could "
+            f"not be shown to hold {under}."
+        )
+    return f"Kept: {many(total, 'promise')} of {many(len(profiles), 'profile')} held {under}."
+
+
+def assurance(verdict: Verdict) -> list[str]:
+    """How sure the verdict is: what was challenged, what bound follows, what was not tried."""
+    profiles = counted(verdict)
+    sentences: list[str] = []
+    seen: dict[str, str] = {}
+    for profile in verdict.profiles:
+        for promise in profile.promises:
+            if promise.control is not None and promise.control.count:
+                seen.setdefault(
+                    promise.control.anomaly,
+                    f"{promise.control.profile} showed {promise.control.count:,} "
+                    f"{promise.control.anomaly}",
+                )
+    if seen:
+        found = [seen[anomaly] for anomaly in ANOMALIES if anomaly in seen]
+        sentences.append(f"These faults do break things: {listed(found)} under the same faults.")
+    challenged = [
+        (profile, promise)
+        for profile in profiles
+        for promise in profile.promises
+        if promise.challenged and promise.verdict == KEPT
+    ]
+    if challenged:
+        holders: dict[str, list[str]] = {}
+        for profile, promise in challenged:
+            holders.setdefault(promise.promise, []).append(profile.profile)
+        held = [
+            f"{promise} {'held ' if not index else ''}for {listed(holders[promise])}"
+            for index, promise in enumerate(sorted(holders, key=_order))
+        ]
+        exposed = [promise.faults_exposed for _, promise in challenged]
+        bound = max(promise.bound_95_per_fault or 0.0 for _, promise in challenged)
+        sentences.append(
+            f"{listed(held)}, in {many(min(exposed), 'fault')} that struck them"
+            f"{' or more' if min(exposed) < max(exposed) else ''}. That bounds the chance that "
+            f"one such fault breaks one of them to {percent(bound)} at 95 % "
+            f"confidence{_more_needed(bound)}"
+        )
+    tried = sum(_kept(promise, challenged=False) for p in profiles for promise in p.promises)
+    if tried:
+        sentences.append(
+            f"{many(tried, 'promise')} held without being put to the test: no experiment of this "
+            "run aims at them with a control, so what was counted is all that is known."
+        )
+    return sentences or ["Nothing of this run shows that it could have seen a promise break."]
+
+
+def _more_needed(bound: float) -> str:
+    if bound <= WORTHWHILE_BOUND:
+        return "."
+    needed = math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - WORTHWHILE_BOUND))
+    return (
+        f"; {needed} faults without a breach would bound it to {percent(WORTHWHILE_BOUND)}. "
+        "Repeat the run to get there."
+    )
+
+
+def _kept(promise: PromiseVerdict, *, challenged: bool) -> bool:
+    return promise.verdict == KEPT and promise.challenged is challenged
+
+
+def _order(promise: str) -> int:
+    return ANOMALIES.index(anomaly_of(promise))
+
+
+def tally(profile: ProfileVerdict) -> str:
+    """A profile's verdict with how many of its promises it is about."""
+    applicable = [each for each in profile.promises if each.verdict != NOT_APPLICABLE]
+    if not profile.promises:
+        return "promises nothing"
+    if not applicable:
+        return "not applicable"
+    part = sum(each.verdict == profile.verdict for each in applicable)
+    return f"{profile.verdict} {part} of {len(applicable)}"
+
+
+def standing(profile: ProfileVerdict) -> str:
+    """Why a profile does not decide the run's verdict; nothing when it does."""
+    if profile.in_verdict:
+        return ""
+    return "control" if profile.role == "control" else "not counted"
