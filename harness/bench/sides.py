@@ -28,7 +28,7 @@ from harness.brokers.java import find_java
 from harness.errors import HarnessError
 from harness.profiles import DeliveryProfile, load_builtin
 from harness.profiles.model import Settings
-from harness.rundir import RunDir
+from harness.rundir import RunDir, new_run_id
 
 TIMEOUT_S: Final = 300.0
 CLIENT_CONFIG: Final = "HARNESS_CLIENT_CONFIG"
@@ -62,11 +62,12 @@ class Sides:
         self._java = find_java()
         self._jars = fetch_jars(getattr(brokers, "kafka_version", KAFKA_VERSION))
         self._payloads: dict[int, Path] = {}
+        self._run_id = new_run_id()
         self._number = 0
 
     def _name(self) -> str:
         self._number += 1
-        return f"harness-bench-{self._number}"
+        return f"harness-{self._run_id}-bench-{self._number}"
 
     @contextmanager
     def _topic(self, profile: DeliveryProfile) -> Iterator[Topic]:
