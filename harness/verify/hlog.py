@@ -76,13 +76,18 @@ class Interval:
     counts: Counts
 
 
+def start_line(start_us: int) -> str:
+    """The line that names a log's start; Java leaves out intervals that begin before it."""
+    return f"#[StartTime: {start_us / 1e6:.3f} (seconds since epoch), {from_us(start_us)}]\n"
+
+
 def header(start_us: int) -> str:
     """The lines that open a log."""
     return (
         "#[Delivery harness: latency in microseconds by intended send time; "
         "Interval_Max in milliseconds]\n"
         "#[Histogram log format version 1.3]\n"
-        f"#[StartTime: {start_us / 1e6:.3f} (seconds since epoch), {from_us(start_us)}]\n"
+        f"{start_line(start_us)}"
         '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
     )
 

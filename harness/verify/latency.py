@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,6 +36,7 @@ from harness.verify.hlog import (
     cells_of,
     header,
     intervals,
+    start_line,
 )
 
 __all__ = [
@@ -67,8 +69,8 @@ class IntervalRecorder:
     def __init__(self, path: Path, start_us: int) -> None:
         """Open `path` for appending.
 
-        start_us: no record recorded here was meant to be sent earlier. The second that holds it is
-        noted as the log's start time; Java's reader leaves out intervals that begin before.
+        start_us: the second that holds it is noted as the log's start time. Java leaves out what
+        begins before the start that it read last, so an earlier interval is preceded by its own.
         Raises EnvironmentFailure when the file cannot be written.
         """
         self.path = path
@@ -88,8 +90,10 @@ class IntervalRecorder:
             )
         except OSError as error:
             raise EnvironmentFailure(f"{path}: cannot be written ({error.strerror}).") from error
+        self._start = sys.maxsize
         if os.fstat(self._descriptor).st_size == 0:
-            self._write(header(start_us // INTERVAL_US * INTERVAL_US))
+            self._start = start_us // INTERVAL_US
+            self._write(header(self._start * INTERVAL_US))
 
     def record(
         self, intended_us: npt.NDArray[np.integer], value_us: npt.NDArray[np.integer]
@@ -140,6 +144,9 @@ class IntervalRecorder:
         for number in sorted(number for number in self._open if number <= up_to):
             counts = self._open.pop(number)
             start_us = number * INTERVAL_US
+            if number < self._start:
+                self._start = number
+                lines.append(start_line(start_us))
             lines.append(self._encoder.line(Interval(start_us, start_us + INTERVAL_US, counts)))
             counts[:] = 0
             self._spare.append(counts)
