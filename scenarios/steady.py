@@ -1,8 +1,17 @@
-"""Producers on a steady schedule, one Locust user for each client of each delivery profile."""
+"""Producers on a steady schedule, one Locust user for each client of each delivery profile.
 
-from locust import task
+harness cluster up                                # a Kafka, unless you have one
+locust -f scenarios/steady.py                     # then open http://127.0.0.1:8089
+locust -f scenarios/steady.py --headless --duration 20 --delivery-profile idempotent
+harness run                                       # the same users, while brokers are broken
+"""
 
+from locust import events, task
+
+from harness.load.standalone import Producers, take_part
 from harness.load.users import ProducerUser
+
+__all__ = ["Producers", "Steady"]
 
 
 class Steady(ProducerUser):
@@ -10,5 +19,8 @@ class Steady(ProducerUser):
 
     @task
     def slot(self) -> None:
-        """250 ms of the schedule."""
+        """250 ms of the schedule, and one Locust event for them."""
         self.send_what_is_due()
+
+
+take_part(events, Steady)

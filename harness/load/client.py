@@ -24,6 +24,8 @@ OPEN_BYTES_MAX: Final = 64 * 1024 * 1024
 arithmetic, and keep their intended send time."""
 REPLACE_PAUSE_US: Final = 500_000
 REPLACE_PAUSE_MAX_US: Final = 8_000_000
+KEYS_KEPT: Final = 10_000
+"""So many keys are kept as bytes; the bytes of others are made when they are sent."""
 METADATA_TIMEOUT_S: Final = 20.0
 
 
@@ -37,7 +39,8 @@ class Lanes:
     def __init__(self, topics: list[int], partitions: int, keys: int, first: int = 0) -> None:
         self._topics = np.array(topics, dtype=np.int64)
         self._partitions = partitions
-        self._keys = [b"key-%d" % key for key in range(keys)]
+        self._key_count = keys
+        self._keys = [b"key-%d" % key for key in range(min(keys, KEYS_KEPT))]
         self._next = first
 
     def take(self, count: int) -> tuple[I64, I64, list[bytes] | None]:
@@ -45,10 +48,13 @@ class Lanes:
         index = np.arange(self._next, self._next + count, dtype=np.int64)
         self._next += count
         turn, topic = np.divmod(index, len(self._topics))
-        if not self._keys:
+        if not self._key_count:
             return self._topics[topic], turn % self._partitions, None
-        key = turn % len(self._keys)
-        keys = [self._keys[number] for number in key.tolist()]
+        key = turn % self._key_count
+        if self._key_count == len(self._keys):
+            keys = [self._keys[number] for number in key.tolist()]
+        else:
+            keys = [b"key-%d" % number for number in key.tolist()]
         return self._topics[topic], key % self._partitions, keys
 
 

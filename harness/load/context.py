@@ -74,18 +74,18 @@ class LoadContext:
         return cls(
             run_dir=run_dir,
             info=info,
-            connection=connection_from_environment(info),
+            connection={"bootstrap.servers": info.bootstrap, **connection_settings()},
             clock=Clock(),
             slots=Slots(run_dir, info),
             **fields,
         )
 
 
-def connection_from_environment(info: RunInfo) -> dict[str, Any]:
-    """HARNESS_CLIENT_CONFIG, or else only the bootstrap servers of run.json."""
+def connection_settings() -> dict[str, Any]:
+    """The settings in HARNESS_CLIENT_CONFIG, if any. Raises UsageError when it is no object."""
     text = os.environ.get(CLIENT_CONFIG)
-    if text is None:
-        return {"bootstrap.servers": info.bootstrap}
+    if not text:
+        return {}
     try:
         settings = json.loads(text)
     except ValueError:

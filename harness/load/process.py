@@ -1,15 +1,15 @@
 """The load process of a run: `python -m harness.load.process RUN_DIR`.
 
 It runs the users of scenarios/steady.py under Locust's own local runner, without Locust's command
-line: a locust.conf in the working directory or a LOCUST_ variable in the environment must not
-change what a run measures. SIGTERM, or the death of the harness, stops the schedule, awaits what
-is open within a bound, and closes the ledgers; the exit status is 0, or 4 when a user failed for
-a reason of its own.
+line and the listeners that the file has for it: a locust.conf in the working directory or a
+LOCUST_ variable in the environment must not change what a run measures. SIGTERM, or the death of
+the harness, stops the schedule, awaits what is open within a bound, and closes the ledgers; the
+exit status is 0, or 4 when a user failed for a reason of its own.
 """
 
 from __future__ import annotations
 
-import locust  # patches the process: before everything that opens sockets or starts threads
+import locust  # noqa: F401 - patches the process: before everything that opens sockets or starts threads
 
 # ruff: noqa: I001
 import argparse
@@ -80,7 +80,6 @@ def run(run_dir: RunDir) -> int:
 
     environment = Environment(
         user_classes=load.user_classes(scenario(folder("scenarios") / "steady.py")),
-        events=locust.events,
         stop_timeout=LOCUST_STOP_TIMEOUT_S,
     )
     runner = environment.create_local_runner()

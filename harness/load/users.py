@@ -211,7 +211,7 @@ class ProducerUser(User):  # type: ignore[misc]
     """A producer client of one profile. `Load.user_classes` makes the concrete classes."""
 
     abstract = True
-    load: ClassVar[Load]
+    load: ClassVar[Load | None] = None
     profile: ClassVar[ProfileRun]
     instances: ClassVar[Iterator[int]]
     pace: Pace | None = None
@@ -219,6 +219,8 @@ class ProducerUser(User):  # type: ignore[misc]
 
     def on_start(self) -> None:
         """Connect, and wait for the common start."""
+        if self.load is None:
+            return  # the run could not be prepared; the reason was logged
         instance = next(self.instances, None)
         if instance is None:
             # More users than instances: somebody raised the number on Locust's page.
@@ -234,7 +236,7 @@ class ProducerUser(User):  # type: ignore[misc]
     def send_what_is_due(self) -> None:
         """One slot of the schedule, then one Locust event for it."""
         pace = self.pace
-        if pace is None:
+        if pace is None or self.load is None:
             raise StopUser
         now_us = pace.client.context.clock.now_us
         self._slot_end_us += SLOT_US
@@ -245,9 +247,9 @@ class ProducerUser(User):  # type: ignore[misc]
         except (HarnessError, OSError) as error:
             self.load.fail(f"profile {self.profile.profile}: {error}")
             raise StopUser from error
-        self._fire(pace.client)
+        self._fire(pace.client, self.load.info.load.message_bytes)
 
-    def _fire(self, client: Client) -> None:
+    def _fire(self, client: Client, message_bytes: int) -> None:
         incarnation = client.incarnation
         acked, errored = incarnation.acked_in_slot, incarnation.errored_in_slot
         mean_ms = incarnation.ack_us_in_slot / acked / 1000 if acked else 0.0
@@ -257,12 +259,12 @@ class ProducerUser(User):  # type: ignore[misc]
                 request_type="slot of 250 ms",
                 name=self.profile.profile,
                 response_time=mean_ms,
-                response_length=acked * self.load.info.load.message_bytes,
+                response_length=acked * message_bytes,
                 exception=Exception("records failed or of unknown outcome") if errored else None,
                 context={},
             )
 
     def on_stop(self) -> None:
         """Await what is open, then close the ledger."""
-        if self.pace is not None:
+        if self.pace is not None and self.load is not None:
             self.load.leave(self.pace)

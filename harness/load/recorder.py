@@ -1,0 +1,128 @@
+"""The other half of a Locust run started by hand: topics, live reader, judgement.
+
+    python -m harness.load.recorder ANSWER [arguments of `harness run`]
+
+Locust patches its process, and neither admin clients nor a drain belong into one that is patched.
+So scenarios/steady.py starts this process beside it. It prepares a run, starts recording, writes
+`{"run_dir": …}` or `{"error": …}` to the file ANSWER, and waits. SIGTERM ends the recording: the
+run is drained and judged, and the exit status is the verdict's. When Locust is gone without a
+word, it stops recording and judges nothing; `harness verify RUN_DIR` can do that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+from harness import options
+from harness.brokers import Brokers, LocalCluster, connect
+from harness.cli import add_run_arguments
+from harness.errors import EXIT_INCONCLUSIVE, HarnessError
+from harness.judge.judge import exit_code
+from harness.lifeline import watch
+from harness.load.context import connection_settings
+from harness.profiles import load_profiles
+from harness.rundir import RunDir, new_run_id, write_json
+from harness.session import RunRequest, Session
+
+DRAIN_TIMEOUT_S: Final = 60.0
+_POLL_S: Final = 0.5
+
+
+def brokers_of(spec: str) -> Brokers:
+    """The brokers meant: the option, then HARNESS_CLUSTER, HARNESS_BROKERS, the kept cluster.
+
+    Raises UsageError or ClusterError when there are none.
+    """
+    if spec:
+        return connect(spec, connection_settings())
+    if os.environ.get("HARNESS_CLUSTER"):
+        return LocalCluster.attach(os.environ["HARNESS_CLUSTER"])
+    return connect(os.environ.get("HARNESS_BROKERS") or "local", connection_settings())
+
+
+def request_of(args: argparse.Namespace) -> RunRequest:
+    """A run without experiments. Raises UsageError for what cannot be run."""
+    overrides = options.overrides_of(args.config, args.properties)
+    if args.compression:
+        overrides.producer["compression.type"] = args.compression
+    known = load_profiles([args.profiles] if args.profiles else [])
+    run_id = new_run_id()
+    return RunRequest(
+        subjects=[overrides.apply(each) for each in options.selected(args, known)],
+        controls=[],
+        load=options.load_plan(args),
+        experiments=[],
+        seed=secrets.randbelow(2**31) if args.seed is None else args.seed,
+        run_id=run_id,
+        out=Path(args.out) if args.out else Path("reports") / "runs" / run_id,
+        command=["locust", "-f", "scenarios/steady.py"],
+        control=False,
+    )
+
+
+def record(args: argparse.Namespace, answer: Path) -> int:
+    """Prepare, record, judge; the exit status of the verdict."""
+    stopped, orphaned = threading.Event(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    watch(orphaned.set)
+    request = request_of(args)
+    brokers = brokers_of(args.brokers)
+    run_dir = RunDir.create(request.out)
+    _log_to(run_dir.logs / "recorder.log")
+    session = Session.prepare(request, run_dir, brokers)
+    try:
+        session.start_recording()
+        try:
+            write_json(answer, {"run_dir": str(run_dir.path.resolve())})
+            while not stopped.wait(_POLL_S) and not orphaned.is_set():
+                session.check_recording()
+        finally:
+            session.stop_recording()
+        if orphaned.is_set():
+            run_dir.append("run", "harness", phase="interrupted")
+            return EXIT_INCONCLUSIVE
+        verdict = session.judge(drain_timeout_s=DRAIN_TIMEOUT_S, say=_say)
+        run_dir.append("run", "harness", phase="ended")
+        return exit_code(verdict)
+    finally:
+        if brokers.kind != "local" and not args.keep_topics and not orphaned.is_set():
+            session.delete_topics(_say)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _log_to(path: Path) -> None:
+    """From here on, what this process prints belongs to the run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for output in (1, 2):
+        os.dup2(descriptor, output)
+    os.close(descriptor)
+
+
+def main(arguments: list[str]) -> int:
+    """Parse and record; an error goes into the answer as well."""
+    answer = Path(arguments[0])
+    parser = argparse.ArgumentParser(prog="python -m harness.load.recorder")
+    add_run_arguments(parser)
+    parser.set_defaults(brokers="")
+    try:
+        return record(parser.parse_args(arguments[1:]), answer)
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        if answer.parent.is_dir():
+            write_json(answer, {"error": str(error), "exit_code": error.exit_code})
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,293 @@
+"""What makes a scenario work with `locust -f` alone, headless and with the web page.
+
+    arguments   --brokers, --delivery-profile, --rate … on the command line and in the page's form
+    test start  a recorder process prepares a run of its own and starts the live reader
+    test stop   the recorder drains and judges; the verdict table is printed, and the verdict
+                decides the exit status of Locust
+
+When HARNESS_RUN_DIR is set somebody else prepared the run and will judge it: then there is only
+load. All producers of a run have to live in one Locust process, so a distributed Locust is
+refused.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import gevent
+from locust import LoadTestShape
+from locust.runners import LocalRunner
+from rich.console import Console
+
+from harness.errors import EXIT_HARNESS_FAILED, EXIT_USAGE, HarnessError, UsageError
+from harness.lifeline import Child
+from harness.load.users import Load, ProducerUser
+from harness.profiles import choose, load_profiles
+from harness.report.terminal import print_verdict
+from harness.rundir import RunDir, read_json
+
+PREPARE_TIMEOUT_S: Final = 90.0
+JUDGE_TIMEOUT_S: Final = 180.0
+LOCUST_STOP_TIMEOUT_S: Final = 60.0
+SPAWN_RATE_PER_S: Final = 100
+RUN_DIR: Final = "HARNESS_RUN_DIR"
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """The recorder process of one test."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="harness-")
+        self._answer = Path(self._folder.name) / "answer.json"
+        self._child = Child(
+            [sys.executable, "-m", "harness.load.recorder", str(self._answer), *arguments],
+            log=Path(self._folder.name) / "recorder.log",
+        )
+
+    def await_run_dir(self) -> RunDir:
+        """The prepared run. Raises HarnessError with what the recorder had to say."""
+        deadline = time.monotonic() + PREPARE_TIMEOUT_S
+        while not self._answer.exists():
+            if self._child.process.poll() is not None or time.monotonic() > deadline:
+                break
+            gevent.sleep(0.05)
+        if not self._answer.exists():
+            raise HarnessError(
+                f"the run was not prepared within {PREPARE_TIMEOUT_S:g} s:\n{self._child.tail()}"
+            )
+        answer = read_json(self._answer, "the recorder's answer")
+        if "error" in answer:
+            error = UsageError if answer["exit_code"] == EXIT_USAGE else HarnessError
+            raise error(answer["error"])
+        return RunDir(Path(answer["run_dir"]))
+
+    def judge(self) -> int:
+        """End the recording and await the verdict; its exit status."""
+        self._child.process.terminate()
+        deadline = time.monotonic() + JUDGE_TIMEOUT_S
+        while self._child.process.poll() is None and time.monotonic() < deadline:
+            gevent.sleep(0.05)
+        return self._child.stop(grace_s=0)
+
+    def close(self) -> None:
+        """Safe to call again."""
+        self._child.stop(grace_s=15)
+        self._folder.cleanup()
+
+
+class Standalone:
+    """The listeners of one Locust process, and the test that runs."""
+
+    def __init__(self, scenario: type[ProducerUser]) -> None:
+        self.scenario = scenario
+        self.environment: Any = None
+        self.load: Load | None = None
+        self.recorder: Recorder | None = None
+        self.run_dir: RunDir | None = None
+        self.failed = False
+        self.started_s: float | None = None
+        self._judging: Any = None
+
+    # -- arguments -------------------------------------------------------------------------
+
+    @staticmethod
+    def add_arguments(parser: Any, **_: Any) -> None:
+        """Locust's page shows what stands in no argument group."""
+        parser.set_defaults(web_host="127.0.0.1")
+        add = parser.add_argument
+        add(
+            "--brokers",
+            default="",
+            help="HOST:PORT,… or local:NAME; otherwise HARNESS_BROKERS, or the cluster that "
+            "`harness cluster up` keeps",
+        )
+        add(
+            "--delivery-profile",
+            default="",
+            help="delivery profiles, comma-separated; otherwise the built-in producer profiles",
+        )
+        add("--profiles-file", default="", help="a YAML file with profiles of your own")
+        add("--rate", type=float, default=1000.0, help="records/s for each profile")
+        add(
+            "--schedule",
+            default="constant",
+            choices=["constant", "ramp", "burst", "poisson"],
+            help="when records are due, whatever Kafka does",
+        )
+        add("--duration", type=float, default=0.0, help="seconds after the warm-up; 0: until Stop")
+        add("--message-size", type=int, default=200, help="bytes a record")
+        add("--compression", default="", help="none, gzip, snappy, lz4 or zstd")
+        add("--keys", type=int, default=0, help="distinct keys; 0: none")
+        add("--partitions", type=int, default=3, help="of each topic")
+        add("--producers", type=int, default=1, help="client instances of each profile")
+        add("--seed", default="", help="every random choice follows from it")
+        add("--out", default="", help="the run directory; otherwise reports/runs/<run_id>")
+        add("--keep-topics", action="store_true", default=False, help="do not delete the topics")
+
+    def recorder_arguments(self) -> list[str]:
+        """The options as `harness run` calls them."""
+        options = self.environment.parsed_options
+        arguments = []
+        for name in ("rate", "schedule", "keys", "partitions", "producers"):
+            arguments += [f"--{name}", str(getattr(options, name))]
+        arguments += ["--message-size", str(options.message_size)]
+        for name in ("brokers", "compression", "seed", "out"):
+            if getattr(options, name):
+                arguments += [f"--{name}", str(getattr(options, name))]
+        if options.profiles_file:
+            arguments += ["--profiles", options.profiles_file]
+        for name in self.profile_names():
+            arguments += ["--profile", name]
+        return [*arguments, "--keep-topics"] if options.keep_topics else arguments
+
+    def profile_names(self) -> list[str]:
+        """The profiles that were asked for; [] means the built-in ones."""
+        text = str(self.environment.parsed_options.delivery_profile)
+        return [name for name in text.replace(",", " ").split() if name]
+
+    def user_count(self) -> int:
+        """One user for each client. Raises UsageError for a profile that is unknown."""
+        if self.load is not None:
+            return len(self.load.places)
+        options = self.environment.parsed_options
+        known = load_profiles([options.profiles_file] if options.profiles_file else [])
+        names = self.profile_names()
+        chosen = choose(names, known) if names else [p for p in known.values() if p.bare]
+        return len(chosen) * int(options.producers)
+
+    # -- listeners -------------------------------------------------------------------------
+
+    def on_init(self, environment: Any, **_: Any) -> None:
+        """Refuse what cannot be run, and give users the time to await what is open."""
+        self.environment = environment
+        environment.stop_timeout = max(environment.stop_timeout or 0, LOCUST_STOP_TIMEOUT_S)
+        if not isinstance(environment.runner, LocalRunner):
+            log.error(
+                "all producers of a run share one ledger folder, one clock and one start: run "
+                "this in one Locust process, without --master, --worker and --processes"
+            )
+            sys.exit(EXIT_USAGE)
+        if environment.shape_class is not None:
+            environment.shape_class.standalone = self
+
+    def on_test_start(self, environment: Any, **_: Any) -> None:
+        """Prepare a run and make its users."""
+        if self._judging is not None:
+            self._judging.join()
+        self.failed, self.started_s = False, None
+        try:
+            given = os.environ.get(RUN_DIR)
+            if given:
+                self.run_dir = RunDir(Path(given))
+            else:
+                self.recorder = Recorder(self.recorder_arguments())
+                self.run_dir = self.recorder.await_run_dir()
+                log.info("run directory %s", self.run_dir.path)
+            self.load = Load(self.run_dir, on_failure=self._fail)
+            environment.user_classes = self.load.user_classes(self.scenario)
+            self.started_s = time.monotonic()
+        except HarnessError as error:
+            self._fail(str(error), error.exit_code)
+
+    def on_test_stop(self, environment: Any, **_: Any) -> None:
+        """Close the load and judge: at once without a page, beside the page with one."""
+        if self.load is not None:
+            self.load.end()
+            self.load = None
+        environment.user_classes = [self.scenario]
+        if self.recorder is not None:
+            self._judging = gevent.spawn(self._judge)
+            if environment.web_ui is None:
+                self._judging.join()
+
+    def on_test_stopping(self, **_: Any) -> None:
+        """Users that still wait for the common start must not hold up the end."""
+        if self.load is not None:
+            self.load.stop()
+
+    def on_quitting(self, environment: Any, **_: Any) -> None:
+        """Locust reads its exit status right after this, so the verdict has to be there."""
+        environment.runner.stop()
+        if self._judging is not None:
+            self._judging.join()
+        if self.recorder is not None:
+            self.recorder.close()
+            self.recorder = None
+
+    def _judge(self) -> None:
+        recorder, run_dir = self.recorder, self.run_dir
+        assert recorder is not None
+        self.recorder = None
+        try:
+            if self.failed or run_dir is None:
+                return
+            log.info("reading every record back and judging")
+            status = recorder.judge()
+            self.environment.process_exit_code = status
+            path = run_dir.verdict(1)
+            if not path.exists():
+                tail = "".join((run_dir.logs / "recorder.log").read_text().splitlines(True)[-5:])
+                log.error("the run was not judged (status %d):\n%s", status, tail)
+                return
+            console = Console()
+            print_verdict(json.loads(path.read_text(encoding="utf-8")), console)
+            console.print(f"verdict  {path}\nreport   {run_dir.report_html}", soft_wrap=True)
+        finally:
+            recorder.close()
+
+    def _fail(self, reason: str, status: int = EXIT_HARNESS_FAILED) -> None:
+        """End the test; the shape sees it at its next tick."""
+        log.error("%s", reason)
+        self.failed = True
+        self.environment.process_exit_code = status
+
+    def over(self) -> bool:
+        """Whether the test has failed, or its time is up."""
+        options = self.environment.parsed_options
+        if self.failed:
+            return True
+        if self.started_s is None or self.load is None:
+            return False
+        limits = [float(options.run_time)] if options.run_time else []
+        if options.duration:
+            limits.append(options.duration + self.load.info.load.warm_up_s)
+        return bool(limits) and time.monotonic() - self.started_s > min(limits)
+
+
+class Producers(LoadTestShape):  # type: ignore[misc]
+    """As many users as the run has clients, from start to end."""
+
+    standalone: ClassVar[Standalone | None] = None
+
+    def tick(self) -> tuple[int, float] | None:
+        """Asked once a second; None ends the test."""
+        standalone = self.standalone
+        assert standalone is not None
+        if standalone.over():
+            return None
+        try:
+            return standalone.user_count(), SPAWN_RATE_PER_S
+        except HarnessError as error:
+            standalone._fail(str(error), error.exit_code)
+            return None
+
+
+def take_part(events: Any, scenario: type[ProducerUser]) -> Standalone:
+    """Register a scenario's users with Locust's events."""
+    standalone = Standalone(scenario)
+    events.init_command_line_parser.add_listener(standalone.add_arguments)
+    events.init.add_listener(standalone.on_init)
+    events.test_start.add_listener(standalone.on_test_start)
+    events.test_stopping.add_listener(standalone.on_test_stopping)
+    events.test_stop.add_listener(standalone.on_test_stop)
+    events.quitting.add_listener(standalone.on_quitting)
+    return standalone
