@@ -3,8 +3,7 @@
     prepare → start_recording → (load and faults, by whoever runs them) → stop_recording → judge
 
 `harness run` uses a session in its own process. A Locust file that a person starts by hand has
-no such process, so it starts one: `python -m harness.session`, which prepares the run, prints
-its directory as one line of JSON and keeps recording until it is told to stop.
+no such process, so it starts one: harness/load/recorder.py.
 """
 
 from __future__ import annotations
