@@ -172,9 +172,8 @@ def test_a_failed_fault_is_written_down_and_healed(run: Target) -> None:
     assert "replica.lag.time.max.ms" in events(run)[1]["reason"]
 
 
-def test_without_process_control_a_fault_is_refused(
-    run: Target, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("run")
+def test_without_process_control_a_fault_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_CLUSTER")
     assert attach().brokers.kind == "foreign"
     with pytest.raises(UsageError, match="needs process control"):

@@ -13,7 +13,7 @@ MOVED = PartitionMove("t", 0, 1, 4, 2, 5)
 KILLED = Signalled(1, 100, "SIGKILL", AT, exit_status=-9)
 STOPPED = Signalled(2, 101, "SIGSTOP", AT, state="stopped")
 RESTARTED = Signalled(1, 100, "SIGTERM", AT, exit_status=143, restarted_pid=200)
-CUT = Cut(1, "client", "cut_responses", AT, AT, connections=4, bytes_dropped=900)
+CUT = Cut(1, "client", "cut_responses", AT, AT, False, True, 4)
 
 
 def crash(*brokers: Signalled, links: list[Cut] | None = None, **fields: object) -> Evidence:
@@ -50,8 +50,10 @@ def test_a_fault_whose_every_trace_was_seen_took_effect(evidence: Evidence) -> N
         (crash(KILLED, partitions=[PartitionMove("t", 0, 1, 4, 1, 5)]), "no other leader"),
         (crash(KILLED, partitions=[MOVED, PartitionMove("t", 1, 1, 4, 1, 4)]), "t-1"),
         (crash(KILLED, partitions=[PartitionMove("t", 0, 1, None, 2, 5)]), "no other leader"),
-        (crash(KILLED, links=[dataclasses.replace(CUT, bytes_dropped=0)]), "no byte"),
-        (crash(KILLED, links=[dataclasses.replace(CUT, bytes_dropped=None)]), "no byte"),
+        (crash(links=[dataclasses.replace(CUT, answered_through_link=True)]), "not seen"),
+        (crash(links=[dataclasses.replace(CUT, answered_through_link=None)]), "not seen"),
+        (crash(links=[dataclasses.replace(CUT, answered_past_link=False)]), "past the link"),
+        (crash(links=[dataclasses.replace(CUT, answered_past_link=None)]), "past the link"),
         (
             Evidence(
                 True,

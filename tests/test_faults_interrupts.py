@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -30,32 +31,39 @@ def test_the_handler_of_before_is_back_afterwards() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def repair(*signals: signal.Signals, then: Callable[[], None]) -> None:
+    """A repair that signals arrive in, and what it does after them."""
+    with uninterrupted():
+        for number in signals:
+            raise_signal(number)
+        then()
+
+
 @pytest.mark.parametrize(
     ("number", "raised"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
 )
 def test_a_repair_is_finished_before_a_signal_is_answered(
     number: signal.Signals, raised: type[BaseException]
 ) -> None:
-    finished = False
-    with pytest.raises(raised), uninterrupted():
-        raise_signal(number)
-        finished = True
-    assert finished
+    done: list[str] = []
+    with pytest.raises(raised):
+        repair(number, then=lambda: done.append("repaired"))
+    assert done == ["repaired"]
 
 
 def test_a_second_signal_ends_a_repair() -> None:
-    finished = False
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
-        raise_signal(signal.SIGTERM)
-        raise_signal(signal.SIGINT)
-        finished = True
-    assert not finished
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        repair(signal.SIGTERM, signal.SIGINT, then=lambda: done.append("repaired"))
+    assert done == []
 
 
 def test_a_repair_that_fails_does_not_make_the_signal_forgotten() -> None:
-    with pytest.raises(SystemExit), uninterrupted():
-        raise_signal(signal.SIGTERM)
+    def fail() -> None:
         raise ValueError("not repaired")
+
+    with pytest.raises(SystemExit):
+        repair(signal.SIGTERM, then=fail)
 
 
 def test_in_another_thread_both_change_nothing() -> None:

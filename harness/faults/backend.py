@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from harness.brokers import Brokers, LocalCluster, connect
 from harness.errors import FaultError, UsageError
-from harness.faults.leaders import ClusterView, PartitionState
+from harness.faults.leaders import ClusterView, PartitionState, answered
 from harness.faults.registry import Fault
 from harness.rundir import RunDir
 
@@ -85,7 +85,7 @@ class Target:
 
     def aimed_partitions(self) -> list[PartitionState]:
         """Every partition of the aimed topics, as it is now."""
-        return self.view.partitions(self.aimed_topics())
+        return answered(lambda: self.view.partitions(self.aimed_topics()), "finding the leaders")
 
 
 def refusal(fault: Fault, missing: frozenset[str], kind: str) -> str:

@@ -35,17 +35,19 @@ class Signalled:
 
 @dataclass(slots=True)
 class Cut:
-    """A link that was held back by its proxy; the counters are those of the time it was cut."""
+    """A link that a proxy cut, and what a witness saw of it meanwhile."""
 
     broker: int
     listener: str
     mode: str
     at: str
     restored_at: str | None = None
-    connections: int | None = None
-    """Connections that were open or opened while the link was cut."""
-    bytes_dropped: int | None = None
-    """Bytes that arrived at the proxy and were not passed on."""
+    answered_through_link: bool | None = None
+    """Did a request through the link get an answer while it was cut?"""
+    answered_past_link: bool | None = None
+    """Did the same broker answer a request that did not go through the link?"""
+    connections_reset: int | None = None
+    """How many connections stood on the link when it was restored, where they were reset."""
 
 
 @dataclass(slots=True)
@@ -138,11 +140,15 @@ def _of_processes(signals: Iterable[Signalled]) -> list[str]:
 
 
 def _of_links(cuts: Iterable[Cut]) -> list[str]:
-    return [
-        f"broker {cut.broker}, {cut.listener} listener: the proxy held back no byte ({cut.mode})"
-        for cut in cuts
-        if not cut.bytes_dropped
-    ]
+    found: list[str] = []
+    for cut in cuts:
+        where = f"broker {cut.broker}, {cut.listener} listener, {cut.mode}"
+        if cut.answered_through_link is not False:
+            found.append(f"{where}: it was not seen that requests stay without an answer")
+        elif cut.answered_past_link is not True:
+            # Then the silence proves nothing: the broker may have been silent to everybody.
+            found.append(f"{where}: the broker did not answer past the link either")
+    return found
 
 
 def _name(move: PartitionMove) -> str:

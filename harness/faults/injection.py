@@ -25,14 +25,16 @@ import psutil
 from harness.errors import FaultError
 from harness.faults.backend import Target, names_of
 from harness.faults.evidence import STOPPED, Cut, Evidence, PartitionMove, Signalled, shortcomings
-from harness.faults.leaders import POLL_S, PartitionState, await_that
+from harness.faults.leaders import POLL_S, Key, PartitionState, await_that
 from harness.faults.registry import FAULTS
+from harness.faults.witness import witness
 from harness.rundir import RunDir, from_us, now_us
 
 logger = logging.getLogger("chaostoolkit")
 SOURCE: Final = "faults"
 _STATE_TIMEOUT_S: Final = 2.0
 _EXIT_TIMEOUT_S: Final = 60.0
+_EPOCHS_TIMEOUT_S: Final = 10.0
 
 
 class Injection:
@@ -76,14 +78,15 @@ class Injection:
     def aim(self, target: str, partitions: Iterable[PartitionState]) -> None:
         """Name what will be struck and note the leader epochs of `partitions`."""
         states = list(partitions)
-        keys = [state.key for state in states]
-        epochs = self.at.view.epochs(keys)
-        lacking = [state for state in states if state.key not in epochs]
-        if lacking:
-            raise FaultError(
-                f"{self.fault.name}: no leader epoch known for {', '.join(names_of(lacking))}; "
-                "without it nothing could show that the leader moved. Heal the cluster first."
-            )
+        epochs: dict[Key, int] = {}
+
+        def pending() -> str | None:
+            epochs.update(self.at.view.epochs(state.key for state in states))
+            lacking = [state for state in states if state.key not in epochs]
+            return f"none of {', '.join(names_of(lacking))}" if lacking else None
+
+        # Without them nothing could show that a leader moved.
+        await_that(pending, f"{self.fault.name}: leader epochs", timeout_s=_EPOCHS_TIMEOUT_S)
         self.target = target
         self.evidence.partitions = [
             PartitionMove(each.topic, each.partition, each.leader, epochs[each.key])
@@ -112,16 +115,24 @@ class Injection:
         sent = self.signal(broker, signal.SIGKILL)
         sent.exit_status = self.at.local.wait_exited(broker, _EXIT_TIMEOUT_S)
 
-    def cut(self, broker: int, listener: str, mode: str) -> Cut:
-        """Put a link into another mode than `pass`."""
-        cut = Cut(broker, listener, mode, self.strike())
+    def cut(self, broker: int, listener: str, mode: str, hold_s: float) -> Cut:
+        """Cut a link for `hold_s` and see meanwhile that nothing comes through."""
+        at = self.strike()
+        deadline = time.monotonic() + hold_s
+        cut = Cut(broker, listener, mode, at)
         self.evidence.links.append(cut)
         self.at.local.set_link(broker, listener, mode)
+        seen = witness(self.at.local, broker, listener, hold_s)
+        cut.answered_through_link, cut.answered_past_link = seen.through_link, seen.past_link
+        time.sleep(max(0.0, deadline - time.monotonic()))
         return cut
 
-    def restore_links(self) -> None:
-        """Let every link pass again that this fault cut."""
+    def restore_links(self, *, reset: bool = False) -> None:
+        """Let every link pass again that this fault cut; `reset` ends their connections first."""
         for cut in self.evidence.links:
+            if reset:
+                count = self.at.local.close_connections(cut.broker, cut.listener)
+                cut.connections_reset = count
             self.at.local.set_link(cut.broker, cut.listener, "pass")
             cut.restored_at = from_us(now_us())
 

@@ -1,7 +1,9 @@
 """Where a cluster's partitions are led, and by which leader epoch.
 
-Leaders and in-sync replicas come from DescribeTopics, leader epochs from ListOffsets (its answer
-for the latest offset carries the current leader epoch, KIP-320). Requests are bounded and short:
+Leaders and in-sync replicas come from Metadata, which librdkafka asks of any broker that is
+connected. (DescribeTopics goes to the one broker that it last took for the controller, and has no
+answer for as long as that one is dead.) Leader epochs come from ListOffsets: its answer for the
+latest offset carries the current leader epoch (KIP-320). Requests are bounded and short, since
 some of the brokers asked here are dead or stopped on purpose.
 """
 
@@ -11,9 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from confluent_kafka import ElectionType, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import ElectionType, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as At
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
@@ -22,6 +24,7 @@ from harness.errors import FaultError
 REQUEST_TIMEOUT_S: Final = 2.0
 POLL_S: Final = 0.1
 Key = tuple[str, int]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +106,15 @@ class ClusterView:
 
     def partitions(self, topics: Sequence[str]) -> list[PartitionState]:
         """Every partition of `topics`, in that order. Raises FaultError for an unknown topic."""
-        if not topics:
-            return []
-        futures = self._admin.describe_topics(
-            TopicCollection(list(topics)), request_timeout=REQUEST_TIMEOUT_S
-        )
-        found: list[PartitionState] = []
-        for topic in topics:
-            described = _answer(futures[topic], f"describing topic {topic}")
-            found += [
-                PartitionState(
-                    topic,
-                    each.id,
-                    -1 if each.leader is None else each.leader.id,
-                    tuple(node.id for node in each.replicas),
-                    tuple(node.id for node in each.isr),
-                )
-                for each in described.partitions
-            ]
-        return found
+        known = self._metadata().topics
+        missing = [topic for topic in topics if topic not in known]
+        if missing:
+            raise FaultError(f"the cluster knows no topic {', '.join(missing)}.")
+        return [
+            PartitionState(topic, each.id, each.leader, tuple(each.replicas), tuple(each.isrs))
+            for topic in topics
+            for each in sorted(known[topic].partitions.values(), key=lambda part: part.id)
+        ]
 
     def epochs(self, keys: Iterable[Key]) -> dict[Key, int]:
         """The leader epoch of each partition whose leader answers; the others are left out."""
@@ -149,12 +142,13 @@ class ClusterView:
 
     def elect_preferred(self, keys: Iterable[Key]) -> None:
         """Ask that the first replica of each partition becomes its leader; does not wait for it."""
-        future = self._admin.elect_leaders(
-            ElectionType.PREFERRED, [At(*key) for key in keys], request_timeout=5.0
-        )
+        # No timeout is passed: confluent-kafka 2.16.1 raises SystemError for any it is given.
+        future = self._admin.elect_leaders(ElectionType.PREFERRED, [At(*key) for key in keys])
         results = _answer(future, "electing preferred leaders", timeout_s=6.0)
         for at, error in results.items():
-            code = None if error is None else error.args[0].code()
+            # Documented as an exception, handed out as its error.
+            cause = error.args[0] if isinstance(error, KafkaException) else error
+            code = None if cause is None else cause.code()
             if code not in (None, KafkaError.ELECTION_NOT_NEEDED, _PREFERRED_NOT_AVAILABLE):
                 raise FaultError(
                     f"electing the preferred leader of {at.topic}-{at.partition}: {error}"
@@ -162,7 +156,7 @@ class ClusterView:
 
     def create_topic(self, name: str, replicas: Sequence[int]) -> None:
         """Create a topic of one partition on `replicas`, the first of them leading."""
-        topic = NewTopic(name, replica_assignment=[list(replicas)])
+        topic = NewTopic(name, num_partitions=1, replica_assignment=[list(replicas)])
         future = self._admin.create_topics([topic], operation_timeout=10.0)[name]
         try:
             _answer(future, f"creating topic {name}", timeout_s=15.0)
@@ -204,6 +198,20 @@ def await_that(
         if time.monotonic() > deadline:
             raise FaultError(f"{what}: not within {timeout_s:g} s; last seen: {missing}")
         time.sleep(poll_s)
+
+
+def answered(question: Callable[[], Result], what: str, timeout_s: float = 10.0) -> Result:
+    """The answer to a question, asked again while brokers do not answer or do not know yet.
+
+    A topic that was just made is unknown to brokers that have not read of it.
+    """
+    answers: list[Result] = []
+
+    def pending() -> None:
+        answers.append(question())
+
+    await_that(pending, what, timeout_s=timeout_s)
+    return answers[0]
 
 
 def await_full_isr(view: ClusterView, topics: Callable[[], Sequence[str]], timeout_s: float) -> int:

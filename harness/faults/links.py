@@ -1,6 +1,5 @@
 """Faults of the network in front of a broker, made by the proxy before its listeners."""
 
-import time
 from typing import Any
 
 from harness.faults.activity import activity
@@ -29,8 +28,7 @@ def cut_replication_then_kill_leader(
         leader, _ = aim_at_leader(injection)
         check_hold(injection, target, leader)
         try:
-            injection.cut(leader, "replication", "blackhole")
-            time.sleep(hold_s)
+            injection.cut(leader, "replication", "blackhole", hold_s)
             injection.kill(leader)
         finally:
             with uninterrupted():
@@ -50,11 +48,9 @@ def cut_responses(hold_s: float = 0.7) -> dict[str, Any]:
     with Injection("cut_responses", target, hold_s=hold_s) as injection:
         leader, _ = aim_at_leader(injection)
         try:
-            injection.cut(leader, "client", "cut_responses")
-            time.sleep(hold_s)
+            injection.cut(leader, "client", "cut_responses", hold_s)
         finally:
             with uninterrupted():
-                target.local.close_connections(leader, "client")
-                injection.restore_links()
+                injection.restore_links(reset=True)
         injection.observe()
     return injection.output()

@@ -5,7 +5,7 @@ import logging
 from harness.errors import FaultError
 from harness.faults.activity import activity
 from harness.faults.backend import attach
-from harness.faults.leaders import await_full_isr, await_that
+from harness.faults.leaders import answered, await_full_isr, await_that
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 
@@ -49,7 +49,8 @@ def brokers_ready(count: int = 3, timeout_s: float = 30.0) -> bool:
 @activity
 def leader_of(topic: str, partition: int = 0) -> int:
     """The id of the broker that leads a partition, or -1 while there is none."""
-    for state in attach().view.partitions([topic]):
+    view = attach().view
+    for state in answered(lambda: view.partitions([topic]), f"the leader of {topic}"):
         if state.partition == partition:
             return state.leader
     raise FaultError(f"{topic} has no partition {partition}.")
@@ -59,5 +60,5 @@ def leader_of(topic: str, partition: int = 0) -> int:
 def leaders() -> dict[str, int]:
     """The leader of each partition that faults aim at, by `topic-partition`."""
     target = attach()
-    states = target.view.partitions(target.run_topics())
+    states = answered(lambda: target.view.partitions(target.run_topics()), "the leaders")
     return {f"{state.topic}-{state.partition}": state.leader for state in states}
