@@ -18,7 +18,7 @@ from typing import Final
 
 HOST: Final = "127.0.0.1"
 BROKER_IDS: Final = (1, 2, 3)
-START_TIMEOUT_S: Final = 90.0
+START_TIMEOUT_S: Final = 180.0
 """A machine busy with other things needs longer than the usual four to eight seconds."""
 LINKS: Final = ("client", "replication")
 """The listeners that a proxy stands in front of."""

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -59,8 +60,8 @@ from harness.errors import ClusterError, UsageError
 from harness.lifeline import LIFELINE_FD
 
 _PACKAGE: Final = Path(harness.__file__).resolve().parent
-_ANSWER_TIMEOUT_S: Final = 15.0
-_HEAL_TIMEOUT_S: Final = 60.0
+_ANSWER_TIMEOUT_S: Final = 30.0
+_HEAL_TIMEOUT_S: Final = 120.0
 _END_TIMEOUT_S: Final = 40.0
 _LOCK_TIMEOUT_S: Final = 2.0
 
@@ -126,7 +127,7 @@ class LocalCluster:
                     f"`harness cluster start {name}` starts its brokers, `harness cluster down "
                     f"{name}` removes it."
                 )
-            ports = choose_ports(ports_in_use())
+            ports, bound = choose_ports(ports_in_use())
             state = ClusterState(
                 name=name,
                 kept=kept,
@@ -145,8 +146,10 @@ class LocalCluster:
             except BaseException:
                 shutil.rmtree(directory, ignore_errors=True)
                 os.close(lock)
+                for held in bound.values():
+                    held.close()
                 raise
-        return cls._supervise(directory, state, lock, remove_on_failure=True)
+        return cls._supervise(directory, state, lock, bound, remove_on_failure=True)
 
     @classmethod
     def revive(cls, name: str, *, progress: Progress | None = None) -> LocalCluster:
@@ -173,11 +176,17 @@ class LocalCluster:
             except BaseException:
                 os.close(lock)
                 raise
-        return cls._supervise(directory, state, lock, remove_on_failure=False)
+        return cls._supervise(directory, state, lock, {}, remove_on_failure=False)
 
     @classmethod
     def _supervise(
-        cls, directory: Path, state: ClusterState, lock: int, *, remove_on_failure: bool
+        cls,
+        directory: Path,
+        state: ClusterState,
+        lock: int,
+        bound: dict[int, socket.socket],
+        *,
+        remove_on_failure: bool,
     ) -> LocalCluster:
         cluster = cls(directory, state)
         reading = -1
@@ -189,19 +198,24 @@ class LocalCluster:
             environment[LIFELINE_FD] = str(reading)
         try:
             with (directory / "supervisor.log").open("ab") as output:
+                held = {port: held.fileno() for port, held in bound.items()}
+                command = [sys.executable, "-m", "harness.brokers.supervisor", str(directory)]
+                command.append(",".join(f"{port}:{number}" for port, number in held.items()))
                 cluster._supervisor = subprocess.Popen(
-                    [sys.executable, "-m", "harness.brokers.supervisor", str(directory)],
+                    command,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=environment,
                     # The lock goes with it: it is free only once the supervisor has ended.
-                    pass_fds=(lock, reading) if reading >= 0 else (lock,),
+                    pass_fds=[n for n in (lock, reading, *held.values()) if n >= 0],
                     start_new_session=True,
                     cwd="/",
                 )
         finally:
             os.close(lock)
+            for held_port in bound.values():
+                held_port.close()
             if reading >= 0:
                 os.close(reading)
         try:

@@ -261,7 +261,7 @@ class Connection:
 class Proxy:
     """Listens on `port` for as long as it is open and forwards to `broker_port`."""
 
-    def __init__(self, port: int, broker_port: int) -> None:
+    def __init__(self, port: int, broker_port: int, bound: socket.socket | None = None) -> None:
         self.port = port
         self.broker_port = broker_port
         self.mode: Mode = "pass"
@@ -272,7 +272,7 @@ class Proxy:
         self.forwarded_bytes = 0
         self.loop: asyncio.AbstractEventLoop
         self._listener: socket.socket | None = None
-        self._hold = Hold(port)
+        self._hold = Hold(port, bound)
 
     def open(self) -> None:
         """Listen. Raises ClusterError when the port is taken. Call it inside the loop."""
@@ -287,7 +287,6 @@ class Proxy:
             self._stop_listening()
             self._hold.take()
         elif self._listener is None:
-            self._hold.release()
             self._listen()
         for connection in list(self.connections):
             connection.apply(mode)
@@ -306,10 +305,8 @@ class Proxy:
         self.close_connections()
 
     def _listen(self) -> None:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = self._hold.give()
         try:
-            listener.bind((HOST, self.port))
             listener.listen(_BACKLOG)
         except OSError as error:
             listener.close()

@@ -1,8 +1,9 @@
 """The process that owns a local cluster: three brokers and the proxies in front of them.
 
-`python -m harness.brokers.supervisor DIRECTORY` is started by `LocalCluster` in a session of its
-own and with the cluster's lock already held. It starts every broker from its main thread, each in
-its own session, so neither a terminal's Ctrl-C nor the end of a thread reaches them.
+`python -m harness.brokers.supervisor DIRECTORY [PORT:DESCRIPTOR,…]` is started by `LocalCluster` in
+a session of its own, with the cluster's lock and, for a new one, its ports already held. It starts
+every broker from its main thread, each in its own session, so neither a terminal's Ctrl-C nor the
+end of a thread reaches them.
 
 It ends, and everything with it, when
 - its lifeline closes, which is how it learns that the harness is gone (not for kept clusters),
@@ -21,6 +22,7 @@ import resource
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -34,7 +36,7 @@ import psutil
 from harness.brokers import control, reaper, wire
 from harness.brokers.config import HOST, LINKS, START_TIMEOUT_S, broker_command
 from harness.brokers.kind import BrokerStatus
-from harness.brokers.ports import Hold
+from harness.brokers.ports import Hold, passed_sockets
 from harness.brokers.proxy import MODES, Proxy
 from harness.brokers.state import ClusterState, NodeState, ProcessIdentity, read_state
 from harness.errors import ClusterError, HarnessError, UsageError
@@ -58,7 +60,13 @@ def log(text: str) -> None:
 class Node:
     """One broker: its process as often as it is started, its held ports, its proxies."""
 
-    def __init__(self, state: NodeState, directory: Path, cluster: ClusterState) -> None:
+    def __init__(
+        self,
+        state: NodeState,
+        directory: Path,
+        cluster: ClusterState,
+        bound: dict[int, socket.socket],
+    ) -> None:
         self.state = state
         self.directory = directory
         self.cluster = cluster
@@ -71,7 +79,7 @@ class Node:
         self.ready = False
         ports = state.ports
         self.holds = [
-            Hold(port)
+            Hold(port, bound.get(port))
             for port in (
                 ports.client_broker,
                 ports.replication_broker,
@@ -79,16 +87,17 @@ class Node:
                 ports.controller,
             )
         ]
-        self.proxies = {link: Proxy(ports.advertised(link), ports.behind(link)) for link in LINKS}
+        self.proxies = {
+            link: Proxy(
+                ports.advertised(link), ports.behind(link), bound.get(ports.advertised(link))
+            )
+            for link in LINKS
+        }
 
     def hold_ports(self) -> None:
         """Keep the broker's own ports bound while it is down."""
         for hold in self.holds:
-            if not hold.take():
-                raise ClusterError(
-                    f"port {hold.port} on {HOST} is taken by another program. End it, or take the "
-                    "cluster down and make a new one, which chooses free ports."
-                )
+            hold.take()
 
     def start(self) -> int:
         """Start its process; the process id."""
@@ -129,8 +138,9 @@ class Node:
         self.process = None
         self.state.process = None
         self.ready = False
-        for hold in self.holds:
-            hold.take()
+        if not Hold.stays:
+            with contextlib.suppress(ClusterError):  # the next start says who has it
+                self.hold_ports()
         self.exited.set()
         return True
 
@@ -194,11 +204,12 @@ class Node:
 class Supervisor:
     """The life of one cluster."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, bound: dict[int, socket.socket]) -> None:
         self.directory = directory
         self.state = read_state(directory)
         self.nodes = {
-            i: Node(node, directory / str(i), self.state) for i, node in self.state.nodes.items()
+            i: Node(node, directory / str(i), self.state, bound)
+            for i, node in self.state.nodes.items()
         }
         self.ending = asyncio.Event()
         self.remove_directory = not self.state.kept
@@ -526,15 +537,16 @@ def _raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _main(directory: Path) -> int:
-    return await Supervisor(directory).run()
+async def _main(directory: Path, bound: dict[int, socket.socket]) -> int:
+    return await Supervisor(directory, bound).run()
 
 
 def main() -> int:
     """The supervisor process."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _raise_descriptor_limit()
-    return asyncio.run(_main(Path(sys.argv[1])))
+    bound = passed_sockets(sys.argv[2]) if len(sys.argv) > 2 else {}
+    return asyncio.run(_main(Path(sys.argv[1]), bound))
 
 
 if __name__ == "__main__":
