@@ -25,7 +25,7 @@ from harness.bench.peer import (
     write_payloads,
 )
 from harness.bench.series import Pair, Request, entry_of, in_turn
-from harness.bench.sides import Run
+from harness.bench.sides import Run, StartUp
 from harness.bench.table import print_table, rate_goal
 from harness.bench.worker import WorkerResult, result_of
 from harness.errors import HarnessError, UsageError
@@ -33,6 +33,7 @@ from harness.profiles import load_builtin
 from harness.record import decode
 
 CASE = Case("load idempotent 100 B", "load", "idempotent", 100, 1_000_000, "ProducerPerformance")
+NO_START_UP = StartUp(0.0, 0.0)
 
 
 # -- what is measured ----------------------------------------------------------------------------
@@ -184,7 +185,7 @@ def test_an_entry_holds_medians_of_each_side_and_of_the_pairs_ratios() -> None:
         Pair(Run(300.0, 1.0), Run(100.0, 4.0)),
         Pair(Run(200.0, 9.0), Run(400.0, 10.0)),
     ]
-    entry = entry_of(CASE, pairs)
+    entry = entry_of(CASE, pairs, StartUp(0.5, 2.0))
     assert entry["name"] == "load idempotent 100 B"
     assert (entry["records_per_s"], entry["cpu_us_per_record"]) == (200, 2.0)
     assert entry["peer"] == "ProducerPerformance"
@@ -192,6 +193,19 @@ def test_an_entry_holds_medians_of_each_side_and_of_the_pairs_ratios() -> None:
     assert (entry["cpu_ratio"], entry["cpu_ratio_range"]) == (0.25, [0.25, 0.9])
     assert (entry["rate_ratio"], entry["rate_ratio_range"]) == (1.0, [0.5, 3.0])
     assert entry["pairs"] == 3
+
+
+def test_the_ratio_beyond_start_up_leaves_out_what_every_run_begins_with() -> None:
+    pair = Pair(Run(100.0, 2.5), Run(100.0, 6.0))
+    entry = entry_of(CASE, [pair], StartUp(0.5, 2.0))
+    assert (entry["start_up_cpu_s"], entry["peer_start_up_cpu_s"]) == (0.5, 2.0)
+    assert entry["cpu_ratio"] == 0.417
+    assert entry["cpu_ratio_beyond_start_up"] == 0.5
+
+
+def test_a_run_that_is_all_start_up_has_no_ratio_beyond_it() -> None:
+    pair = Pair(Run(100.0, 2.5), Run(100.0, 6.0))
+    assert entry_of(CASE, [pair], StartUp(1.0, 7.0))["cpu_ratio_beyond_start_up"] is None
 
 
 @pytest.mark.parametrize(
@@ -211,7 +225,7 @@ def test_the_table_shows_ratios_before_figures(capsys: pytest.CaptureFixture[str
     from rich.console import Console
 
     pair = Pair(Run(250_000.0, 2.0), Run(200_000.0, 8.0))
-    print_table([entry_of(CASE, [pair])], Console(width=160))
+    print_table([entry_of(CASE, [pair], StartUp(0.5, 2.0))], Console(width=160))
     shown = capsys.readouterr().out
     line = next(line for line in shown.splitlines() if line.startswith(CASE.name))
     assert line.index("0.25") < line.index("1.25") < line.index("8.00") < line.index("250,000")
@@ -293,7 +307,7 @@ def test_disk_is_counted_in_allocated_blocks(tmp_path: Path) -> None:
 
 
 def test_cases_can_be_written_as_json() -> None:
-    assert json.loads(json.dumps(entry_of(CASE, [Pair(Run(1.0, 1.0), Run(1.0, 1.0))])))
+    assert json.loads(json.dumps(entry_of(CASE, [Pair(Run(1.0, 1.0), Run(1.0, 1.0))], NO_START_UP)))
 
 
 def _first_line(path: Path) -> str:

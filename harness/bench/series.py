@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from harness.bench.cases import FOOTPRINT, LOAD, Case, chosen
 from harness.bench.footprint import measure_footprint
-from harness.bench.sides import Run, Sides
+from harness.bench.sides import Run, Sides, StartUp
 from harness.bench.table import print_table, write_entries
 from harness.brokers import KAFKA_VERSION, LocalCluster
 from harness.errors import UsageError
@@ -82,11 +82,15 @@ def measure(
 ) -> list[Entry]:
     """Measure case by case; `path` holds what there is after each of them."""
     entries: list[Entry] = []
+    start_ups: dict[str, StartUp] = {}
     for case in request.cases:
+        if case.kind not in start_ups:
+            say(f"{case.kind}: start-up of both sides")
+            start_ups[case.kind] = sides.start_up(case)
         say(f"{case.name}: {request.pairs} pairs of {case.records:,} records")
         measure_pairs = load_pairs if case.kind == LOAD else verify_pairs
         pairs = measure_pairs(sides, case, request.pairs)
-        entries.append(entry_of(case, pairs))
+        entries.append(entry_of(case, pairs, start_ups[case.kind]))
         write_entries(path, entries)
     if request.footprint:
         say(f"{FOOTPRINT}: disk and memory a record, between 1 and 10 million")
@@ -121,8 +125,16 @@ def in_turn(ours: Callable[[], Run], peer: Callable[[], Run], count: int) -> lis
     return pairs
 
 
-def entry_of(case: Case, pairs: Sequence[Pair]) -> Entry:
+def entry_of(case: Case, pairs: Sequence[Pair], start_up: StartUp) -> Entry:
     """One object of the JSON document: medians of each side, and of the pairs' ratios."""
+    own_us, peer_us = (
+        seconds / case.records * 1e6 for seconds in (start_up.ours_s, start_up.peer_s)
+    )
+    beyond = [
+        (pair.ours.cpu_us_per_record - own_us) / (pair.peer.cpu_us_per_record - peer_us)
+        for pair in pairs
+        if pair.peer.cpu_us_per_record > peer_us
+    ]
     return {
         "name": case.name,
         "records_per_s": _median([pair.ours.records_per_s for pair in pairs], 0),
@@ -132,6 +144,9 @@ def entry_of(case: Case, pairs: Sequence[Pair]) -> Entry:
         "peer_cpu_us_per_record": _median([pair.peer.cpu_us_per_record for pair in pairs], 3),
         "cpu_ratio": _median([pair.cpu_ratio for pair in pairs], 3),
         "cpu_ratio_range": _range([pair.cpu_ratio for pair in pairs]),
+        "start_up_cpu_s": round(start_up.ours_s, 3),
+        "peer_start_up_cpu_s": round(start_up.peer_s, 3),
+        "cpu_ratio_beyond_start_up": _median(beyond, 3) if beyond else None,
         "rate_ratio": _median([pair.rate_ratio for pair in pairs], 3),
         "rate_ratio_range": _range([pair.rate_ratio for pair in pairs]),
         "pairs": len(pairs),

@@ -7,11 +7,12 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
-from harness.bench.cases import Case
+from harness.bench.cases import LOAD, Case
 from harness.bench.measured import Measured, Process
 from harness.bench.peer import (
     consumer_command,
@@ -31,6 +32,8 @@ from harness.profiles.model import Settings
 from harness.rundir import RunDir, new_run_id
 
 TIMEOUT_S: Final = 300.0
+START_UP_RECORDS: Final = 1_000
+START_UP_RUNS: Final = 3
 CLIENT_CONFIG: Final = "HARNESS_CLIENT_CONFIG"
 
 
@@ -41,6 +44,14 @@ class Run:
     records_per_s: float
     cpu_us_per_record: float
     """User and system time of the whole process, start-up included, over all its records."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartUp:
+    """CPU seconds that a run of few records takes, on each side: what every run begins with."""
+
+    ours_s: float
+    peer_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +166,24 @@ class Sides:
                 f"{case.name}: {case.peer} read {result.records} of {case.records} records."
             )
         return _run(measured, result.records_per_s, result.records)
+
+    # -- start-up --------------------------------------------------------------------------
+
+    def start_up(self, case: Case) -> StartUp:
+        """An interpreter with its imports here, a JVM with its classes there; medians of three."""
+        few = replace(case, records=START_UP_RECORDS)
+        if case.kind == LOAD:
+            runs = [(self.load_ours(few), self.load_peer(few)) for _ in range(START_UP_RUNS)]
+        else:
+            with self.filled(few) as run:
+                runs = [
+                    (self.verify_ours(few, run), self.verify_peer(few, run))
+                    for _ in range(START_UP_RUNS)
+                ]
+        return StartUp(
+            median(ours.cpu_us_per_record for ours, _ in runs) * START_UP_RECORDS / 1e6,
+            median(peer.cpu_us_per_record for _, peer in runs) * START_UP_RECORDS / 1e6,
+        )
 
     # -- processes -------------------------------------------------------------------------
 

@@ -23,13 +23,14 @@ import numpy as np
 from harness.errors import HarnessError
 from harness.load.client import Client
 from harness.load.context import LoadContext
-from harness.load.pace import BATCH_MAX
+from harness.load.pace import SETTLE_US
+from harness.load.slots import SLOT_US
 from harness.load.transactions import TransactionalClient
 from harness.rundir import RunDir
 
-_STALL_TIMEOUT_S: Final = 60.0
-_IDLE_S: Final = 0.001
-_SETTLE_REPORTS: Final = 4 * BATCH_MAX
+_STALL_TIMEOUT_US: Final = 60_000_000
+_IDLE_S: Final = 0.002
+_BATCH: Final = 10_000
 _DRAIN_TIMEOUT_S: Final = 60.0
 
 
@@ -76,27 +77,32 @@ def load(run_dir: RunDir, records: int) -> WorkerResult:
 
 
 def _flood(client: Client, records: int) -> None:
+    """Keep the client full: whole batches in, whole batches of reports out, like `Pace` does."""
     clock, slots = client.context.clock, client.context.slots
-    sent, moved_s, flushed_s = 0, time.monotonic(), time.monotonic()
+    now_us = clock.now_us()
+    sent, moved_us, settle_us, flush_us = 0, now_us, now_us, now_us
     while sent < records or not client.settled:
-        count = min(client.room, BATCH_MAX, records - sent) if client.ready else 0
+        wanted = min(_BATCH, records - sent)
+        room = client.room if client.ready else 0
+        count = wanted if room >= wanted else 0
         if count:
-            client.send(np.full(count, clock.now_us(), dtype=np.int64))
+            client.send(np.full(count, now_us, dtype=np.int64))
             sent += count
-        elif sent == records and not client.stopping:
-            client.begin_stop()
+            if sent == records:
+                client.begin_stop()
         client.poll()
+        now_us = clock.now_us()
         reports = len(client.incarnation.reports)
-        if reports > _SETTLE_REPORTS or (reports and not count):
+        if reports >= _BATCH or now_us >= settle_us:
             client.settle()
-        now_s = time.monotonic()
+            settle_us = now_us + SETTLE_US
         if count or reports:
-            moved_s = now_s
-        elif now_s - moved_s > _STALL_TIMEOUT_S:
-            raise HarnessError(f"nothing was acknowledged for {_STALL_TIMEOUT_S:g} s.")
-        if now_s - flushed_s > 0.25:
-            flushed_s = now_s
-            slots.flush(clock.now_us())
+            moved_us = now_us
+        elif now_us - moved_us > _STALL_TIMEOUT_US:
+            raise HarnessError(f"nothing was acknowledged for {_STALL_TIMEOUT_US / 1e6:g} s.")
+        if now_us >= flush_us:
+            slots.flush(now_us)
+            flush_us = now_us + SLOT_US
         if not count:
             time.sleep(_IDLE_S)
 
