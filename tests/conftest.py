@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.brokers import LocalCluster
+from harness.brokers.cache import cache_folder
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +16,14 @@ def cluster() -> Iterator[LocalCluster]:
     """One real three-broker cluster for the whole session. Whoever breaks it heals it."""
     with LocalCluster.start() as started:
         yield started
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder with the real jars and no cluster but the test's own."""
+    jars = cache_folder() / "kafka"
+    folder = tmp_path / "delivery-harness"
+    folder.mkdir()
+    (folder / "kafka").symlink_to(jars)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return folder

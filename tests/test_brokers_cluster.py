@@ -20,7 +20,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from harness.brokers import KAFKA_VERSION, LocalCluster
 from harness.brokers import local as local_module
-from harness.brokers.cache import cache_folder
 from harness.brokers.jars import cached_jars
 from harness.brokers.java import find_java
 from harness.brokers.state import ProcessIdentity, read_state
@@ -34,17 +33,6 @@ QUIET = {"log_level": "0"}
 def healed(cluster: LocalCluster) -> Iterator[LocalCluster]:
     yield cluster
     cluster.heal()
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder with the real jars and no cluster but the test's own."""
-    jars = cache_folder() / "kafka"
-    folder = tmp_path / "delivery-harness"
-    folder.mkdir()
-    (folder / "kafka").symlink_to(jars)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return folder
 
 
 def eventually(condition: Callable[[], bool], what: str, timeout_s: float = 20) -> None:

@@ -17,7 +17,7 @@ from harness.errors import UsageError
 LOCAL: Final = "local"
 _LOCAL_NAMED: Final = "local:"
 _STRIMZI: Final = "strimzi://"
-_ADDRESS: Final = re.compile(r"^(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(?P<port>\d{1,5})$")
+_ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})")
 _PORT_MAX: Final = 65_535
 _ACCEPTED: Final = "accepted are local, local:NAME and HOST:PORT[,HOST:PORT…]"
 
@@ -47,7 +47,7 @@ def parse_bootstrap(text: str) -> list[str]:
     found = []
     for part in text.split(","):
         address = part.strip()
-        match = _ADDRESS.match(address)
+        match = _ADDRESS.fullmatch(address)
         if match is None or not 0 < int(match["port"]) <= _PORT_MAX:
             raise UsageError(f"--brokers {text}: {address!r} is no HOST:PORT; {_ACCEPTED}.")
         found.append(address)

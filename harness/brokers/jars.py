@@ -36,7 +36,7 @@ _LOG_BINDING: Final = ("org.apache.logging.log4j", "log4j-slf4j-impl")
 _LISTING: Final = "jars.json"
 _FETCH_TIMEOUT_S: Final = 900.0
 _HTTP_TIMEOUT_S: Final = 30
-_VERSION: Final = re.compile(r"^(\d+)\.(\d+)\.(\d+)$")
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class KafkaJars:
 
 def check_version(version: str) -> tuple[int, int, int]:
     """`4.3.1` → (4, 3, 1). Raises UsageError for what is no version this harness can run."""
-    match = _VERSION.match(version)
+    match = _VERSION.fullmatch(version)
     if match is None:
         raise UsageError(
             f"--kafka-version {version}: accepted is MAJOR.MINOR.PATCH such as {KAFKA_VERSION}."

@@ -34,7 +34,7 @@ STATE_FILE: Final = "state.json"
 LOCK_FILE: Final = "lock"
 SCHEMA: Final = 1
 DEFAULT_NAME: Final = "local"
-_NAME: Final = re.compile(r"^[a-z0-9][a-z0-9._-]{0,39}$")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _EXIT_TIMEOUT_S: Final = 10.0
 
 
@@ -152,7 +152,7 @@ def clusters_folder() -> Path:
 
 def check_name(name: str) -> str:
     """The name, when it can be one. Raises UsageError."""
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise UsageError(
             f"cluster name {name!r}: accepted are 1 to 40 characters of a–z, 0–9, dot, dash and "
             "underscore, the first a letter or digit."
