@@ -134,14 +134,22 @@ class _Drain:
             topic for profile in info.profiles if profile.transactional for topic in profile.topics
         }
         self.last_error = ""
-        self.admin = AdminClient(
+        self.admin = self._new_admin()
+
+    def _new_admin(self) -> AdminClient:
+        return AdminClient(
             {
-                **client_config,
+                **self.client_config,
                 "socket.timeout.ms": int(_REQUEST_S * 1000),
                 "log_level": 2,
                 "error_cb": self._note,
             }
         )
+
+    def _renew_admin(self, error: BaseException) -> None:
+        """A client that waits for a dead controller broker goes on waiting: ask with a new one."""
+        if not isinstance(error, KafkaException) or error.args[0].code() < 0:
+            self.admin = self._new_admin()
 
     def _note(self, error: KafkaError) -> None:
         self.last_error = error.str()
@@ -184,6 +192,7 @@ class _Drain:
                 break
             except (KafkaException, TimeoutError) as error:
                 said = _text(error)
+                self._renew_admin(error)
             if time.monotonic() >= deadline:
                 where = self.client_config.get("bootstrap.servers", "the brokers")
                 self._give_up(f"{where} cannot be reached ({self.last_error or said})")
@@ -208,6 +217,7 @@ class _Drain:
         names = sorted(set(self.info.topics))
         futures = self.admin.describe_topics(TopicCollection(names), request_timeout=_REQUEST_S)
         obstacles: dict[Key, str] = {}
+        failure: BaseException | None = None
         for name, future in futures.items():
             keys = [key for key in self.entries if key[0] == name]
             try:
@@ -216,6 +226,7 @@ class _Drain:
                 gone = _code(error) == KafkaError.UNKNOWN_TOPIC_OR_PART
                 text = _GONE if gone else f"the brokers do not describe it: {_text(error)}"
                 obstacles.update(dict.fromkeys(keys, text))
+                failure = error
                 continue
             found = {partition.id: partition for partition in described.partitions}
             for key in keys:
@@ -236,6 +247,8 @@ class _Drain:
                     obstacles[key] = f"it has no leader, in sync {entry.isr}"
                 elif len(entry.isr) < len(entry.replicas):
                     obstacles[key] = f"in sync {entry.isr} of {entry.replicas}"
+        if failure is not None:
+            self._renew_admin(failure)
         return obstacles
 
     def _await_in_sync(self) -> None:
@@ -262,15 +275,16 @@ class _Drain:
         """After the reading: are these still the topics, and still in full ISR?"""
         deadline = time.monotonic() + min(self.timeout_s, _REACH_S)
         while True:
-            obstacles = self._ask_topics()
             unanswered = {
-                key: text for key, text in obstacles.items() if not text.startswith("in sync")
+                key: text
+                for key, text in self._ask_topics().items()
+                if not text.startswith("in sync") and not self.entries[key].reason
             }
             if not unanswered:
                 return
             if time.monotonic() >= deadline:
                 for key, text in unanswered.items():
-                    self.entries[key].reason = self.entries[key].reason or text
+                    self.entries[key].reason = text
                 return
             time.sleep(_POLL_S)
 
