@@ -25,8 +25,8 @@ def cut_replication_then_kill_leader(
     target = attach()
     fault = "cut_replication_then_kill_leader"
     with Injection(fault, target, hold_s=hold_s) as injection:
+        check_hold(injection, target)
         leader, _ = aim_at_leader(injection)
-        check_hold(injection, target, leader)
         try:
             injection.cut(leader, "replication", "blackhole", hold_s)
             injection.kill(leader)

@@ -14,7 +14,13 @@ from harness.faults.activity import activity
 from harness.faults.backend import Target, attach
 from harness.faults.injection import Injection
 from harness.faults.interrupts import uninterrupted
-from harness.faults.leaders import PartitionState, await_full_isr, followers_of, most_led
+from harness.faults.leaders import (
+    PartitionState,
+    answered,
+    await_full_isr,
+    followers_of,
+    most_led,
+)
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 
@@ -55,8 +61,8 @@ def stop_followers_then_kill_leader(
     """
     target = attach()
     with Injection("stop_followers_then_kill_leader", target, hold_s=hold_s) as injection:
+        check_hold(injection, target)
         leader, partitions = aim_at_leader(injection)
-        check_hold(injection, target, leader)
         followers = followers_of(leader, partitions)
         try:
             for follower in followers:
@@ -80,13 +86,13 @@ def pause_leader(hold_s: float = 6.0, evidence_timeout_s: float = 20.0) -> dict[
     """
     target = attach()
     with Injection("pause_leader", target, hold_s=hold_s) as injection:
-        leader, _ = aim_at_leader(injection)
-        session_ms = target.view.broker_setting(leader, SESSION_SETTING)
+        session_ms = broker_setting(target, SESSION_SETTING)
         if session_ms is not None and hold_s * 1000 <= float(session_ms):
             raise UsageError(
                 f"pause_leader: hold_s is {hold_s:g}, but the brokers' {SESSION_SETTING} is "
                 f"{session_ms}: nobody else would be elected. Hold longer than that."
             )
+        leader, _ = aim_at_leader(injection)
         deadline = time.monotonic() + hold_s
         try:
             injection.signal(leader, signal.SIGSTOP)
@@ -130,13 +136,22 @@ def aim_at_leader(injection: Injection) -> tuple[int, list[PartitionState]]:
     return leader, led
 
 
-def check_hold(injection: Injection, target: Target, leader: int) -> None:
+def check_hold(injection: Injection, target: Target) -> None:
     """Raises UsageError when the hold is not shorter than the time until the ISR shrinks."""
     hold_s = injection.evidence.hold_s
-    lag_ms = target.view.broker_setting(leader, LAG_SETTING)
+    lag_ms = broker_setting(target, LAG_SETTING)
     if hold_s is not None and lag_ms is not None and hold_s * 1000 >= float(lag_ms):
         raise UsageError(
             f"{injection.fault.name}: hold_s is {hold_s:g}, but the brokers' {LAG_SETTING} is "
             f"{lag_ms}: the leader would shrink the ISR, and records lost then were not promised "
             "to survive. Hold shorter than that."
         )
+
+
+def broker_setting(target: Target, name: str) -> str | None:
+    """A setting that all brokers share, as the first one that is asked shows it."""
+
+    def ask() -> str | None:
+        return target.view.broker_setting(target.view.brokers()[0], name)
+
+    return answered(ask, f"the brokers' {name}")
