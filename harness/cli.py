@@ -136,9 +136,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave the topics on brokers that were running before",
     )
     load = parser.add_argument_group("load")
-    load.add_argument("--rate", type=float, default=1000.0, metavar="N", help="records/s a profile")
+    load.add_argument("--rate", type=float, default=1000, metavar="N", help="records/s a profile")
     load.add_argument(
-        "--schedule", default="constant", choices=("constant", "ramp", "burst", "poisson")
+        "--schedule",
+        default="constant",
+        choices=("constant", "ramp", "burst", "poisson"),
+        help="when records are due, whatever Kafka does",
     )
     load.add_argument(
         "--duration",

@@ -1,0 +1,75 @@
+"""docs/cli.md from the parser itself: `python -m tests.cli_reference > docs/cli.md`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from harness.cli import build_parser
+
+HEAD = """# Command line
+
+Written by `python -m tests.cli_reference`; a test compares it with the parser. Logs and progress go to stderr; with `--json`,
+stdout holds one JSON document.
+
+Exit codes: **0** every promise kept · **1** a promise broken · **2** wrong usage or configuration, found before anything was
+started or touched · **3** inconclusive · **4** the harness or its environment failed. The first Ctrl-C heals what was broken and
+judges what there is (3), the second gives up (130).
+"""
+
+
+def commands(
+    parser: argparse.ArgumentParser, name: str
+) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
+    """(name, summary, parser) of every command and of the commands inside commands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            helps = {each.dest: each.help or "" for each in action._choices_actions}
+            for word, inner in action.choices.items():
+                full = f"{name} {word}"
+                yield full, helps.get(word, inner.description or ""), inner
+                yield from commands(inner, full)
+
+
+def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    """(how it is written, what it means) of a command's own arguments."""
+    for action in parser._actions:
+        if isinstance(action, (argparse._SubParsersAction, argparse._HelpAction)):
+            continue
+        value = action.metavar or (
+            "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
+        )
+        value = value if isinstance(value, str) else " ".join(value)
+        if action.choices and action.metavar is None and action.option_strings:
+            value = "|".join(map(str, action.choices))
+        takes = action.nargs != 0
+        names = ", ".join(action.option_strings)
+        written = f"{names} {value}" if names and takes else names or value
+        meaning = (action.help or "").replace("%(default)s", str(action.default))
+        if takes and action.option_strings and "default" not in meaning:
+            default = action.default
+            if default not in (None, [], argparse.SUPPRESS, False):
+                meaning = f"{meaning} (default {default})".strip()
+        yield written, meaning
+
+
+def reference() -> str:
+    """The whole page."""
+    lines = [HEAD]
+    for name, summary, parser in commands(build_parser(), "harness"):
+        lines.append(f"## {name}\n\n{summary[:1].upper()}{summary[1:]}.\n".replace("..", "."))
+        rows = list(options(parser))
+        if rows:
+            lines.append("| argument | meaning |\n| --- | --- |")
+            lines += [
+                f"| `{written}` | {meaning} |".replace("|…", "\\|…")
+                if "|" not in written
+                else f"| `{written.replace('|', chr(92) + '|')}` | {meaning} |"
+                for written, meaning in rows
+            ]
+            lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
