@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from harness.anomalies import ANOMALIES, TRANSACTION_ANOMALIES
@@ -15,12 +15,25 @@ from harness.judge.verdict import (
     NOT_APPLICABLE,
     FaultRecord,
     ProfileVerdict,
+    PromiseVerdict,
     Sample,
     Verdict,
 )
 from harness.rundir import RunInfo, to_us
 
 GLYPHS: Final = {KEPT: "✓", BROKEN: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "n/a"}
+DECISIVE: Final = (
+    "acks",
+    "enable.idempotence",
+    "max.in.flight.requests.per.connection",
+    "retries",
+    "transactional.id",
+    "isolation.level",
+    "replication.factor",
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+)
+"""Settings that stand first in their part."""
 MISPLACED: Final = ("phantom", "corrupt", "misrouted", "foreign")
 
 
@@ -61,6 +74,19 @@ def _cell(profile: ProfileVerdict, anomaly: str) -> Cell:
     if promise.verdict == KEPT:
         told += f", challenged by {promise.faults_exposed} faults"
     return Cell(promise.verdict, GLYPHS[promise.verdict], count, told)
+
+
+def alike(profile: ProfileVerdict) -> list[tuple[list[str], PromiseVerdict]]:
+    """The promises of a profile, those about which exactly the same is to be said together."""
+    groups: list[tuple[list[str], PromiseVerdict]] = []
+    for promise in profile.promises:
+        for names, first in groups:
+            if replace(first, promise="") == replace(promise, promise=""):
+                names.append(promise.promise)
+                break
+        else:
+            groups.append(([promise.promise], promise))
+    return groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +238,8 @@ def settings(info: RunInfo) -> list[SettingRow]:
     rows = []
     for part in ("producer", "consumer", "topic"):
         stated = [redact(getattr(profile, part)) for profile in info.profiles]
-        for name in dict.fromkeys(name for each in stated for name in each):
+        names = dict.fromkeys(name for each in stated for name in each)
+        for name in sorted(names, key=lambda name: name not in DECISIVE):
             rows.append(SettingRow(part, name, [_shown(each.get(name)) for each in stated]))
     return rows
 

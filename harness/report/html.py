@@ -92,6 +92,7 @@ def render(
         glyphs=facts.GLYPHS,
         anomalies=ANOMALIES,
         matrix=facts.matrix(verdict),
+        alike=facts.alike,
         balances=facts.balances(verdict),
         stories=facts.fault_stories(verdict, series.start_us),
         interruptions=facts.interruptions(verdict),

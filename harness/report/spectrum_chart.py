@@ -117,10 +117,11 @@ def _panel(
     for mark in (0.0, *marks):
         at = x(nines(mark))
         parts.append(line(at, y.to, at, y.at, "grid"))
-        text = label(0, 0, f"{mark:g} %", "tick", "end")
-        parts.append(
-            element("g", text, transform=f"translate({at + 3:.1f} {y.at + 12:.1f}) rotate(-32)")
-        )
+        if mark:
+            text = label(0, 0, f"{mark:g} %", "tick", "end")
+            parts.append(
+                element("g", text, transform=f"translate({at + 3:.1f} {y.at + 12:.1f}) rotate(-32)")
+            )
     parts.append(line(x.at, y.at, x.to, y.at, "axis"))
     parts.append(label((x.at + x.to) / 2, y.at + 50, "percentile", "unit", "middle"))
     return group(parts)

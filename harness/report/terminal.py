@@ -54,16 +54,17 @@ def print_verdict(verdict: Verdict | dict[str, Any], console: Console) -> None:
     # A pipe has no width of its own: rich would assume 80 columns and cut names short. It also
     # fills lines with blanks up to the width, which are in the way in a file.
     plain = Console(width=COLUMNS_MAX, file=io.StringIO(), highlight=False)
-    _print(verdict, plain)
+    _print(verdict, plain, ascii_only=not console.encoding.lower().startswith("utf"))
     text = plain.file.getvalue()  # type: ignore[attr-defined]
-    console.file.write("".join(f"{line.rstrip()}\n" for line in text.splitlines()))
+    lines = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    console.file.write(lines.encode(console.encoding, "replace").decode(console.encoding))
 
 
-def _print(verdict: Verdict, console: Console) -> None:
+def _print(verdict: Verdict, console: Console, *, ascii_only: bool = False) -> None:
     def say(text: Text, indent: int) -> None:
         console.print(Padding(text, (0, 0, 0, indent)))
 
-    console.print(_table(verdict))
+    console.print(_table(verdict, box.ASCII if ascii_only else box.SIMPLE_HEAD))
     for note in _notes(verdict):
         say(Text(note, style="dim"), 1)
     console.print()
@@ -78,8 +79,8 @@ def _print(verdict: Verdict, console: Console) -> None:
     console.print()
 
 
-def _table(verdict: Verdict) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, header_style="bold")
+def _table(verdict: Verdict, shape: box.Box) -> Table:
+    table = Table(box=shape, padding=(0, 1), collapse_padding=True, header_style="bold")
     table.add_column("profile", no_wrap=True)
     for name in ("attempted", "acked", "unknown", *OWN_COLUMN, "other"):
         table.add_column(name, justify="right", no_wrap=True)

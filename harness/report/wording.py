@@ -36,7 +36,7 @@ def listed(words: list[str]) -> str:
 
 def percent(share: float) -> str:
     """A share as a percentage with three digits at most."""
-    return f"{share * 100:.3g} %"
+    return f"{share * 100:.3g}\N{NO-BREAK SPACE}%"
 
 
 def counted(verdict: Verdict) -> list[ProfileVerdict]:
@@ -106,10 +106,10 @@ def assurance(verdict: Verdict) -> list[str]:
         exposed = [promise.faults_exposed for _, promise in challenged]
         bound = max(promise.bound_95_per_fault or 0.0 for _, promise in challenged)
         sentences.append(
-            f"{listed(held)}, in {many(min(exposed), 'fault')} that struck them"
-            f"{' or more' if min(exposed) < max(exposed) else ''}. That bounds the chance that "
-            f"one such fault breaks one of them to {percent(bound)} at 95 % "
-            f"confidence{_more_needed(bound)}"
+            f"In {'at least ' if min(exposed) < max(exposed) else ''}"
+            f"{many(min(exposed), 'fault')} that struck them, {'; '.join(held)}. One more such "
+            f"fault breaks any one of these with a chance of at most {percent(bound)} "
+            f"(95\N{NO-BREAK SPACE}% confidence){_more_needed(bound)}"
         )
     tried = sum(_kept(promise, challenged=False) for p in profiles for promise in p.promises)
     if tried:
@@ -125,8 +125,8 @@ def _more_needed(bound: float) -> str:
         return "."
     needed = math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - WORTHWHILE_BOUND))
     return (
-        f"; {needed} faults without a breach would bound it to {percent(WORTHWHILE_BOUND)}. "
-        "Repeat the run to get there."
+        f"; {needed} faults without a breach would bring that down to "
+        f"{percent(WORTHWHILE_BOUND)}: repeat the run."
     )
 
 
