@@ -28,18 +28,21 @@ class ReadInstants:
 
     @classmethod
     def of(cls, rows: Rows, topic: int, partition: int) -> ReadInstants:
-        """From rows of dtype BATCH. A stretch read again keeps the instant of the first time."""
+        """From rows of dtype BATCH. An offset that was read again keeps its first instant."""
         rows = rows[(rows["topic"] == topic) & (rows["partition"] == partition)]
-        rows = rows[np.argsort(rows["read_us"], kind="stable")]
         firsts = rows["first_offset"].astype(np.int64)
         lasts = rows["last_offset"].astype(np.int64)
-        # A reader moves forward; what lies below what it had already reached is a second reading.
-        reached = np.full(len(rows), -1, dtype=np.int64)
-        if len(rows) > 1:
-            reached[1:] = np.maximum.accumulate(lasts)[:-1]
-        firsts = np.maximum(firsts, reached + 1)
-        new = firsts <= lasts
-        return cls(firsts[new], lasts[new], rows["read_us"].astype(np.int64)[new])
+        read_us = rows["read_us"].astype(np.int64)
+        order = np.argsort(firsts, kind="stable")
+        if bool((firsts[order[1:]] > lasts[order[:-1]]).all()):
+            return cls(firsts[order], lasts[order], read_us[order])
+        # Stretches overlap: cut them at every border, and let the earliest be written last.
+        borders = np.unique(np.concatenate([firsts, lasts + 1]))
+        begins, ends = np.searchsorted(borders, firsts), np.searchsorted(borders, lasts + 1)
+        earliest = np.full(len(borders), -1, dtype=np.int64)
+        for index in np.argsort(read_us, kind="stable")[::-1].tolist():
+            earliest[begins[index] : ends[index]] = read_us[index]
+        return cls(borders[:-1], borders[1:] - 1, earliest[:-1])
 
     def of_offsets(self, offsets: I64) -> I64:
         """The instant at which each offset was read, −1 where none is known."""
