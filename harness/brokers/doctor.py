@@ -22,13 +22,13 @@ from typing import Final, Literal
 
 import psutil
 
+from harness.brokers.archive import archive_options
 from harness.brokers.cache import cache_folder
 from harness.brokers.config import BROKER_IDS, HEAP_MAX_MB, HOST, PORTS_PER_NODE
 from harness.brokers.jars import KAFKA_VERSION, cached_jars, check_version, verify_jars
 from harness.brokers.java import JAVA_MIN, candidates, find_java
 from harness.brokers.ports import is_free, port_range
 from harness.brokers.state import clusters_folder, directories, has_supervisor, read_state
-from harness.brokers.storage import archive_options
 from harness.errors import EXIT_HARNESS_FAILED, EXIT_KEPT, ClusterError, HarnessError
 
 Status = Literal["ok", "note", "missing"]

@@ -83,8 +83,9 @@ def check_version(version: str) -> tuple[int, int, int]:
 
 
 def kafka_folder(version: str) -> Path:
-    """Where everything belonging to one Kafka version is kept."""
-    return cache_folder() / "kafka" / version
+    """Where everything belonging to one Kafka version is kept; links are followed, since a class
+    archive is tied to the jars' paths."""
+    return (cache_folder() / "kafka").resolve() / version
 
 
 def cached_jars(version: str = KAFKA_VERSION) -> KafkaJars | None:

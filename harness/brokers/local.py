@@ -19,9 +19,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-import harness
 from harness.brokers import control
+from harness.brokers.archive import archive_options, make_archive
 from harness.brokers.cache import Progress
+from harness.brokers.children import module_path
 from harness.brokers.config import (
     BROKER_IDS,
     LOGGING,
@@ -49,17 +50,10 @@ from harness.brokers.state import (
     sweep,
     take_lock,
 )
-from harness.brokers.storage import (
-    archive_options,
-    bootstrap_checkpoint,
-    format_node,
-    make_archive,
-    new_kafka_uuid,
-)
+from harness.brokers.storage import bootstrap_checkpoint, format_node, new_kafka_uuid
 from harness.errors import ClusterError, UsageError
 from harness.lifeline import LIFELINE_FD
 
-_PACKAGE: Final = Path(harness.__file__).resolve().parent
 _ANSWER_TIMEOUT_S: Final = 30.0
 _HEAL_TIMEOUT_S: Final = 120.0
 _END_TIMEOUT_S: Final = 40.0
@@ -191,8 +185,7 @@ class LocalCluster:
         cluster = cls(directory, state)
         reading = -1
         environment = {k: v for k, v in os.environ.items() if k != LIFELINE_FD}
-        search = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, search))
+        environment |= module_path()
         if not state.kept:
             reading, cluster._lifeline = os.pipe()
             environment[LIFELINE_FD] = str(reading)

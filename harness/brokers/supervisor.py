@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import resource
 import secrets
@@ -34,6 +33,7 @@ from typing import Any, Final
 import psutil
 
 from harness.brokers import control, reaper, wire
+from harness.brokers.children import die_with_parent
 from harness.brokers.config import HOST, LINKS, START_TIMEOUT_S, broker_command
 from harness.brokers.kind import BrokerStatus
 from harness.brokers.ports import Hold, passed_sockets
@@ -47,7 +47,6 @@ _ASK_INTERVAL_S: Final = 0.05
 _KILL_TIMEOUT_S: Final = 20.0
 _STOP_TIMEOUT_S: Final = 20.0
 _PAUSE_TIMEOUT_S: Final = 5.0
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def log(text: str) -> None:
@@ -119,7 +118,7 @@ class Node:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),  # safe: no other thread runs here
+                preexec_fn=die_with_parent(),  # safe: no other thread runs here
                 cwd=self.directory,
             )
         self.starts += 1
@@ -512,21 +511,6 @@ class Supervisor:
     async def _down(self, _request: dict[str, Any]) -> None:
         self.remove_directory = True
         self._end("asked to take the cluster down")
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What a child does before its program starts, so that the kernel ends it with us."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-
-    def ask_for_death() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended between fork and prctl
-            os._exit(1)
-
-    return ask_for_death
 
 
 def _raise_descriptor_limit() -> None:
