@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -26,7 +27,13 @@ from locust import LoadTestShape
 from locust.runners import LocalRunner
 from rich.console import Console
 
-from harness.errors import EXIT_HARNESS_FAILED, EXIT_USAGE, HarnessError, UsageError
+from harness.errors import (
+    EXIT_HARNESS_FAILED,
+    EXIT_INTERRUPTED_TWICE,
+    EXIT_USAGE,
+    HarnessError,
+    UsageError,
+)
 from harness.lifeline import Child
 from harness.load.users import Load, ProducerUser
 from harness.profiles import choose, load_profiles
@@ -94,6 +101,7 @@ class Standalone:
         self.recorder: Recorder | None = None
         self.run_dir: RunDir | None = None
         self.failed = False
+        self.stop_asked = False
         self.started_s: float | None = None
         self._judging: Any = None
 
@@ -178,6 +186,10 @@ class Standalone:
             sys.exit(EXIT_USAGE)
         if environment.shape_class is not None:
             environment.shape_class.standalone = self
+        # Headless with a shape, Locust would install its own handler only after the test.
+        # Ctrl-C as an exception would strike in the middle of some user's work.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, self._on_signal)
 
     def on_test_start(self, environment: Any, **_: Any) -> None:
         """Prepare a run and make its users."""
@@ -250,10 +262,19 @@ class Standalone:
         self.failed = True
         self.environment.process_exit_code = status
 
+    def _on_signal(self) -> None:
+        if self.stop_asked:
+            # The recorder reads the end of its lifeline and goes too.
+            os._exit(EXIT_INTERRUPTED_TWICE)
+        self.stop_asked = True
+        if self.environment.web_ui is not None:
+            self.environment.runner.quit()
+            self.environment.web_ui.stop()
+
     def over(self) -> bool:
         """Whether the test has failed, or its time is up."""
         options = self.environment.parsed_options
-        if self.failed:
+        if self.failed or self.stop_asked:
             return True
         if self.started_s is None or self.load is None:
             return False
