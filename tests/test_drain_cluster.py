@@ -258,7 +258,9 @@ def test_a_dead_broker_is_waited_for_and_then_leaves_the_drain_unproven(
     finally:
         cluster.heal()
     assert not proof.complete
-    assert all("not in full ISR" in entry.reason for entry in proof.partitions), proof.reasons
+    assert all("not in full ISR" in entry.reason for entry in proof.partitions), "\n".join(
+        proof.reasons
+    )
     assert proof.read == 600, "what is there is read and judged all the same"
     deadline = time.monotonic() + 60
     while len(reading.leaders(reading.topics[0])) < PARTITIONS:

@@ -304,7 +304,8 @@ class _Drain:
             key = (partition.topic, partition.partition)
             try:
                 result: Any = future.result(_REQUEST_S + 1)
-                answers[key] = int(result.offset)
+                # A leader that did not answer comes as the offset -1001, and as no error.
+                answers[key] = int(result.offset) if result.offset >= 0 else "no leader answered"
             except (KafkaException, TimeoutError) as error:
                 answers[key] = _text(error)
         return answers
