@@ -90,7 +90,9 @@ def test_a_broker_runs_kafka_with_its_own_properties_last() -> None:
 
 
 def test_a_formatted_node_has_its_names_and_the_feature_levels(tmp_path: Path) -> None:
-    format_node(tmp_path / "data", 3, "cluster-id-of-22-chars", b"levels")
+    (tmp_path / "format" / "__cluster_metadata-0").mkdir(parents=True)
+    (tmp_path / "format" / "__cluster_metadata-0" / "0.checkpoint").write_bytes(b"levels")
+    format_node(tmp_path / "data", 3, "cluster-id-of-22-chars", tmp_path / "format")
     meta = dict(
         line.split("=", 1)
         for line in (tmp_path / "data" / "meta.properties").read_text().splitlines()
@@ -98,7 +100,8 @@ def test_a_formatted_node_has_its_names_and_the_feature_levels(tmp_path: Path) -
     assert meta["node.id"] == "3"
     assert meta["cluster.id"] == "cluster-id-of-22-chars"
     assert len(meta["directory.id"]) == 22
-    assert (tmp_path / "data" / "bootstrap.checkpoint").read_bytes() == b"levels"
+    copied = tmp_path / "data" / "__cluster_metadata-0" / "0.checkpoint"
+    assert copied.read_bytes() == b"levels"
 
 
 def test_kafka_ids_are_22_characters_and_never_start_with_a_dash() -> None:

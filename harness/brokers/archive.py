@@ -64,7 +64,7 @@ def archive_options(jars: KafkaJars, java: Java) -> tuple[str, ...]:
     return (f"-XX:SharedArchiveFile={path}", "-Xlog:cds*=off")
 
 
-def make_archive(jars: KafkaJars, java: Java, checkpoint: bytes, progress: Progress) -> None:
+def make_archive(jars: KafkaJars, java: Java, template: Path, progress: Progress) -> None:
     """Make the class archive, unless there is one.
 
     A Java that ran to its end and made none leaves an empty file, so that it is not tried at every
@@ -86,7 +86,7 @@ def make_archive(jars: KafkaJars, java: Java, checkpoint: bytes, progress: Progr
         with tempfile.TemporaryDirectory(dir=jars.folder, prefix=".archive-") as name:
             folder = Path(name)
             made = folder / path.name
-            command = _lay_out(jars, java, checkpoint, folder, made)
+            command = _lay_out(jars, java, template, folder, made)
             child = Child(
                 [sys.executable, "-m", "harness.brokers.archive", str(folder), *command],
                 log=folder / "training.log",
@@ -106,11 +106,11 @@ def make_archive(jars: KafkaJars, java: Java, checkpoint: bytes, progress: Progr
                 made.replace(path)
 
 
-def _lay_out(jars: KafkaJars, java: Java, checkpoint: bytes, folder: Path, made: Path) -> list[str]:
+def _lay_out(jars: KafkaJars, java: Java, template: Path, folder: Path, made: Path) -> list[str]:
     """Make a node of its own in `folder`; the command that starts it."""
     data, properties = folder / "data", folder / "server.properties"
     logging = folder / "log4j2.properties"
-    format_node(data, 1, new_kafka_uuid(), checkpoint)
+    format_node(data, 1, new_kafka_uuid(), template)
     logging.write_text(LOGGING)
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(PORTS_PER_NODE)]

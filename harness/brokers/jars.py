@@ -32,7 +32,9 @@ KAFKA_VERSION_MIN: Final = (4, 0, 0)
 
 _BROKER: Final = "org.apache.kafka:kafka_2.13"
 _TOOLS: Final = ("org.apache.kafka", "kafka-tools")
-_LOG_BINDING: Final = ("org.apache.logging.log4j", "log4j-slf4j-impl")
+_LOG4J: Final = "org.apache.logging.log4j"
+_LOG4J_DEFAULT: Final = "2.24.3"
+"""For releases whose published dependencies leave it out (4.0): their brokers would log nothing."""
 _LISTING: Final = "jars.json"
 _FETCH_TIMEOUT_S: Final = 900.0
 _HTTP_TIMEOUT_S: Final = 30
@@ -156,6 +158,12 @@ def _download(version: str, folder: Path, progress: Progress) -> None:
     except EnvironmentFailure:
         raise
     except Exception as error:
+        if _not_served(error):
+            shutil.rmtree(partial, ignore_errors=True)
+            raise UsageError(
+                f"--kafka-version {version}: Maven Central has no such version ({error}). The "
+                f"harness's own is {KAFKA_VERSION}."
+            ) from error
         raise EnvironmentFailure(
             f"Kafka {version} is not in {folder.parent} yet and could not be downloaded from Maven "
             f"Central: {type(error).__name__}: {error}. Check the network (a proxy is taken from "
@@ -195,13 +203,11 @@ def _resolve(version: str, repository: Path, progress: Progress) -> list[tuple[s
         [context.create_dependency(f"{_BROKER}:{version}")]
     )
     runtime = [d for d in named + transitive if d.scope in (None, "compile", "runtime")]
-    log4j = next((d.version for d in runtime if d.artifactId == "log4j-core"), None)
-    if log4j is None:
-        raise EnvironmentFailure(
-            f"Kafka {version} does not bring log4j-core; its logs would be lost."
-        )
     artifacts = [("broker", d.artifact) for d in runtime]
-    artifacts.append(("broker", _artifact(context, *_LOG_BINDING, log4j)))
+    log4j = next((d.version for d in runtime if d.artifactId == "log4j-core"), None)
+    missing = ["log4j-slf4j-impl"] if log4j else ["log4j-slf4j-impl", "log4j-api", "log4j-core"]
+    for name in missing:
+        artifacts.append(("broker", _artifact(context, _LOG4J, name, log4j or _LOG4J_DEFAULT)))
     found: list[tuple[str, Path]] = []
     for number, (role, artifact) in enumerate(artifacts, 1):
         progress(f"Kafka {version}: {number} of {len(artifacts)} jars, {artifact.filename}")
@@ -210,7 +216,7 @@ def _resolve(version: str, repository: Path, progress: Progress) -> list[tuple[s
     try:
         found.append(("tools", _fetch(_artifact(context, *_TOOLS, version))))
     except RuntimeError as error:
-        if "not found in remote" not in str(error):
+        if not _not_served(error):
             raise
         progress(f"Kafka {version}: Maven Central has no kafka-tools of this version; left out")
     return found
@@ -229,6 +235,10 @@ def _fetch(artifact: Any) -> Path:
             f"{artifact.filename} arrived damaged from Maven Central ({problem}). Start again."
         )
     return path
+
+
+def _not_served(error: Exception) -> bool:
+    return isinstance(error, RuntimeError) and "not found in remote" in str(error)
 
 
 def drop_damaged(repository: Path) -> None:

@@ -50,7 +50,7 @@ from harness.brokers.state import (
     sweep,
     take_lock,
 )
-from harness.brokers.storage import bootstrap_checkpoint, format_node, new_kafka_uuid
+from harness.brokers.storage import format_node, format_template, new_kafka_uuid
 from harness.errors import ClusterError, UsageError
 from harness.lifeline import LIFELINE_FD
 
@@ -108,8 +108,8 @@ class LocalCluster:
         check_version(kafka_version)
         java = find_java()
         jars = fetch_jars(kafka_version, progress=tell)
-        checkpoint = bootstrap_checkpoint(jars, java, tell)
-        make_archive(jars, java, checkpoint, tell)
+        template = format_template(jars, java, tell)
+        make_archive(jars, java, template, tell)
         tell(f"starting three brokers, Kafka {kafka_version}, Java {java.version} ({java.source})")
         with creation_lock():
             for died in sweep():
@@ -136,7 +136,7 @@ class LocalCluster:
             lock = _lock(directory, name)
             try:
                 state.write(directory)
-                _lay_out(directory, state, checkpoint)
+                _lay_out(directory, state, template)
             except BaseException:
                 shutil.rmtree(directory, ignore_errors=True)
                 os.close(lock)
@@ -449,12 +449,12 @@ def remove(directory: Path) -> None:
             os.close(lock)
 
 
-def _lay_out(directory: Path, state: ClusterState, checkpoint: bytes) -> None:
+def _lay_out(directory: Path, state: ClusterState, template: Path) -> None:
     (directory / "log4j2.properties").write_text(LOGGING)
     for i in state.nodes:
         own = directory / str(i)
         own.mkdir()
-        format_node(own / "data", i, state.cluster_id, checkpoint)
+        format_node(own / "data", i, state.cluster_id, template)
         settings = server_settings(i, state.ports, own / "data")
         (own / "server.properties").write_text(properties_text(settings))
 

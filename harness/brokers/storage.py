@@ -1,22 +1,24 @@
 """Formatting a node without a JVM.
 
-Kafka's own `format` runs once per version; what it writes beside the node's names is the bootstrap
-checkpoint, a snapshot with one feature level record each for metadata.version,
-transaction.version, eligible.leader.replicas.version, group.version, share.version and
-streams.version. It is the same for every node, so every later node gets a copy and a
-meta.properties of its own. Levels therefore always are what that Kafka release turns on.
+Kafka's own `format` runs once per version. What it writes beside the node's names is a checkpoint,
+a snapshot with one feature level record each for metadata.version, transaction.version,
+eligible.leader.replicas.version, group.version, share.version and streams.version (a file
+bootstrap.checkpoint up to 4.3, in the metadata log's directory from 4.4). It is the same for every
+node, so every later node gets a copy and a meta.properties of its own. Levels therefore always are
+what that Kafka release turns on.
 """
 
 from __future__ import annotations
 
 import base64
+import shutil
 import subprocess
 import tempfile
 import uuid
 from pathlib import Path
 from typing import Final
 
-from harness.brokers.cache import Progress, locked, write_atomically
+from harness.brokers.cache import Progress, locked
 from harness.brokers.config import (
     PORTS_PER_NODE,
     NodePorts,
@@ -27,7 +29,7 @@ from harness.brokers.jars import KafkaJars
 from harness.brokers.java import Java
 from harness.errors import ClusterError
 
-CHECKPOINT: Final = "bootstrap.checkpoint"
+_NAMES: Final = "meta.properties"
 _FORMAT_TIMEOUT_S: Final = 120.0
 
 
@@ -39,49 +41,40 @@ def new_kafka_uuid() -> str:
             return text
 
 
-def format_node(data_directory: Path, node_id: int, cluster_id: str, checkpoint: bytes) -> None:
+def format_node(data_directory: Path, node_id: int, cluster_id: str, template: Path) -> None:
     """Make a node's log directory, ready for its first start."""
-    data_directory.mkdir(parents=True)
-    (data_directory / CHECKPOINT).write_bytes(checkpoint)
+    shutil.copytree(template, data_directory)
     settings = {
         "version": "1",
         "node.id": str(node_id),
         "cluster.id": cluster_id,
         "directory.id": new_kafka_uuid(),
     }
-    (data_directory / "meta.properties").write_text(properties_text(settings))
+    (data_directory / _NAMES).write_text(properties_text(settings))
 
 
-def cached_checkpoint(jars: KafkaJars) -> bytes | None:
-    """The bootstrap checkpoint of this version, when it was made before."""
-    try:
-        return (jars.folder / CHECKPOINT).read_bytes()
-    except OSError:
-        return None
-
-
-def bootstrap_checkpoint(jars: KafkaJars, java: Java, progress: Progress) -> bytes:
-    """The bootstrap checkpoint of this Kafka version; one JVM the first time, a file afterwards.
+def format_template(jars: KafkaJars, java: Java, progress: Progress) -> Path:
+    """The folder that every node's log directory starts as; one JVM the first time.
 
     Raises ClusterError with Kafka's own words when its format command fails.
     """
-    have = cached_checkpoint(jars)
-    if have is not None:
-        return have
+    template = jars.folder / "format"
+    if template.is_dir():
+        return template
     with locked(
         jars.folder / ".format.lock", timeout_s=180, waiting_for="it asks Kafka for its features"
     ):
-        have = cached_checkpoint(jars)
-        if have is not None:
-            return have
+        if template.is_dir():
+            return template
+        for left in jars.folder.glob(".format-*"):
+            shutil.rmtree(left)  # of a harness that was killed
         progress(f"Kafka {jars.version}: asking for its feature levels (once per version)")
         with tempfile.TemporaryDirectory(dir=jars.folder, prefix=".format-") as folder:
-            made = _run_format(jars, java, Path(folder))
-        write_atomically(jars.folder / CHECKPOINT, made)
-        return made
+            _run_format(jars, java, Path(folder)).rename(template)
+        return template
 
 
-def _run_format(jars: KafkaJars, java: Java, folder: Path) -> bytes:
+def _run_format(jars: KafkaJars, java: Java, folder: Path) -> Path:
     ports = {1: NodePorts(*range(1, PORTS_PER_NODE + 1))}  # never bound: format opens no port
     data = folder / "data"
     properties = folder / "server.properties"
@@ -110,13 +103,17 @@ def _run_format(jars: KafkaJars, java: Java, folder: Path) -> bytes:
             f"Kafka {jars.version}: its format command did not end within "
             f"{_FORMAT_TIMEOUT_S:.0f} s under {java.executable}."
         ) from error
-    output = (ended.stdout + ended.stderr).strip()
-    if ended.returncode != 0:
+    names = data / _NAMES
+    checkpoints = list(data.rglob("*.checkpoint"))
+    if ended.returncode != 0 or not names.is_file() or not checkpoints:
+        output = (ended.stdout + ended.stderr).strip()
         raise ClusterError(
-            f"Kafka {jars.version}: its format command failed (exit {ended.returncode}) under "
-            f"{java.executable}, Java {java.version}:\n{_tail(output)}"
+            f"Kafka {jars.version}: its format command (exit {ended.returncode}, Java "
+            f"{java.version}, {java.executable}) did not make a log directory with feature "
+            f"levels:\n{_tail(output)}"
         )
-    return (data / CHECKPOINT).read_bytes()
+    names.unlink()
+    return data
 
 
 def _tail(text: str, lines: int = 12) -> str:
