@@ -162,8 +162,7 @@ def _reasons(
         if outside:
             reasons.append(f"{each.profile}: its promises do not apply: {outside[0].reason}")
     if not reasons:
-        number = sum(len(each.promises) for each in counted)
-        reasons.append(f"every promise was kept: {number} of {len(counted)} profiles")
+        reasons.append(_all_kept(counted))
     if info.aims and not info.control:
         reasons.append(
             "controls were left out (--no-control): what an experiment aims at is proven only "
@@ -180,13 +179,28 @@ def _reasons(
     return reasons
 
 
+def _all_kept(profiles: list[ProfileVerdict]) -> str:
+    """What a run without any complaint has shown."""
+    promises = [promise for each in profiles for promise in each.promises]
+    challenged = sum(promise.challenged for promise in promises)
+    who = "1 profile" if len(profiles) == 1 else f"{len(profiles)} profiles"
+    return (
+        f"all {len(promises)} promises of {who} were kept, {challenged} of them challenged by "
+        "faults that broke a control"
+    )
+
+
 def _inconclusive(profile: ProfileVerdict, run_wide: list[str]) -> list[str]:
-    """Inconclusive promises of a profile, those with the same reason in one sentence."""
+    """Inconclusive promises of a profile, those with the same reason in one sentence.
+
+    What concerns the whole run is told once, and not again for each profile.
+    """
+    shared = "; ".join(run_wide)
     by_reason: dict[str, list[PromiseVerdict]] = {}
     for promise in profile.promises:
         if promise.verdict == INCONCLUSIVE:
-            by_reason.setdefault(promise.reason, []).append(promise)
-    shared = "; ".join(run_wide)
+            reason = promise.reason.removesuffix(shared).removesuffix("; ") if shared else ""
+            by_reason.setdefault(reason or promise.reason, []).append(promise)
     return [
         f"{profile.profile}: {', '.join(each.promise for each in promises)} inconclusive: {reason}"
         for reason, promises in by_reason.items()

@@ -60,7 +60,8 @@ def _phases(timeline: Timeline) -> list[str]:
         moment = timeline.phase(phase)
         if moment is not None:
             found.append(f"{sentence}{f' ({moment.reason})' if moment.reason else ''}")
-    if timeline.phase("load_started") and not timeline.phase("load_stopped"):
+    begun, ended = timeline.phase("load_started"), timeline.phase("load_stopped")
+    if begun and not ended and not timeline.phase("load_died"):
         found.append("the load process ended without saying that it did")
     return found
 

@@ -35,18 +35,20 @@ def blind_spots(evidence: Evidence, found: ProfileFindings) -> None:
 
 def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
     """Partitions whose drain is not proven complete, or not from the first record on."""
-    unproven: list[str] = []
+    unproven: dict[str, list[str]] = {}
     moved: list[str] = []
     for topic in topics:
         for partition in range(evidence.info.load.partitions):
             proof = evidence.drained_partition(topic, partition)
             name = f"{evidence.info.topics[topic]}-{partition}"
             if not proof.proven:
-                unproven.append(f"{name} ({proof.reason})")
+                unproven.setdefault(proof.reason, []).append(name)
             elif proof.floor:
                 moved.append(f"{name} (to {proof.floor})")
-    if unproven:
-        found.cannot_see(f"the drain is not proven complete for {_some(unproven)}", *_NEEDS_DRAIN)
+    every = len(topics) * evidence.info.load.partitions
+    for reason, names in unproven.items():
+        which = "any of its partitions" if len(names) == every else _some(names)
+        found.cannot_see(f"the drain is not proven complete for {which}: {reason}", *_NEEDS_DRAIN)
     if moved:
         found.cannot_see(
             "the log's start had moved past records before they were drained: " + _some(moved),
@@ -90,14 +92,14 @@ def _transactions(evidence: Evidence, found: ProfileFindings, topics: range) -> 
     if evidence.live.there and not len(evidence.live.batches):
         found.cannot_see("it is not on record when offsets were read live", "precommitted_read")
     watched = evidence.timeline.offsets
-    blind = [
+    unwatched = [
         f"{evidence.info.topics[topic]}-{partition}"
         for topic in topics
         for partition in range(evidence.info.load.partitions)
         if (evidence.info.topics[topic], partition) not in watched
     ]
-    if blind:
-        found.cannot_see(f"nobody watched the last stable offset of {_some(blind)}", "hung_txn")
+    if unwatched:
+        found.cannot_see(f"nobody watched the last stable offset of {_some(unwatched)}", "hung_txn")
 
 
 def _some(names: list[str]) -> str:
