@@ -54,6 +54,8 @@ HEAD_BYTES: Final = HEAD.itemsize
 MESSAGE_BYTES_MIN: Final = HEAD_BYTES
 _CHECKSUM_WORDS: Final = slice(10, 12)
 _FILLER_ROWS: Final = 256
+_CHUNK_BYTES: Final = 1024 * 1024
+"""Larger matrices come from fresh pages each time, which makes encoding six times as slow."""
 
 Matrix = npt.NDArray[np.uint8]
 
@@ -138,6 +140,27 @@ class Encoder:
 
         topic, partition: one number for all rows, or (n,) numbers.
         """
+        count, rows = len(sequences), max(1, _CHUNK_BYTES // self.message_bytes)
+        if count > rows:
+            return [
+                value
+                for first in range(0, count, rows)
+                for value in self._encode_chunk(
+                    _part(topic, first, first + rows),
+                    _part(partition, first, first + rows),
+                    sequences[first : first + rows],
+                    intended_us[first : first + rows],
+                )
+            ]
+        return self._encode_chunk(topic, partition, sequences, intended_us)
+
+    def _encode_chunk(
+        self,
+        topic: int | npt.NDArray[np.integer],
+        partition: int | npt.NDArray[np.integer],
+        sequences: npt.NDArray[np.uint64],
+        intended_us: npt.NDArray[np.integer],
+    ) -> list[bytes]:
         rows = (sequences % np.uint64(_FILLER_ROWS)).astype(np.intp)
         intended = np.asarray(intended_us).astype(np.uint64, copy=False)
         matrix = self._pool[rows]
@@ -157,6 +180,12 @@ class Encoder:
         heads["checksum"] = total
         # A row seen as one opaque item becomes bytes four times as fast as by slicing.
         return cast("list[bytes]", matrix.view(self._row)[:, 0].tolist())
+
+
+def _part(
+    numbers: int | npt.NDArray[np.integer], first: int, end: int
+) -> int | npt.NDArray[np.integer]:
+    return numbers if isinstance(numbers, int) else numbers[first:end]
 
 
 def _times(

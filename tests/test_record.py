@@ -177,3 +177,21 @@ def test_payloads_differ_from_record_to_record_and_repeat_with_the_seed() -> Non
     assert len({value[48:] for value in values}) == 100
     assert values == Encoder("r", 1, 200, seed=4).encode(0, 0, 0, intended(100))
     assert values != Encoder("r", 1, 200, seed=5).encode(0, 0, 0, intended(100))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_values_encoded_in_chunks_are_those_encoded_one_by_one(several: bool) -> None:
+    encoder = Encoder("r", 3, 4096, seed=5)
+    count = 2 * 1024 * 1024 // 4096 + 7
+    sequences = np.arange(10, 10 + count, dtype=np.uint64)
+    intended_us = np.arange(count, dtype=np.int64) + 1_700_000_000_000_000
+    numbers = np.arange(count) % 5
+    topics, partitions = (numbers, numbers[::-1]) if several else (2, 4)
+    values = encoder.encode_rows(topics, partitions, sequences, intended_us)
+    for row in (0, 255, 256, 257, count - 1):
+        topic, partition = (int(topics[row]), int(partitions[row])) if several else (2, 4)
+        one = slice(row, row + 1)
+        assert encoder.encode_rows(topic, partition, sequences[one], intended_us[one]) == [
+            values[row]
+        ]
+    assert decode(values).intact.all()

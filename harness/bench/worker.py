@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from harness.collector import rare_collections
 from harness.errors import HarnessError
 from harness.load.client import Client
 from harness.load.context import LoadContext
@@ -59,7 +60,11 @@ def result_of(output: str) -> WorkerResult:
 
 def load(run_dir: RunDir, records: int) -> WorkerResult:
     """Send `records` and await that each is decided. Raises HarnessError when one is not acked."""
-    context = LoadContext.of(run_dir)
+    with rare_collections():
+        return _load(LoadContext.of(run_dir), records)
+
+
+def _load(context: LoadContext, records: int) -> WorkerResult:
     context.warm_until_us = 0
     (profile,) = context.info.profiles
     began_s = time.monotonic()

@@ -114,9 +114,10 @@ def identities(messages: list[Any]) -> npt.NDArray[np.void]:
     """The heads of records that this process made itself: read, not checked again."""
     values = list(map(Message.value, messages))
     size = len(values[0])
-    if not size * len(values) == sum(map(len, values)):
+    joined = b"".join(values)
+    if size * len(values) != len(joined):
         raise ValueError("records of one incarnation are all of one size")
-    matrix = np.frombuffer(b"".join(values), dtype=np.uint8).reshape(len(values), size)
+    matrix = np.frombuffer(joined, dtype=np.uint8).reshape(len(values), size)
     return np.ascontiguousarray(matrix[:, :HEAD_BYTES]).view(HEAD)[:, 0]
 
 
