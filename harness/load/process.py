@@ -25,6 +25,7 @@ from gevent.event import Event
 from locust.env import Environment
 
 from harness.assets import folder
+from harness.collector import rare_collections
 from harness.errors import EXIT_HARNESS_FAILED, EXIT_KEPT, HarnessError, UsageError
 from harness.lifeline import watch
 from harness.load.users import Load, ProducerUser
@@ -101,7 +102,8 @@ def main() -> int:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        return run(RunDir(args.run_dir))
+        with rare_collections():
+            return run(RunDir(args.run_dir))
     except HarnessError as error:
         print(error, file=sys.stderr)
         return error.exit_code

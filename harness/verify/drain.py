@@ -38,6 +38,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from harness.collector import rare_collections
 from harness.errors import HarnessError
 from harness.rundir import RunDir, RunInfo, now
 from harness.verify.consumer import READ_MESSAGES_MAX, Unbatcher, client_config, new_consumer
@@ -97,7 +98,8 @@ def drain(
     proof = blank_proof(info, now())
     with ObservationSet(folder, info, kind="drained") as observations:
         try:
-            _Drain(info, client_config, proof, observations, timeout_s, progress).run()
+            with rare_collections():
+                _Drain(info, client_config, proof, observations, timeout_s, progress).run()
         except KafkaException as error:
             proof.reasons.append(f"the client gave up: {error.args[0]}")
         finally:

@@ -33,6 +33,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from harness import lifeline
+from harness.collector import rare_collections
 from harness.errors import HarnessError
 from harness.rundir import RunDir, RunInfo, now_us, to_us
 from harness.verify.batch import Batch
@@ -295,7 +296,8 @@ def main(argv: list[str] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: reader.stop())
         lifeline.watch(reader.stop)
-        reader.run()
+        with rare_collections():
+            reader.run()
     except HarnessError as error:
         print(error, file=sys.stderr)
         if run_dir.run_json.exists():
