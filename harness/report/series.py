@@ -93,14 +93,17 @@ def read_series(
             kind = event["event"]
             if kind == "load" and event["profile"] in slots:
                 from_us, to_us_ = int(event["from_us"]), int(event["to_us"])
+                sent, acked = int(event["attempted"]), int(event["acked"])
+                gone = int(event["failed"]) + int(event["unknown"])
+                slowest = float(event["ack_ms_max"])
                 slot_us = slot_us or to_us_ - from_us
                 first_us = from_us if first_us is None else min(first_us, from_us)
                 last_us = max(last_us, to_us_)
                 row = slots[event["profile"]].setdefault(from_us, [0.0, 0.0, 0.0, 0.0])
-                row[0] += event["attempted"]
-                row[1] += event["acked"]
-                row[2] += event["failed"] + event["unknown"]
-                row[3] = max(row[3], event["ack_ms_max"])
+                row[0] += sent
+                row[1] += acked
+                row[2] += gone
+                row[3] = max(row[3], slowest)
             elif kind == "leader":
                 at_us, leader = to_us(event["at"]), int(event["leader"])
                 leaders.append((at_us, f"{event['topic']}/{event['partition']}", leader))

@@ -1,0 +1,179 @@
+"""The verdict on a terminal and in a pipe, and the sentences that both reports share."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from made_up_run import make_verdict
+from rich.console import Console
+
+from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, NOT_APPLICABLE, Verdict, worst
+from harness.profiles import load_builtin
+from harness.report.terminal import print_verdict
+from harness.report.wording import assurance, headline, tally
+
+ALL = list(load_builtin())
+
+
+def made(verdict: str = KEPT, names: list[str] | None = None) -> Verdict:
+    return make_verdict([load_builtin()[name] for name in names or ALL], verdict)
+
+
+def piped(verdict: Verdict, encoding: str = "utf-8") -> str:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    print_verdict(verdict, Console(file=stream))
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def on_terminal(verdict: Verdict, width: int) -> str:
+    stream = io.StringIO()
+    print_verdict(verdict, Console(file=stream, force_terminal=True, width=width, _environ={}))
+    return stream.getvalue()
+
+
+def row(text: str, profile: str) -> list[str]:
+    return next(line.split() for line in text.splitlines() if line.split()[:1] == [profile])
+
+
+@pytest.mark.parametrize("verdict", [KEPT, BROKEN, INCONCLUSIVE])
+def test_a_piped_verdict_fits_100_columns_and_ends_no_line_in_blanks(verdict: str) -> None:
+    for line in piped(made(verdict)).splitlines():
+        assert len(line) <= 100
+        assert line == line.rstrip()
+
+
+def test_a_piped_verdict_holds_no_control_sequence() -> None:
+    assert "\x1b" not in piped(made(BROKEN))
+
+
+def test_millions_of_records_still_fit() -> None:
+    verdict = made()
+    for profile in verdict.profiles:
+        profile.counts = {
+            name: count * 300 for name, count in profile.counts.items()
+        }  # fmt: skip
+    text = piped(verdict)
+    assert row(text, "idempotent")[1] == "13,200,000"
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_nothing_is_cut_short_in_a_pipe() -> None:
+    text = piped(made())
+    assert "…" not in text
+    for name in ALL:
+        assert row(text, name)
+
+
+def test_counts_say_whether_they_break_a_promise() -> None:
+    text = piped(made(BROKEN))
+    assert row(text, "leader-ack")[4:7] == ["1,503*", "88*", "140*"]
+    assert row(text, "idempotent")[4:7] == ["0", "2!", "0"]
+    assert "! breaks a promise" in text
+    assert "* permitted" in text
+
+
+def test_sent_is_not_passed_off_as_acknowledged() -> None:
+    text = piped(made())
+    assert row(text, "fire-and-forget")[2] == "43,988^"
+    assert "^ sent, nobody acknowledges acks=0" in text
+
+
+def test_what_was_not_seen_is_marked_as_neither_lost_nor_found() -> None:
+    verdict = made(INCONCLUSIVE)
+    verdict.profiles[3].counts["unseen"] = 7
+    text = piped(verdict)
+    assert row(text, "idempotent")[7] == "7?"
+    assert "other: fire-and-forget 12 gap, idempotent 7 unseen" in text
+
+
+def test_every_reason_is_given_up_to_a_dozen() -> None:
+    verdict = replace(made(), reasons=[f"reason {n}" for n in range(15)])
+    text = piped(verdict)
+    assert "- reason 11" in text
+    assert "reason 12" not in text
+    assert "- and 3 more in the report" in text
+
+
+def test_a_terminal_that_knows_ascii_only_gets_ascii() -> None:
+    text = piped(made(), encoding="ascii")
+    assert row(text, "|")[1] == "profile"
+    assert "?" not in text.splitlines()[1]
+
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_a_terminal_is_never_written_beyond_its_width_or_100_columns(width: int) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, color_system=None, width=width)
+    print_verdict(made(), console)
+    assert max(len(line) for line in stream.getvalue().splitlines()) <= min(width, 100)
+    assert console.width == width
+
+
+def test_colour_comes_on_a_terminal_beside_the_words() -> None:
+    assert "\x1b[" in on_terminal(made(BROKEN), 100)
+
+
+def test_the_json_document_prints_like_the_verdict_itself() -> None:
+    stream = io.StringIO()
+    print_verdict(made(BROKEN).to_json(), Console(file=stream))
+    assert stream.getvalue() == piped(made(BROKEN))
+
+
+# ------------------------------------------------------------------------------------ sentences
+
+
+def test_a_broken_verdict_names_who_broke_what() -> None:
+    assert headline(made(BROKEN)) == "Broken: idempotent broke no_duplicate."
+
+
+def test_a_profile_that_does_not_count_is_not_in_the_headline() -> None:
+    assert headline(made(KEPT)) == "Kept: 40 promises of 5 profiles held under 2 faults."
+
+
+def test_a_run_without_faults_says_so() -> None:
+    verdict = replace(made(), faults=[])
+    assert headline(verdict) == "Kept: 40 promises of 5 profiles held with no fault injected."
+
+
+def test_the_bound_and_the_faults_needed_for_a_better_one_are_told() -> None:
+    told = " ".join(assurance(made()))
+    assert "leader-ack showed 1,503 lost and at-least-once showed 63 duplicate" in told
+    assert "at most 77.6\N{NO-BREAK SPACE}%" in told
+    assert "29 faults without a breach would bring that down to 10\N{NO-BREAK SPACE}%" in told
+    assert "35 promises held without being put to the test" in told
+
+
+def test_a_promise_that_was_not_challenged_does_not_count_as_held_in_faults() -> None:
+    told = " ".join(assurance(made(INCONCLUSIVE)))
+    assert "no_lost held for" in told
+    assert "no_duplicate" not in told
+
+
+def test_a_run_that_proved_nothing_says_so() -> None:
+    verdict = made(names=["unsafe-topic"])
+    assert assurance(verdict) == [
+        "Nothing of this run shows that it could have seen a promise break."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "says"),
+    [
+        ([KEPT, KEPT], "kept 2 of 2"),
+        ([KEPT, BROKEN, INCONCLUSIVE], "broken 1 of 3"),
+        ([KEPT, INCONCLUSIVE], "inconclusive 1 of 2"),
+        ([NOT_APPLICABLE, KEPT], "kept 1 of 1"),
+        ([NOT_APPLICABLE], "not applicable"),
+        ([], "promises nothing"),
+    ],
+)
+def test_a_profile_says_how_many_of_its_promises_its_verdict_is_about(
+    verdicts: list[str], says: str
+) -> None:
+    profile = made(names=["idempotent"]).profiles[0]
+    promises = [replace(profile.promises[0], verdict=verdict) for verdict in verdicts]
+    assert tally(replace(profile, promises=promises, verdict=worst(verdicts))) == says
