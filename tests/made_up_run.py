@@ -5,7 +5,11 @@ Its numbers are those of an ordinary run under the default experiments; nothing 
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +59,20 @@ def make_run(
     path: Path, names: tuple[str, ...] = tuple(FOUND)[:5], verdict: str = KEPT
 ) -> tuple[RunDir, Path]:
     """A run directory with verdict, timeline and latency logs; and the path of its verdict."""
+    shutil.copytree(_kept_copy(names, verdict), path)
+    return RunDir(path), RunDir(path).verdict(1)
+
+
+@cache
+def _kept_copy(names: tuple[str, ...], verdict: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="made-up-run-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    build(folder / "run", names, verdict)
+    return folder / "run"
+
+
+def build(path: Path, names: tuple[str, ...], verdict: str) -> RunDir:
+    """Make the run anew."""
     run_dir = RunDir.create(path)
     profiles = [load_builtin()[name] for name in names]
     run_dir.write_info(make_info(profiles))
@@ -90,8 +108,7 @@ def make_run(
         fatal=False,
         count=3,
     )
-    path_of = run_dir.verdict(1)
-    write_json(path_of, make_verdict(profiles, verdict).to_json())
+    write_json(run_dir.verdict(1), make_verdict(profiles, verdict).to_json())
     write_json(
         _folder(run_dir.drained(1)) / "drain.json",
         {
@@ -108,7 +125,7 @@ def make_run(
             ],
         },
     )
-    return run_dir, path_of
+    return run_dir
 
 
 def _folder(path: Path) -> Path:
