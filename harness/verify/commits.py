@@ -17,7 +17,7 @@ from harness.rundir import ProfileRun
 from harness.verify.evidence import Evidence
 from harness.verify.findings import Occurrence, ProfileFindings
 from harness.verify.timeline import Fault
-from harness.verify.transactions import COMMITTED, UNDECIDED, Ranges, TransactionLog
+from harness.verify.transactions import COMMITTED, UNDECIDED, Tally
 
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 """librdkafka's default of transaction.timeout.ms."""
@@ -41,70 +41,39 @@ def profile_topics(evidence: Evidence, profile: ProfileRun) -> range:
     return range(first, first + len(profile.topics))
 
 
-def judge_transactions(evidence: Evidence, found: ProfileFindings) -> None:
+def judge_transactions(
+    evidence: Evidence, found: ProfileFindings, tallies: dict[int, Tally]
+) -> None:
     """Count torn and lost transactions of a profile, and the gaps inside committed ones."""
     topics = profile_topics(evidence, found.profile)
-    for incarnation, log in sorted(evidence.transactions.items()):
-        ranges = {key: each for key, each in sorted(log.ranges.items()) if key[0] in topics}
-        if ranges:
-            _judge_log(evidence, found, incarnation, log, ranges)
+    for incarnation, tally in sorted(tallies.items()):
+        if any(topic in topics for topic, _ in tally.log.ranges):
+            _judge_log(found, incarnation, tally)
 
 
-def _judge_log(
-    evidence: Evidence,
-    found: ProfileFindings,
-    incarnation: int,
-    log: TransactionLog,
-    ranges_of: dict[tuple[int, int], Ranges],
-) -> None:
-    members, drained, live, absent = (np.zeros(len(log), dtype=np.int64) for _ in range(4))
-    for key, ranges in ranges_of.items():
-        where = ranges.transactions
-        np.add.at(members, where, ranges.members)
-        np.add.at(drained, where, ranges.drained)
-        np.add.at(live, where, ranges.live)
-        if evidence.drained_partition(*key).whole:
-            np.add.at(absent, where, ranges.members - ranges.drained)
-    visible = (drained > 0) | (live > 0)
+def _judge_log(found: ProfileFindings, incarnation: int, tally: Tally) -> None:
+    log = tally.log
+    visible = (tally.drained > 0) | (tally.live > 0)
     committed = (log.states == COMMITTED) | ((log.states == UNDECIDED) & visible)
     # All of it gone needs the proof for all of it; a part that is proven gone is torn at least.
-    lost = committed & (members > 0) & (absent == members)
-    torn = committed & (absent > 0) & ~lost
+    lost = committed & (tally.members > 0) & (tally.absent == tally.members)
+    torn = committed & (tally.absent > 0) & ~lost
     for anomaly, chosen in (("lost_txn", lost), ("torn_txn", torn)):
         positions = np.flatnonzero(chosen)
         found.counts[anomaly] += len(positions)
         for position in positions[: found.room(anomaly)].tolist():
-            found.sample(
-                _first_absent(evidence, anomaly, incarnation, log, ranges_of, int(position))
-            )
-    for (topic, partition), ranges in ranges_of.items():
-        in_commits = committed[ranges.transactions]
-        found.counts["gap"] += int(ranges.gaps[in_commits].sum())
-        for sequence in ranges.gap_samples:
-            at = ranges.of_sequences(np.array([sequence], dtype=np.int64))
-            if in_commits[at[0]]:
-                number = int(log.numbers[ranges.transactions[at[0]]])
-                found.sample(
-                    Occurrence("gap", topic, partition, incarnation, sequence, transaction=number)
-                )
-
-
-def _first_absent(
-    evidence: Evidence,
-    anomaly: str,
-    incarnation: int,
-    log: TransactionLog,
-    ranges_of: dict[tuple[int, int], Ranges],
-    position: int,
-) -> Occurrence:
-    """A sample of a transaction: the first of its topic-partitions where records are absent."""
-    for key, ranges in ranges_of.items():
-        chosen = (ranges.transactions == position) & (ranges.members > ranges.drained)
-        if chosen.any() and evidence.drained_partition(*key).whole:
-            first = int(ranges.firsts[int(np.flatnonzero(chosen)[0])])
+            topic, partition, sequence = tally.first_absent[position]
             number = int(log.numbers[position])
-            return Occurrence(anomaly, *key, incarnation, first, transaction=number)
-    raise AssertionError("a torn transaction has an absent record")
+            found.sample(
+                Occurrence(anomaly, topic, partition, incarnation, sequence, transaction=number)
+            )
+    found.counts["gap"] += sum(n for position, n in tally.gaps.items() if committed[position])
+    for position, topic, partition, sequence in tally.gap_samples:
+        if committed[position]:
+            number = int(log.numbers[position])
+            found.sample(
+                Occurrence("gap", topic, partition, incarnation, sequence, transaction=number)
+            )
 
 
 def hung_bound_us(profile: ProfileRun) -> int:

@@ -23,7 +23,7 @@ from harness.errors import RunDirError
 from harness.record import run_hash
 from harness.rundir import RunDir, RunInfo, read_json, to_us
 from harness.verify.hlog import Interval, intervals
-from harness.verify.observations import BATCH, EXTRA, read_batches, read_extras
+from harness.verify.observations import BATCH, EXTRA, read_extras
 from harness.verify.timeline import Timeline, read_timeline
 from harness.verify.transactions import TransactionLog, read_transactions
 
@@ -177,13 +177,20 @@ def _transactions(folder: Path) -> dict[int, TransactionLog]:
     return found
 
 
+def _batches(path: Path) -> Rows:
+    """The whole rows of batches.bin, mapped and not read: there is one for every few records."""
+    if not path.exists() or path.stat().st_size < BATCH.itemsize:
+        return np.zeros(0, dtype=BATCH)
+    return np.memmap(path, BATCH, mode="r", shape=(path.stat().st_size // BATCH.itemsize,))
+
+
 def _observations(folder: Path, run: int) -> ObservationSet:
     if not folder.is_dir():
         return ObservationSet()
     return ObservationSet(
         columns=_columns(folder, "*.obs", run),
         extras=read_extras(folder),
-        batches=read_batches(folder),
+        batches=_batches(folder / "batches.bin"),
         there=True,
     )
 

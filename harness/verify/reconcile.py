@@ -16,7 +16,7 @@ Pure: plain data in, findings out. No client library is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
@@ -41,7 +41,7 @@ from harness.verify.copies import Copies, Extras
 from harness.verify.evidence import DrainedPartition, Evidence
 from harness.verify.findings import Occurrence, ProfileFindings
 from harness.verify.instants import ReadInstants
-from harness.verify.transactions import COMMITTED, UNDECIDED, Ranges, TransactionLog
+from harness.verify.transactions import COMMITTED, NEVER_US, UNDECIDED, Tally
 
 CHUNK: Final = 65_536
 
@@ -68,18 +68,18 @@ def reconcile(evidence: Evidence) -> list[ProfileFindings]:
     Raises HarnessError when the sums do not close: then the harness itself is wrong, and no
     verdict may rest on it.
     """
-    logs = {incarnation: log.untallied() for incarnation, log in evidence.transactions.items()}
-    evidence = replace(evidence, transactions=logs)
+    tallies = {incarnation: Tally(log) for incarnation, log in evidence.transactions.items()}
     findings = [ProfileFindings(profile) for profile in evidence.info.profiles]
     of_topic = [found for found in findings for _ in found.profile.topics]
     drained = Extras(evidence.drained.extras)
     live = Extras(evidence.live.extras)
     for topic, partition in _partitions(evidence, drained, live, len(of_topic)):
-        _Partition(evidence, topic, partition, of_topic[topic], drained, live).reconcile()
+        where = _Partition(evidence, topic, partition, of_topic[topic], drained, live)
+        where.reconcile(tallies)
     for found in findings:
         found.unclosed = _unclosed(evidence, found)
         if found.profile.transactional:
-            judge_transactions(evidence, found)
+            judge_transactions(evidence, found, tallies)
             hung_transactions(evidence, found)
         blind_spots(evidence, found)
         assert_accounted(evidence, found)
@@ -182,7 +182,7 @@ class _Partition:
         self.drain_reach = -1
         self.suspects: list[tuple[int, I64, I64]] = []
 
-    def reconcile(self) -> None:
+    def reconcile(self, tallies: dict[int, Tally]) -> None:
         """Count everything about this topic-partition into the profile's findings."""
         incarnations = set(self.drained.incarnations) | set(self.live.incarnations)
         key = (self.topic, self.partition)
@@ -197,7 +197,8 @@ class _Partition:
         if not self.proof.proven:
             self.drain_reach = self._drain_reach(incarnations)
         for incarnation in sorted(incarnations):
-            _Lane(self, incarnation).walk()
+            tally = tallies.get(incarnation) if self.profile.transactional else None
+            _Lane(self, incarnation, tally).walk()
         self._odd_records()
         self._two_contents(incarnations)
 
@@ -291,7 +292,7 @@ class _Partition:
 class _Lane:
     """One incarnation on one topic-partition, walked from its first sequence to its last."""
 
-    def __init__(self, where: _Partition, incarnation: int) -> None:
+    def __init__(self, where: _Partition, incarnation: int, tally: Tally | None) -> None:
         evidence = where.evidence
         self.where = where
         self.found = where.found
@@ -303,14 +304,9 @@ class _Lane:
         self.proof = where.proof
         self.drained_copies = where.drained.copies(incarnation)
         self.live_copies = where.live.copies(incarnation)
-        self.log: TransactionLog | None = (
-            evidence.transactions.get(incarnation) if where.profile.transactional else None
-        )
-        self.ranges: Ranges | None = (
-            None if self.log is None else self.log.ranges_of(where.topic, where.partition)
-        )
+        self.tally = tally
         self.carry = _Carry()
-        self.pending_ranges: list[I64] = []
+        self.pending_in_commits: list[I64] = []
         self.attempted = 0
 
     def walk(self) -> None:
@@ -350,12 +346,10 @@ class _Lane:
         self._gaps(first, state, present)
         self._inconsistent(first, acked_at, drained_at, copies)
         self._vanished(first, live_at, more_live, drained_at, copies)
-        if self.log is not None and self.ranges is not None:
+        if self.tally is not None:
             member = attempted & (state != FAILED)
-            self.ranges.tally(self.ranges.members, first, member)
-            self.ranges.tally(self.ranges.drained, first, member & present)
-            self.ranges.tally(self.ranges.live, first, member & (live_at >= 0))
-            self._precommitted(first, state, drained_at, live_at)
+            self.tally.add(key, first, member, present, live_at >= 0, whole=self.proof.whole)
+            self._precommitted(self.tally, first, state, drained_at, live_at)
 
     # -- rules, in the order of docs/verification.md ---------------------------------------
 
@@ -416,7 +410,7 @@ class _Lane:
 
     def _gaps(self, first: int, state: U8, present: Bools) -> None:
         """Absent attempts without acknowledgement, between acknowledged ones."""
-        if not self.proof.whole or (self.where.profile.transactional and self.ranges is None):
+        if not self.proof.whole or (self.where.profile.transactional and self.tally is None):
             return
         missing = (state >= OPEN) & (state <= UNKNOWN) & ~present
         acknowledged = np.flatnonzero(state >= SENT)
@@ -435,8 +429,8 @@ class _Lane:
         """Hold attempts back until something after them is acknowledged."""
         if not len(sequences):
             return
-        if self.ranges is not None:
-            self.pending_ranges.append(self._in_commits(sequences))
+        if self.tally is not None:
+            self.pending_in_commits.append(self._in_commits(self.tally, sequences)[0])
             return
         self.carry.pending += len(sequences)
         samples = self.carry.pending_samples or []
@@ -444,9 +438,9 @@ class _Lane:
         self.carry.pending_samples = samples
 
     def _settle_pending(self) -> None:
-        for sequences in self.pending_ranges:
+        for sequences in self.pending_in_commits:
             self._gap(sequences)
-        self.pending_ranges.clear()
+        self.pending_in_commits.clear()
         self.counts["gap"] += self.carry.pending
         for sequence in self.carry.pending_samples or ():
             self.where.occurrence("gap", self.incarnation, sequence, None)
@@ -455,23 +449,30 @@ class _Lane:
     def _gap(self, sequences: I64) -> None:
         if not len(sequences):
             return
-        if self.ranges is not None:
-            sequences = self._in_commits(sequences)
-            ranges = self.ranges.of_sequences(sequences)
-            np.add.at(self.ranges.gaps, ranges, 1)
-            self.ranges.gap_samples += sequences[: self.found.room("gap")].tolist()
+        if self.tally is None:
+            self._found_at("gap", sequences, None)
             return
-        self._found_at("gap", sequences, None)
+        # Whether an undecided transaction was committed is known once all of it has been walked.
+        sequences, transactions = self._in_commits(self.tally, sequences)
+        self.tally.gaps.update(transactions.tolist())
+        for index in range(min(len(sequences), self.found.room("gap"))):
+            self.tally.gap_samples.append(
+                (
+                    int(transactions[index]),
+                    self.where.topic,
+                    self.where.partition,
+                    int(sequences[index]),
+                )
+            )
 
-    def _in_commits(self, sequences: I64) -> I64:
-        """Those that belong to transactions which were or may have been committed."""
-        assert self.log is not None
-        assert self.ranges is not None
-        ranges = self.ranges.of_sequences(sequences)
-        inside = ranges >= 0
-        states = self.log.states[self.ranges.transactions[ranges[inside]]]
+    def _in_commits(self, tally: Tally, sequences: I64) -> tuple[I64, I64]:
+        """Those of transactions that were or may have been committed, and these transactions."""
+        ranges = tally.log.ranges_of(self.where.topic, self.where.partition)
+        transactions = ranges.of_sequences(sequences)
+        inside = transactions >= 0
+        states = tally.log.states[transactions[inside]]
         inside[inside] = (states == COMMITTED) | (states == UNDECIDED)
-        return sequences[inside]
+        return sequences[inside], transactions[inside]
 
     def _inconsistent(self, first: int, acked_at: I64, drained_at: I64, copies: Copies) -> None:
         if not self.proof.proven:
@@ -505,29 +506,31 @@ class _Lane:
         elif len(where):
             self.where.suspects.append((self.incarnation, first + where, at))
 
-    def _precommitted(self, first: int, state: U8, drained_at: I64, live_at: I64) -> None:
+    def _precommitted(
+        self, tally: Tally, first: int, state: U8, drained_at: I64, live_at: I64
+    ) -> None:
         """Visible to read_committed before its commit was called, or without any call of it."""
-        assert self.log is not None
-        assert self.ranges is not None
         visible = np.flatnonzero(
             ((live_at >= 0) | (drained_at >= 0)) & (state != FAILED) & (state != NEVER)
         )
         if not len(visible):
             return
-        ranges = self.ranges.of_sequences(first + visible)
-        called_us = np.full(len(visible), np.iinfo(np.int64).max)
-        inside = ranges >= 0
-        called_us[inside] = self.log.commit_called_us[self.ranges.transactions[ranges[inside]]]
-        if self.log.torn:
+        log = tally.log
+        ranges = log.ranges_of(self.where.topic, self.where.partition)
+        transactions = ranges.of_sequences(first + visible)
+        inside = transactions >= 0
+        called_us = np.full(len(visible), NEVER_US)
+        called_us[inside] = log.commit_called_us[transactions[inside]]
+        if log.torn:
             # The line that is torn may have been the one that calls their commit.
             called_us[~inside] = np.iinfo(np.int64).min
-        never = called_us == np.iinfo(np.int64).max
-        early = never.copy()
+        early = called_us == NEVER_US
         if self.where.instants is not None:
             read_us = self.where.instants.of_offsets(live_at[visible])
             early |= (read_us >= 0) & (read_us < called_us)
-        at = np.where(live_at >= 0, live_at, drained_at)
-        self._found_at("precommitted_read", first + visible[early], at[visible[early]])
+        if early.any():
+            at = np.where(live_at >= 0, live_at, drained_at)[visible[early]]
+            self._found_at("precommitted_read", first + visible[early], at)
 
     def _beyond(self, end: int) -> None:
         """Identities beyond every cell: never attempted, whatever their sequence."""

@@ -17,15 +17,18 @@ No client library is imported here.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from array import array
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 I64: TypeAlias = npt.NDArray[np.int64]
+I32: TypeAlias = npt.NDArray[np.int32]
 U8: TypeAlias = npt.NDArray[np.uint8]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
@@ -34,58 +37,50 @@ UNDECIDED: Final = 1
 COMMITTED: Final = 2
 ABORTED: Final = 3
 
-NEVER_US: Final = np.iinfo(np.int64).max
+NEVER_US: Final = int(np.iinfo(np.int64).max)
 """The instant of a commit that was never called: later than every other."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Ranges:
-    """The ranges of one topic-partition, sorted, and what reconciling finds in them.
+    """The ranges of one topic-partition, sorted by sequence and apart.
 
-    firsts, lasts: (n,) int64 sequences, inclusive; transactions: (n,) int64 positions in the log.
-    members: how many attempts of each range were not refused; drained, live: how many of those
-    each observation set holds; gaps: how many of the range are a gap if it was committed. All
-    (n,) int64.
+    firsts, lasts: (n,) int64 sequences, inclusive; transactions: (n,) int32 positions in the log,
+    each at most once.
     """
 
     firsts: I64
     lasts: I64
-    transactions: I64
-    members: I64 = field(init=False)
-    drained: I64 = field(init=False)
-    live: I64 = field(init=False)
-    gaps: I64 = field(init=False)
-    gap_samples: list[int] = field(default_factory=list)
+    transactions: I32
 
-    def __post_init__(self) -> None:
-        for name in ("members", "drained", "live", "gaps"):
-            setattr(self, name, np.zeros(len(self.firsts), dtype=np.int64))
-
-    def tally(self, into: I64, first: int, present: Bools) -> None:
-        """Add to `into` how many cells of each range are present, of those from `first` on."""
-        count = len(present)
+    def counts(self, first: int, chosen: Bools) -> tuple[slice, I64]:
+        """How many of the cells from `first` on are chosen, for the ranges that they touch."""
+        count = len(chosen)
         lo = int(np.searchsorted(self.lasts, first, side="left"))
         hi = int(np.searchsorted(self.firsts, first + count, side="left"))
-        if lo >= hi:
-            return
         begin = np.clip(self.firsts[lo:hi] - first, 0, count)
         end = np.clip(self.lasts[lo:hi] + 1 - first, 0, count)
         summed = np.zeros(count + 1, dtype=np.int64)
-        np.cumsum(present, out=summed[1:])
-        into[lo:hi] += summed[end] - summed[begin]
+        np.cumsum(chosen, out=summed[1:])
+        return slice(lo, hi), summed[end] - summed[begin]
 
     def of_sequences(self, sequences: I64) -> I64:
-        """Which range each sequence lies in; -1 for none."""
+        """The transaction of each sequence, as its position in the log; -1 for none."""
         if not len(self.firsts):
             return np.full(len(sequences), -1, dtype=np.int64)
         found = np.searchsorted(self.firsts, sequences, side="right") - 1
         inside = (found >= 0) & (sequences <= self.lasts[found])
-        return np.where(inside, found, np.int64(-1))
+        return np.where(inside, self.transactions[found], np.int64(-1))
 
 
-@dataclass(slots=True)
+_NO_RANGES: Final = Ranges(
+    np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
+)
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionLog:
-    """One incarnation's transactions in the order they began.
+    """One incarnation's transactions in the order of their numbers.
 
     numbers, states, commit_called_us: one element a transaction; NEVER_US where commit was never
     called. `torn` is set when the file ends within a line: its writer died there.
@@ -101,30 +96,132 @@ class TransactionLog:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def untallied(self) -> TransactionLog:
-        """The same log with nothing counted into its ranges yet."""
-        ranges = {
-            key: Ranges(each.firsts, each.lasts, each.transactions)
-            for key, each in self.ranges.items()
-        }
-        return replace(self, ranges=ranges)
-
     def ranges_of(self, topic: int, partition: int) -> Ranges:
         """The ranges of a topic-partition; empty where no transaction touched it."""
-        key = (topic, partition)
-        if key not in self.ranges:
-            none = np.zeros(0, dtype=np.int64)
-            self.ranges[key] = Ranges(none, none, none)
-        return self.ranges[key]
+        return self.ranges.get((topic, partition), _NO_RANGES)
 
 
-class _Transaction:
-    __slots__ = ("commit_called_us", "ranges", "state")
+class Tally:
+    """What a walk over all lanes of an incarnation counts for each of its transactions.
+
+    members: attempts that were not refused locally, so that they belong to the transaction;
+    drained, live: how many of them each observation set holds; absent: how many of them a drain
+    from the first record on is proven not to hold. All (n,) int32.
+    """
+
+    def __init__(self, log: TransactionLog) -> None:
+        self.log = log
+        self.members, self.drained, self.live, self.absent = (
+            np.zeros(len(log), dtype=np.int32) for _ in range(4)
+        )
+        self.first_absent: dict[int, tuple[int, int, int]] = {}
+        """transaction → (topic, partition, first sequence of its range) where some is absent"""
+        self.gaps: Counter[int] = Counter()
+        """transaction → attempts that are a gap if it was committed"""
+        self.gap_samples: list[tuple[int, int, int, int]] = []
+        """(transaction, topic, partition, sequence)"""
+
+    def add(
+        self, key: tuple[int, int], first: int, member: Bools, drained: Bools, live: Bools,
+        *, whole: bool,
+    ) -> None:  # fmt: skip
+        """Count the cells of a topic-partition from `first` on. `whole`: its drain is proven."""
+        ranges = self.log.ranges_of(*key)
+        if not len(ranges.firsts):
+            return
+        touched, members = ranges.counts(first, member)
+        _, present = ranges.counts(first, member & drained)
+        _, seen_live = ranges.counts(first, member & live)
+        transactions = ranges.transactions[touched]
+        self.members[transactions] += members.astype(np.int32)
+        self.drained[transactions] += present.astype(np.int32)
+        self.live[transactions] += seen_live.astype(np.int32)
+        if whole:
+            absent = members - present
+            self.absent[transactions] += absent.astype(np.int32)
+            judged = np.isin(self.log.states[transactions], (UNDECIDED, COMMITTED))
+            for index in np.flatnonzero((absent > 0) & judged).tolist():
+                sequence = int(ranges.firsts[touched][index])
+                self.first_absent.setdefault(int(transactions[index]), (*key, sequence))
+
+
+class _Reader:
+    """Takes the steps of a log into columns: a log has many transactions, and is not held."""
 
     def __init__(self) -> None:
-        self.state = UNCALLED
-        self.commit_called_us = int(NEVER_US)
-        self.ranges: dict[str, Any] = {}
+        self.numbers = array("q")
+        self.states = array("B")
+        self.commit_called_us = array("q")
+        self.ranges: dict[tuple[int, int], tuple[array[int], array[int], array[int]]] = {}
+        self.last_step_us: int | None = None
+
+    def take(self, line: bytes | str) -> None:
+        """One step. Raises ValueError, KeyError, TypeError or AttributeError when it is none."""
+        step = json.loads(line)
+        at_us, name = int(step["at_us"]), str(step["step"])
+        if name not in _STEPS:
+            raise ValueError(name)
+        position = self._position(int(step["txn"]))
+        if name == "commit_called":
+            self.commit_called_us[position] = min(self.commit_called_us[position], at_us)
+            self.states[position] = UNDECIDED
+        elif name == "committed":
+            self.states[position] = COMMITTED
+        elif name == "aborted":
+            self.states[position] = ABORTED
+        for key, (first, last) in (step.get("ranges") or {}).items():
+            self._range(key, int(first), int(last), position)
+        self.last_step_us = max(at_us, self.last_step_us or at_us)
+
+    def _position(self, number: int) -> int:
+        if not self.numbers or number > self.numbers[-1]:
+            self.numbers.append(number)
+            self.states.append(UNCALLED)
+            self.commit_called_us.append(NEVER_US)
+        position = bisect_left(self.numbers, number)
+        if self.numbers[position] != number:
+            raise ValueError(f"transaction {number} begins after {self.numbers[-1]}")
+        return position
+
+    def _range(self, key: str, first: int, last: int, position: int) -> None:
+        topic, _, partition = key.partition(":")
+        columns = self.ranges.setdefault(
+            (int(topic), int(partition)), (array("q"), array("q"), array("i"))
+        )
+        firsts, lasts, transactions = columns
+        if last < first:
+            return
+        if transactions and transactions[-1] == position:
+            # Told again, by the step that ended it after all.
+            firsts[-1], lasts[-1] = first, last
+            return
+        firsts.append(first)
+        lasts.append(last)
+        transactions.append(position)
+
+    def log(self, *, torn: bool) -> TransactionLog:
+        """Everything that was taken; ranges sorted by sequence."""
+        ranges: dict[tuple[int, int], Ranges] = {}
+        for key, (firsts, lasts, transactions) in self.ranges.items():
+            order = np.argsort(np.frombuffer(firsts, dtype=np.int64), kind="stable")
+            ranges[key] = Ranges(
+                np.frombuffer(firsts, dtype=np.int64)[order],
+                np.frombuffer(lasts, dtype=np.int64)[order],
+                np.frombuffer(transactions, dtype=np.int32)[order],
+            )
+        return TransactionLog(
+            numbers=np.frombuffer(self.numbers, dtype=np.int64),
+            states=np.frombuffer(self.states, dtype=np.uint8),
+            commit_called_us=np.frombuffer(self.commit_called_us, dtype=np.int64),
+            ranges=ranges,
+            last_step_us=self.last_step_us,
+            torn=torn,
+        )
+
+
+_STEPS: Final = frozenset(
+    ("begin", "commit_called", "committed", "abort_called", "aborted", "unknown")
+)
 
 
 def read_transactions(lines: Iterable[bytes | str]) -> TransactionLog:
@@ -132,57 +229,13 @@ def read_transactions(lines: Iterable[bytes | str]) -> TransactionLog:
 
     Raises ValueError naming the line when a line other than a torn last one is no such step.
     """
-    known: dict[int, _Transaction] = {}
-    last_step_us: int | None = None
+    reader = _Reader()
     torn_at: int | None = None
     for number, line in enumerate(lines, 1):
         if torn_at is not None:
-            raise ValueError(f"line {torn_at} is no JSON object with txn, step and at_us")
+            raise ValueError(f"line {torn_at} is no step with txn, step and at_us")
         try:
-            step = json.loads(line)
-            transaction = known.setdefault(int(step["txn"]), _Transaction())
-            at_us = int(step["at_us"])
-            _take(transaction, str(step["step"]), at_us, step.get("ranges"))
+            reader.take(line)
         except (ValueError, KeyError, TypeError, AttributeError):
             torn_at = number
-            continue
-        last_step_us = at_us if last_step_us is None else max(last_step_us, at_us)
-    return _assemble(known, last_step_us, torn=torn_at is not None)
-
-
-def _take(transaction: _Transaction, step: str, at_us: int, ranges: Any) -> None:
-    if ranges:
-        transaction.ranges = dict(ranges)
-    if step == "commit_called":
-        transaction.commit_called_us = min(transaction.commit_called_us, at_us)
-        transaction.state = UNDECIDED
-    elif step == "committed":
-        transaction.state = COMMITTED
-    elif step == "aborted":
-        transaction.state = ABORTED
-    elif step not in ("begin", "abort_called", "unknown"):
-        raise ValueError(step)
-
-
-def _assemble(
-    known: dict[int, _Transaction], last_step_us: int | None, *, torn: bool
-) -> TransactionLog:
-    rows: defaultdict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
-    for position, transaction in enumerate(known.values()):
-        for key, (first, last) in transaction.ranges.items():
-            topic, _, partition = key.partition(":")
-            if int(last) >= int(first):
-                rows[int(topic), int(partition)].append((int(first), int(last), position))
-    ranges: dict[tuple[int, int], Ranges] = {}
-    for where, found in rows.items():
-        table = np.array(sorted(found), dtype=np.int64)
-        ranges[where] = Ranges(table[:, 0].copy(), table[:, 1].copy(), table[:, 2].copy())
-    transactions = known.values()
-    return TransactionLog(
-        numbers=np.array(list(known), dtype=np.int64),
-        states=np.array([each.state for each in transactions], dtype=np.uint8),
-        commit_called_us=np.array([each.commit_called_us for each in transactions], dtype=np.int64),
-        ranges=ranges,
-        last_step_us=last_step_us,
-        torn=torn,
-    )
+    return reader.log(torn=torn_at is not None)
