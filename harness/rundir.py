@@ -274,12 +274,18 @@ class RunDir:
 
     def append(self, event: str, source: str, *, at: str | None = None, **fields: Any) -> None:
         """Add one event to the timeline; safe from any process."""
-        line = json.dumps({"at": at or now(), "event": event, "source": source, **fields})
+        self.append_all([{"at": at or now(), "event": event, "source": source, **fields}])
+
+    def append_all(self, events: Iterable[dict[str, Any]]) -> None:
+        """Add whole events, `at`, `event` and `source` included, with one write."""
+        lines = "".join(json.dumps(event) + "\n" for event in events)
+        if not lines:
+            return
         descriptor = os.open(
             self.timeline, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
         )
         try:
-            os.write(descriptor, line.encode() + b"\n")
+            os.write(descriptor, lines.encode())
         finally:
             os.close(descriptor)
 

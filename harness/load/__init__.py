@@ -6,5 +6,7 @@
                                   ├ latency        from the intended send time, and from produce()
                                   └ slots          what the timeline and Locust's page show
 
-Only `users` and `process` import Locust; only `client` and `transactions` call the client library.
+Only `users`, `standalone` and `process` import Locust; only `incarnation`, `outcomes` and
+`transactions` call the client library. `recorder` is the process beside a Locust that somebody
+started by hand.
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from harness.rundir import RunDir, RunInfo, from_us
 
@@ -86,42 +86,47 @@ class Slots:
     def flush(self, now_us: int, *, everything: bool = False) -> None:
         """Write the events of every slot that is over, or of all."""
         over = (now_us - _GRACE_US) // SLOT_US
-        for key in sorted(key for key in self._open if everything or key[0] < over):
-            self._write(key, self._open.pop(key))
+        events = [
+            self._event(key, self._open.pop(key))
+            for key in sorted(key for key in self._open if everything or key[0] < over)
+        ]
         for number in sorted(n for n in self._lag_us if everything or n < over):
-            self._run_dir.append(
-                "generator",
-                "load",
-                at=from_us((number + 1) * SLOT_US),
-                lag_ms_max=round(self._lag_us.pop(number) / 1000, 3),
+            lag_ms_max = round(self._lag_us.pop(number) / 1000, 3)
+            at = from_us((number + 1) * SLOT_US)
+            events.append(
+                {"at": at, "event": "generator", "source": "load", "lag_ms_max": lag_ms_max}
             )
         errors, self._errors = self._errors, Counter()
-        for (profile, incarnation, code, reason, fatal), count in errors.items():
-            self._run_dir.append(
-                "client_error",
-                "load",
-                profile=profile,
-                incarnation=incarnation,
-                code=code,
-                reason=reason,
-                fatal=fatal,
-                count=count,
-            )
+        events += [
+            {
+                "at": from_us(now_us),
+                "event": "client_error",
+                "source": "load",
+                "profile": profile,
+                "incarnation": incarnation,
+                "code": code,
+                "reason": reason,
+                "fatal": fatal,
+                "count": count,
+            }
+            for (profile, incarnation, code, reason, fatal), count in errors.items()
+        ]
+        self._run_dir.append_all(events)
 
-    def _write(self, key: tuple[int, int, int], slot: Slot) -> None:
+    def _event(self, key: tuple[int, int, int], slot: Slot) -> dict[str, Any]:
         number, topic, partition = key
-        self._run_dir.append(
-            "load",
-            "load",
-            at=from_us((number + 1) * SLOT_US),
-            profile=self._profiles[topic],
-            topic=self._topics[topic],
-            partition=partition,
-            from_us=number * SLOT_US,
-            to_us=(number + 1) * SLOT_US,
-            attempted=slot.attempted,
-            acked=slot.acked,
-            failed=slot.failed,
-            unknown=slot.unknown,
-            ack_ms_max=round(slot.ack_us_max / 1000, 3),
-        )
+        return {
+            "at": from_us((number + 1) * SLOT_US),
+            "event": "load",
+            "source": "load",
+            "profile": self._profiles[topic],
+            "topic": self._topics[topic],
+            "partition": partition,
+            "from_us": number * SLOT_US,
+            "to_us": (number + 1) * SLOT_US,
+            "attempted": slot.attempted,
+            "acked": slot.acked,
+            "failed": slot.failed,
+            "unknown": slot.unknown,
+            "ack_ms_max": round(slot.ack_us_max / 1000, 3),
+        }

@@ -27,13 +27,15 @@ from locust.exception import StopUser
 from harness.errors import HarnessError
 from harness.load.client import Client
 from harness.load.context import Call, LoadContext, call_now
-from harness.load.pace import Pace
+from harness.load.pace import TICK_US, Pace
 from harness.load.slots import SLOT_US
 from harness.load.transactions import TransactionalClient
 from harness.rundir import ProfileRun, RunDir
 from harness.schedule import parse
 
 POLL_S: Final = 0.002
+CLIENT_TICK_US: Final = 2_000
+"""With few clients the ticks are shorter, for about the same work altogether."""
 READY_TIMEOUT_S: Final = 40.0
 START_DELAY_US: Final = 100_000
 STOP_TIMEOUT_S: Final = 30.0
@@ -80,7 +82,7 @@ class Load:
         self._clients: list[Client] = []
         self._started = Event()
         self._start_us = 0
-        self._greenlets = [gevent.spawn(self._begin)]
+        self._greenlets = [self._spawn(self._begin)]
         self._unsent = 0
         self._stopping = False
         self._ended = False
@@ -88,6 +90,11 @@ class Load:
     def _start_call(self, function: Callable[[], Any]) -> Call:
         # `call_now` keeps what the call raised; gevent would print it to the log as well.
         return _PoolCall(self._pool.spawn(call_now, function))
+
+    def _spawn(self, function: Callable[[], None]) -> Any:
+        greenlet = gevent.spawn(function)
+        greenlet.link_exception(lambda failed: self.fail(str(failed.exception)))
+        return greenlet
 
     # -- the start -------------------------------------------------------------------------
 
@@ -129,7 +136,8 @@ class Load:
             producer=instance,
             producers=load.producers,
         )
-        return Pace(client, schedule, self._start_us)
+        tick_us = min(TICK_US, CLIENT_TICK_US * len(self.places))
+        return Pace(client, schedule, self._start_us, tick_us)
 
     def _seed(self, profile: ProfileRun, instance: int) -> int:
         # Profiles share their instances' seeds: the same arrivals under the same fault.
@@ -148,7 +156,7 @@ class Load:
         warm_up_us = int(self.info.load.warm_up_s * 1e6)
         self.context.warm_until_us = self._start_us + warm_up_us
         self._event("load_started")
-        self._greenlets.append(gevent.spawn(self._write_slots))
+        self._greenlets.append(self._spawn(self._write_slots))
         self._started.set()
         gevent.sleep((START_DELAY_US + warm_up_us) / 1e6)
         self._event("warmed_up")
