@@ -267,3 +267,29 @@ def test_an_experiment_leaves_nothing_in_home_or_the_current_folder(
     assert [fault["fault"] for fault in found.faults] == ["no_fault"]
     phases = [event["phase"] for event in run.run_dir.events("experiment")]
     assert phases == ["started", "method", "rollback", "ended"]
+
+
+def test_chaos_run_alone_strikes_and_heals_a_cluster_without_any_run(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    environment = {
+        "PATH": "",
+        "HARNESS_CLUSTER": str(cluster.directory),
+        "PYTHONPATH": str(Path(faults.__file__).parents[2]),
+    }
+    experiment = load_experiment("cut_responses").path
+    arguments = ["--no-version-check", "run", "--journal-path", "j.json", str(experiment)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "chaostoolkit", *arguments],
+        env=environment,
+        cwd=tmp_path,
+        timeout=120,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = read_journal(tmp_path / "j.json")
+    assert found.sound, found.reasons
+    assert [fault["took_effect"] for fault in found.faults] == [True, True]
+    assert found.faults[0]["evidence"]["partitions"]
