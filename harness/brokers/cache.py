@@ -92,13 +92,15 @@ def try_lock(descriptor: int) -> bool:
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace `path` in one step: a reader sees the old content or the new one, never a part."""
+    """Replace `path` in one step: a reader sees the old content or the new one, never a part.
+
+    Not synchronised to disk: a supervisor writes its state between forwarding bytes, and a busy
+    disk must not stop it. A machine that loses power loses its brokers too.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     except BaseException:

@@ -11,6 +11,7 @@ heal [NAME]     continue what is paused, mend links, start what is dead
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shlex
 import sys
@@ -33,7 +34,7 @@ from harness.brokers.state import (
     has_supervisor,
     read_state,
 )
-from harness.errors import UsageError
+from harness.errors import ClusterError, UsageError
 
 __all__ = ["add_cluster_arguments", "add_doctor_arguments", "run_cluster", "run_doctor"]
 
@@ -165,8 +166,13 @@ def _env(args: argparse.Namespace) -> None:
 
 
 def _status(args: argparse.Namespace) -> None:
-    found = [find_directory(args.name)] if args.name else directories()
-    described = [describe(directory) for directory in found]
+    if args.name:
+        described = [describe(find_directory(args.name))]
+    else:
+        described = []
+        for directory in directories():
+            with contextlib.suppress(ClusterError):  # one that ends while it is looked at
+                described.append(describe(directory))
     if args.json:
         print(json.dumps(described, indent=2))
         return

@@ -430,15 +430,16 @@ def remove(directory: Path) -> None:
     """
     deadline = time.monotonic() + _END_TIMEOUT_S
     while directory.is_dir():
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"{directory}: could not be removed within {_END_TIMEOUT_S:.0f} s; its supervisor "
+                "lives on, or files in it belong to another user."
+            )
         try:
             lock = take_lock(directory)
         except FileNotFoundError:
             continue  # being removed by its supervisor
         if lock is None:
-            if time.monotonic() > deadline:
-                raise ClusterError(
-                    f"{directory}: its supervisor did not end within {_END_TIMEOUT_S:.0f} s."
-                )
             time.sleep(0.02)
             continue
         try:

@@ -244,7 +244,10 @@ def sweep() -> list[str]:
     """
     died = []
     for directory in directories():
-        descriptor = take_lock(directory)
+        try:
+            descriptor = take_lock(directory)
+        except FileNotFoundError:
+            continue  # taken down a moment ago
         if descriptor is None:
             continue
         try:
@@ -252,12 +255,12 @@ def sweep() -> list[str]:
                 state = read_state(directory)
             except ClusterError:
                 # Ended between making the directory and writing its state: it has no broker.
-                shutil.rmtree(directory)
+                shutil.rmtree(directory, ignore_errors=True)
                 continue
             if kill_leftovers(state) or not state.kept:
                 died.append(state.name)
             if not state.kept:
-                shutil.rmtree(directory)
+                shutil.rmtree(directory, ignore_errors=True)
         finally:
             os.close(descriptor)
     return died

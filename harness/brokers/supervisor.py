@@ -166,14 +166,14 @@ class Node:
 
     async def view(self) -> bool:
         """Ask it whether it sees all brokers; remembered in `ready`."""
-        self.ready = False
-        if self.process is not None:
-            seen = await wire.ask(self.state.ports.direct, _ASK_TIMEOUT_S)
-            self.ready = (
-                seen is not None
-                and seen.brokers == set(self.cluster.nodes)
-                and seen.cluster_id == self.cluster.cluster_id
-            )
+        asked = self.process
+        seen = None if asked is None else await wire.ask(self.state.ports.direct, _ASK_TIMEOUT_S)
+        self.ready = (
+            seen is not None
+            and self.process is asked
+            and seen.brokers == set(self.cluster.nodes)
+            and seen.cluster_id == self.cluster.cluster_id
+        )
         return self.ready
 
     def status(self) -> BrokerStatus:
