@@ -163,6 +163,14 @@ def test_a_sweep_removes_a_directory_that_never_got_a_state() -> None:
     assert not (clusters_folder() / "half-made").exists()
 
 
+def test_a_sweep_leaves_a_state_alone_that_it_cannot_read() -> None:
+    directory = make("of-another-version", kept=True)
+    (directory / "state.json").write_text('{"schema": 99}')
+    with creation_lock():
+        assert sweep() == []
+    assert directory.exists()
+
+
 def test_a_reaper_ends_the_brokers_once_its_supervisor_is_gone(
     sleeper: subprocess.Popen[bytes],
 ) -> None:

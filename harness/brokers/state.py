@@ -254,8 +254,10 @@ def sweep() -> list[str]:
             try:
                 state = read_state(directory)
             except ClusterError:
-                # Ended between making the directory and writing its state: it has no broker.
-                shutil.rmtree(directory, ignore_errors=True)
+                # Ended between making the directory and writing its state: it has no broker. A
+                # state that cannot be read may belong to another version's data, and stays.
+                if not (directory / STATE_FILE).exists():
+                    shutil.rmtree(directory, ignore_errors=True)
                 continue
             if kill_leftovers(state) or not state.kept:
                 died.append(state.name)
