@@ -452,6 +452,19 @@ def test_a_transaction_log_with_a_bad_line_in_its_middle_is_refused_by_name(
         load_evidence(run_dir, 1)
 
 
+def test_the_history_at_the_head_of_the_documentation_is_as_it_says(tmp_path: Path) -> None:
+    history = [
+        [acked(0, 0), acked(1, 1), acked(2, 2), unknown(3), acked(4, 3), acked(5, 4), unknown(6)],
+        [drained(0, 0), drained(2, 2), drained(2, 5), drained(4, 3), drained(5, 6)],
+    ]
+    found = reconciled(tmp_path / "run", history)
+    assert anomalies(found) == {"lost": 1, "duplicate": 1, "inconsistent_offset": 1, "gap": 1}
+    (page,) = (Path(__file__).parent.parent / "docs").glob("verification.md")
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert "    outcome    acked@0  acked@1  acked@2  unknown  acked@3  acked@4  unknown" in lines
+    assert "    drained    at 0     –        at 2,5   –        at 3     at 6     –" in lines
+
+
 # -- hung transactions
 
 HUNG_MS = 60_000 + 10_000 + 10_000
