@@ -7,6 +7,7 @@ ratios.
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from harness.errors import UsageError
 from harness.progress import Progress
 
 PAIRS_MAX: Final = 1_000
+_BUSY: Final = 0.5
 Entry = dict[str, Any]
 
 
@@ -65,6 +67,12 @@ def bench(request: Request, path: Path | None) -> int:
     if path is not None and not path.parent.is_dir():
         path.parent.mkdir(parents=True)
     progress = Progress()
+    busy, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if busy > _BUSY * cores:
+        progress.note(
+            f"this machine is busy already (load average {busy:.1f} on {cores} cores): rates will "
+            "be too low on both sides, ratios less steady"
+        )
     # Asked to end, it takes down brokers and removes its files as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
