@@ -86,8 +86,10 @@ class Reading:
                 time.sleep(0.05)
 
     def describe(self, topic: str) -> Any:
-        futures = self.admin.describe_topics(TopicCollection([topic]))
-        return futures[topic].result(10)
+        """By a new client: an old one may go on waiting for a dead controller."""
+        admin = AdminClient(self.config)
+        futures = admin.describe_topics(TopicCollection([topic]), request_timeout=10)
+        return futures[topic].result(15)
 
     def topic_id(self, topic: str) -> str:
         """The topic's id; a broker that has not heard of it yet is asked again."""
@@ -104,7 +106,7 @@ class Reading:
         """The leader of each partition that has one and is in full ISR."""
         try:
             described = self.describe(topic)
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             return {}
         return {
             partition.id: partition.leader.id

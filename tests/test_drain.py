@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import EXIT_INCONCLUSIVE, RunDirError
+from harness.record import decode
 from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo
 from harness.verify import drain as drain_module
 from harness.verify.batch import Batch
@@ -95,7 +96,7 @@ def test_reading_begins_at_the_log_start_and_goes_on_where_it_stopped() -> None:
 def test_a_batch_is_counted_partition_by_partition() -> None:
     positions = Positions([("a", 0), ("a", 1), ("b", 0)])
     batch = Batch(
-        [b""] * 7,
+        decode([b""] * 7),
         np.array([0, 0, 1, 0, 0, 1, 1]),
         np.array([0, 0, 0, 1, 0, 0, 0]),
         np.array([0, 1, 0, 0, 2, 1, 3]),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.columns import ColumnFile, unpack_offsets
 from harness.errors import EnvironmentFailure, RunDirError
-from harness.record import Encoder, run_hash
+from harness.record import Encoder, decode, run_hash
 from harness.rundir import LoadPlan, ProfileRun, RunInfo
 from harness.verify.batch import Batch
 from harness.verify.observations import (
@@ -61,7 +61,7 @@ Read = tuple[bytes | None, int, int, int]
 def batch(reads: Iterable[Read], epoch: int | None = EPOCH) -> Batch:
     reads = list(reads)
     return Batch(
-        [read[0] for read in reads],
+        decode([read[0] for read in reads]),
         np.array([read[1] for read in reads], dtype=np.int64),
         np.array([read[2] for read in reads], dtype=np.int64),
         np.array([read[3] for read in reads], dtype=np.int64),

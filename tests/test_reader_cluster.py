@@ -200,9 +200,7 @@ def test_reading_goes_on_when_a_leader_dies(
     running.await_cells(1_800)
     running.stop()
     assert len(read_extras(running.live)) == 0
-    errors = list(reading.run_dir.events("client_error"))
-    assert errors
-    assert all(event["source"] == "reader" and not event["fatal"] for event in errors)
+    assert not any(event["fatal"] for event in reading.run_dir.events("client_error"))
 
 
 def test_reading_goes_on_behind_records_that_were_deleted_unread(
@@ -242,30 +240,25 @@ def test_reading_goes_on_where_a_log_was_cut_back_and_keeps_what_was_there(
             cluster.set_link(broker, "replication", "blackhole")
         lost = reading.values(20)
         reading.write(lost, acks="1", **{"enable.idempotence": False})
+        # Once the followers have left the ISR, the leader alone decides what is committed.
+        running.await_cells(70)
         cluster.signal(leader, SIGKILL)
         cluster.wait_exited(leader, 10)
         for broker in cluster.broker_ids:
             cluster.set_link(broker, "replication", "pass")
-        deadline = time.monotonic() + 40
-        while int(reading.describe(reading.topics[0]).partitions[0].leader.id) in (leader, -1):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
         after = reading.values(5, incarnation=2)
         reading.write(after, acks="1", **{"enable.idempotence": False})
-        running.await_(
-            lambda: 2 in cell_files(running.live) and filled(running.live) >= 55,
-            READ_TIMEOUT_S,
-            "records behind the cut",
-        )
+        running.await_cells(75)
         running.stop()
     finally:
         running.child.stop(grace_s=20)
         cluster.heal()
     found = cells(running.live)
     assert len(found[2, 0, 0]) == 5
-    first = found[2, 0, 0][0]
-    assert found[1, 0, 0][:50] == list(range(50))
-    assert first <= 70
+    assert found == {(1, 0, 0): list(range(70)), (2, 0, 0): list(range(50, 55))}
+    errors = list(reading.run_dir.events("client_error"))
+    assert "_AUTO_OFFSET_RESET" in {event["code"] for event in errors}
+    assert any("truncation detected at offset 70" in event["reason"] for event in errors)
 
 
 def test_a_reader_whose_parent_is_gone_ends_by_itself(reading: Reading, running: Running) -> None:

@@ -9,6 +9,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from harness.record import Decoded
+
 Ints = npt.NDArray[np.int64]
 Places = npt.NDArray[np.intp]
 LeaderEpochs = Callable[[Places], Sequence[int | None]]
@@ -18,19 +20,19 @@ LeaderEpochs = Callable[[Places], Sequence[int | None]]
 class Batch:
     """Records in the order read.
 
-    values: n record values; None for a tombstone.
+    decoded: what their values say.
     topics, partitions, offsets: (n,) where each was read; topics are indexes into the run's.
     leader_epochs: positions → their leader epochs; asked only for the few that need them.
     """
 
-    values: Sequence[bytes | None]
+    decoded: Decoded
     topics: Ints
     partitions: Ints
     offsets: Ints
     leader_epochs: LeaderEpochs
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.offsets)
 
     def stretches(self) -> list[tuple[int, int]]:
         """(begin, end) of each run of consecutive records of one topic-partition."""

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, Message
 
 from harness.errors import UsageError
+from harness.record import Decoded, decode
 from harness.rundir import RunInfo
 from harness.verify.batch import Batch
 
-READ_MESSAGES_MAX: Final = 10_000
+READ_MESSAGES_MAX: Final = 4_000
+"""A call's worth. More do not fit into a processor's cache and cost more each, fewer cost more
+calls."""
 CLIENT_CONFIG: Final = "HARNESS_CLIENT_CONFIG"
 
 OnError = Callable[[KafkaError], None]
@@ -52,36 +55,56 @@ def new_consumer(
 
 
 class Unbatcher:
-    """Turns messages into a Batch; knows the run's topics by name."""
+    """Turns what a consumer returns into batches.
 
-    def __init__(self, topics: Sequence[str]) -> None:
-        self._index = {topic: number for number, topic in enumerate(topics)}
+    all_topics: the run's topics; a batch names them by their index.
+    assigned: the topics that the consumer was told to read.
+    """
 
-    def split(self, messages: list[Message]) -> tuple[list[Message], list[Message]]:
-        """(records, events): what carries an error is an event, such as the end of a partition."""
-        if any(map(Message.error, messages)):
-            return (
-                [message for message in messages if message.error() is None],
-                [message for message in messages if message.error() is not None],
-            )
-        return messages, []
+    def __init__(self, all_topics: Sequence[str], assigned: Collection[str]) -> None:
+        self._index = {topic: all_topics.index(topic) for topic in assigned}
+
+    def take(self, messages: list[Message]) -> tuple[Batch, list[Message]]:
+        """(records, events): what carries an error is an event, such as the end of a partition.
+
+        The payload of an event is the text of its error, which never decodes to an identity. So
+        only a batch with a value that is not intact is searched for events.
+        """
+        decoded = decode(list(map(Message.value, messages)))
+        if decoded.intact.all() or not any(map(Message.error, messages)):
+            return self._batch(messages, decoded), []
+        records, events = split(messages)
+        return self.batch(records), events
 
     def batch(self, records: list[Message]) -> Batch:
-        """The records as arrays; leader epochs are asked from the messages when wanted."""
+        """Messages that are all records."""
+        return self._batch(records, decode(list(map(Message.value, records))))
+
+    def _batch(self, records: list[Message], decoded: Decoded) -> Batch:
         count = len(records)
-        names = set(map(Message.topic, records))
-        if len(names) == 1:
-            topics = np.full(count, self._index[names.pop()], dtype=np.int64)
+        if len(self._index) == 1:
+            topics = np.full(count, next(iter(self._index.values())), dtype=np.int64)
         else:
             indexes = map(self._index.__getitem__, map(Message.topic, records))
             topics = np.fromiter(indexes, dtype=np.int64, count=count)
         return Batch(
-            values=list(map(Message.value, records)),
+            decoded=decoded,
             topics=topics,
             partitions=np.fromiter(map(Message.partition, records), np.int64, count),
             offsets=np.fromiter(map(Message.offset, records), np.int64, count),
+            # Asked from the messages only when wanted.
             leader_epochs=lambda places: [records[at].leader_epoch() for at in places.tolist()],
         )
+
+
+def split(messages: list[Message]) -> tuple[list[Message], list[Message]]:
+    """(records, events) of what a consumer returned."""
+    if not any(map(Message.error, messages)):
+        return messages, []
+    return (
+        [message for message in messages if message.error() is None],
+        [message for message in messages if message.error() is not None],
+    )
 
 
 def client_config(info: RunInfo) -> dict[str, str]:

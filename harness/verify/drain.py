@@ -383,7 +383,7 @@ class _Drain:
         for key in keys:
             positions[key].begin(self.entries[key].start or 0)
         total = sum(targets[key] - positions[key].next for key in keys)
-        unbatcher = Unbatcher(self.info.topics)
+        unbatcher = Unbatcher(self.info.topics, {topic for topic, _ in keys})
         consumer = new_consumer(
             self.client_config,
             group=f"harness-{self.info.run_id}-drain",
@@ -397,12 +397,11 @@ class _Drain:
             while any(positions[key].behind(targets[key]) for key in keys):
                 messages = consumer.consume(READ_MESSAGES_MAX, _POLL_S)
                 instant = time.monotonic()
-                records, events = unbatcher.split(messages)
-                if records:
-                    batch = unbatcher.batch(records)
+                batch, events = unbatcher.take(messages)
+                if len(batch):
                     positions.advance(self.info.topics, batch)
                     self.observations.add(batch)
-                    done += len(records)
+                    done += len(batch)
                     moved_at = instant
                 # The end of a partition comes after its records.
                 for event in events:

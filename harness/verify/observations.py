@@ -38,7 +38,7 @@ import numpy.typing as npt
 
 from harness.columns import ColumnFile, pack_offsets, unpack_offsets
 from harness.errors import EnvironmentFailure, RunDirError
-from harness.record import decode, run_hash
+from harness.record import run_hash
 from harness.rundir import RunInfo
 from harness.verify.batch import Batch, Ints, Places
 
@@ -153,7 +153,7 @@ class ObservationSet:
 
     def add(self, batch: Batch) -> Added:
         """Record a batch. Raises EnvironmentFailure when the disk is full."""
-        decoded = decode(batch.values)
+        decoded = batch.decoded
         heads = decoded.heads
         added = Added(heads, np.zeros(len(heads), dtype=np.bool_))
         self.counts.read += len(heads)

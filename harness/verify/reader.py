@@ -37,7 +37,7 @@ from harness.collector import rare_collections
 from harness.errors import HarnessError
 from harness.rundir import RunDir, RunInfo, now_us, to_us
 from harness.verify.batch import Batch
-from harness.verify.consumer import READ_MESSAGES_MAX, Unbatcher, client_config, new_consumer
+from harness.verify.consumer import READ_MESSAGES_MAX, Unbatcher, client_config, new_consumer, split
 from harness.verify.latency import IntervalRecorder
 from harness.verify.observations import BATCH, Added, AppendedRows, ObservationSet
 from harness.verify.warmup import WarmUp
@@ -67,6 +67,7 @@ class _Source:
 
     level: str
     consumer: Consumer
+    unbatcher: Unbatcher
     next: dict[Key, int]
     to_resume: set[Key] = field(default_factory=set)
     pending: list[tuple[int, list[Message]]] = field(default_factory=list)
@@ -84,7 +85,6 @@ class LiveReader:
         """Raises RunDirError when there is a live set already."""
         self.run_dir = run_dir
         self.info = info
-        self._unbatcher = Unbatcher(info.topics)
         self._observations = ObservationSet(run_dir.live, info, kind="live")
         self._batches = AppendedRows(run_dir.live / "batches.bin")
         self._warm_up = WarmUp(run_dir, info)
@@ -117,7 +117,8 @@ class LiveReader:
         )
         keys = [(topic, number) for topic in topics for number in range(self.info.load.partitions)]
         consumer.assign([TopicPartition(*key, 0) for key in keys])
-        return _Source(level, consumer, dict.fromkeys(keys, 0))
+        unbatcher = Unbatcher(self.info.topics, topics)
+        return _Source(level, consumer, unbatcher, dict.fromkeys(keys, 0))
 
     def stop(self) -> None:
         """End the reading soon; safe from a signal handler and from another thread."""
@@ -168,7 +169,7 @@ class LiveReader:
             records: list[Message] = []
             stamps: list[tuple[int, int]] = []
             for read_us, messages in pending:
-                here, events = self._unbatcher.split(messages)
+                here, events = split(messages)
                 for event in events:
                     self._note_event(source, event)
                 if here:
@@ -176,7 +177,7 @@ class LiveReader:
                     records += here
             if not records:
                 continue
-            batch = self._unbatcher.batch(records)
+            batch = source.unbatcher.batch(records)
             read_us_each = np.repeat(
                 np.array([read_us for read_us, _ in stamps], dtype=np.int64),
                 [count for _, count in stamps],
