@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,10 @@ from confluent_kafka import Producer
 
 from harness import faults
 from harness.brokers import LocalCluster
-from harness.errors import FaultError, UsageError
+from harness.errors import ClusterError, FaultError, UsageError
 from harness.faults.backend import Target, attach
 from harness.faults.experiments import load_experiment
+from harness.faults.healing import living
 from harness.faults.journal import read_journal
 from harness.faults.leaders import await_full_isr
 from harness.faults.registry import FAULTS
@@ -293,3 +295,18 @@ def test_chaos_run_alone_strikes_and_heals_a_cluster_without_any_run(
     assert found.sound, found.reasons
     assert [fault["took_effect"] for fault in found.faults] == [True, True]
     assert found.faults[0]["evidence"]["partitions"]
+
+
+def test_waiting_for_a_cluster_that_ends_fails_at_once() -> None:
+    with LocalCluster.start() as doomed:
+        target = attach({"HARNESS_CLUSTER": str(doomed.directory)})
+        doomed.signal(1, signal.SIGKILL)
+        doomed.wait_exited(1, 20)
+        waiting = living(target, lambda: ["harness-nowhere"])
+        ending = threading.Timer(1.0, doomed.down)
+        ending.start()
+        started = time.monotonic()
+        with pytest.raises(ClusterError):
+            await_full_isr(target.view, waiting, 120)
+        assert time.monotonic() - started < 60
+        ending.join()

@@ -1,9 +1,11 @@
 """The end of every fault: brokers running, links passing, full ISR, leaders where they belong."""
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
-from harness.errors import FaultError
+from harness.brokers import LocalCluster
+from harness.errors import HarnessError
 from harness.faults.activity import activity
 from harness.faults.backend import Target, attach
 from harness.faults.injection import SOURCE, Injection, open_faults
@@ -37,12 +39,12 @@ def heal_target(target: Target, *, timeout_s: float = ISR_TIMEOUT_S) -> dict[str
     started = time.monotonic()
     open_before = [] if target.run_dir is None else open_faults(target.run_dir)
     _write(target, open_before, "heal")
-    if "process" in target.brokers.capabilities:
-        target.local.heal()
     try:
-        partitions = await_full_isr(target.view, target.watched_topics, timeout_s)
-        await_preferred(target.view, target.run_topics(), LEADERS_TIMEOUT_S)
-    except FaultError as error:
+        if isinstance(target.brokers, LocalCluster):
+            target.brokers.heal()
+        partitions = await_full_isr(target.view, living(target, target.watched_topics), timeout_s)
+        await_preferred(target.view, living(target, target.run_topics), LEADERS_TIMEOUT_S)
+    except HarnessError as error:
         _write(target, open_before, "failed", reason=str(error))
         raise
     _write(target, open_before, "healed")
@@ -52,6 +54,20 @@ def heal_target(target: Target, *, timeout_s: float = ISR_TIMEOUT_S) -> dict[str
         "partitions_in_full_isr": partitions,
         "duration_s": round(time.monotonic() - started, 3),
     }
+
+
+def living(target: Target, topics: Callable[[], list[str]]) -> Callable[[], list[str]]:
+    """`topics`, to be waited for; asking for them raises ClusterError once a local cluster is gone.
+
+    A cluster ends with the harness that started it: then there is nothing to wait for any more.
+    """
+
+    def ask() -> list[str]:
+        if isinstance(target.brokers, LocalCluster):
+            target.brokers.phase()
+        return topics()
+
+    return ask
 
 
 @activity

@@ -215,7 +215,11 @@ def answered(question: Callable[[], Result], what: str, timeout_s: float = 10.0)
 
 
 def await_full_isr(view: ClusterView, topics: Callable[[], Sequence[str]], timeout_s: float) -> int:
-    """Wait for the full ISR of every partition of `topics`; how many partitions that are."""
+    """Wait for the full ISR of every partition of `topics`; how many partitions that are.
+
+    `topics` is asked each time, since internal topics come into being under load; what it raises
+    beside FaultError ends the wait.
+    """
     count = 0
 
     def pending() -> str | None:
@@ -229,11 +233,13 @@ def await_full_isr(view: ClusterView, topics: Callable[[], Sequence[str]], timeo
     return count
 
 
-def await_preferred(view: ClusterView, topics: Sequence[str], timeout_s: float) -> None:
-    """Elect preferred leaders of `topics` and wait until they lead."""
+def await_preferred(
+    view: ClusterView, topics: Callable[[], Sequence[str]], timeout_s: float
+) -> None:
+    """Elect preferred leaders of `topics` and wait until they lead; `topics` as above."""
 
     def pending() -> str | None:
-        away = [state for state in view.partitions(topics) if not state.preferred]
+        away = [state for state in view.partitions(topics()) if not state.preferred]
         if not away:
             return None
         view.elect_preferred(state.key for state in away)
