@@ -36,8 +36,10 @@ TOP: Final = 46.0
 STRIP: Final = 62.0
 GAP: Final = 16.0
 BOTTOM: Final = 44.0
+USUAL_PERCENT: Final = 95
 BURST_SHARE: Final = 2.0
-"""Throughput beyond this multiple of the highest attempted rate is cut off, with a mark."""
+"""Throughput beyond this multiple of what is usually attempted is cut off, with a mark: a backlog
+that is acknowledged at once would otherwise press everything else flat."""
 NAME_MAX: Final = 17
 CHARACTER: Final = 6.2
 """Width of a small label's character; only decides whether a label has room."""
@@ -47,9 +49,15 @@ Strip = Callable[[ProfileSeries, float, Scale], list[Markup]]
 
 def throughput_chart(run: RunSeries) -> Markup:
     """Attempted and acknowledged records per second."""
-    attempted = max((float(each.attempted_per_s.max()) for each in run.profiles), default=1.0)
-    acked = max((float(each.acked_per_s.max()) for each in run.profiles), default=1.0)
-    ticks = nice_ticks(max(min(acked, attempted * BURST_SHARE), attempted, 1.0), 3)
+    highest = max(
+        (float(max(each.attempted_per_s.max(), each.acked_per_s.max())) for each in run.profiles),
+        default=1.0,
+    )
+    usual = max(
+        (float(np.percentile(each.attempted_per_s, USUAL_PERCENT)) for each in run.profiles),
+        default=1.0,
+    )
+    ticks = nice_ticks(max(min(highest, usual * BURST_SHARE), 1.0), 3)
 
     def strip(series: ProfileSeries, top: float, x: Scale) -> list[Markup]:
         y = Scale(0.0, ticks[-1], top + STRIP, top)
@@ -210,13 +218,17 @@ def _bursts(series: ProfileSeries, limit: float, x: Scale, top: float) -> list[M
     """Marks where a backlog was acknowledged faster than the axis reaches."""
     over = np.flatnonzero(series.acked_per_s > limit)
     parts: list[Markup] = []
+    free_from = 0.0
     for run_of in np.split(over, np.flatnonzero(np.diff(over) > 1) + 1) if len(over) else []:
         peak = int(run_of[int(np.argmax(series.acked_per_s[run_of]))])
         at = x(float(series.from_s[peak]) + series.slot_s / 2)
-        parts.append(path(f"M{at - 4:.1f} {top:.1f}h8l-4 -6z", "burst"))
         shown = number(float(series.acked_per_s[peak]))
-        side, anchor = (-6.0, "end") if at > RIGHT - 50 else (6.0, "start")
-        parts.append(label(at + side, top + 9, shown, "burst-label", anchor))
+        tip = path(f"M{at - 4:.1f} {top:.1f}h8l-4 -6z", "burst")
+        parts.append(group([element("title", f"{shown} records per second"), tip]))
+        if at >= free_from:
+            side, anchor = (-6.0, "end") if at > RIGHT - 50 else (6.0, "start")
+            parts.append(label(at + side, top + 9, shown, "burst-label", anchor))
+            free_from = at + (len(shown) + 2) * CHARACTER
     return parts
 
 
