@@ -70,6 +70,13 @@ def case(**more: Any) -> PromiseCase:
         (case(obstacles=["the drain is not proven"]), "inconclusive", True, "drain is not proven"),
         (case(obstacles=["late"], observed=2), "broken", True, "2 acknowledged"),
         (case(obstacles=["a", "b"]), "inconclusive", True, "a; b"),
+        (
+            case(run_obstacles=["a", "b"]),
+            "inconclusive",
+            True,
+            "run proves nothing: a (and 1 more)",
+        ),
+        (case(run_obstacles=["a"], observed=1), "broken", True, "1 acknowledged"),
         (case(obstacles=["a"], unseen=4), "inconclusive", True, "4 acknowledged records were not"),
         (case(aimed_control=None, control=None), "kept", False, "no experiment of this run aims"),
         (case(aimed_control=None, control=None, exposures=[]), "kept", False, "none found"),
@@ -122,6 +129,7 @@ def test_the_bound_after_faults_without_an_anomaly(faults: int, bound: float | N
         (case(observed=1), False),
         (case(exposures=[IDLE]), False),
         (case(obstacles=["the drain is not proven"]), False),
+        (case(run_obstacles=["the generator was late"]), False),
         (case(breaches=["x"]), False),
     ],
 )
@@ -454,6 +462,15 @@ def test_what_makes_a_whole_run_inconclusive(events: list[Any], says: str, tmp_p
     assert verdict.verdict == "inconclusive"
     assert {each.verdict for each in verdict.profiles[0].promises} == {"inconclusive"}
     assert sum(says in reason for reason in verdict.reasons) == 1
+
+
+def test_the_end_of_a_log_is_told_by_its_first_line(tmp_path: Path) -> None:
+    died = event("run", phase="load_died", reason=f"status 4: {'x' * 300}\nsecond line")
+    verdict = judged(tmp_path / "run", [acked(0, 0), observed(0, 0), died])
+    (reason,) = verdict.reasons
+    assert "\n" not in reason
+    assert "second line" not in reason
+    assert len(reason) < 220
 
 
 def test_an_experiment_without_any_fault_on_record_proves_nothing(tmp_path: Path) -> None:

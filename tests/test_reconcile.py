@@ -75,7 +75,7 @@ GOLDEN: dict[str, tuple[list[Any], dict[str, int]]] = {
         {"lost": 1},
     ),
     "below a log start that moved, an absent record is unseen; above it, it is lost": (
-        [acked(0, 3), acked(1, 7), acked(2, 8), drained(2, 8), Proof(start=5)],
+        [acked(0, 4), acked(1, 5), acked(2, 8), drained(2, 8), Proof(start=5)],
         {"lost": 1, "unseen": 1},
     ),
     "without an offset nothing tells on which side of the log's start a record lay": (

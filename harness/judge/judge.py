@@ -14,7 +14,7 @@ from harness.judge.availability import availability, during
 from harness.judge.exposure import Exposure, exposures
 from harness.judge.obstacles import fault_record, profile_obstacles, run_obstacles
 from harness.judge.phases import latency_phases
-from harness.judge.promises import PromiseCase, judge_promise
+from harness.judge.promises import WHOLE_RUN, PromiseCase, judge_promise
 from harness.judge.samples import samples
 from harness.judge.verdict import (
     BROKEN,
@@ -23,7 +23,6 @@ from harness.judge.verdict import (
     NOT_APPLICABLE,
     ControlResult,
     ProfileVerdict,
-    PromiseVerdict,
     Verdict,
     worst,
 )
@@ -85,9 +84,8 @@ def _profile(
     profile = found.profile
     timeline = evidence.timeline
     met = exposures(profile, timeline)
-    obstacles = [*profile_obstacles(found), *run_wide]
     promises = [
-        judge_promise(_case(evidence.info, found, found_by, promise, obstacles, met))
+        judge_promise(_case(evidence.info, found, found_by, promise, run_wide, met))
         for promise in profile.promises
     ]
     return ProfileVerdict(
@@ -108,7 +106,7 @@ def _case(
     found: ProfileFindings,
     found_by: dict[str, ProfileFindings],
     promise: str,
-    obstacles: list[str],
+    run_wide: list[str],
     met: list[Exposure],
 ) -> PromiseCase:
     anomaly = anomaly_of(promise)
@@ -118,7 +116,8 @@ def _case(
         promise=promise,
         observed=found.counts[anomaly],
         breaches=found.profile.envelope_breaches,
-        obstacles=[*found.blind.get(anomaly, ()), *obstacles],
+        obstacles=[*found.blind.get(anomaly, ()), *profile_obstacles(found)],
+        run_obstacles=run_wide,
         aimed_control=named,
         control=None
         if named is None or control is None
@@ -157,7 +156,7 @@ def _reasons(
     ]
     reasons += [f"the run: {obstacle}" for obstacle in run_wide]
     for each in counted:
-        reasons += _inconclusive(each, run_wide)
+        reasons += _inconclusive(each)
         outside = [promise for promise in each.promises if promise.verdict == NOT_APPLICABLE]
         if outside:
             reasons.append(f"{each.profile}: its promises do not apply: {outside[0].reason}")
@@ -190,19 +189,16 @@ def _all_kept(profiles: list[ProfileVerdict]) -> str:
     )
 
 
-def _inconclusive(profile: ProfileVerdict, run_wide: list[str]) -> list[str]:
+def _inconclusive(profile: ProfileVerdict) -> list[str]:
     """Inconclusive promises of a profile, those with the same reason in one sentence.
 
     What concerns the whole run is told once, and not again for each profile.
     """
-    shared = "; ".join(run_wide)
-    by_reason: dict[str, list[PromiseVerdict]] = {}
+    by_reason: dict[str, list[str]] = {}
     for promise in profile.promises:
-        if promise.verdict == INCONCLUSIVE:
-            reason = promise.reason.removesuffix(shared).removesuffix("; ") if shared else ""
-            by_reason.setdefault(reason or promise.reason, []).append(promise)
+        if promise.verdict == INCONCLUSIVE and not promise.reason.startswith(WHOLE_RUN):
+            by_reason.setdefault(promise.reason, []).append(promise.promise)
     return [
-        f"{profile.profile}: {', '.join(each.promise for each in promises)} inconclusive: {reason}"
+        f"{profile.profile}: {', '.join(promises)} inconclusive: {reason}"
         for reason, promises in by_reason.items()
-        if reason != shared
     ]

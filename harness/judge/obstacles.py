@@ -16,6 +16,7 @@ from harness.verify.findings import ProfileFindings
 from harness.verify.timeline import Fault, Timeline
 
 _NAMED: Final = 3
+_REASON_MAX: Final = 160
 _COMPLETED: Final = "completed"
 _SUCCEEDED: Final = "succeeded"
 
@@ -59,11 +60,19 @@ def _phases(timeline: Timeline) -> list[str]:
     for phase, sentence in sentences.items():
         moment = timeline.phase(phase)
         if moment is not None:
-            found.append(f"{sentence}{f' ({moment.reason})' if moment.reason else ''}")
+            found.append(f"{sentence}{_in_brackets(moment.reason)}")
     begun, ended = timeline.phase("load_started"), timeline.phase("load_stopped")
     if begun and not ended and not timeline.phase("load_died"):
         found.append("the load process ended without saying that it did")
     return found
+
+
+def _in_brackets(reason: str) -> str:
+    """The beginning of a reason, which may be the end of a log."""
+    first = reason.strip().partition("\n")[0]
+    if not first:
+        return ""
+    return f" ({first[:_REASON_MAX]}{'…' if len(first) > _REASON_MAX else ''})"
 
 
 def _generator(info: RunInfo, timeline: Timeline) -> list[str]:
@@ -92,7 +101,7 @@ def journal_troubles(journal: Journal) -> list[str]:
     troubles = []
     status = document.get("status")
     if status != _COMPLETED:
-        troubles.append(f"{name} ended as {status!r} and not as {_COMPLETED!r}")
+        troubles.append(f"it ended as {status!r} and not as {_COMPLETED!r}")
     states = document.get("steady_states")
     states = states if isinstance(states, Mapping) else {}
     for when in ("before", "after"):
@@ -101,17 +110,17 @@ def journal_troubles(journal: Journal) -> list[str]:
             probes = _names(
                 probe for probe in state.get("probes", []) if not probe.get("tolerance_met", True)
             )
-            troubles.append(f"{name}: its steady state did not hold {when} the fault{probes}")
+            troubles.append(f"its steady state did not hold {when} the fault{probes}")
     for section, what in (("run", "activity"), ("rollbacks", "rollback")):
         for activity in document.get(section) or []:
             if isinstance(activity, Mapping) and activity.get("status") != _SUCCEEDED:
                 troubles.append(
-                    f"{name}: {what} {_title(activity)!r} ended as {activity.get('status')!r}"
+                    f"{what} {_title(activity)!r} ended as {activity.get('status')!r}"
                     f"{_cause(activity)}"
                 )
     if document.get("deviated") and not troubles:
-        troubles.append(f"{name}: the system deviated from its steady state")
-    return troubles
+        troubles.append("the system deviated from its steady state")
+    return [f"{name}: {', '.join(troubles)}"] if troubles else []
 
 
 def _names(probes: Any) -> str:

@@ -30,6 +30,9 @@ from harness.judge.verdict import (
     PromiseVerdict,
 )
 
+WHOLE_RUN: Final = "the whole run proves nothing: "
+"""How a reason begins that is not this promise's own."""
+
 SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
     "lost": (
         "1 acknowledged record is absent from a drain that is proven complete",
@@ -99,7 +102,9 @@ class PromiseCase:
     breaches: list[str] = field(default_factory=list)
     """Why the profile is outside its envelope."""
     obstacles: list[str] = field(default_factory=list)
-    """Why nothing can be proven: blind spots of this anomaly, then profile, then run."""
+    """Why nothing can be proven here: blind spots of this anomaly, then of the profile."""
+    run_obstacles: list[str] = field(default_factory=list)
+    """Why nothing can be proven in the whole run."""
     aimed_control: str | None = None
     """The control that the run's experiments name for this anomaly; None when none aims at it."""
     control: ControlResult | None = None
@@ -124,7 +129,8 @@ def judge_promise(case: PromiseCase) -> PromiseVerdict:
     broke = case.control is not None and case.control.count > 0
     exposed = case.faults_exposed
     # Zero was observed only where nothing kept us from looking.
-    zero = case.observed == 0 and verdict != NOT_APPLICABLE and not case.obstacles
+    blocked = case.obstacles or case.run_obstacles or verdict == NOT_APPLICABLE
+    zero = case.observed == 0 and not blocked
     return PromiseVerdict(
         promise=case.promise,
         verdict=verdict,
@@ -152,6 +158,11 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
             records = "record was" if case.unseen == 1 else "records were"
             unseen = f"{case.unseen} acknowledged {records} not seen, and "
         return INCONCLUSIVE, unseen + "; ".join(case.obstacles)
+    if case.run_obstacles:
+        more = len(case.run_obstacles) - 1
+        return INCONCLUSIVE, (
+            f"{WHOLE_RUN}{case.run_obstacles[0]}{f' (and {more} more)' if more else ''}"
+        )
     if case.aimed_control is None:
         return KEPT, "none found; no experiment of this run aims at it"
     if case.control is None:
