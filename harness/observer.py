@@ -97,7 +97,8 @@ class Observer:
         epochs: dict[tuple[str, int], int] = {}
         for at, future in futures.items():
             result = _answer(future)
-            if result is not None and result.leader_epoch is not None:
+            # A leader that did not answer comes as a negative offset, and as no error.
+            if result is not None and result.offset >= 0 and result.leader_epoch is not None:
                 epochs[(at.topic, at.partition)] = result.leader_epoch
         for topic, partition, leader in moved:
             key = (topic, partition)
@@ -125,6 +126,8 @@ class Observer:
             last_stable = _answer(future)
             watermark = highs.get((at.topic, at.partition))
             if last_stable is None or watermark is None:
+                continue
+            if last_stable.offset < 0 or watermark.offset < 0:
                 continue
             # The two were asked one after the other: the first can lie behind, never ahead.
             pair = (last_stable.offset, max(watermark.offset, last_stable.offset))
