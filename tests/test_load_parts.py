@@ -132,6 +132,7 @@ def test_settings_are_the_profiles_with_names_filled_in_and_the_connection_over_
             "linger.ms": 5,
             "transactional.id": "{run_id}/{profile}/{instance}",
             "sasl.password": REDACTED,
+            "ssl.key.password": REDACTED,
         },
     )
     found = producer_settings(profile, "r9", 4, {"bootstrap.servers": "b:1", "sasl.password": "s"})
