@@ -9,12 +9,13 @@ from harness.cli import build_parser
 
 HEAD = """# Command line
 
-Written by `python -m tests.cli_reference`; a test compares it with the parser. Logs and progress go to stderr; with `--json`,
-stdout holds one JSON document.
+Written by `python -m tests.cli_reference`; a test compares it with the parser. Logs and progress
+go to stderr; with `--json`, stdout holds one JSON document.
 
-Exit codes: **0** every promise kept · **1** a promise broken · **2** wrong usage or configuration, found before anything was
-started or touched · **3** inconclusive · **4** the harness or its environment failed. The first Ctrl-C heals what was broken and
-judges what there is (3), the second gives up (130).
+Exit codes: **0** every promise kept · **1** a promise broken · **2** wrong usage or configuration,
+found before anything was started or touched · **3** inconclusive · **4** the harness or its
+environment failed. The first Ctrl-C heals what was broken and judges what there is (3), the second
+gives up (130).
 """
 
 

@@ -117,7 +117,7 @@ def test_the_command_of_a_run_repeats_it_with_its_seed() -> None:
     assert plan("--seed", "7").request.command == ["harness", "run", "--seed", "7"]
 
 
-def test_secrets_reach_neither_the_command_nor_the_profiles(tmp_path: Path) -> None:
+def test_secrets_reach_neither_the_command_nor_the_profiles() -> None:
     asked = plan(
         *("--brokers", "127.0.0.1:9092", "--experiment", "no_fault"),
         *("--config", "sasl.password=hunter2", "--config", "sasl.username=app"),

@@ -74,7 +74,9 @@ def test_every_page_is_listed_in_the_readme() -> None:
 
 
 def test_judging_imports_no_client_library() -> None:
-    client = re.compile(r"^\s*(?:import|from) (confluent_kafka|locust|chaoslib|gevent)", re.MULTILINE)
+    client = re.compile(
+        r"^\s*(?:import|from) (confluent_kafka|locust|chaoslib|gevent)", re.MULTILINE
+    )
     pure = [
         *(ROOT / "harness" / "judge").glob("*.py"),
         ROOT / "harness" / "verify" / "reconcile.py",

@@ -1,4 +1,4 @@
-"""Whole runs on a real cluster: the verdict of the command line, and weights planted on the scale."""
+"""Whole runs on a real cluster: the command line's verdict, and weights planted on the scale."""
 
 from __future__ import annotations
 
