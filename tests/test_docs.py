@@ -62,8 +62,8 @@ def test_every_profile_fault_experiment_and_anomaly_is_documented() -> None:
     faults = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
     verification = (ROOT / "docs" / "verification.md").read_text(encoding="utf-8")
     missing = [name for name in load_builtin() if f"`{name}`" not in profiles]
-    missing += [name for name in FAULTS if f"`{name}`" not in faults]
-    missing += [each.name for each in list_experiments() if f"`{each.name}`" not in faults]
+    missing += [name for name in FAULTS if name not in faults]
+    missing += [each.name for each in list_experiments() if each.name not in faults]
     missing += [name for name in ANOMALIES if name not in verification]
     assert missing == []
 
