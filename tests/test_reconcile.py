@@ -40,7 +40,7 @@ from histories import (
 )
 
 from harness.errors import HarnessError, RunDirError
-from harness.verify import reconcile as module
+from harness.verify import cells
 from harness.verify.evidence import load_evidence
 from harness.verify.findings import SAMPLES_MAX
 from harness.verify.reconcile import reconcile
@@ -645,7 +645,7 @@ def test_at_most_twenty_samples_of_an_anomaly_are_kept(tmp_path: Path) -> None:
 
 def test_rules_hold_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells one at a time: every state that is carried from chunk to chunk is used."""
-    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(cells, "CHUNK", 1)
     history = [
         acked(0, 5),
         unknown(1),

@@ -42,7 +42,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.anomalies import ANOMALIES
-from harness.verify import reconcile as module
+from harness.verify import cells
 from harness.verify.reconcile import reconcile
 
 PRODUCERS = (1, 2)
@@ -371,7 +371,7 @@ def test_reconciling_agrees_with_the_oracle(info: Any, monkeypatch: pytest.Monke
     @given(SIZES, st.sampled_from([65_536, 65_536, 65_536, 3]))
     def compare(chance: Chance, chunk: int) -> None:
         model, history = draw_history(chance, info is TRANSACTIONAL)
-        monkeypatch.setattr(module, "CHUNK", chunk)
+        monkeypatch.setattr(cells, "CHUNK", chunk)
         folder = Path(tempfile.mkdtemp(prefix="history-"))
         try:
             evidence = evidence_of(folder / "run", history, info=info, drain=model.drain)

@@ -1,0 +1,241 @@
+"""One producer incarnation on one topic-partition: every rule about single attempts.
+
+A *cell* is one attempt. `at` arrays hold offsets, −1 for none. A cell is *acknowledged* when it is
+acked or, with acks=0, sent: the states from SENT on. Rules stand in the order of
+docs/verification.md, section 4.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.columns import (
+    ACKED,
+    ACKED_NO_OFFSET,
+    FAILED,
+    NEVER,
+    OPEN,
+    SENT,
+    UNKNOWN,
+    unpack_offsets,
+)
+from harness.verify import cells
+from harness.verify.copies import Copies
+from harness.verify.evidence import Evidence
+from harness.verify.gaps import Gaps
+from harness.verify.place import Place
+from harness.verify.transactions import NEVER_US, Tally
+
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+
+class Lane:
+    """One incarnation on one topic-partition, walked from its first sequence to its last."""
+
+    def __init__(
+        self, evidence: Evidence, place: Place, incarnation: int, tally: Tally | None
+    ) -> None:
+        self.place = place
+        self.found = place.found
+        self.counts = place.found.counts
+        self.incarnation = incarnation
+        self.ledger = evidence.ledgers.get(incarnation)
+        self.live = evidence.live.columns.get(incarnation)
+        self.drained = evidence.drained.columns.get(incarnation)
+        self.proof = place.proof
+        self.drained_copies = place.drained.copies(incarnation)
+        self.live_copies = place.live.copies(incarnation)
+        self.tally = tally
+        self.first_offset_max = -1
+        self.attempted = 0
+        self.gaps = Gaps(place, incarnation, tally)
+
+    def walk(self) -> None:
+        """Count every cell, and the strays that lie beyond all of them."""
+        key = self.place.key
+        end = max(
+            (file.allocated(*key) for file in (self.ledger, self.live, self.drained) if file),
+            default=0,
+        )
+        for first in range(0, end, cells.CHUNK):
+            self._chunk(first, min(cells.CHUNK, end - first))
+        self._beyond(end)
+        if self.attempted:
+            self.found.attempted_by.setdefault(key, {})[self.incarnation] = self.attempted
+
+    def _chunk(self, first: int, count: int) -> None:
+        key = self.place.key
+        low, state = cells.cells(self.ledger, *key, first, count)
+        drained_low, drained_high = cells.cells(self.drained, *key, first, count)
+        live_low, live_high = cells.cells(self.live, *key, first, count)
+        drained_copies = self.drained_copies.within(first, count)
+        live_copies = self.live_copies.within(first, count)
+        anything = state.any() or drained_high.any() or live_high.any()
+        if not (anything or len(drained_copies) or len(live_copies)):
+            return
+        acked_at = unpack_offsets(low, state)
+        drained_at, copies = drained_copies.merged(unpack_offsets(drained_low, drained_high))
+        live_at, more_live = live_copies.merged(unpack_offsets(live_low, live_high))
+        present = drained_at >= 0
+        attempted = state != NEVER
+        self._outcomes(state, attempted, present)
+        self._lost(first, state, acked_at, present)
+        self._copies(first, attempted, copies)
+        self._phantoms(first, attempted, drained_at)
+        self._failed_visible(first, state, drained_at, live_at)
+        self._inversions(first, state, drained_at)
+        self.gaps.add(first, state, present)
+        self._inconsistent(first, acked_at, drained_at, copies)
+        self._vanished(first, live_at, more_live, drained_at, copies)
+        if self.tally is not None:
+            member = attempted & (state != FAILED)
+            self.tally.add(key, first, member, present, live_at >= 0, whole=self.proof.whole)
+            self._precommitted(self.tally, first, state, drained_at, live_at)
+
+    # -- rules, in the order of docs/verification.md ---------------------------------------
+
+    def _outcomes(self, state: U8, attempted: Bools, present: Bools) -> None:
+        by_state = np.bincount(state, minlength=256)
+        unknown = (state == UNKNOWN) | (state == OPEN)
+        number = int(np.count_nonzero(attempted))
+        self.attempted += number
+        self.counts["attempted"] += number
+        self.counts["acked"] += int(by_state[ACKED:].sum() + by_state[ACKED_NO_OFFSET])
+        self.counts["failed"] += int(by_state[FAILED])
+        self.counts["unknown"] += int(by_state[UNKNOWN] + by_state[OPEN])
+        self.counts["sent"] += int(by_state[SENT])
+        self.counts["unknown_present"] += int(np.count_nonzero(unknown & present))
+        self.counts["seen"] += int(np.count_nonzero(attempted & present))
+
+    def _lost(self, first: int, state: U8, acked_at: I64, present: Bools) -> None:
+        """Acknowledged and absent: lost where the drain proves it, otherwise unseen."""
+        absent = (state >= SENT) & ~present
+        if not absent.any():
+            return
+        if self.proof.whole:
+            self._found("lost", first, absent, acked_at)
+        elif self.proof.proven:
+            # What lay below the log's start cannot be told from what was never there.
+            reachable = acked_at >= self.proof.floor
+            self._found("lost", first, absent & reachable, acked_at)
+            self._found("unseen", first, absent & ~reachable, acked_at)
+        else:
+            self._found("unseen", first, absent, acked_at)
+
+    def _copies(self, first: int, attempted: Bools, copies: Copies) -> None:
+        """Further copies in the drain: duplicates of attempts, phantoms of what was none."""
+        if not len(copies):
+            return
+        ours = attempted[copies.sequences]
+        for anomaly, chosen in (("duplicate", ours), ("phantom", ~ours)):
+            self._count(anomaly, first + copies.sequences[chosen], copies.offsets[chosen])
+
+    def _phantoms(self, first: int, attempted: Bools, drained_at: I64) -> None:
+        self._found("phantom", first, ~attempted & (drained_at >= 0), drained_at)
+
+    def _failed_visible(self, first: int, state: U8, drained_at: I64, live_at: I64) -> None:
+        at = np.where(drained_at >= 0, drained_at, live_at)
+        self._found("failed_visible", first, (state == FAILED) & (at >= 0), at)
+
+    def _inversions(self, first: int, state: U8, drained_at: I64) -> None:
+        """First offsets that lie below that of an earlier acknowledged attempt."""
+        if self.proof.floor:
+            return  # the first copies may lie below the log's start
+        firsts = np.where(state >= SENT, drained_at, np.int64(-1))
+        highest = np.maximum.accumulate(firsts)
+        before = np.empty_like(highest)
+        before[0] = self.first_offset_max
+        np.maximum(highest[:-1], self.first_offset_max, out=before[1:])
+        self._found("inversion", first, (firsts >= 0) & (firsts < before), firsts)
+        self.first_offset_max = max(self.first_offset_max, int(highest[-1]))
+
+    def _inconsistent(self, first: int, acked_at: I64, drained_at: I64, copies: Copies) -> None:
+        if not self.proof.proven:
+            return
+        elsewhere = (drained_at >= 0) & (acked_at >= self.proof.floor) & (acked_at != drained_at)
+        where = np.flatnonzero(elsewhere)
+        if len(where) and len(copies):
+            where = where[~copies.holds(where, acked_at[where])]
+        self._count("inconsistent_offset", first + where, acked_at[where])
+
+    def _vanished(
+        self, first: int, live_at: I64, more: Copies, drained_at: I64, copies: Copies
+    ) -> None:
+        """Pairs of attempt and offset that the live reader saw and the drain does not hold."""
+        where = np.flatnonzero((live_at >= 0) & (live_at != drained_at))
+        at = live_at[where]
+        if len(more):
+            where = np.concatenate([where, more.sequences])
+            at = np.concatenate([at, more.offsets])
+            differs = at != drained_at[where]
+            where, at = where[differs], at[differs]
+        if not len(where):
+            return
+        if len(copies):
+            gone = ~copies.holds(where, at)
+            where, at = where[gone], at[gone]
+        if self.proof.proven:
+            above = at >= self.proof.floor
+            self._count("vanished", first + where[above], at[above])
+        else:
+            self.place.suspect(self.incarnation, first + where, at)
+
+    def _precommitted(
+        self, tally: Tally, first: int, state: U8, drained_at: I64, live_at: I64
+    ) -> None:
+        """Visible to read_committed before its commit was called, or without any call of it."""
+        visible = np.flatnonzero(
+            ((live_at >= 0) | (drained_at >= 0)) & (state != FAILED) & (state != NEVER)
+        )
+        if not len(visible):
+            return
+        log = tally.log
+        ranges = log.ranges_of(*self.place.key)
+        transactions = ranges.of_sequences(first + visible)
+        inside = transactions >= 0
+        called_us = np.full(len(visible), NEVER_US)
+        called_us[inside] = log.commit_called_us[transactions[inside]]
+        if log.torn:
+            # The line that is torn may have been the one that calls their commit.
+            called_us[~inside] = np.iinfo(np.int64).min
+        early = called_us == NEVER_US
+        if self.place.instants is not None:
+            read_us = self.place.instants.of_offsets(live_at[visible])
+            early |= (read_us >= 0) & (read_us < called_us)
+        if early.any():
+            at = np.where(live_at >= 0, live_at, drained_at)[visible[early]]
+            self._count("precommitted_read", first + visible[early], at)
+
+    def _beyond(self, end: int) -> None:
+        """Identities beyond every cell: never attempted, whatever their sequence."""
+        strays = self.drained_copies.beyond(end)
+        self.counts["phantom"] += len(strays)
+        for sequence, offset in strays[: self.found.room("phantom")]:
+            self.place.occurrence("phantom", self.incarnation, sequence, offset)
+        gone = sorted(set(self.live_copies.beyond(end)) - set(strays))
+        for sequence, offset in gone:
+            if self.proof.proven and offset >= self.proof.floor:
+                self.counts["vanished"] += 1
+                self.place.occurrence("vanished", self.incarnation, sequence, offset)
+            elif not self.proof.proven:
+                claimed = min(sequence, int(np.iinfo(np.int64).max))
+                self.place.suspect(self.incarnation, np.array([claimed]), np.array([offset]))
+
+    # -- counting --------------------------------------------------------------------------
+
+    def _found(self, anomaly: str, first: int, mask: Bools, at: I64) -> None:
+        """Count the cells of a mask; `at` are the offsets of all."""
+        if mask.any():
+            where = np.flatnonzero(mask)
+            self._count(anomaly, first + where, at[where])
+
+    def _count(self, anomaly: str, sequences: I64, offsets: I64) -> None:
+        """Count attempts by sequence."""
+        self.place.count(anomaly, self.incarnation, sequences, offsets)

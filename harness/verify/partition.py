@@ -1,0 +1,140 @@
+"""One topic-partition: a lane for each incarnation, and what concerns all of them.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.verify import cells
+from harness.verify.copies import Extras
+from harness.verify.evidence import Evidence
+from harness.verify.findings import ProfileFindings
+from harness.verify.instants import ReadInstants
+from harness.verify.lane import Lane
+from harness.verify.place import Place
+from harness.verify.transactions import Tally
+
+I64: TypeAlias = npt.NDArray[np.int64]
+
+
+class Partition:
+    """Reconciles one topic-partition into its profile's findings."""
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        topic: int,
+        partition: int,
+        found: ProfileFindings,
+        drained: Extras,
+        live: Extras,
+    ) -> None:
+        self.evidence = evidence
+        self.found = found
+        self.drained = drained.of(topic, partition)
+        self.live = live.of(topic, partition)
+        self.place = Place(
+            topic=topic,
+            partition=partition,
+            found=found,
+            proof=evidence.drained_partition(topic, partition),
+            drained=self.drained,
+            live=self.live,
+            instants=ReadInstants.of(evidence.live.batches, topic, partition)
+            if found.profile.transactional
+            else None,
+        )
+
+    def reconcile(self, tallies: dict[int, Tally]) -> None:
+        """Count everything about this topic-partition."""
+        incarnations = set(self.drained.incarnations) | set(self.live.incarnations)
+        evidence, place = self.evidence, self.place
+        for columns in (evidence.ledgers, evidence.live.columns, evidence.drained.columns):
+            incarnations.update(
+                incarnation for incarnation, file in columns.items() if file.extents(*place.key)
+            )
+        if not place.proof.proven:
+            place.drain_reach = self._drain_reach(incarnations)
+        for incarnation in sorted(incarnations):
+            tally = tallies.get(incarnation) if self.found.profile.transactional else None
+            Lane(evidence, place, incarnation, tally).walk()
+        self._odd_records()
+        self._odd_records_gone()
+        self._two_contents(incarnations)
+
+    def _drain_reach(self, incarnations: set[int]) -> int:
+        """The highest offset that an unproven drain read here."""
+        reach = self.drained.offset_max
+        for incarnation in incarnations:
+            for at in self._drained_offsets(incarnation):
+                reach = max(reach, int(at.max()))
+        return reach
+
+    def _drained_offsets(self, incarnation: int) -> Iterator[I64]:
+        file = self.evidence.drained.columns.get(incarnation)
+        return cells.offsets(file, *self.place.key)
+
+    def _odd_records(self) -> None:
+        """Corrupt, misrouted and foreign records that the drain returned."""
+        counts = self.found.counts
+        corrupt, misrouted = self.drained.corrupt, self.drained.misrouted
+        counts["corrupt"] += len(corrupt)
+        for row in corrupt[: self.found.room("corrupt")]:
+            self.place.occurrence("corrupt", None, None, int(row["offset"]))
+        counts["misrouted"] += len(misrouted)
+        for row in misrouted[: self.found.room("misrouted")]:
+            identity = int(row["incarnation"]), int(row["sequence"])
+            self.place.occurrence("misrouted", *identity, int(row["offset"]))
+        foreign = self.drained.foreign
+        counts["foreign"] += len(foreign)
+        runs, numbers = np.unique(foreign["run"], return_counts=True)
+        for run, number in zip(runs.tolist(), numbers.tolist(), strict=True):
+            self.found.foreign_runs[int(run)] += int(number)
+
+    def _odd_records_gone(self) -> None:
+        """Corrupt and misrouted records that the live reader saw and the drain does not hold."""
+        proof = self.place.proof
+        for seen, held in (
+            (self.live.corrupt, self.drained.corrupt),
+            (self.live.misrouted, self.drained.misrouted),
+        ):
+            offsets = np.unique(seen["offset"]).astype(np.int64)
+            gone = offsets[~np.isin(offsets, held["offset"])]
+            if not proof.proven:
+                self.place.suspect(None, None, gone)
+                continue
+            gone = gone[gone >= proof.floor]
+            self.found.counts["vanished"] += len(gone)
+            for offset in gone[: self.found.room("vanished")].tolist():
+                self.place.occurrence("vanished", None, None, offset)
+
+    def _two_contents(self, incarnations: set[int]) -> None:
+        """What was read live at offsets at which an unproven drain read something else.
+
+        Offsets whose drain is proven were settled in the lanes: there, gone is gone.
+        """
+        suspects = self.place.suspects
+        if not suspects:
+            return
+        offsets = np.unique(np.concatenate([suspect.at for suspect in suspects]))
+        taken = np.isin(offsets, self.drained.offsets)
+        for incarnation in incarnations:
+            for at in self._drained_offsets(incarnation):
+                taken |= np.isin(offsets, at)
+        for suspect in suspects:
+            hit = np.flatnonzero(taken[np.searchsorted(offsets, suspect.at)])
+            self.found.counts["vanished"] += len(hit)
+            for index in hit[: self.found.room("vanished")].tolist():
+                sequences = suspect.sequences
+                self.place.occurrence(
+                    "vanished",
+                    suspect.incarnation,
+                    None if sequences is None else int(sequences[index]),
+                    int(suspect.at[index]),
+                )

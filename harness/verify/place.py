@@ -1,0 +1,76 @@
+"""Where a walk is, and what it has found so far of a topic-partition.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.verify.copies import PartitionExtras
+from harness.verify.evidence import DrainedPartition
+from harness.verify.findings import Occurrence, ProfileFindings
+from harness.verify.instants import ReadInstants
+
+I64: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """What was read live at offsets (n,) that the drain does not hold and may have overwritten."""
+
+    incarnation: int | None
+    sequences: I64 | None
+    at: I64
+
+
+@dataclass(slots=True)
+class Place:
+    """One topic-partition of one profile."""
+
+    topic: int
+    partition: int
+    found: ProfileFindings
+    proof: DrainedPartition
+    drained: PartitionExtras
+    live: PartitionExtras
+    instants: ReadInstants | None
+    """When offsets were read live; only of transactional profiles."""
+    drain_reach: int = -1
+    """The highest offset that an unproven drain read; beyond it nothing can be overwritten."""
+    suspects: list[Suspects] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """(topic, partition)"""
+        return self.topic, self.partition
+
+    def occurrence(
+        self, anomaly: str, incarnation: int | None, sequence: int | None, offset: int | None
+    ) -> None:
+        """Keep a sample; its leader epoch is that of the record at that offset, if one is known."""
+        epoch = None if offset is None else self.drained.leader_epoch(offset)
+        self.found.sample(
+            Occurrence(anomaly, self.topic, self.partition, incarnation, sequence, offset, epoch)
+        )
+
+    def count(
+        self, anomaly: str, incarnation: int, sequences: I64, offsets: I64 | None = None
+    ) -> None:
+        """Count attempts by sequence, and keep samples of the first ones."""
+        self.found.counts[anomaly] += len(sequences)
+        for index in range(min(len(sequences), self.found.room(anomaly))):
+            offset = None if offsets is None else int(offsets[index])
+            known = None if offset is None or offset < 0 else offset
+            self.occurrence(anomaly, incarnation, int(sequences[index]), known)
+
+    def suspect(self, incarnation: int | None, sequences: I64 | None, at: I64) -> None:
+        """Note what an unproven drain may have read something else in place of."""
+        reachable = at <= self.drain_reach
+        if reachable.any():
+            chosen = None if sequences is None else sequences[reachable]
+            self.suspects.append(Suspects(incarnation, chosen, at[reachable]))
