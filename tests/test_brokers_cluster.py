@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from harness.brokers import KAFKA_VERSION, LocalCluster
-from harness.brokers import local as local_module
+from harness.brokers import launch as launch_module
 from harness.brokers.jars import cached_jars
 from harness.brokers.java import find_java
 from harness.brokers.state import ProcessIdentity, read_state
@@ -435,12 +435,12 @@ def test_stop_and_start_keep_data_and_ports() -> None:
 def test_a_cluster_that_does_not_start_shows_the_brokers_log_and_leaves_nothing(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = local_module.server_settings
+    right = launch_module.server_settings
 
     def wrong(*args: object) -> dict[str, str]:
         return {**right(*args), "num.io.threads": "none"}  # type: ignore[arg-type]
 
-    monkeypatch.setattr(local_module, "server_settings", wrong)
+    monkeypatch.setattr(launch_module, "server_settings", wrong)
     with pytest.raises(ClusterError) as failed:
         LocalCluster.start("broken")
     message = str(failed.value)

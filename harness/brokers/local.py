@@ -9,55 +9,32 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
 from harness.brokers import control
-from harness.brokers.archive import archive_options, make_archive
 from harness.brokers.cache import Progress
-from harness.brokers.children import module_path
-from harness.brokers.config import (
-    BROKER_IDS,
-    LOGGING,
-    START_TIMEOUT_S,
-    bootstrap,
-    properties_text,
-    server_settings,
-)
-from harness.brokers.jars import KAFKA_VERSION, check_version, fetch_jars
-from harness.brokers.java import find_java
+from harness.brokers.config import bootstrap
+from harness.brokers.jars import KAFKA_VERSION
 from harness.brokers.kind import PROCESS, PROXY, BrokerStatus
-from harness.brokers.ports import choose_ports
+from harness.brokers.launch import Prepared, Supervision, launch, prepare, prepare_again
 from harness.brokers.state import (
     STATE_FILE,
     ClusterState,
-    NodeState,
-    check_name,
-    clusters_folder,
-    creation_lock,
     find_directory,
     has_supervisor,
     kill_leftovers,
-    ports_in_use,
     read_state,
-    sweep,
     take_lock,
 )
-from harness.brokers.storage import format_node, format_template, new_kafka_uuid
 from harness.errors import ClusterError, UsageError
-from harness.lifeline import LIFELINE_FD
 
 _ANSWER_TIMEOUT_S: Final = 30.0
 _HEAL_TIMEOUT_S: Final = 120.0
 _END_TIMEOUT_S: Final = 40.0
-_LOCK_TIMEOUT_S: Final = 2.0
 
 
 class LocalCluster:
@@ -77,8 +54,7 @@ class LocalCluster:
         self.bootstrap = state.bootstrap
         self.direct_bootstrap = bootstrap(state.ports, direct=True)
         self.client_config = {"bootstrap.servers": self.bootstrap}
-        self._supervisor: subprocess.Popen[bytes] | None = None
-        self._lifeline = -1
+        self._supervision: Supervision | None = None
 
     def __repr__(self) -> str:
         return f"LocalCluster({self.name!r}, {self.bootstrap})"
@@ -102,48 +78,8 @@ class LocalCluster:
         ports or brokers fail; the message carries the end of the logs, and nothing is left behind.
         """
         tell = progress or (lambda _: None)
-        if name is None:
-            name = f"run-{os.getpid()}-{secrets.token_hex(3)}"
-        check_name(name)
-        check_version(kafka_version)
-        java = find_java()
-        jars = fetch_jars(kafka_version, progress=tell)
-        template = format_template(jars, java, tell)
-        make_archive(jars, java, template, tell)
-        tell(f"starting three brokers, Kafka {kafka_version}, Java {java.version} ({java.source})")
-        with creation_lock():
-            for died in sweep():
-                tell(f"cleaned up after cluster {died}, whose supervisor was killed")
-            directory = clusters_folder() / name
-            if directory.exists():
-                raise UsageError(
-                    f"cluster {name} exists already. `harness cluster status` shows it; "
-                    f"`harness cluster start {name}` starts its brokers, `harness cluster down "
-                    f"{name}` removes it."
-                )
-            ports, bound = choose_ports(ports_in_use())
-            state = ClusterState(
-                name=name,
-                kept=kept,
-                kafka_version=kafka_version,
-                cluster_id=new_kafka_uuid(),
-                java=str(java.executable),
-                class_path=jars.class_path,
-                jvm_options=list(archive_options(jars, java)),
-                nodes={i: NodeState(i, ports[i]) for i in BROKER_IDS},
-            )
-            directory.mkdir(mode=0o700)
-            lock = _lock(directory, name)
-            try:
-                state.write(directory)
-                _lay_out(directory, state, template)
-            except BaseException:
-                shutil.rmtree(directory, ignore_errors=True)
-                os.close(lock)
-                for held in bound.values():
-                    held.close()
-                raise
-        return cls._supervise(directory, state, lock, bound, remove_on_failure=True)
+        prepared = prepare(name, kept=kept, kafka_version=kafka_version, tell=tell)
+        return cls._launched(prepared)
 
     @classmethod
     def revive(cls, name: str, *, progress: Progress | None = None) -> LocalCluster:
@@ -151,103 +87,14 @@ class LocalCluster:
 
         Raises UsageError when there is none of that name, ClusterError when it lives.
         """
-        tell = progress or (lambda _: None)
-        with creation_lock():
-            directory = find_directory(name)
-            lock = _lock(directory, name)
-            try:
-                state = read_state(directory)
-                if kill_leftovers(state):
-                    tell(f"ended brokers of {name} that outlived their supervisor")
-                java = find_java()
-                jars = fetch_jars(state.kafka_version, progress=tell)
-                state.java, state.class_path = str(java.executable), jars.class_path
-                state.jvm_options = list(archive_options(jars, java))
-                state.phase, state.problem, state.supervisor = "starting", "", None
-                for node in state.nodes.values():
-                    node.process = None
-                state.write(directory)
-            except BaseException:
-                os.close(lock)
-                raise
-        return cls._supervise(directory, state, lock, {}, remove_on_failure=False)
+        return cls._launched(prepare_again(name, tell=progress or (lambda _: None)))
 
     @classmethod
-    def _supervise(
-        cls,
-        directory: Path,
-        state: ClusterState,
-        lock: int,
-        bound: dict[int, socket.socket],
-        *,
-        remove_on_failure: bool,
-    ) -> LocalCluster:
-        cluster = cls(directory, state)
-        reading = -1
-        environment = {k: v for k, v in os.environ.items() if k != LIFELINE_FD}
-        environment |= module_path()
-        if not state.kept:
-            reading, cluster._lifeline = os.pipe()
-            environment[LIFELINE_FD] = str(reading)
-        try:
-            with (directory / "supervisor.log").open("ab") as output:
-                held = {port: held.fileno() for port, held in bound.items()}
-                command = [sys.executable, "-m", "harness.brokers.supervisor", str(directory)]
-                command.append(",".join(f"{port}:{number}" for port, number in held.items()))
-                cluster._supervisor = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    # The lock goes with it: it is free only once the supervisor has ended.
-                    pass_fds=[n for n in (lock, reading, *held.values()) if n >= 0],
-                    start_new_session=True,
-                    cwd="/",
-                )
-        finally:
-            os.close(lock)
-            for held_port in bound.values():
-                held_port.close()
-            if reading >= 0:
-                os.close(reading)
-        try:
-            cluster._wait_started()
-        except BaseException:
-            cluster._abandon()
-            if remove_on_failure:
-                shutil.rmtree(directory, ignore_errors=True)
-            raise
+    def _launched(cls, prepared: Prepared) -> LocalCluster:
+        supervision = launch(prepared)
+        cluster = cls(prepared.directory, prepared.state)
+        cluster._supervision = supervision
         return cluster
-
-    def _wait_started(self) -> None:
-        assert self._supervisor is not None
-        deadline = time.monotonic() + START_TIMEOUT_S + 15
-        while True:
-            ended = self._supervisor.poll() is not None
-            state = read_state(self.directory)
-            if state.phase == "running" and not ended:
-                return
-            if ended or time.monotonic() > deadline:
-                log = self._tail(self.directory / "supervisor.log")
-                problem = state.problem or f"its supervisor gave up; its log ends:\n{log}"
-                raise ClusterError(f"The local cluster did not start: {problem}")
-            time.sleep(0.02)
-
-    def _abandon(self) -> None:
-        if self._supervisor is not None:
-            self._supervisor.terminate()
-            try:
-                self._supervisor.wait(_END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._supervisor.kill()
-                self._supervisor.wait()
-        self._release()
-
-    def _release(self) -> None:
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
 
     @classmethod
     def attach(cls, name_or_directory: str | None = None) -> LocalCluster:
@@ -366,12 +213,8 @@ class LocalCluster:
             except ClusterError:
                 if has_supervisor(self.directory):
                     self._end_supervisor()
-        self._release()
-        if self._supervisor is not None:
-            try:
-                self._supervisor.wait(_END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._end_supervisor()
+        if self._supervision is not None and not self._supervision.release(_END_TIMEOUT_S):
+            self._end_supervisor()
         remove(self.directory)
 
     def __enter__(self) -> LocalCluster:
@@ -385,8 +228,8 @@ class LocalCluster:
             supervisor = read_state(self.directory).supervisor
             if supervisor is not None:
                 supervisor.kill()
-        if self._supervisor is not None:
-            self._supervisor.wait()
+        if self._supervision is not None:
+            self._supervision.process.wait()
 
     def _status_of(self, broker_id: int) -> BrokerStatus:
         for entry in self._call("status", ask=False)["brokers"]:
@@ -415,13 +258,6 @@ class LocalCluster:
             arguments=arguments,
         )
 
-    @staticmethod
-    def _tail(path: Path, lines: int = 15) -> str:
-        try:
-            return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-        except OSError:
-            return "(no log)"
-
 
 def remove(directory: Path) -> None:
     """Remove a cluster whose supervisor is ending or gone, and what is left of its brokers.
@@ -448,23 +284,3 @@ def remove(directory: Path) -> None:
             shutil.rmtree(directory, ignore_errors=True)
         finally:
             os.close(lock)
-
-
-def _lay_out(directory: Path, state: ClusterState, template: Path) -> None:
-    (directory / "log4j2.properties").write_text(LOGGING)
-    for i in state.nodes:
-        own = directory / str(i)
-        own.mkdir()
-        format_node(own / "data", i, state.cluster_id, template)
-        settings = server_settings(i, state.ports, own / "data")
-        (own / "server.properties").write_text(properties_text(settings))
-
-
-def _lock(directory: Path, name: str) -> int:
-    # A probe of `has_supervisor` may hold it for an instant.
-    deadline = time.monotonic() + _LOCK_TIMEOUT_S
-    while (descriptor := take_lock(directory)) is None:
-        if time.monotonic() > deadline:
-            raise ClusterError(f"cluster {name} is running; its supervisor lives.")
-        time.sleep(0.01)
-    return descriptor
