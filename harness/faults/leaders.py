@@ -236,12 +236,19 @@ def await_full_isr(view: ClusterView, topics: Callable[[], Sequence[str]], timeo
 def await_preferred(
     view: ClusterView, topics: Callable[[], Sequence[str]], timeout_s: float
 ) -> None:
-    """Elect preferred leaders of `topics` and wait until they lead; `topics` as above."""
+    """Elect preferred leaders of `topics` and wait until they lead; `topics` as above.
+
+    Metadata names a leader before that broker has taken over, and what is sent with acks=0 in
+    between is lost: so a leader counts once it answers as one, which ListOffsets shows.
+    """
 
     def pending() -> str | None:
-        away = [state for state in view.partitions(topics()) if not state.preferred]
+        states = view.partitions(topics())
+        away = [state for state in states if not state.preferred]
         if not away:
-            return None
+            answering = view.epochs(state.key for state in states)
+            silent = [str(state) for state in states if state.key not in answering]
+            return f"no leader answers yet: {_some(silent)}" if silent else None
         view.elect_preferred(state.key for state in away)
         return _some([str(state) for state in away])
 
