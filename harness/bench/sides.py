@@ -126,6 +126,10 @@ class Sides:
             )
             measured = self._measure(command, case.peer)
             result = producer_result(measured.output)
+            if result.records != case.records:
+                raise HarnessError(
+                    f"{case.name}: {case.peer} sent {result.records} of {case.records} records."
+                )
             self.topics.check_arrived(topic, case, case.peer)
         return _run(measured, result.records_per_s, case.records)
 

@@ -30,7 +30,7 @@ from harness.load.transactions import TransactionalClient
 from harness.rundir import RunDir
 
 _STALL_TIMEOUT_US: Final = 60_000_000
-_IDLE_S: Final = 0.002
+_IDLE_S: Final = 0.005
 _BATCH: Final = 10_000
 _DRAIN_TIMEOUT_S: Final = 60.0
 
