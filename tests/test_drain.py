@@ -12,6 +12,7 @@ from harness.errors import EXIT_INCONCLUSIVE, RunDirError
 from harness.record import decode
 from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo
 from harness.verify import drain as drain_module
+from harness.verify import survey
 from harness.verify.batch import Batch
 from harness.verify.drain import drain
 from harness.verify.positions import Position, Positions
@@ -251,7 +252,7 @@ def test_what_is_no_proof_is_named(tmp_path: Path, content: str) -> None:
 def test_brokers_that_are_not_there_make_an_incomplete_drain_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drain_module, "_REQUEST_S", 0.5)
+    monkeypatch.setattr(survey, "_REQUEST_S", 0.5)
     run_dir = RunDir.create(tmp_path / "run")
     began = time.monotonic()
     proof = drain(
@@ -276,7 +277,7 @@ def test_a_second_drain_does_not_touch_the_set_of_the_first(tmp_path: Path) -> N
 def test_the_command_says_why_a_drain_is_incomplete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(drain_module, "_REQUEST_S", 0.5)
+    monkeypatch.setattr(survey, "_REQUEST_S", 0.5)
     monkeypatch.delenv("HARNESS_CLIENT_CONFIG", raising=False)
     run_dir = RunDir.create(tmp_path / "run")
     run_dir.write_info(run_info())
