@@ -1,7 +1,10 @@
 # Two commands need nothing done before: `make run` and `make test`.
 # They make .venv from PYTHON (3.11 or newer, with the venv module) and install this project into it.
 
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3 || echo python3)
+# The first of these that runs and is new enough; a version manager's stub may exist and not run.
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+  $$each -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && echo $$each && break; done || true)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -36,10 +39,9 @@ bench: $(STAMP)  ## load and verification beside Kafka's own performance tools
 	$(BIN)/harness bench --json reports/runs/bench.json
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is none. Name one: make PYTHON=/path/to/python3.11" >&2; exit 4; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
-	  echo "The venv module of '$(PYTHON)' is missing (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 4; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer with its venv module is needed, and none was found. On Debian and Ubuntu:" >&2; \
+	  echo "apt-get install python3-venv. Or name one: make PYTHON=/path/to/python3.11 …" >&2; exit 4; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once)" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' >&2
