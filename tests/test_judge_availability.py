@@ -125,6 +125,28 @@ def test_the_longest_gap_without_acknowledgement(events: list[Any], gap_ms: floa
             1000.0,
         ),
         ([steady(range(8)), silent(range(8, 9)), steady(range(9, 20)), struck(8)], 250.0),
+        (
+            [
+                steady(range(8)),
+                silent(range(8, 9)),
+                steady(range(9, 20)),
+                silent(range(20, 24)),
+                steady(range(24, 60)),
+                struck(8),
+            ],
+            4000.0,
+        ),
+        (
+            [
+                steady(range(8)),
+                silent(range(8, 9)),
+                steady(range(9, 34)),
+                silent(range(34, 38)),
+                steady(range(38, 60)),
+                struck(8),
+            ],
+            250.0,
+        ),
         ([steady(range(40), rate=1), struck(8)], 0.0),
         (
             [
@@ -145,6 +167,8 @@ def test_the_longest_gap_without_acknowledgement(events: list[Any], gap_ms: floa
         "a later disturbance is not put down to a fault that was healed",
         "recovery from the first fault, not the second",
         "one slot without acknowledgements at a high rate",
+        "a stumble and then the fall are one disturbance",
+        "what comes more than three seconds later is another one",
         "a slow partition is not disturbed by chance",
         "a slow partition that stops is",
     ],

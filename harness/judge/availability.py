@@ -5,7 +5,9 @@ Everything here comes from the `load` events of 250 ms, so no instant is finer t
 *Back at the scheduled rate*: the first slot after a disturbance in which something is acknowledged
 and from which on, over a window of at least a second and twenty attempts, nine tenths of what was
 attempted is acknowledged. Two standard deviations of a Poisson count are allowed on top, so that a
-slow partition is not called disturbed by chance.
+slow partition is not called disturbed by chance. A fault can strike in steps, first a stumble and
+then the fall; so three seconds, or the time until the next fault, have to pass without another
+disturbance.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ _WINDOW_SLOTS_MIN: Final = 4
 _WINDOW_SLOTS_MAX: Final = 40
 _WINDOW_ATTEMPTS: Final = 20
 _RATE_SHARE: Final = 0.9
+_CALM_SLOTS: Final = 12
 
-I64: TypeAlias = npt.NDArray[np.int64]
+F64: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def availability(profile: ProfileRun, timeline: Timeline) -> list[Availability]:
         gap_us = longest_gap_us(series)
         recovered_ms: float | None = None
         if faults:
-            back_us = recovered_us(series, faults[0], _end_us(faults, 0))
+            back_us = recovered_us(series, faults, 0)
             if back_us is not None:
                 recovered_ms = (back_us - faults[0].injected_us) / 1000
         result.append(Availability(*key, None if gap_us is None else gap_us / 1000, recovered_ms))
@@ -65,7 +68,7 @@ def during(profile: ProfileRun, timeline: Timeline) -> list[Window]:
     for index, fault in enumerate(faults):
         ends = [fault.injected_us]
         for series in series_of:
-            back_us = recovered_us(series, fault, _end_us(faults, index))
+            back_us = recovered_us(series, faults, index)
             ends.append(int(series.to_us[-1]) if back_us is None else back_us)
         windows.append(Window(fault.injected_us, max(ends)))
     return windows
@@ -75,14 +78,6 @@ def striking(timeline: Timeline) -> list[Fault]:
     """The faults that struck something, in order of injection."""
     faults = [fault for fault in timeline.faults if fault.struck and not fault.idle]
     return sorted(faults, key=lambda fault: fault.injected_us)
-
-
-def _end_us(faults: list[Fault], index: int) -> int | None:
-    """Until when a disturbance is put down to a fault: healed, or the next one struck."""
-    healed_us = faults[index].healed_us
-    if healed_us is not None:
-        return healed_us
-    return faults[index + 1].injected_us if index + 1 < len(faults) else None
 
 
 def longest_gap_us(series: LoadSeries) -> int | None:
@@ -120,12 +115,13 @@ def _first_attempt_us(series: LoadSeries, before: int, after: int) -> int | None
     return int(series.from_us[before + 1 + between[0]]) if len(between) else None
 
 
-def recovered_us(series: LoadSeries, fault: Fault, until_us: int | None) -> int | None:
-    """When a partition acknowledged again at the scheduled rate.
+def recovered_us(series: LoadSeries, faults: list[Fault], index: int) -> int | None:
+    """When a partition acknowledged again at the scheduled rate after the index-th fault.
 
-    The fault's own instant when it was not disturbed between that and `until_us`; None when it was
-    not back by the end of the load.
+    The fault's own instant when it was not disturbed before the fault was healed or the next one
+    struck; None when it was not back by the end of the load.
     """
+    fault = faults[index]
     if not len(series):
         return fault.injected_us
     start_us = int(series.from_us[0])
@@ -135,32 +131,44 @@ def recovered_us(series: LoadSeries, fault: Fault, until_us: int | None) -> int 
     acked = np.zeros(count)
     np.add.at(attempted, slots, series.attempted)
     np.add.at(acked, slots, series.acked)
-    slow = _slow(attempted, acked)
-    stopped = (acked == 0) & (attempted >= _WINDOW_ATTEMPTS)
-    first = max((fault.injected_us - start_us) // SLOT_US, 0)
-    last = count if until_us is None else max((until_us - start_us) // SLOT_US + 1, 0)
-    disturbed = np.flatnonzero((slow | stopped)[first:last])
-    if not len(disturbed):
+
+    def slot(at_us: int) -> int:
+        return min(max((at_us - start_us) // SLOT_US, 0), count)
+
+    later = index + 1 < len(faults)
+    struck_again = slot(faults[index + 1].injected_us) if later else count
+    healed = count if fault.healed_us is None else slot(fault.healed_us) + 1
+    window = _window(attempted)
+    slow = _slow(attempted, acked, window)
+    disturbed = slow | ((acked == 0) & (attempted >= _WINDOW_ATTEMPTS))
+    # A window that reaches into the next fault shows that fault.
+    disturbed[max(struck_again - window, 0) if later else count :] = False
+    first = slot(fault.injected_us)
+    onsets = np.flatnonzero(disturbed[first:healed])
+    if not len(onsets):
         return fault.injected_us
-    onset = first + int(disturbed[0])
-    back = np.flatnonzero((acked > 0)[onset + 1 :] & ~slow[onset + 1 :])
+    onset = first + int(onsets[0])
+    calm = _forward_sums(disturbed.astype(np.float64), _CALM_SLOTS) == 0
+    back = np.flatnonzero((acked > 0)[onset + 1 :] & ~slow[onset + 1 :] & calm[onset + 1 :])
     if not len(back):
         return None
     return max(start_us + (onset + 1 + int(back[0])) * SLOT_US, fault.injected_us)
 
 
-def _slow(
-    attempted: npt.NDArray[np.float64], acked: npt.NDArray[np.float64]
-) -> npt.NDArray[np.bool_]:
-    """Slots from which on fewer are acknowledged than the scheduled rate asks for."""
+def _window(attempted: F64) -> int:
+    """Over how many slots a rate is taken, so that it counts enough attempts."""
     mean = float(attempted.mean())
     wanted = math.ceil(_WINDOW_ATTEMPTS / mean) if mean else _WINDOW_SLOTS_MAX
-    window = min(max(wanted, _WINDOW_SLOTS_MIN), _WINDOW_SLOTS_MAX)
+    return min(max(wanted, _WINDOW_SLOTS_MIN), _WINDOW_SLOTS_MAX)
+
+
+def _slow(attempted: F64, acked: F64, window: int) -> npt.NDArray[np.bool_]:
+    """Slots from which on fewer are acknowledged than the scheduled rate asks for."""
     asked, given = _forward_sums(attempted, window), _forward_sums(acked, window)
     return np.asarray(given < _RATE_SHARE * asked - 2 * np.sqrt(asked), dtype=np.bool_)
 
 
-def _forward_sums(values: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
+def _forward_sums(values: F64, window: int) -> F64:
     summed = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.minimum(np.arange(len(values)) + window, len(values))
     return np.asarray(summed[ends] - summed[:-1], dtype=np.float64)

@@ -29,9 +29,9 @@ def _sample(
     sent_us = _sent_us(evidence, found, occurrence, topic) if injected_us else None
     since_s: float | None = None
     if sent_us is not None:
-        before = bisect_right(injected_us, sent_us)
-        if before:
-            since_s = round((sent_us - injected_us[before - 1]) / 1e6, 3)
+        # Before the first fault the time to it, below zero: what was in flight can be lost too.
+        nearest = max(bisect_right(injected_us, sent_us) - 1, 0)
+        since_s = round((sent_us - injected_us[nearest]) / 1e6, 3)
     return Sample(
         anomaly=occurrence.anomaly,
         topic=topic,
