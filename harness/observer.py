@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from harness.rundir import RunDir, RunInfo
@@ -66,20 +66,22 @@ class Observer:
             self.failure = error
 
     def _look_at_leaders(self) -> None:
-        futures = self._admin.describe_topics(
-            TopicCollection(self._topics), request_timeout=_ANSWER_S
-        )
+        # Any live broker answers a metadata request; DescribeTopics is asked of the controller
+        # that the client knew last, and stays unanswered for long when that one was killed.
+        try:
+            metadata = self._admin.list_topics(timeout=_ANSWER_S)
+        except KafkaException:
+            return
         moved: list[tuple[str, int, int]] = []
-        for topic, future in futures.items():
-            described = _answer(future)
-            if described is None:
+        for topic in self._topics:
+            described = metadata.topics.get(topic)
+            if described is None or described.error is not None:
                 continue
-            for partition in described.partitions:
+            for partition in described.partitions.values():
                 key = (topic, partition.id)
-                leader = -1 if partition.leader is None else partition.leader.id
-                isr = sorted(node.id for node in partition.isr)
-                if self._leaders.get(key, (None, None))[0] != leader:
-                    moved.append((topic, partition.id, leader))
+                isr = sorted(partition.isrs)
+                if self._leaders.get(key, (None, None))[0] != partition.leader:
+                    moved.append((topic, partition.id, partition.leader))
                 if self._isr.get(key) != isr:
                     self._isr[key] = isr
                     self._run_dir.append(

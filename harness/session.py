@@ -25,6 +25,7 @@ import harness
 from harness.brokers import Brokers
 from harness.errors import HarnessError
 from harness.faults.experiments import Experiment
+from harness.faults.registry import FAULTS
 from harness.judge.judge import judge
 from harness.judge.verdict import Verdict
 from harness.lifeline import Child
@@ -107,6 +108,12 @@ class Session:
             experiments=[experiment.name for experiment in request.experiments],
             aims=request.aims,
             control=request.control,
+            faults_planned=sum(
+                1
+                for experiment in request.experiments
+                for fault in experiment.faults
+                if FAULTS[fault].needs
+            ),
             findings=[
                 {"profile": profile.name, **finding.to_json()}
                 for profile in request.profiles

@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from harness.errors import ClusterError, UsageError
 from harness.profiles.model import text
@@ -161,6 +161,8 @@ def wait_for_topics(
             if len(whole) != partitions:
                 missing.append(f"{name} ({len(whole)} of {partitions} partitions in full ISR)")
         if not missing:
+            missing = _without_serving_leader(admin, names, partitions)
+        if not missing:
             return ids
         if time.monotonic() > deadline:
             raise ClusterError(
@@ -168,6 +170,30 @@ def wait_for_topics(
                 "brokers' logs."
             )
         time.sleep(0.1)
+
+
+def _without_serving_leader(admin: AdminClient, names: list[str], partitions: int) -> list[str]:
+    """Partitions whose leader does not answer as one yet.
+
+    Metadata names a leader before that broker has taken the partition over; what a producer with
+    acks=0 sends in between is dropped, which would look like a loss of Kafka's.
+    """
+    wanted = {
+        TopicPartition(name, partition): OffsetSpec.latest()
+        for name in names
+        for partition in range(partitions)
+    }
+    silent: list[str] = []
+    futures = admin.list_offsets(wanted, request_timeout=REQUEST_TIMEOUT_S)
+    for at, future in futures.items():
+        try:
+            # A leader that did not answer comes as a negative offset, and as no error.
+            answered = future.result(REQUEST_TIMEOUT_S).offset >= 0
+        except (KafkaException, TimeoutError):
+            answered = False
+        if not answered:
+            silent.append(f"{at.topic}/{at.partition} (its leader does not serve it yet)")
+    return silent
 
 
 def delete_topics(

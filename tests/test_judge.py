@@ -473,10 +473,17 @@ def test_the_end_of_a_log_is_told_by_its_first_line(tmp_path: Path) -> None:
     assert len(reason) < 220
 
 
-def test_an_experiment_without_any_fault_on_record_proves_nothing(tmp_path: Path) -> None:
-    info = two_profiles(experiments=["kill"], aims={})
+def test_an_experiment_without_its_faults_on_record_proves_nothing(tmp_path: Path) -> None:
+    info = two_profiles(experiments=["kill"], aims={}, faults_planned=2)
     verdict = judged(tmp_path / "run", [clean()], info=info, journals=[JOURNAL])
-    assert any("no fault of the run's experiments is on record" in r for r in verdict.reasons)
+    assert any("of the 2 faults" in reason for reason in verdict.reasons)
+    assert verdict.verdict == "inconclusive"
+
+
+def test_an_experiment_that_injects_nothing_needs_no_fault_on_record(tmp_path: Path) -> None:
+    info = two_profiles(experiments=["no_fault"], aims={}, faults_planned=0)
+    verdict = judged(tmp_path / "run", [clean()], info=info, journals=[JOURNAL])
+    assert not any("on record" in reason for reason in verdict.reasons)
 
 
 def test_a_lag_at_the_limit_is_accepted(tmp_path: Path) -> None:

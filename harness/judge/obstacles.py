@@ -144,8 +144,9 @@ def _cause(activity: Mapping[str, Any]) -> str:
 def _faults(evidence: Evidence) -> list[str]:
     """Faults without evidence, and experiments that left no trace of any fault."""
     found = [_no_effect(fault) for fault in evidence.timeline.faults if not fault.took_effect]
-    if evidence.info.experiments and not evidence.timeline.faults:
-        found.append("no fault of the run's experiments is on record")
+    planned, recorded = evidence.info.faults_planned, len(evidence.timeline.faults)
+    if recorded < planned:
+        found.append(f"of the {planned} faults of the run's experiments {recorded} are on record")
     return found
 
 
