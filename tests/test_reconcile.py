@@ -607,6 +607,25 @@ def test_reconciling_the_same_evidence_twice_finds_the_same(tmp_path: Path) -> N
     assert reconcile(evidence)[0].table() == reconcile(evidence)[0].table()
 
 
+# -- what a proof must not contradict
+
+
+def test_a_drain_of_another_cluster_proves_nothing(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path / "run", [acked(0, 0)])
+    path = run_dir.drained(1) / "drain.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "cluster_id": "another"}))
+    found = reconcile(load_evidence(run_dir, 1))[0]
+    assert anomalies(found) == {"unseen": 1}
+    assert "read from cluster another" in found.blind["lost"][0]
+
+
+def test_a_log_that_begins_above_0_leaves_what_needs_all_of_it_unproven(tmp_path: Path) -> None:
+    found = reconciled(tmp_path / "run", [acked(0, 5), observed(0, 5), Proof(start=5)])
+    assert anomalies(found) == {}
+    assert "log's start had moved past records" in found.blind["lost"][0]
+    assert "hung_txn" not in found.blind
+
+
 # -- samples
 
 
