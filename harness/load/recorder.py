@@ -54,17 +54,35 @@ def request_of(args: argparse.Namespace) -> RunRequest:
         overrides.producer["compression.type"] = args.compression
     known = load_profiles([args.profiles] if args.profiles else [])
     run_id = new_run_id()
+    seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     return RunRequest(
         subjects=[overrides.apply(each) for each in options.selected(args, known)],
         controls=[],
         load=options.load_plan(args),
         experiments=[],
-        seed=secrets.randbelow(2**31) if args.seed is None else args.seed,
+        seed=seed,
         run_id=run_id,
         out=Path(args.out) if args.out else Path("reports") / "runs" / run_id,
-        command=["locust", "-f", "scenarios/steady.py"],
+        command=command_of(args, seed),
         control=False,
     )
+
+
+def command_of(args: argparse.Namespace, seed: int) -> list[str]:
+    """The command that repeats the run, without its page."""
+    command = ["locust", "-f", "scenarios/steady.py", "--headless", "--seed", str(seed)]
+    for name in ("rate", "schedule", "message_size", "keys", "partitions", "producers"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
+    for option, value in (
+        ("--delivery-profile", ",".join(args.profile or [])),
+        ("--profiles-file", args.profiles),
+        ("--compression", args.compression),
+        ("--duration", args.duration),
+        ("--brokers", args.brokers),
+    ):
+        if value:
+            command += [option, str(value)]
+    return command
 
 
 def record(args: argparse.Namespace, answer: Path) -> int:

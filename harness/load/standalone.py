@@ -102,7 +102,6 @@ class Standalone:
         self.run_dir: RunDir | None = None
         self.failed = False
         self.stop_asked = False
-        self.started_s: float | None = None
         self._judging: Any = None
 
     # -- arguments -------------------------------------------------------------------------
@@ -153,6 +152,8 @@ class Standalone:
                 arguments += [f"--{name}", str(getattr(options, name))]
         if options.profiles_file:
             arguments += ["--profiles", options.profiles_file]
+        if options.duration:
+            arguments += ["--duration", str(options.duration)]
         for name in self.profile_names():
             arguments += ["--profile", name]
         return [*arguments, "--keep-topics"] if options.keep_topics else arguments
@@ -195,7 +196,7 @@ class Standalone:
         """Prepare a run and make its users."""
         if self._judging is not None:
             self._judging.join()
-        self.failed, self.started_s = False, None
+        self.failed = False
         try:
             given = os.environ.get(RUN_DIR)
             if given:
@@ -206,7 +207,6 @@ class Standalone:
                 log.info("run directory %s", self.run_dir.path)
             self.load = Load(self.run_dir, on_failure=self._fail)
             environment.user_classes = self.load.user_classes(self.scenario)
-            self.started_s = time.monotonic()
         except HarnessError as error:
             self._fail(str(error), error.exit_code)
 
@@ -276,12 +276,12 @@ class Standalone:
         options = self.environment.parsed_options
         if self.failed or self.stop_asked:
             return True
-        if self.started_s is None or self.load is None:
+        if self.load is None:
             return False
         limits = [float(options.run_time)] if options.run_time else []
         if options.duration:
             limits.append(options.duration + self.load.info.load.warm_up_s)
-        return bool(limits) and time.monotonic() - self.started_s > min(limits)
+        return bool(limits) and self.load.running_s > min(limits)
 
 
 class Producers(LoadTestShape):  # type: ignore[misc]

@@ -161,6 +161,13 @@ class Load:
         gevent.sleep((START_DELAY_US + warm_up_us) / 1e6)
         self._event("warmed_up")
 
+    @property
+    def running_s(self) -> float:
+        """How long records have been due; below 0 before the common start."""
+        if not self._start_us:
+            return -1.0
+        return (self.context.clock.now_us() - self._start_us) / 1e6
+
     def _everybody_ready(self) -> bool:
         if len(self._clients) < len(self.places):
             return False
