@@ -100,7 +100,7 @@ def start(cluster: LocalCluster) -> Iterator[Callable[[RunDir], Child]]:
             environment={"HARNESS_CLIENT_CONFIG": json.dumps(cluster.client_config)},
         )
         children.append(child)
-        wait_until(lambda: phase(run_dir, "load_started"), 60, "the load to start", child)
+        wait_until(lambda: phase(run_dir, "load_started"), 120, "the load to start", child)
         return child
 
     yield started
@@ -469,7 +469,7 @@ def test_locust_alone_prepares_a_run_and_exits_by_its_verdict(cluster, tmp_path)
     )
     assert ended.returncode in (0, 3), ended.stderr[-3000:]
     repeat = RunDir(tmp_path / "run").read_info().command
-    assert repeat[:6] == [*["locust", "-f", "scenarios/steady.py", "--headless", "--seed", "5"]]
+    assert repeat[:6] == ["locust", "-f", "scenarios/steady.py", "--headless", "--seed", "5"]
     assert "idempotent,transactional" in repeat
     verdict = json.loads((tmp_path / "run" / "verdict.json").read_text())
     # A machine on which even this load lags behind makes no statement, and says why.
