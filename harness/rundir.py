@@ -129,6 +129,8 @@ class RunInfo:
     aims: dict[str, str]
     """anomaly → the control profile that the run's experiments should break"""
     control: bool = True
+    fault_aims: dict[str, list[str]] = field(default_factory=dict)
+    """fault → the anomalies that its experiments aim at; a fault that is not named aims at all"""
     faults_planned: int = 0
     """how many faults the experiments inject; a nominal one, such as no_fault, does not count"""
     findings: list[dict[str, Any]] = field(default_factory=list)

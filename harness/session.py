@@ -108,6 +108,7 @@ class Session:
             experiments=[experiment.name for experiment in request.experiments],
             aims=request.aims,
             control=request.control,
+            fault_aims=fault_aims(request.experiments),
             faults_planned=sum(
                 1
                 for experiment in request.experiments
@@ -268,6 +269,15 @@ def _profile_run(
         transaction_interval_ms=profile.transaction_interval_ms,
         abort_ratio=profile.abort_ratio,
     )
+
+
+def fault_aims(experiments: list[Experiment]) -> dict[str, list[str]]:
+    """fault → the anomalies that the experiments which inject it aim at."""
+    aims: dict[str, set[str]] = {}
+    for experiment in experiments:
+        for fault in experiment.faults:
+            aims.setdefault(fault, set()).update(experiment.aims)
+    return {fault: sorted(anomalies) for fault, anomalies in aims.items()}
 
 
 def versions(brokers: Brokers) -> dict[str, str]:

@@ -329,6 +329,19 @@ def test_a_partition_led_by_a_broker_that_was_struck_is_hit(tmp_path: Path) -> N
     assert exposure_of(tmp_path, led, loaded(), experiment(evidence)).verdict == "kept"
 
 
+@pytest.mark.parametrize(
+    ("aimed", "trials", "challenged"), [(["lost"], 1, True), (["duplicate"], 0, False)]
+)
+def test_only_a_fault_that_aims_at_an_anomaly_is_a_trial_of_its_promise(
+    aimed: list[str], trials: int, challenged: bool, tmp_path: Path
+) -> None:
+    info = two_profiles(fault_aims={"kill_leader": aimed})
+    verdict = judged(tmp_path / "run", [clean(), loaded(), experiment()], info=info)
+    kept = promise(verdict, "no_lost")
+    assert (kept.faults_exposed, kept.challenged) == (trials, challenged)
+    assert promise(verdict, "no_phantom").faults_exposed == 1
+
+
 def test_a_partition_led_elsewhere_is_not_hit(tmp_path: Path) -> None:
     led = [
         event("leader", START_US, topic=SUBJECT, partition=0, leader=3, leader_epoch=4),

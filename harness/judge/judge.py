@@ -123,10 +123,19 @@ def _case(
         if named is None or control is None
         else ControlResult(named, anomaly, control.counts[anomaly]),
         control_left_out=not info.control,
-        exposures=met,
+        exposures=_trials(info, anomaly, met) if named is not None else met,
         unseen=found.counts["unseen"] if anomaly == "lost" else 0,
         known_defect=_known_defect(found.profile, anomaly, met),
     )
+
+
+def _trials(info: RunInfo, anomaly: str, met: list[Exposure]) -> list[Exposure]:
+    """The faults that count as trials of an aimed promise.
+
+    A fault that cannot cause an anomaly, such as cut responses a loss, is no trial of its promise;
+    counted as one it would make the bound look better than it is.
+    """
+    return [each for each in met if anomaly in info.fault_aims.get(each.fault.fault, [anomaly])]
 
 
 def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str:
