@@ -221,6 +221,25 @@ def test_rows_of_a_stretch_that_was_read_again_are_given_once(tmp_path: Path) ->
     assert sorted(kinds(tmp_path / "live")) == [COPY, CORRUPT, FOREIGN]
 
 
+def test_a_row_that_lost_its_leader_epoch_is_no_other_row(tmp_path: Path) -> None:
+    """The copy at 30 became a row when the one at 20 came, and is read once more."""
+    observe(tmp_path / "live", [THIRD], [FIRST], [THIRD])
+    rows = read_extras(tmp_path / "live")
+    assert (rows["kind"].tolist(), rows["offset"].tolist()) == ([COPY], [30])
+
+
+@pytest.mark.parametrize("sequences", [[1, 3, 5], [3], [5, 6, 3], [0, 1, 2, 3]])
+def test_a_cell_that_is_filled_already_is_seen_whatever_the_batch_looks_like(
+    tmp_path: Path, sequences: list[int]
+) -> None:
+    before: list[Read] = [(value(3), 0, 0, 0)]
+    after: list[Read] = [(value(n), 0, 0, 10 + at) for at, n in enumerate(sequences)]
+    observe(tmp_path / "drained", before, after)
+    assert cells(tmp_path / "drained")[1, 0, 0, 3] == 0
+    rows = read_extras(tmp_path / "drained")
+    assert rows["offset"].tolist() == [10 + sequences.index(3)]
+
+
 def test_two_corrupt_records_at_two_offsets_stay_two_rows(tmp_path: Path) -> None:
     observe(tmp_path / "drained", [(None, 0, 0, 5), (None, 0, 0, 6), (None, 0, 1, 5)])
     assert kinds(tmp_path / "drained") == [CORRUPT] * 3
