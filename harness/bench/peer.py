@@ -139,6 +139,8 @@ def consumer_command(
         *("--topic", topic),
         *("--num-records", str(case.records)),
         *("--fetch-size", str(FETCH_BYTES)),
+        # Joining a group on a busy machine can take longer than the tool's own ten seconds.
+        *("--timeout", "60000"),
     ]
 
 
