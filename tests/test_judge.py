@@ -315,6 +315,24 @@ def test_a_profile_that_a_fault_did_not_put_to_the_test_is_inconclusive(
     assert says in result.reason
 
 
+def test_acknowledgements_long_before_a_fault_are_not_around_it(tmp_path: Path) -> None:
+    """The last one before came 15 seconds earlier."""
+    before = [slot(SUBJECT, number, attempted=5, acked=5) for number in range(4)]
+    later = [slot(SUBJECT, 64, attempted=5), slot(SUBJECT, 66, acked=5)]
+    injected = fault("injected", 64, evidence=struck(), took_effect=True)
+    result = exposure_of(tmp_path, before, later, injected)
+    assert result.faults_exposed == 0
+    assert "nothing of it was acknowledged just before" in result.reason
+
+
+def test_a_fault_without_effect_exposes_nobody(tmp_path: Path) -> None:
+    assert exposure_of(tmp_path, loaded(), experiment(took_effect=True)).faults_exposed == 1
+    none = judged(
+        tmp_path / "none", [clean(), loaded(), experiment(took_effect=False)], info=two_profiles()
+    )
+    assert promise(none, "no_lost").faults_exposed == 0
+
+
 def test_a_fault_that_moves_no_leader_exposes_without_a_leader_change(tmp_path: Path) -> None:
     evidence = struck(epoch_after=1, moves_leader=False)
     assert exposure_of(tmp_path, loaded(), experiment(evidence)).verdict == "kept"
@@ -475,6 +493,16 @@ def test_what_makes_a_whole_run_inconclusive(events: list[Any], says: str, tmp_p
     assert verdict.verdict == "inconclusive"
     assert {each.verdict for each in verdict.profiles[0].promises} == {"inconclusive"}
     assert sum(says in reason for reason in verdict.reasons) == 1
+
+
+def test_a_run_that_proves_nothing_is_inconclusive_even_where_nobody_promises_anything(
+    tmp_path: Path,
+) -> None:
+    info = run_info([profile("unsafe-topic", promises=[])])
+    history = [acked(0, 0), observed(0, 0)]
+    assert judged(tmp_path / "whole", history, info=info).verdict == "kept"
+    cut = [*history, event("run", phase="interrupted")]
+    assert judged(tmp_path / "cut", cut, info=info).verdict == "inconclusive"
 
 
 def test_the_end_of_a_log_is_told_by_its_first_line(tmp_path: Path) -> None:
