@@ -28,7 +28,6 @@ mappings stay few. A reader walks the extents in file order and needs no closing
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import os
 from collections.abc import Iterator
@@ -39,7 +38,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import EnvironmentFailure, RunDirError
+from harness.disk import needs_space
+from harness.errors import RunDirError
 
 NEVER: Final = 0
 OPEN: Final = 1
@@ -376,15 +376,11 @@ def _extent_bytes(capacity: int) -> int:
 
 
 def _allocate(descriptor: int, offset: int, size: int, path: Path) -> None:
-    try:
+    with needs_space(
+        f"{path}: no space for {size} more bytes of ledger. What was recorded is kept; "
+        "free disk space or choose another --out."
+    ):
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, offset, size)
         else:  # macOS: blocks that are written are there
             os.pwrite(descriptor, bytes(size), offset)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise EnvironmentFailure(
-                f"{path}: no space for {size} more bytes of ledger. What was recorded is kept; "
-                "free disk space or choose another --out."
-            ) from error
-        raise

@@ -11,7 +11,6 @@ largest that the cell at that rank can hold.
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import sys
@@ -24,6 +23,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from harness.disk import write_whole
 from harness.errors import EnvironmentFailure
 from harness.judge.verdict import Percentiles
 from harness.verify.hlog import (
@@ -160,17 +160,12 @@ class IntervalRecorder:
             self._write("".join(lines))
 
     def _write(self, text: str) -> None:
-        data = memoryview(text.encode())
-        while data:
-            try:
-                data = data[os.write(self._descriptor, data) :]
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise EnvironmentFailure(
-                        f"{self.path}: no space left for the latency log; free disk space or "
-                        "choose another --out."
-                    ) from error
-                raise
+        write_whole(
+            self._descriptor,
+            text.encode(),
+            f"{self.path}: no space left for the latency log; free disk space or "
+            "choose another --out.",
+        )
 
     def close(self) -> None:
         """Write everything and close the file; safe to call again."""

@@ -25,7 +25,6 @@ offsets again, after a log was truncated: the same attempt at the same offset is
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import resource
@@ -37,7 +36,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.columns import ColumnFile, pack_offsets, unpack_offsets
-from harness.errors import EnvironmentFailure, RunDirError
+from harness.disk import write_whole
+from harness.errors import RunDirError
 from harness.record import run_hash
 from harness.rundir import RunInfo
 from harness.verify.batch import Batch, Ints, Places
@@ -342,17 +342,13 @@ class AppendedRows:
 
     def append(self, rows: Rows) -> None:
         """Raises EnvironmentFailure when the disk is full."""
-        data = memoryview(rows.tobytes())
-        while data:
-            try:
-                data = data[os.write(self._descriptor, data) :]
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise EnvironmentFailure(
-                        f"{self.path}: no space for {len(data)} more bytes of observations. What "
-                        "was recorded is kept; free disk space or choose another --out."
-                    ) from error
-                raise
+        data = rows.tobytes()
+        write_whole(
+            self._descriptor,
+            data,
+            f"{self.path}: no space for {len(data)} more bytes of observations. What "
+            "was recorded is kept; free disk space or choose another --out.",
+        )
 
     def close(self) -> None:
         if self._descriptor >= 0:
