@@ -205,6 +205,11 @@ class RunDir:
         return self.path / "observations"
 
     @property
+    def members(self) -> Path:
+        """members/<profile>-<number>.journal, one a group member (harness/members/journal.py)"""
+        return self.path / "members"
+
+    @property
     def latency(self) -> Path:
         """latency/<profile>.hlog"""
         return self.path / "latency"
