@@ -21,7 +21,17 @@ PRODUCER_ANOMALIES: Final = (
     "vanished",
 )
 TRANSACTION_ANOMALIES: Final = ("torn_txn", "lost_txn", "precommitted_read", "hung_txn")
-ANOMALIES: Final = PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES
+CONSUMER_ANOMALIES: Final = (
+    "unprocessed",
+    "reprocessed",
+    "repeated",
+    "poll_skip",
+    "backward_poll",
+    "unassigned_read",
+    "commit_beyond_position",
+)
+"""What only profiles with consumers can show, keyed by topic-partition and offset."""
+ANOMALIES: Final = PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES + CONSUMER_ANOMALIES
 PROMISES: Final = tuple(f"no_{anomaly}" for anomaly in ANOMALIES if anomaly != "unseen")
 """`unseen` is no promise: it says that a loss can be neither shown nor excluded."""
 

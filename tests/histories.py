@@ -16,7 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from harness.anomalies import ANOMALIES, PROMISES
+from harness.anomalies import (
+    ANOMALIES,
+    CONSUMER_ANOMALIES,
+    PROMISES,
+    TRANSACTION_ANOMALIES,
+    anomaly_of,
+)
 from harness.columns import (
     ACKED_NO_OFFSET,
     FAILED,
@@ -260,7 +266,8 @@ def profile(name: str = "idempotent", **more: Any) -> ProfileRun:
         "promises": [
             promise
             for promise in PROMISES
-            if transactional or not (promise.endswith("_txn") or "precommitted" in promise)
+            if (transactional or anomaly_of(promise) not in TRANSACTION_ANOMALIES)
+            and (more.get("consume") or anomaly_of(promise) not in CONSUMER_ANOMALIES)
         ],
     }
     if transactional:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 
-from harness.anomalies import PROMISES, anomaly_of
+from harness.anomalies import CONSUMER_ANOMALIES, PROMISES, anomaly_of
 from harness.profiles import envelope_breaches, load_builtin
 from harness.profiles.lint import RULES
 from harness.profiles.model import DeliveryProfile
@@ -39,6 +39,7 @@ TRUTH = {
     "lost_txn": "––––X",
     "precommitted_read": "––––X",
     "hung_txn": "––––X",
+    **dict.fromkeys(CONSUMER_ANOMALIES, "–––––"),
 }
 CELLS = [
     (profile, anomaly, cell == "X")

@@ -41,7 +41,7 @@ from histories import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.anomalies import ANOMALIES
+from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
 from harness.verify import cells
 from harness.verify.reconcile import reconcile
 
@@ -358,7 +358,7 @@ NON_TRANSACTIONAL = run_info([profile()], partitions=len(PARTITIONS))
 TRANSACTIONAL = run_info([profile("transactional", transactional=True)], partitions=len(PARTITIONS))
 COMPARED = (
     "attempted", "acked", "sent", "failed", "unknown", "unknown_present", "read", "foreign",
-    *(name for name in ANOMALIES if name != "hung_txn"),
+    *(name for name in PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES if name != "hung_txn"),
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from made_up_run import CONTROLS, FAULTS, RUN_ID, build, make_run
 
-from harness.anomalies import ANOMALIES
+from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
 from harness.errors import RunDirError, UsageError
 from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT
 from harness.report.command import add_report_arguments, run_report
@@ -150,7 +150,7 @@ def test_colour_is_never_the_only_sign_of_a_verdict(tmp_path: Path) -> None:
     run_dir, verdict = make_run(tmp_path / "run", verdict=BROKEN)
     text = write_report(run_dir, verdict).read_text(encoding="utf-8")
     cells = re.findall(r'<td class="cell (\w+)"[^>]*>(.*?)</td>', text, re.DOTALL)
-    assert len(cells) == 5 * len(ANOMALIES)
+    assert len(cells) == 5 * len(PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES)
     for kind, content in cells:
         if kind in ("kept", "untried", "broken"):
             assert {"kept": "✓", "untried": "✓", "broken": "✗"}[kind] in content

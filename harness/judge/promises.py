@@ -90,6 +90,34 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         "1 last stable offset stood still longer than any transaction may stay open",
         "{n} last stable offsets stood still longer than any transaction may stay open",
     ),
+    "unprocessed": (
+        "the group's committed offset has passed 1 record that no member processed",
+        "the group's committed offsets have passed {n} records that no member processed",
+    ),
+    "reprocessed": (
+        "1 record was processed again after it had been committed",
+        "{n} records were processed again after they had been committed",
+    ),
+    "repeated": (
+        "there is 1 further effect of a record that was processed already",
+        "there are {n} further effects of records that were processed already",
+    ),
+    "poll_skip": (
+        "1 record was passed over by the member that was reading there",
+        "{n} records were passed over by the members that were reading there",
+    ),
+    "backward_poll": (
+        "reading went back 1 time without a rebalance in between",
+        "reading went back {n} times without a rebalance in between",
+    ),
+    "unassigned_read": (
+        "1 record was handed to a member to which its partition was not assigned",
+        "{n} records were handed to members to which their partitions were not assigned",
+    ),
+    "commit_beyond_position": (
+        "1 commit covers records that its member had not been handed",
+        "{n} commits cover records that their members had not been handed",
+    ),
 }
 
 

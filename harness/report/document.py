@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.anomalies import CONSUMER_ANOMALIES
 from harness.errors import RunDirError
 from harness.judge.verdict import (
     SCHEMA,
@@ -44,6 +45,8 @@ def verdict_of(document: dict[str, Any]) -> Verdict:
 
 def _profile(document: dict[str, Any]) -> ProfileVerdict:
     fields = dict(document)
+    # An earlier verdict does not name what was counted only later.
+    fields["counts"] = {**dict.fromkeys(CONSUMER_ANOMALIES, 0), **fields["counts"]}
     fields["promises"] = [_promise(promise) for promise in fields["promises"]]
     fields["samples"] = [Sample(**sample) for sample in fields["samples"]]
     fields["availability"] = [Availability(**entry) for entry in fields["availability"]]

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from harness.anomalies import ANOMALIES, TRANSACTION_ANOMALIES
+from harness.anomalies import (
+    ANOMALIES,
+    CONSUMER_ANOMALIES,
+    PRODUCER_ANOMALIES,
+    TRANSACTION_ANOMALIES,
+    anomaly_of,
+)
 from harness.errors import redact
 from harness.judge.verdict import (
     BROKEN,
@@ -49,11 +55,25 @@ class Cell:
     """The cell in words, for pointers and screen readers."""
 
 
+def columns(verdict: Verdict) -> tuple[str, ...]:
+    """The anomalies of the verdict table; those of consumers only where a profile has any."""
+    if any(consumes(profile) for profile in verdict.profiles):
+        return ANOMALIES
+    return PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES
+
+
+def consumes(profile: ProfileVerdict) -> bool:
+    """Whether anything was judged of a profile's consumers."""
+    return any(profile.counts[anomaly] for anomaly in CONSUMER_ANOMALIES) or any(
+        anomaly_of(each.promise) in CONSUMER_ANOMALIES for each in profile.promises
+    )
+
+
 def matrix(verdict: Verdict) -> list[tuple[ProfileVerdict, list[Cell]]]:
-    """The verdict table: a row a profile, a cell an anomaly."""
+    """The verdict table: a row a profile, a cell an anomaly of `columns`."""
+    shown = columns(verdict)
     return [
-        (profile, [_cell(profile, anomaly) for anomaly in ANOMALIES])
-        for profile in verdict.profiles
+        (profile, [_cell(profile, anomaly) for anomaly in shown]) for profile in verdict.profiles
     ]
 
 
@@ -64,6 +84,8 @@ def _cell(profile: ProfileVerdict, anomaly: str) -> Cell:
     if promise is None:
         if anomaly in TRANSACTION_ANOMALIES and not count:
             return Cell("none", "", 0, f"{who}: does not apply, it works without transactions")
+        if anomaly in CONSUMER_ANOMALIES and not consumes(profile):
+            return Cell("none", "", 0, f"{who}: does not apply, it has no consumers")
         if anomaly == "unseen":
             kind = "inconclusive" if count else "none"
             return Cell(kind, "?" if count else "", count, f"{who}: {count:,} found")

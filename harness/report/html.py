@@ -14,7 +14,6 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.anomalies import ANOMALIES
 from harness.assets import folder
 from harness.errors import RunDirError, redact_argv
 from harness.judge.verdict import Verdict
@@ -90,7 +89,7 @@ def render(
         tally=wording.tally,
         standing=wording.standing,
         glyphs=facts.GLYPHS,
-        anomalies=ANOMALIES,
+        anomalies=facts.columns(verdict),
         matrix=facts.matrix(verdict),
         alike=facts.alike,
         balances=facts.balances(verdict),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.anomalies import ANOMALIES
+from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
 from harness.verify.commits import profile_topics
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
@@ -17,7 +17,9 @@ from harness.verify.findings import ProfileFindings
 _SEEN_LIVE: Final = ("vanished", "precommitted_read")
 _OF_TRANSACTIONS: Final = ("gap", "torn_txn", "lost_txn", "precommitted_read")
 _NEEDS_DRAIN: Final = tuple(
-    anomaly for anomaly in ANOMALIES if anomaly not in ("precommitted_read", "hung_txn", "unseen")
+    anomaly
+    for anomaly in PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES
+    if anomaly not in ("precommitted_read", "hung_txn", "unseen")
 )
 _NAMED: Final = 3
 
