@@ -18,6 +18,9 @@ Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` an
     incarnation profile, incarnation, phase: started | closed | replaced, reason
     client_error profile, incarnation, code, reason, fatal
     reader      phase: started | stopped | failed, reason
+    member      profile, member, pid, phase: started | ended | replaced, reason
+    rebalance   profile, member, phase: assigned | revoked | lost, partitions: ["topic/partition"]
+    lag         profile, topic, partition, committed, end     (committed −1: nothing yet)
 """
 
 from __future__ import annotations
@@ -65,6 +68,23 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumeRun:
+    """The consumers of a profile as they took part in a run; they read its first topic.
+
+    mode: commit-before, commit-after, auto, stored, transactional or share; protocol: the group
+    protocol, classic or consumer; members: how many there are at a time.
+    """
+
+    mode: str
+    protocol: str
+    members: int
+    processing_ms: float
+    group: str
+    send_offsets: bool = True
+    """Does a pipeline commit its offsets in its transactions? Only its control does not."""
+
+
 @dataclass(slots=True)
 class ProfileRun:
     """One profile as it took part in a run. Topics stand in the order of their record index."""
@@ -84,6 +104,8 @@ class ProfileRun:
     """How long a transaction stays open; None without transactions."""
     abort_ratio: float = 0.0
     """Share of transactions that are aborted on purpose."""
+    consume: ConsumeRun | None = None
+    """Its consumers under test; None where nothing but the load is judged."""
 
     @property
     def transactional(self) -> bool:
@@ -163,9 +185,14 @@ class RunInfo:
     def from_json(cls, document: dict[str, Any]) -> RunInfo:
         """Raises KeyError or TypeError when a field is missing or unknown."""
         fields = dict(document)
-        fields["profiles"] = [ProfileRun(**profile) for profile in fields["profiles"]]
+        fields["profiles"] = [_profile_run(profile) for profile in fields["profiles"]]
         fields["load"] = LoadPlan(**fields["load"])
         return cls(**fields)
+
+
+def _profile_run(document: dict[str, Any]) -> ProfileRun:
+    consume = document.get("consume")
+    return ProfileRun(**{**document, "consume": None if consume is None else ConsumeRun(**consume)})
 
 
 class RunDir:
