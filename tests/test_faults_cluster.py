@@ -88,7 +88,8 @@ def assert_whole(target: Target) -> None:
     assert [state.leader for state in target.aimed_partitions()] == [2]
 
 
-@pytest.mark.parametrize("name", sorted(FAULTS))
+# Faults of a coordinator strike internal topics: tests/test_coordinators_cluster.py.
+@pytest.mark.parametrize("name", sorted(n for n in FAULTS if "coordinator" not in n))
 def test_a_fault_takes_effect_with_evidence_and_is_healed(run: Target, name: str) -> None:
     pids = {broker: run.local.pid(broker) for broker in run.local.broker_ids}
     load = produce_until_killed(run)

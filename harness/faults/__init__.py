@@ -4,6 +4,10 @@ Use them as `provider: {type: python, module: harness.faults, func: <name>}`. Wh
 does, needs and provokes stands in docs/faults.md; `harness list faults` names them.
 """
 
+from harness.faults.coordinators import (
+    kill_transaction_coordinator,
+    move_transaction_coordinator,
+)
 from harness.faults.healing import heal, no_fault
 from harness.faults.links import cut_replication_then_kill_leader, cut_responses
 from harness.faults.probes import brokers_ready, full_isr, leader_of, leaders
@@ -21,8 +25,10 @@ __all__ = [
     "full_isr",
     "heal",
     "kill_leader",
+    "kill_transaction_coordinator",
     "leader_of",
     "leaders",
+    "move_transaction_coordinator",
     "no_fault",
     "pause_leader",
     "rolling_restart",

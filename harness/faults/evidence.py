@@ -51,6 +51,27 @@ class Cut:
 
 
 @dataclass(slots=True)
+class Election:
+    """An election that was asked for: `leader` is the broker that was to win it."""
+
+    topic: str
+    partition: int
+    leader: int
+    at: str
+
+
+@dataclass(slots=True)
+class Coordination:
+    """A client whose coordinator was struck: the leader of that partition of an internal topic."""
+
+    client: str
+    """Its transactional.id or group.id."""
+    profile: str
+    topic: str
+    partition: int
+
+
+@dataclass(slots=True)
 class PartitionMove:
     """A partition the fault was aimed at. -1: no leader, None: no leader told its epoch."""
 
@@ -91,6 +112,9 @@ class Evidence:
     brokers: list[Signalled] = field(default_factory=list)
     links: list[Cut] = field(default_factory=list)
     partitions: list[PartitionMove] = field(default_factory=list)
+    elections: list[Election] = field(default_factory=list)
+    coordinates: list[Coordination] = field(default_factory=list)
+    """Whose coordinator was struck, where the fault aims at one."""
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +124,7 @@ class Evidence:
 
 def shortcomings(evidence: Evidence) -> list[str]:
     """What is missing for the conclusion that the fault took effect; empty when nothing is."""
-    if not (evidence.brokers or evidence.links):
+    if not (evidence.brokers or evidence.links or evidence.elections):
         # Nothing was to be struck: then nothing may have moved.
         return [
             f"{_name(move)}: leader {move.leader_before} epoch {move.epoch_before} became "

@@ -26,9 +26,10 @@ def heal(timeout_s: float = ISR_TIMEOUT_S) -> dict[str, Any]:
     """Repair whatever any fault left behind, and wait until the cluster is whole.
 
     Stopped brokers continue, links pass, dead brokers start; then full ISR of the run's and the
-    internal topics, within `timeout_s`; then the preferred leader of each of the run's
-    partitions. Safe to call at any time and again. A first SIGTERM or SIGINT waits until it is
-    done. Raises FaultError or ClusterError when the cluster does not become whole.
+    internal topics, within `timeout_s`; then the preferred leader of each of their partitions, so
+    that coordinators are back as well. Safe to call at any time and again. A first SIGTERM or
+    SIGINT waits until it is done. Raises FaultError or ClusterError when the cluster does not
+    become whole.
     """
     with uninterrupted():
         return heal_target(attach(), timeout_s=timeout_s)
@@ -43,7 +44,7 @@ def heal_target(target: Target, *, timeout_s: float = ISR_TIMEOUT_S) -> dict[str
         if isinstance(target.brokers, LocalCluster):
             target.brokers.heal()
         partitions = await_full_isr(target.view, living(target, target.watched_topics), timeout_s)
-        await_preferred(target.view, living(target, target.run_topics), LEADERS_TIMEOUT_S)
+        await_preferred(target.view, living(target, target.watched_topics), LEADERS_TIMEOUT_S)
     except HarnessError as error:
         _write(target, open_before, "failed", reason=str(error))
         raise

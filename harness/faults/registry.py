@@ -77,6 +77,18 @@ FAULTS: Final = {
             graceful=True,
         ),
         _fault(
+            "kill_transaction_coordinator",
+            "SIGKILL the broker that coordinates most transactional.ids",
+            PROCESS,
+            moves=True,
+        ),
+        _fault(
+            "move_transaction_coordinator",
+            "elect another broker as coordinator of most transactional.ids, nobody dies",
+            PROCESS,
+            moves=True,
+        ),
+        _fault(
             "no_fault",
             "change nothing, and show that no leader moved",
             moves=False,

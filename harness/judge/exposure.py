@@ -1,9 +1,9 @@
 """Was a profile really there when a fault struck?
 
 A profile is exposed to a fault when one of its topic-partitions was hit (the fault was aimed at
-it, or its leader was struck), its leader changed if the fault is one that moves leaders, records
-of it were in flight at or after the injection, and records of it were acknowledged before and
-after. Anything less proves nothing about its promises.
+it, or its leader was struck) or the coordinator of its transactions or group was; when that leader
+changed, if the fault is one that moves leaders; and when records of it were in flight at or after
+the injection and acknowledged before and after. Anything less proves nothing about its promises.
 """
 
 from __future__ import annotations
@@ -58,6 +58,18 @@ def exposures(profile: ProfileRun, timeline: Timeline) -> list[Exposure]:
 def _missing(profile: ProfileRun, timeline: Timeline, fault: Fault, until_us: int | None) -> str:
     """What the most exposed partition of a profile lacked; empty when it lacked nothing."""
     furthest = 0
+    coordinated = fault.coordinated(profile.profile)
+    if coordinated:
+        # Every partition of it waits for the coordinator that was struck.
+        moved = any(_leader_moved(timeline, fault, *key, until_us) for key in coordinated)
+        furthest = 2 if moved or not fault.moves_leader else 1
+        if furthest == 2:
+            series = [
+                timeline.loads.get(key)
+                for key in sorted(timeline.loads)
+                if key[0] in profile.topics
+            ]
+            furthest += max((_load_stages(each, fault, until_us) for each in series), default=0)
     for topic, partition in hit_partitions(profile.topics, timeline, fault):
         stage = 1
         if not fault.moves_leader or _leader_moved(timeline, fault, topic, partition, until_us):

@@ -57,7 +57,17 @@ class Fault:
     @property
     def idle(self) -> bool:
         """Whether it was to strike nothing at all, as `no_fault`."""
-        return self.struck and not (self.brokers or _mappings(self.evidence.get("links")))
+        return self.struck and not any(
+            _mappings(self.evidence.get(kind)) for kind in ("brokers", "links", "elections")
+        )
+
+    def coordinated(self, profile: str) -> list[tuple[str, int]]:
+        """The partitions of internal topics by which it struck coordinators of a profile."""
+        return [
+            (str(each["topic"]), int(each["partition"]))
+            for each in _mappings(self.evidence.get("coordinates"))
+            if each.get("profile") == profile and "topic" in each and "partition" in each
+        ]
 
     @property
     def brokers(self) -> set[int]:

@@ -1,0 +1,155 @@
+"""The order of a partition's replicas, which decides who leads by preference, changed.
+
+confluent-kafka has no call for it, and Kafka's own tool takes a JVM. So this speaks the one
+request that is needed, AlterPartitionReassignments version 0 (KIP-455), which any broker of a
+KRaft cluster passes on to the controller. A change of nothing but the order moves no data and is
+done when it is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from harness.brokers.config import HOST
+from harness.errors import FaultError
+
+_KEY: Final = 45
+_VERSION: Final = 0
+_CLIENT_ID: Final = b"delivery-harness"
+_ANSWER_BYTES_MAX: Final = 1 << 20
+Key = tuple[str, int]
+
+
+def reassignment_request(
+    correlation: int, replicas: Mapping[Key, Sequence[int]], timeout_ms: int
+) -> bytes:
+    """The bytes of a request that gives each (topic, partition) its replicas in that order."""
+    head = struct.pack(">hhih", _KEY, _VERSION, correlation, len(_CLIENT_ID)) + _CLIENT_ID + b"\0"
+    topics: dict[str, list[tuple[int, Sequence[int]]]] = {}
+    for (topic, partition), order in replicas.items():
+        topics.setdefault(topic, []).append((partition, order))
+    body = struct.pack(">i", timeout_ms) + _length(len(topics))
+    for topic, partitions in topics.items():
+        name = topic.encode()
+        body += _length(len(name)) + name + _length(len(partitions))
+        for partition, order in partitions:
+            body += struct.pack(">i", partition) + _length(len(order))
+            body += b"".join(struct.pack(">i", broker) for broker in order) + b"\0"
+        body += b"\0"
+    body += b"\0"
+    return struct.pack(">i", len(head) + len(body)) + head + body
+
+
+def parse_reassignment(answer: bytes, correlation: int) -> dict[Key, str]:
+    """What was refused, with the broker's code and words; empty when all was done.
+
+    Raises ValueError when the bytes are no such answer. A refusal of the whole request stands
+    under ("", -1).
+    """
+    reader = _Answer(answer)
+    if reader.int32() != correlation:
+        raise ValueError("not an answer to the question asked")
+    reader.tags()
+    reader.int32()  # throttle time
+    refused: dict[Key, str] = {}
+    code, message = reader.int16(), reader.string()
+    if code:
+        refused["", -1] = f"error {code} {message}".strip()
+    for _ in range(reader.length()):
+        topic = reader.string()
+        for _ in range(reader.length()):
+            partition, code, message = reader.int32(), reader.int16(), reader.string()
+            reader.tags()
+            if code:
+                refused[topic, partition] = f"error {code} {message}".strip()
+        reader.tags()
+    return refused
+
+
+def reorder_replicas(
+    port: int, replicas: Mapping[Key, Sequence[int]], timeout_s: float = 10.0
+) -> None:
+    """Give partitions their replicas in a new order, asked of the broker at 127.0.0.1:`port`.
+
+    Raises FaultError when it does not answer in `timeout_s` or refuses.
+    """
+    what = "changing the order of replicas of " + ", ".join(
+        f"{topic}-{partition}" for topic, partition in replicas
+    )
+    try:
+        refused = asyncio.run(_ask(port, replicas, timeout_s))
+    except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise FaultError(f"{what}: no answer within {timeout_s:g} s ({reason}).") from error
+    if refused:
+        (topic, partition), reason = next(iter(refused.items()))
+        where = f"{topic}-{partition}" if topic else "the request"
+        raise FaultError(f"{what}: {where} was refused: {reason}.")
+
+
+async def _ask(
+    port: int, replicas: Mapping[Key, Sequence[int]], timeout_s: float
+) -> dict[Key, str]:
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await asyncio.open_connection(HOST, port)
+        try:
+            writer.write(reassignment_request(1, replicas, int(timeout_s * 1000)))
+            (length,) = struct.unpack(">i", await reader.readexactly(4))
+            if not 0 < length <= _ANSWER_BYTES_MAX:
+                raise ValueError(f"an answer of {length} bytes")
+            return parse_reassignment(await reader.readexactly(length), 1)
+        finally:
+            writer.close()
+
+
+def _length(count: int) -> bytes:
+    """The length of a compact array or string: one more than it is, as an unsigned varint."""
+    value, encoded = count + 1, b""
+    while value > 0x7F:
+        encoded += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return encoded + bytes([value])
+
+
+class _Answer:
+    """Reads the fields of a flexible response, one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def _take(self, count: int) -> bytes:
+        part = self._data[self._at : self._at + count]
+        if len(part) < count:
+            raise ValueError("an answer cut short")
+        self._at += count
+        return part
+
+    def int16(self) -> int:
+        return int.from_bytes(self._take(2), "big", signed=True)
+
+    def int32(self) -> int:
+        return int.from_bytes(self._take(4), "big", signed=True)
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self._take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    def length(self) -> int:
+        return max(0, self.varint() - 1)
+
+    def string(self) -> str:
+        return self._take(self.length()).decode()
+
+    def tags(self) -> None:
+        for _ in range(self.varint()):
+            self.varint()
+            self._take(self.varint())
