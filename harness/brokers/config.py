@@ -33,6 +33,24 @@ FAILOVER: Final = {
 }
 """Leaders move 3–6 s after their broker dies; a cut shorter than the lag limit keeps the ISR."""
 
+GROUPS: Final = {
+    # A member that fell silent is put out after this; classic members choose theirs themselves.
+    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.session.timeout.ms": "6000",
+    "group.consumer.heartbeat.interval.ms": "1000",
+    "group.consumer.min.heartbeat.interval.ms": "1000",
+    "group.share.session.timeout.ms": "6000",
+    "group.share.min.session.timeout.ms": "6000",
+    "group.share.heartbeat.interval.ms": "1000",
+    "group.share.min.heartbeat.interval.ms": "1000",
+    # How long a record stays with the share member that took it and never said what became of it.
+    "group.share.record.lock.duration.ms": "5000",
+    "group.share.min.record.lock.duration.ms": "1000",
+    # How soon after its timeout the transaction of a dead or paused producer is aborted.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+}
+"""Groups recover from a dead member in seconds; the brokers' defaults would take most of a minute."""
+
 DURABILITY: Final = {
     "default.replication.factor": "3",
     "min.insync.replicas": "2",
@@ -144,6 +162,7 @@ def server_settings(
         ),
         "log.dirs": str(data_directory),
         **FAILOVER,
+        **GROUPS,
         **DURABILITY,
         **PREDICTABILITY,
         **SMALL_MACHINE,
