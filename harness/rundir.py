@@ -20,7 +20,9 @@ Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` an
     reader      phase: started | stopped | failed, reason
     member      profile, member, pid, phase: started | ended | replaced, reason
     rebalance   profile, member, phase: assigned | revoked | lost, partitions: ["topic/partition"]
-    lag         profile, topic, partition, committed, end     (committed −1: nothing yet)
+    lag         profile, topic, partition, committed, end     (committed −1: nothing yet; end:
+                the last stable offset)
+    group       profile, group, state, members, coordinator   (written when one of them changed)
 """
 
 from __future__ import annotations
@@ -106,6 +108,12 @@ class ProfileRun:
     """Share of transactions that are aborted on purpose."""
     consume: ConsumeRun | None = None
     """Its consumers under test; None where nothing but the load is judged."""
+
+    @property
+    def input_topics(self) -> list[str]:
+        """What the load writes: all topics, but the output of a pipeline is its members'."""
+        pipeline = self.consume is not None and self.consume.mode == "transactional"
+        return self.topics[:1] if pipeline else self.topics
 
     @property
     def transactional(self) -> bool:

@@ -32,7 +32,7 @@ from harness.lifeline import Child
 from harness.observer import Observer
 from harness.profiles import DeliveryProfile, envelope_breaches, lint
 from harness.report.html import write_report
-from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, now, write_json
+from harness.rundir import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo, now, write_json
 from harness.topics import ClusterFacts, cluster_facts, create_topics, delete_topics
 from harness.verify.drain import drain
 from harness.verify.evidence import load_evidence
@@ -268,6 +268,22 @@ def _profile_run(
         in_verdict=profile.counted and profile not in request.controls,
         transaction_interval_ms=profile.transaction_interval_ms,
         abort_ratio=profile.abort_ratio,
+        consume=_consume_run(profile, request.run_id),
+    )
+
+
+def _consume_run(profile: DeliveryProfile, run_id: str) -> ConsumeRun | None:
+    """The profile's plan as the run carries it out; `group.protocol` can be set by --config."""
+    plan = profile.consume
+    if plan is None:
+        return None
+    return ConsumeRun(
+        mode=plan.mode,
+        protocol=str(profile.consumer.get("group.protocol", plan.protocol)),
+        members=plan.members,
+        processing_ms=plan.processing_ms,
+        group=f"harness-{run_id}-{profile.name}",
+        send_offsets=plan.send_offsets,
     )
 
 

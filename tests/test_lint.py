@@ -242,6 +242,16 @@ def changed(name: str, part: str, **settings: str | int | bool) -> DeliveryProfi
         ("idempotent", set()),
         ("transactional", set()),
         ("unsafe-topic", {("min-isr-1", "warning"), ("unclean-election", "warning")}),
+        ("consume-at-most-once", set()),
+        ("consume-at-least-once", set()),
+        (
+            "consume-auto-commit",
+            {("auto-commit", "warning"), ("offset-stored-before-processing", "warning")},
+        ),
+        ("consume-stored-offsets", set()),
+        ("exactly-once-pipeline", set()),
+        ("pipeline-without-offsets", set()),
+        ("share-group", set()),
     ],
 )
 def test_the_findings_of_the_builtin_profiles(profile: str, expected: set[str]) -> None:
@@ -297,6 +307,8 @@ def test_errors_stand_before_warnings() -> None:
 def test_every_rule_fires_in_some_case_of_this_file() -> None:
     fired = {rule for _, expected in CASES for rule, _ in expected}
     elsewhere = {"promise-beyond-settings", "outside-envelope", "unstated-setting"}
+    # tests/test_profiles_consume.py
+    elsewhere |= {"mode-contradicts-settings", "consume-promise-beyond-mode"}
     assert fired | elsewhere == set(RULES)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,25 @@ TRUTH = {
     "hung_txn": "––––X",
     **dict.fromkeys(CONSUMER_ANOMALIES, "–––––"),
 }
+CONSUME = {
+    "consume-at-most-once": "commit-before",
+    "consume-at-least-once": "commit-after",
+    "consume-auto-commit": "auto",
+    "consume-stored-offsets": "stored",
+    "exactly-once-pipeline": "transactional",
+    "pipeline-without-offsets": "transactional",
+    "share-group": "share",
+}
+# In the order of CONSUME: X = promised absent, P = permitted.
+CONSUMER_TRUTH = {
+    "unprocessed": "PXPXXPX",
+    "reprocessed": "XXPXXPP",
+    "repeated": "XPPPXPP",
+    "poll_skip": "XXXXXPP",
+    "backward_poll": "XXXXXPP",
+    "unassigned_read": "XXXXXPP",
+    "commit_beyond_position": "XXXXXPP",
+}
 CELLS = [
     (profile, anomaly, cell == "X")
     for anomaly, row in TRUTH.items()
@@ -57,6 +77,34 @@ def test_a_profile_promises_exactly_what_the_anomaly_table_says(
     profile: str, anomaly: str, promised: bool
 ) -> None:
     assert (f"no_{anomaly}" in load_builtin()[profile].promises) is promised
+
+
+@pytest.mark.parametrize("name", CONSUME)
+def test_a_consuming_profile_promises_exactly_what_its_table_says(name: str) -> None:
+    profile = load_builtin()[name]
+    column = list(CONSUME).index(name)
+    assert profile.consume is not None
+    assert profile.consume.mode == CONSUME[name]
+    promised = {anomaly_of(each) for each in profile.promises}
+    written = IDEMPOTENT if profile.topics == 1 else TRANSACTIONAL
+    produced = {anomaly_of(each) for each in load_builtin()[written].promises}
+    assert promised & set(CONSUMER_TRUTH) == {
+        anomaly for anomaly, row in CONSUMER_TRUTH.items() if row[column] == "X"
+    }
+    assert promised - set(CONSUMER_TRUTH) == produced
+
+
+def test_the_pipeline_and_its_control_differ_in_send_offsets_alone() -> None:
+    pipeline, control = (
+        load_builtin()[name] for name in ("exactly-once-pipeline", "pipeline-without-offsets")
+    )
+    assert pipeline.consume is not None
+    assert control.consume == replace(pipeline.consume, send_offsets=False)
+    assert (pipeline.producer, pipeline.consumer, pipeline.topic) == (
+        control.producer,
+        control.consumer,
+        control.topic,
+    )
 
 
 def test_unsafe_topic_promises_nothing_and_never_counts() -> None:
@@ -98,10 +146,17 @@ def test_at_least_once_and_idempotent_differ_in_idempotence_alone() -> None:
 
 def test_every_profile_states_the_same_settings() -> None:
     transactions = {"transactional.id", "transaction.timeout.ms"}
+    members = {
+        "max.poll.interval.ms",
+        "session.timeout.ms",
+        "heartbeat.interval.ms",
+        "partition.assignment.strategy",
+        "auto.commit.interval.ms",
+    }
     stated = {
         (
             frozenset(set(profile.producer) - transactions),
-            frozenset(profile.consumer),
+            frozenset(set(profile.consumer) - members),
             frozenset(profile.topic),
         )
         for profile in load_builtin().values()
@@ -121,7 +176,10 @@ def test_the_transactional_profile_writes_to_several_topics_and_aborts_some() ->
 def test_the_installed_client_accepts_every_producer_and_consumer(name: str) -> None:
     profile = load_builtin()[name]
     Producer({**NOWHERE, **profile.producer})
-    Consumer({**NOWHERE, "group.id": "unused", **profile.consumer}).close()
+    protocol = profile.consume.protocol if profile.consume else "classic"
+    Consumer(
+        {**NOWHERE, "group.id": "unused", "group.protocol": protocol, **profile.consumer}
+    ).close()
 
 
 def test_the_installed_client_refuses_a_setting_that_it_does_not_know() -> None:

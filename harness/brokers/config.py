@@ -49,7 +49,7 @@ GROUPS: Final = {
     # How soon after its timeout the transaction of a dead or paused producer is aborted.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 }
-"""Groups recover from a dead member in seconds; the brokers' defaults would take most of a minute."""
+"""Groups recover from a dead member in seconds; brokers' defaults take most of a minute."""
 
 DURABILITY: Final = {
     "default.replication.factor": "3",

@@ -67,7 +67,7 @@ class Client:
         self.instance = instance
         load = context.info.load
         first = sum(len(p.topics) for p in context.info.profiles[: _place(context, profile)])
-        self.topics = list(range(first, first + len(profile.topics)))
+        self.topics = list(range(first, first + len(profile.input_topics)))
         self.lanes = Lanes(self.topics, load.partitions, load.keys, first=instance)
         self.open_max = max(1, min(OPEN_RECORDS_MAX, OPEN_BYTES_MAX // load.message_bytes))
         self.incarnation = Incarnation(context, profile, instance)

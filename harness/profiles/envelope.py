@@ -45,7 +45,7 @@ def envelope_breaches(
     if profile.transactional:
         internal["transaction.state.log.replication.factor"] = REPLICATION_FACTOR_MIN
         internal["transaction.state.log.min.isr"] = MIN_ISR_MIN
-    if profile.consumer.get("group.id"):
+    if profile.consume is not None or profile.consumer.get("group.id"):
         internal["offsets.topic.replication.factor"] = REPLICATION_FACTOR_MIN
     for name, least in internal.items():
         found = as_int(facts.get(name))

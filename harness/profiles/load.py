@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from harness.anomalies import PROMISES
 from harness.errors import UsageError
+from harness.profiles.consume import consume_plan, consume_trouble
 from harness.profiles.documents import Located, read_yaml
 from harness.profiles.model import PROFILE_NAME, DeliveryProfile, Setting
 from harness.profiles.settings import check_consumer, check_producer, check_topic
@@ -36,6 +37,7 @@ FIELDS: Final = (
     "topics",
     "transaction_interval_ms",
     "abort_ratio",
+    "consume",
     "producer",
     "consumer",
     "topic",
@@ -199,9 +201,15 @@ def _profile(entry: _Entry, base: DeliveryProfile | None, builtin: bool) -> Deli
             entry, "transaction_interval_ms", float, base.transaction_interval_ms if base else None
         ),
         abort_ratio=_typed(entry, "abort_ratio", float, base.abort_ratio if base else 0.0),
+        consume=consume_plan(
+            entry.body.get("consume"),
+            base.consume if base else None,
+            lambda what, field: entry.refuse(what, "consume", *([field] if field else [])),
+        ),
         source="built in" if builtin else entry.where(),
     )
     _check_transactions(entry, profile)
+    _check_consume(entry, profile)
     return profile
 
 
@@ -273,3 +281,9 @@ def _check_transactions(entry: _Entry, profile: DeliveryProfile) -> None:
                 "producer",
                 "transactional.id",
             )
+
+
+def _check_consume(entry: _Entry, profile: DeliveryProfile) -> None:
+    trouble = consume_trouble(profile)
+    if trouble is not None:
+        raise entry.refuse(trouble, "consume")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 Setting: TypeAlias = str | int | float | bool
 Settings: TypeAlias = Mapping[str, Setting]
@@ -49,6 +49,32 @@ def acks_of(producer: Settings) -> str | None:
     return "all" if spelled in ("-1", "all") else spelled
 
 
+ConsumeMode: TypeAlias = Literal[
+    "commit-before", "commit-after", "auto", "stored", "transactional", "share"
+]
+GroupProtocol: TypeAlias = Literal["classic", "consumer"]
+CONSUME_MODES: Final[tuple[str, ...]] = get_args(ConsumeMode)
+GROUP_PROTOCOLS: Final[tuple[str, ...]] = get_args(GroupProtocol)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumePlan:
+    """What the group members of a profile do with the records of its input topic."""
+
+    mode: ConsumeMode
+    """When offsets are committed: before or after processing; on a timer, of what was handed over
+    (auto) or of what was processed (stored); in the transaction that holds the output; or, in a
+    share group, record by record."""
+    protocol: GroupProtocol = "classic"
+    """How the group agrees on its assignment: classic, or consumer (KIP-848)."""
+    members: int = 2
+    processing_ms: float = 1.0
+    """How long the processing of one record takes."""
+    send_offsets: bool = True
+    """transactional: are the input offsets part of the transaction? Without it, the pipeline is
+    exactly-once on paper only: offsets are committed after the transaction."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryProfile:
     """One profile, whole: what `harness.profiles.load` returns and a run uses."""
@@ -72,6 +98,8 @@ class DeliveryProfile:
     """How long a transaction stays open before it is ended; None without transactions."""
     abort_ratio: float = 0.0
     """Share of transactions that are aborted on purpose, 0 … 1."""
+    consume: ConsumePlan | None = None
+    """What group members do with its first topic; None when only the reader reads it."""
     source: str = field(default="built in", compare=False)
     """Where it was defined: `built in` or `FILE:LINE`."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
+from harness.anomalies import CONSUMER_ANOMALIES
 from harness.profiles.model import as_int, is_true
 from harness.profiles.rule import Problem, Subject, rule
 from harness.profiles.rules_promises import NEEDS_TRANSACTIONS
@@ -24,7 +26,13 @@ def _auto_commit(subject: Subject) -> bool | None:
 def auto_commit(subject: Subject) -> Iterator[Problem]:
     if not _auto_commit(subject):
         return
-    forbids = "no_lost" in subject.promises or bool(subject.promises & NEEDS_TRANSACTIONS)
+    plan = subject.profile.consume if subject.profile is not None else None
+    if plan is not None:
+        if plan.mode == "stored":
+            return  # only what was processed is stored, so only that is committed
+        forbids = "no_unprocessed" in subject.promises
+    else:
+        forbids = "no_lost" in subject.promises or bool(subject.promises & NEEDS_TRANSACTIONS)
     strict = forbids or subject.critical
     yield Problem(
         "consumer",
@@ -116,4 +124,70 @@ def heartbeat_interval(subject: Subject) -> Iterator[Problem]:
             f"heartbeat.interval.ms={heartbeat_ms} leaves fewer than three heartbeats in "
             f"session.timeout.ms={session_ms}: one late heartbeat means a rebalance.",
             f"Set heartbeat.interval.ms to at most {session_ms // 3}.",
+        )
+
+
+_AUTO: Final[Mapping[str, tuple[bool, bool | None]]] = {
+    "commit-before": (False, None),
+    "commit-after": (False, None),
+    "auto": (True, True),
+    "stored": (True, False),
+    "transactional": (False, None),
+}
+"""What each mode needs of enable.auto.commit and enable.auto.offset.store; None: anything."""
+
+
+@rule("mode-contradicts-settings")
+def mode_contradicts_settings(subject: Subject) -> Iterator[Problem]:
+    plan = subject.profile.consume if subject.profile is not None else None
+    if plan is None or plan.mode not in _AUTO or subject.consumer is None:
+        return
+    names = ("enable.auto.commit", "enable.auto.offset.store")
+    for name, needed in zip(names, _AUTO[plan.mode], strict=True):
+        if needed is not None and is_true(subject.consumer.get(name, True)) is not needed:
+            yield Problem(
+                "consumer",
+                name,
+                "error",
+                f"consume mode {plan.mode} needs {name}={str(needed).lower()}: otherwise its "
+                "members commit at other moments than the mode says.",
+                f"Set {name}={str(needed).lower()}, or choose another mode.",
+            )
+
+
+_NEEDS_MODE: Final[Mapping[str, frozenset[str]]] = {
+    "no_unprocessed": frozenset({"commit-after", "stored", "transactional", "share"}),
+    "no_repeated": frozenset({"commit-before", "transactional"}),
+}
+
+
+@rule("consume-promise-beyond-mode")
+def consume_promise_beyond_mode(subject: Subject) -> Iterator[Problem]:
+    consuming = {f"no_{anomaly}" for anomaly in CONSUMER_ANOMALIES} & subject.promises
+    plan = subject.profile.consume if subject.profile is not None else None
+    if plan is None:
+        if consuming:
+            yield Problem(
+                "promises",
+                "",
+                "error",
+                f"{', '.join(sorted(consuming))}: nobody consumes in this profile.",
+                "State `consume:`, or take the promise away.",
+            )
+        return
+    naive = plan.mode == "transactional" and not plan.send_offsets
+    beyond = [
+        promise
+        for promise, modes in _NEEDS_MODE.items()
+        if promise in consuming and (plan.mode not in modes or naive)
+    ]
+    if beyond:
+        how = "offsets committed apart from the transaction" if naive else f"mode {plan.mode}"
+        yield Problem(
+            "promises",
+            "",
+            "error",
+            f"{', '.join(beyond)} cannot be kept with {how}: a member that dies in between "
+            "skips or repeats what it had in work.",
+            "Change when offsets are committed, or take the promise away.",
         )
