@@ -34,8 +34,16 @@ from harness.columns import (
 )
 from harness.judge.judge import judge
 from harness.judge.verdict import Verdict
+from harness.members.journal import (
+    NO_POSITION,
+    SYNCHRONOUS,
+    JournalWriter,
+    Step,
+    journal_path,
+)
 from harness.record import run_hash
-from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, from_us
+from harness.rundir import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo, from_us
+from harness.verify.consumers.recorded import INPUT
 from harness.verify.evidence import Evidence, load_evidence
 from harness.verify.findings import ProfileFindings
 from harness.verify.observations import BATCH, COPY, CORRUPT, EXTRA, FOREIGN, MISROUTED, STRAY
@@ -208,6 +216,103 @@ def unproven(partition: int = 0, topic: int = 0, **more: Any) -> Proof:
 
 
 @dataclass(frozen=True)
+class Did:
+    """An entry of a member's journal. Its instant is its place in the history, unless told."""
+
+    step: Step
+    offset: int = -1
+    member: int = 1
+    partition: int = 0
+    topic: int = 0
+    flags: int = 0
+    detail: int = 0
+    at_us: int | None = None
+
+
+def assigned(at: int = NO_POSITION, **more: int) -> Did:
+    """A partition was assigned; reading starts at `at`."""
+    return Did(Step.ASSIGNED, at, **more)
+
+
+def revoked(**more: int) -> Did:
+    """A partition was given up in order."""
+    return Did(Step.REVOKED, **more)
+
+
+def lost(**more: int) -> Did:
+    """A partition was taken away."""
+    return Did(Step.LOST, **more)
+
+
+def polled(*offsets: int, **more: int) -> list[Did]:
+    """Records were handed over."""
+    return [Did(Step.POLLED, offset, **more) for offset in offsets]
+
+
+def begun(*offsets: int, **more: int) -> list[Did]:
+    """Processing of records began."""
+    return [Did(Step.BEGIN, offset, **more) for offset in offsets]
+
+
+def done(*offsets: int, **more: int) -> list[Did]:
+    """The effects of records happened."""
+    return [Did(Step.EFFECT, offset, **more) for offset in offsets]
+
+
+def worked(*offsets: int, **more: int) -> list[Did]:
+    """Processing of records, begun and done."""
+    return [step for offset in offsets for step in (*begun(offset, **more), *done(offset, **more))]
+
+
+def committed(offset: int, *, synchronous: bool = True, **more: int) -> Did:
+    """A commit was confirmed; `offset` is the next to read."""
+    return Did(Step.COMMITTED, offset, flags=SYNCHRONOUS if synchronous else 0, **more)
+
+
+def closed(**more: int) -> Did:
+    """The member left its group in order."""
+    return Did(Step.CLOSED, **more)
+
+
+@dataclass(frozen=True)
+class GroupAt:
+    """The offset that the group had committed at the end."""
+
+    offset: int
+    partition: int = 0
+
+
+def group_at(offset: int, partition: int = 0) -> GroupAt:
+    """The group's committed offset of a partition of topic 0."""
+    return GroupAt(offset, partition)
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output record of a pipeline and the offset of the input that it was made of."""
+
+    at: int
+    of: int
+    partition: int = 0
+    topic: int = 1
+    input_topic: int = 0
+
+
+def output(at: int, of: int, **more: int) -> Output:
+    """The record at offset `at` of topic 1 was made of the one at offset `of` of topic 0."""
+    return Output(at, of, **more)
+
+
+def records(count: int, first: int = 0, **where: int) -> list[Any]:
+    """Acknowledged records at the offsets first…first+count-1, read back by both readers."""
+    return [
+        each
+        for at in range(first, first + count)
+        for each in (acked(at, at, **where), *observed(at, at, **where))
+    ]
+
+
+@dataclass(frozen=True)
 class Event:
     """A line of the timeline, as it stands there."""
 
@@ -276,6 +381,22 @@ def profile(name: str = "idempotent", **more: Any) -> ProfileRun:
     return ProfileRun(
         profile=name, topics=topics, topic_ids=[f"id-{topic}" for topic in topics], **settings
     )
+
+
+def consuming(mode: str = "commit-after", **more: Any) -> ProfileRun:
+    """A profile with consumers that promises everything; a pipeline has an output topic too."""
+    pipeline = mode == "transactional"
+    name = more.pop("name", "exactly-once-pipeline" if pipeline else f"consume-{mode}")
+    consume = ConsumeRun(
+        mode=mode,
+        protocol="classic",
+        members=2,
+        processing_ms=1.0,
+        group=f"harness-{RUN_ID}-{name}",
+    )
+    if pipeline:
+        more.setdefault("topics", [f"{name}-in", f"{name}-out"])
+    return profile(name, consume=consume, transactional=pipeline, **more)
 
 
 def run_info(profiles: list[ProfileRun], **more: Any) -> RunInfo:
@@ -348,6 +469,7 @@ def write_run(
     for each in events:
         if isinstance(each, Txn):
             _write_txn(run_dir, each)
+    _write_members(run_dir, info, events)
     if drain:
         _write_proof(run_dir, info, reads, [e for e in events if isinstance(e, Proof)])
     lines = [*(HEALTHY + _watched(info) if healthy else []), *events]
@@ -453,6 +575,41 @@ def _write_txn(run_dir: RunDir, each: Txn) -> None:
             ):
                 line["ranges"] = ranges
             lines.write(json.dumps(line) + "\n")
+
+
+def _write_members(run_dir: RunDir, info: RunInfo, events: list[Any]) -> None:
+    """Journals, committed offsets and a pipeline's inputs, where the history has any."""
+    entries = [each for each in events if isinstance(each, Did)]
+    for member in sorted({each.member for each in entries}):
+        writer = JournalWriter(
+            journal_path(run_dir.members, info.profiles[0].profile, member),
+            run=run_hash(RUN_ID),
+            member=member,
+        )
+        for place, each in enumerate(entries):
+            if each.member == member:
+                writer.write(
+                    each.step,
+                    START_US + 1000 * place if each.at_us is None else each.at_us,
+                    topic=each.topic,
+                    partition=each.partition,
+                    offset=each.offset,
+                    detail=each.detail,
+                    flags=each.flags,
+                )
+        writer.close()
+    folder, consume = run_dir.drained(1), info.profiles[0].consume
+    offsets = {f"0:{each.partition}": each.offset for each in events if isinstance(each, GroupAt)}
+    if offsets and consume is not None:
+        (folder / "groups.json").write_text(json.dumps({consume.group: offsets}))
+    outputs = [each for each in events if isinstance(each, Output)]
+    if len(info.topics) > 1 and consume is not None:
+        rows = np.zeros(len(outputs), dtype=INPUT)
+        for row, each in zip(rows, outputs, strict=True):
+            row["output_offset"], row["input_offset"] = each.at, each.of
+            row["partition"], row["topic"] = each.partition, each.topic
+            row["input_topic"] = each.input_topic
+        (folder / "inputs.bin").write_bytes(rows.tobytes())
 
 
 def _write_proof(run_dir: RunDir, info: RunInfo, reads: list[Read], proofs: list[Proof]) -> None:

@@ -26,9 +26,11 @@ def _sample(
     evidence: Evidence, found: ProfileFindings, occurrence: Occurrence, injected_us: list[int]
 ) -> Sample:
     topic = evidence.info.topics[occurrence.topic]
-    sent_us = _sent_us(evidence, found, occurrence, topic) if injected_us else None
+    sent_us = occurrence.at_us
+    if sent_us is None and injected_us:
+        sent_us = _sent_us(evidence, found, occurrence, topic)
     since_s: float | None = None
-    if sent_us is not None:
+    if sent_us is not None and injected_us:
         # Before the first fault the time to it, below zero: what was in flight can be lost too.
         nearest = max(bisect_right(injected_us, sent_us) - 1, 0)
         since_s = round((sent_us - injected_us[nearest]) / 1e6, 3)
@@ -41,6 +43,7 @@ def _sample(
         offset=occurrence.offset,
         leader_epoch=occurrence.leader_epoch,
         since_fault_s=since_s,
+        member=occurrence.member,
     )
 
 

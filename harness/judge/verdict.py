@@ -62,6 +62,8 @@ class Sample:
     offset: int | None
     leader_epoch: int | None
     since_fault_s: float | None
+    member: int | None = None
+    """The group member that did it, for the anomalies of consumers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def error_code(detail: int) -> int:
 class Journal:
     """One journal as read.
 
-    entries: (n,) structured array of dtype `ENTRY`, in the order written.
+    entries: (n,) structured array of dtype `ENTRY`, in the order written, mapped from the file.
     torn_bytes: what stood after the last whole entry.
     """
 
@@ -209,14 +209,15 @@ def read_journal(path: Path, *, run: int | None = None) -> Journal:
             "consume-at-least-once-1.journal."
         )
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            head, size = file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size
     except OSError as error:
         raise RunDirError(
             f"{path}: a member's journal is expected here ({error.strerror})."
         ) from None
-    if len(data) < HEADER_BYTES or not data.startswith(MAGIC):
+    if len(head) < HEADER_BYTES or not head.startswith(MAGIC):
         raise RunDirError(f"{path}: not a member's journal: its first 64 bytes are no such header.")
-    header = np.frombuffer(data, dtype=HEADER, count=1)[0]
+    header = np.frombuffer(head, dtype=HEADER, count=1)[0]
     if run is not None and int(header["run"]) != run:
         raise RunDirError(
             f"{path}: the journal of another run (run hash {int(header['run']):#x}, expected "
@@ -226,9 +227,13 @@ def read_journal(path: Path, *, run: int | None = None) -> Journal:
         raise RunDirError(
             f"{path}: the journal of member {int(header['member'])} under another member's name."
         )
-    torn = (len(data) - HEADER_BYTES) % ENTRY_BYTES
-    count = (len(data) - HEADER_BYTES) // ENTRY_BYTES
-    entries = np.frombuffer(data, dtype=ENTRY, count=count, offset=HEADER_BYTES)
+    count, torn = divmod(size - HEADER_BYTES, ENTRY_BYTES)
+    # Mapped, so that long journals cost no memory of the process.
+    entries: Entries = (
+        np.memmap(path, dtype=ENTRY, mode="r", offset=HEADER_BYTES, shape=(count,))
+        if count
+        else np.zeros(0, dtype=ENTRY)
+    )
     strange = np.flatnonzero((entries["step"] < min(Step)) | (entries["step"] > max(Step)))
     if len(strange):
         index = int(strange[0])

@@ -49,11 +49,11 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
                 moved.append(f"{name} (to {proof.floor})")
     every = len(topics) * evidence.info.load.partitions
     for reason, names in unproven.items():
-        which = "any of its partitions" if len(names) == every else _some(names)
+        which = "any of its partitions" if len(names) == every else some(names)
         found.cannot_see(f"the drain is not proven complete for {which}: {reason}", *_NEEDS_DRAIN)
     if moved:
         found.cannot_see(
-            "the log's start had moved past records before they were drained: " + _some(moved),
+            "the log's start had moved past records before they were drained: " + some(moved),
             *_NEEDS_DRAIN,
         )
 
@@ -101,10 +101,10 @@ def _transactions(evidence: Evidence, found: ProfileFindings, topics: range) -> 
         if (evidence.info.topics[topic], partition) not in watched
     ]
     if unwatched:
-        found.cannot_see(f"nobody watched the last stable offset of {_some(unwatched)}", "hung_txn")
+        found.cannot_see(f"nobody watched the last stable offset of {some(unwatched)}", "hung_txn")
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
     """The first few of a list, and how many more there are."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

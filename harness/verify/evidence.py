@@ -22,6 +22,7 @@ from harness.columns import ColumnFile
 from harness.errors import RunDirError
 from harness.record import run_hash
 from harness.rundir import RunDir, RunInfo, read_json, to_us
+from harness.verify.consumers.recorded import Consumption, read_consumption
 from harness.verify.hlog import Interval, intervals
 from harness.verify.observations import BATCH, EXTRA, read_extras
 from harness.verify.timeline import Timeline, read_timeline
@@ -109,6 +110,7 @@ class Evidence:
     journals: list[Journal] = field(default_factory=list)
     latency: dict[tuple[str, str], Iterable[Interval]] = field(default_factory=dict)
     """(profile, metric) → intervals of one second of intended send time"""
+    consumption: Consumption = field(default_factory=Consumption)
 
     def drained_partition(self, topic: int, partition: int) -> DrainedPartition:
         """The proof for a topic-partition; an unproven one where there is none."""
@@ -147,6 +149,7 @@ def load_evidence(run_dir: RunDir, number: int) -> Evidence:
         timeline=read_timeline(run_dir.events()),
         journals=_journals(run_dir, info),
         latency=_latency(run_dir.latency, info),
+        consumption=read_consumption(run_dir.members, drained, info),
     )
 
 

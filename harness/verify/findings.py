@@ -8,6 +8,7 @@ from typing import Final
 
 from harness.anomalies import ANOMALIES
 from harness.rundir import ProfileRun
+from harness.verify.consumers.consumed import Consumed
 
 SAMPLES_MAX: Final = 20
 """Samples kept of each anomaly of a profile."""
@@ -31,7 +32,8 @@ class Occurrence:
     """One occurrence of an anomaly; None where it has no such coordinate.
 
     topic: index into the run's topics; producer: incarnation; transaction: its number, for the
-    anomalies of transactions.
+    anomalies of transactions; member: the group member, for those of consumers, and at_us: when
+    that member did it.
     """
 
     anomaly: str
@@ -42,6 +44,8 @@ class Occurrence:
     offset: int | None = None
     leader_epoch: int | None = None
     transaction: int | None = None
+    member: int | None = None
+    at_us: int | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +64,9 @@ class ProfileFindings:
 
     attempted_by: dict[tuple[int, int], dict[int, int]] = field(default_factory=dict)
     """(topic, partition) → incarnation → how many attempts its ledger holds there"""
+
+    consumed: Consumed | None = None
+    """What its consumers did; None for a profile without any."""
 
     def room(self, anomaly: str) -> int:
         """How many more samples of an anomaly are kept."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from harness.errors import HarnessError
 from harness.verify.blind import blind_spots
 from harness.verify.commits import hung_transactions, judge_transactions, profile_topics
+from harness.verify.consumers.judge import judge_consumers
 from harness.verify.copies import Extras
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
@@ -43,6 +44,7 @@ def reconcile(evidence: Evidence) -> list[ProfileFindings]:
             judge_transactions(evidence, found, tallies)
             hung_transactions(evidence, found)
         blind_spots(evidence, found)
+        judge_consumers(evidence, found, drained)
         assert_accounted(evidence, found)
     return findings
 

@@ -122,6 +122,18 @@ class Moment:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class MemberMoment:
+    """What became of a group member; phase: started, ended or replaced by its pool, or assigned,
+    revoked or lost in its own words."""
+
+    at_us: int
+    profile: str
+    member: int
+    phase: str
+    reason: str = ""
+
+
 @dataclass(slots=True)
 class Timeline:
     """Everything that judging needs from timeline.ndjson."""
@@ -135,6 +147,9 @@ class Timeline:
     generator_lag_ms: F64 = field(default_factory=lambda: np.zeros(0, dtype=np.float64))
     run: list[Moment] = field(default_factory=list)
     reader: list[Moment] = field(default_factory=list)
+    members: list[MemberMoment] = field(default_factory=list)
+    lags: dict[tuple[str, str, int], tuple[I64, I64, I64]] = field(default_factory=dict)
+    """(profile, topic, partition) → (at_us, committed offset, end offset), −1 for none committed"""
     unreadable: int = 0
 
     def phase(self, name: str) -> Moment | None:
@@ -182,6 +197,9 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
     offsets: defaultdict[TopicPartition, tuple[array[int], array[int], array[int]]] = defaultdict(
         lambda: (array("q"), array("q"), array("q"))
     )
+    lags: defaultdict[tuple[str, str, int], tuple[array[int], array[int], array[int]]] = (
+        defaultdict(lambda: (array("q"), array("q"), array("q")))
+    )
     lag_at, lag_ms = array("q"), array("d")
     for event in events:
         try:
@@ -205,6 +223,13 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
                     _note_fault(faults, timeline.faults, event)
                 case "run":
                     timeline.run.append(_moment(event))
+                case "lag":
+                    group = (str(event["profile"]), *_key(event))
+                    row = (to_us(event["at"]), event["committed"], event["end"])
+                    for column, value in zip(lags[group], map(int, row), strict=True):
+                        column.append(value)
+                case "member" | "rebalance":
+                    timeline.members.append(_member_moment(event))
                 case "reader":
                     timeline.reader.append(_moment(event))
                 case _:
@@ -215,6 +240,10 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
     timeline.offsets = {
         key: tuple(np.array(column, dtype=np.int64) for column in columns)  # type: ignore[misc]
         for key, columns in offsets.items()
+    }
+    timeline.lags = {
+        group: tuple(np.array(column, dtype=np.int64) for column in columns)  # type: ignore[misc]
+        for group, columns in lags.items()
     }
     timeline.generator_at_us = np.array(lag_at, dtype=np.int64)
     timeline.generator_lag_ms = np.array(lag_ms, dtype=np.float64)
@@ -227,6 +256,16 @@ def _key(event: Mapping[str, Any]) -> TopicPartition:
 
 def _moment(event: Mapping[str, Any]) -> Moment:
     return Moment(to_us(event["at"]), str(event["phase"]), str(event.get("reason") or ""))
+
+
+def _member_moment(event: Mapping[str, Any]) -> MemberMoment:
+    return MemberMoment(
+        to_us(event["at"]),
+        str(event["profile"]),
+        int(event["member"]),
+        str(event["phase"]),
+        str(event.get("reason") or ""),
+    )
 
 
 def _mappings(value: object) -> list[Mapping[str, Any]]:

@@ -1,0 +1,96 @@
+"""What a run recorded about its consumers: journals, committed offsets, a pipeline's inputs.
+
+    members/<profile>-<number>.journal   what each member did (harness.members.journal)
+    <drained set>/groups.json            {group: {"<topic index>:<partition>": committed offset}}
+    <drained set>/inputs.bin             rows of dtype INPUT: which input record an output is of
+
+What is missing is missing here too; what that means is judged elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import RunDirError
+from harness.members.journal import Journal, read_journals
+from harness.record import run_hash
+from harness.rundir import RunInfo, read_json
+
+INPUT: Final = np.dtype(
+    [
+        ("output_offset", "<i8"),
+        ("input_offset", "<i8"),
+        ("partition", "<u4"),
+        ("topic", "<u2"),
+        ("input_topic", "<u2"),
+    ]
+)
+"""`topic` and `partition` say where the output record was read; a pipeline writes to the partition
+that it read from, so `partition` is also that of the input."""
+
+Rows: TypeAlias = npt.NDArray[np.void]
+Committed: TypeAlias = dict[tuple[int, int], int]
+
+
+@dataclass(slots=True)
+class Consumption:
+    """Everything about consumers that was recorded.
+
+    journals: profile → its members' journals, by number; committed: group → (topic, partition) →
+    next offset to read, None when nobody asked the group coordinators; inputs: (n,) rows of dtype
+    INPUT, None when the drain wrote none.
+    """
+
+    journals: dict[str, list[Journal]] = field(default_factory=dict)
+    committed: dict[str, Committed] | None = None
+    inputs: Rows | None = None
+
+
+def read_consumption(members: Path, drained: Path, info: RunInfo) -> Consumption:
+    """Read what belongs to the profiles with consumers of a run.
+
+    Raises RunDirError when a journal, groups.json or inputs.bin is not what it should be.
+    """
+    run = run_hash(info.run_id)
+    consuming = [profile.profile for profile in info.profiles if profile.consume is not None]
+    if not consuming:
+        return Consumption()
+    return Consumption(
+        journals={name: list(read_journals(members, name, run=run)) for name in consuming},
+        committed=_committed(drained / "groups.json"),
+        inputs=_inputs(drained / "inputs.bin"),
+    )
+
+
+def _committed(path: Path) -> dict[str, Committed] | None:
+    if not path.exists():
+        return None
+    document = read_json(path, "the committed offsets of groups")
+    found: dict[str, Committed] = {}
+    try:
+        for group, offsets in document.items():
+            found[group] = {}
+            for key, offset in offsets.items():
+                topic, _, partition = key.partition(":")
+                if int(offset) >= 0:
+                    found[group][int(topic), int(partition)] = int(offset)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RunDirError(
+            f'{path}: expected is {{group: {{"<topic index>:<partition>": offset}}}} ({error}).'
+        ) from None
+    return found
+
+
+def _inputs(path: Path) -> Rows | None:
+    """The whole rows of inputs.bin, mapped and not read."""
+    if not path.exists():
+        return None
+    rows = path.stat().st_size // INPUT.itemsize
+    if not rows:
+        return np.zeros(0, dtype=INPUT)
+    return np.memmap(path, INPUT, mode="r", shape=(rows,))
