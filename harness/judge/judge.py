@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.anomalies import anomaly_of
+from harness.anomalies import CONSUMER_ANOMALIES, anomaly_of
 from harness.errors import EXIT_BROKEN, EXIT_INCONCLUSIVE, EXIT_KEPT
 from harness.judge.availability import availability, during
+from harness.judge.consuming import consume_verdict, consumer_exposures
 from harness.judge.exposure import Exposure, exposures
 from harness.judge.obstacles import fault_record, profile_obstacles, run_obstacles
 from harness.judge.phases import latency_phases
@@ -84,8 +85,18 @@ def _profile(
     profile = found.profile
     timeline = evidence.timeline
     met = exposures(profile, timeline)
+    consumers = consumer_exposures(profile, evidence) if profile.consume is not None else met
     promises = [
-        judge_promise(_case(evidence.info, found, found_by, promise, run_wide, met))
+        judge_promise(
+            _case(
+                evidence.info,
+                found,
+                found_by,
+                promise,
+                run_wide,
+                consumers if anomaly_of(promise) in CONSUMER_ANOMALIES else met,
+            )
+        )
         for promise in profile.promises
     ]
     return ProfileVerdict(
@@ -98,6 +109,7 @@ def _profile(
         latency_ms=latency_phases(profile.profile, evidence.latency, during(profile, timeline)),
         availability=availability(profile, timeline),
         in_verdict=profile.in_verdict,
+        consume=consume_verdict(evidence, found),
     )
 
 

@@ -99,6 +99,42 @@ class Availability:
     recovered_ms: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumerLag:
+    """How far a group was behind on one partition of its input, in offsets."""
+
+    topic: str
+    partition: int
+    max: int
+    last: int
+    """When somebody last looked."""
+    recovered_ms: float | None
+    """From the first fault's injection until the lag was where it had been; null: never, or not
+    known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumeVerdict:
+    """What a profile's consumers did; `harness.verify.consumers.consumed` tells each number."""
+
+    mode: str
+    protocol: str
+    group: str
+    members: int
+    died: int
+    records: int
+    processed: int
+    pending: int
+    polled: int
+    effects: int
+    commits: int
+    commits_failed: int
+    assignments: int
+    partitions_lost: int
+    fenced: int
+    lag: list[ConsumerLag]
+
+
 @dataclass(slots=True)
 class ProfileVerdict:
     """What one profile did and what became of its promises."""
@@ -113,6 +149,8 @@ class ProfileVerdict:
     """`ack` (from intended send time), `service` (from produce()), `end_to_end`"""
     availability: list[Availability]
     in_verdict: bool = True
+    consume: ConsumeVerdict | None = None
+    """Of its consumers; null for a profile without any."""
 
 
 @dataclass(frozen=True, slots=True)

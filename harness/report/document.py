@@ -10,6 +10,8 @@ from harness.errors import RunDirError
 from harness.judge.verdict import (
     SCHEMA,
     Availability,
+    ConsumerLag,
+    ConsumeVerdict,
     ControlResult,
     FaultRecord,
     Percentiles,
@@ -54,6 +56,10 @@ def _profile(document: dict[str, Any]) -> ProfileVerdict:
         metric: Phases(**{name: Percentiles(**values) for name, values in phases.items()})
         for metric, phases in fields["latency_ms"].items()
     }
+    consume = fields.get("consume")
+    if consume is not None:
+        lag = [ConsumerLag(**entry) for entry in consume["lag"]]
+        fields["consume"] = ConsumeVerdict(**{**consume, "lag": lag})
     return ProfileVerdict(**fields)
 
 

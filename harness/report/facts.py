@@ -64,8 +64,10 @@ def columns(verdict: Verdict) -> tuple[str, ...]:
 
 def consumes(profile: ProfileVerdict) -> bool:
     """Whether anything was judged of a profile's consumers."""
-    return any(profile.counts[anomaly] for anomaly in CONSUMER_ANOMALIES) or any(
-        anomaly_of(each.promise) in CONSUMER_ANOMALIES for each in profile.promises
+    return (
+        profile.consume is not None
+        or any(profile.counts[anomaly] for anomaly in CONSUMER_ANOMALIES)
+        or any(anomaly_of(each.promise) in CONSUMER_ANOMALIES for each in profile.promises)
     )
 
 

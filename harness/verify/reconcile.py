@@ -50,8 +50,14 @@ def reconcile(evidence: Evidence) -> list[ProfileFindings]:
 
 
 def _unclosed(evidence: Evidence, found: ProfileFindings) -> list[int]:
-    """Incarnations of a profile that never closed their ledger: their process died."""
+    """Incarnations of a profile's load that never closed their ledger: their process died.
+
+    Members that write a pipeline's output are there to be killed; what their ledgers hold is right
+    at every instant, and what they had open is unknown.
+    """
     topics = profile_topics(evidence, found.profile)
+    if found.profile.consume is not None:
+        topics = topics[:1]
     return sorted(
         incarnation
         for incarnation, ledger in evidence.ledgers.items()

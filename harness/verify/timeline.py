@@ -58,8 +58,17 @@ class Fault:
     def idle(self) -> bool:
         """Whether it was to strike nothing at all, as `no_fault`."""
         return self.struck and not any(
-            _mappings(self.evidence.get(kind)) for kind in ("brokers", "links", "elections")
+            _mappings(self.evidence.get(kind))
+            for kind in ("brokers", "links", "elections", "members")
         )
+
+    def struck_members(self, profile: str) -> list[Mapping[str, Any]]:
+        """The members of a profile's group that it struck."""
+        return [
+            each
+            for each in _mappings(self.evidence.get("members"))
+            if each.get("profile") == profile
+        ]
 
     def coordinated(self, profile: str) -> list[tuple[str, int]]:
         """The partitions of internal topics by which it struck coordinators of a profile."""

@@ -142,7 +142,8 @@ class _Consumers:
     def _effects_are_known(self, partition: int) -> bool:
         """Whether an effect that is not on record is known not to have happened."""
         if not self.pipeline:
-            return not missing_journals(self.evidence, self.found.profile.profile)
+            missing = missing_journals(self.evidence, self.found.profile.profile)
+            return bool(self.journals) and not missing
         outputs = profile_topics(self.evidence, self.found.profile)[1:]
         return self.evidence.consumption.inputs is not None and all(
             self.evidence.drained_partition(topic, partition).whole for topic in outputs
