@@ -277,6 +277,22 @@ class ColumnFile:
         self._segment_used = 0
         self._size = offset + size
 
+    def include(self, part: ColumnFile) -> None:
+        """Take over the extents of another file of the same incarnation, opened for reading.
+
+        Raises RunDirError when a topic-partition is in both.
+        """
+        for key, extents in part._extents.items():
+            if key in self._extents:
+                raise RunDirError(
+                    f"{part.path}: holds topic {key[0]}, partition {key[1]}, which {self.path} "
+                    "holds too; parts of a set have no topic-partition in common."
+                )
+            self._extents[key] = extents
+            self._starts[key] = part._starts[key]
+        self._maps += part._maps
+        self.closed_cleanly &= part.closed_cleanly
+
     # -- cells -----------------------------------------------------------------------------
 
     @property

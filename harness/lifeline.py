@@ -30,7 +30,10 @@ class Child:
         log: Path,
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        piped: bool = False,
     ) -> None:
+        """`piped`: its standard input and output are pipes to its parent, and only its standard
+        error goes to `log`."""
         reading, self._writing = os.pipe()
         os.set_inheritable(self._writing, False)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -38,9 +41,9 @@ class Child:
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else output,
+                stderr=output,
                 env={**os.environ, **(environment or {}), LIFELINE_FD: str(reading)},
                 pass_fds=(reading,),
                 start_new_session=True,

@@ -196,7 +196,7 @@ def cells(folder: Path) -> dict[tuple[int, int, int], list[int]]:
     Asserts that the cells are filled from sequence 0 on without a gap.
     """
     found: dict[tuple[int, int, int], list[int]] = {}
-    for incarnation, path in cell_files(folder).items():
+    for path in cell_files(folder):
         file = ColumnFile.open(path)
         for topic, partition in file.partitions:
             offsets = np.concatenate(
@@ -205,6 +205,6 @@ def cells(folder: Path) -> dict[tuple[int, int, int], list[int]]:
             filled = np.flatnonzero(offsets >= 0)
             assert (filled == np.arange(len(filled))).all(), "a cell in between is empty"
             if len(filled):
-                found[incarnation, topic, partition] = offsets[filled].tolist()
+                found[file.incarnation, topic, partition] = offsets[filled].tolist()
         file.close()
     return found

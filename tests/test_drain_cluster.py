@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGKILL
 
@@ -14,9 +15,11 @@ import pytest
 from readings import MESSAGE_BYTES, PARTITIONS, Reading, cells
 
 from harness.brokers import LocalCluster
+from harness.errors import HarnessError
 from harness.record import Encoder
 from harness.rundir import RunDir
 from harness.verify.drain import drain
+from harness.verify.evidence import load_evidence
 from harness.verify.observations import (
     COPY,
     CORRUPT,
@@ -26,6 +29,8 @@ from harness.verify.observations import (
     read_extras,
 )
 from harness.verify.proof import DrainProof
+from harness.verify.reading import Stretch
+from harness.verify.shares import _Helper
 
 pytestmark = pytest.mark.cluster
 
@@ -281,3 +286,51 @@ def test_the_command_drains_a_run_of_a_running_cluster_again(reading: Reading) -
     assert done.returncode == 0, done.stderr
     proof = DrainProof.read_from(RunDir(reading.run_dir.path).drained(1))
     assert (proof.complete, proof.read) == (True, 60)
+
+
+def test_several_processes_record_what_one_does(cluster: LocalCluster, tmp_path: Path) -> None:
+    """Copies, foreign and damaged records included, at both isolation levels."""
+    reading = Reading(cluster, tmp_path / "run", ["idempotent", "transactional"])
+    reading.fill(500)
+    foreign = Encoder("another-run", 1, MESSAGE_BYTES).encode(0, 0, 0, np.zeros(3, dtype=np.int64))
+    for partition in range(PARTITIONS):
+        values = reading.values(4, partition=partition)
+        damaged = [value[:-1] + b"\0" for value in values[:2]]
+        reading.write([*values, values[1], *damaged, *foreign], partition=partition)
+    one, several = [
+        drain(
+            reading.run_dir,
+            reading.info,
+            reading.config,
+            number,
+            timeout_s=10,
+            processes=processes,
+        )
+        for number, processes in ((1, 1), (2, 3))
+    ]
+    parts = sorted(each.name for each in reading.run_dir.drained(2).glob("part-*"))
+    assert parts == ["part-1", "part-2"]
+    assert several.complete
+    assert several.partitions == one.partitions
+    assert several.counts == one.counts
+    assert (several.counts["copies"], several.counts["corrupt"]) == (PARTITIONS, 2 * PARTITIONS)
+    assert several.counts["foreign"] == 3 * PARTITIONS
+    first, second = [load_evidence(reading.run_dir, number).drained for number in (1, 2)]
+    assert np.array_equal(np.sort(first.extras), np.sort(second.extras))
+    assert cells(reading.run_dir.drained(1)) == cells(reading.run_dir.drained(2))
+
+
+def test_a_reading_process_that_dies_leaves_no_verdict(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading.fill(500)
+    ask = _Helper.ask
+
+    def ask_and_kill(helper: _Helper, stretches: Sequence[Stretch]) -> None:
+        ask(helper, stretches)
+        helper._child.process.kill()
+
+    monkeypatch.setattr(_Helper, "ask", ask_and_kill)
+    with pytest.raises(HarnessError, match="ended with status -9"):
+        drain(reading.run_dir, reading.info, reading.config, 1, timeout_s=10, processes=2)
+    assert not DrainProof.read_from(reading.run_dir.drained(1)).complete

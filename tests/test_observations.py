@@ -72,9 +72,10 @@ def batch(reads: Iterable[Read], epoch: int | None = EPOCH) -> Batch:
 def cells(folder: Path) -> dict[tuple[int, int, int, int], int]:
     """(incarnation, topic, partition, sequence) → offset."""
     found: dict[tuple[int, int, int, int], int] = {}
-    for incarnation, path in cell_files(folder).items():
+    for path in cell_files(folder):
         file = ColumnFile.open(path)
-        assert file.incarnation == incarnation
+        incarnation = file.incarnation
+        assert path.name == f"{incarnation}.obs"
         for topic, partition in file.partitions:
             for extent in file.extents(topic, partition):
                 offsets = unpack_offsets(extent.low, extent.high)

@@ -69,7 +69,7 @@ class Running:
 def filled(folder: Path) -> int:
     """How many cells of a set that is still being written hold an offset."""
     count = 0
-    for path in cell_files(folder).values():
+    for path in cell_files(folder):
         file = ColumnFile.open(path)
         for key in file.partitions:
             count += sum(int(np.count_nonzero(extent.high)) for extent in file.extents(*key))
@@ -106,7 +106,7 @@ def test_what_is_written_is_read_live_with_its_latency_and_instants(
         for topic in (0, 1)
         for partition in range(PARTITIONS)
     }
-    assert all(ColumnFile.open(path).closed_cleanly for path in cell_files(running.live).values())
+    assert all(ColumnFile.open(path).closed_cleanly for path in cell_files(running.live))
     for profile in ("idempotent", "transactional"):
         log = reading.run_dir.latency / f"{profile}.end_to_end.reader.hlog"
         latency = percentiles(merge(read_log(log)))
@@ -277,9 +277,7 @@ def test_what_a_killed_reader_had_read_can_be_read(reading: Reading, running: Ru
     os.kill(running.child.process.pid, SIGKILL)
     running.child.process.wait(20)
     assert sum(map(len, cells(running.live).values())) == 1_200
-    assert not any(
-        ColumnFile.open(path).closed_cleanly for path in cell_files(running.live).values()
-    )
+    assert not any(ColumnFile.open(path).closed_cleanly for path in cell_files(running.live))
 
 
 def test_a_live_set_is_written_by_one_reader(reading: Reading, running: Running) -> None:

@@ -139,7 +139,7 @@ def _await_live(run_dir: RunDir, records: int) -> None:
 
 def _cells(folder: Path) -> int:
     count = 0
-    for path in cell_files(folder).values():
+    for path in cell_files(folder):
         with ColumnFile.open(path) as file:
             for key in file.partitions:
                 count += sum(int(np.count_nonzero(e.high)) for e in file.extents(*key))

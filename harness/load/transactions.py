@@ -35,7 +35,7 @@ import numpy.typing as npt
 from confluent_kafka import KafkaError, KafkaException
 
 from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
-from harness.load.client import Client
+from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import Call, LoadContext
 from harness.load.outcomes import Delivered
 from harness.rundir import ProfileRun
@@ -43,7 +43,7 @@ from harness.rundir import ProfileRun
 I64 = npt.NDArray[np.int64]
 Ranges = dict[tuple[int, int], tuple[int, int]]
 
-RECORDS_MAX: Final = 10_000
+RECORDS_MAX: Final = OPEN_RECORDS_MAX
 """A transaction takes no more than this; after a stall the rest goes into the next one."""
 INTERVAL_MS: Final = 100.0
 INIT_TIMEOUT_S: Final = 30.0

@@ -28,39 +28,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException
 
 from harness.collector import rare_collections
 from harness.errors import HarnessError
 from harness.rundir import RunDir, RunInfo, now
-from harness.verify.consumer import READ_MESSAGES_MAX, Unbatcher, client_config, new_consumer
+from harness.verify.consumer import client_config
 from harness.verify.observations import ObservationSet
-from harness.verify.positions import Positions
 from harness.verify.proof import DrainProof, PartitionProof, blank_proof
+from harness.verify.reading import Stretch
+from harness.verify.shares import Shares
 from harness.verify.survey import Key, Say, Survey
 
 _POLL_S: Final = 0.1
 _SETTLE_S: Final = 1.5
 _ROUNDS_MAX: Final = 20
-_READ_SETTINGS: Final[Mapping[str, str | int | bool]] = {
-    "enable.partition.eof": True,
-    "check.crcs": True,
-    "fetch.wait.max.ms": 100,
-    "fetch.message.max.bytes": 4 * 1024 * 1024,
-    # A short queue stays in the processor's cache, and bounds the memory.
-    "queued.min.messages": 100_000,
-    "queued.max.messages.kbytes": 16 * 1024,
-}
-
-_UNREADABLE: Final = frozenset(
-    (
-        KafkaError._AUTO_OFFSET_RESET,
-        KafkaError._LOG_TRUNCATION,
-        KafkaError.OFFSET_OUT_OF_RANGE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    )
-)
 
 
 def drain(
@@ -71,11 +53,13 @@ def drain(
     *,
     timeout_s: float,
     progress: Say | None = None,
+    processes: int | None = None,
 ) -> DrainProof:
     """Read all topics of the run into a fresh drained set and write its drain.json.
 
     timeout_s bounds every wait in which nothing moves: for replicas to be in sync, for the last
     stable offset to reach the end, and for the next record; reading that advances goes on.
+    processes: how many read side by side; by default as many as cores and records are worth.
     Brokers that are not reached, topics that are gone and proofs that fail are reasons in the
     result, not errors. Raises RunDirError when set `number` exists, EnvironmentFailure when the
     disk is full.
@@ -84,13 +68,17 @@ def drain(
     proof = blank_proof(info, now())
     say = progress or (lambda _: None)
     with ObservationSet(folder, info, kind="drained") as observations:
+        shares = Shares(run_dir, info, client_config, observations, timeout_s, say, processes)
+        counts = observations.counts
         try:
             with rare_collections():
-                _Drain(info, client_config, proof, observations, timeout_s, say).run()
+                _Drain(info, client_config, proof, shares, timeout_s, say).run()
+            counts = counts.plus(shares.close())
         except KafkaException as error:
             proof.reasons.append(f"the client gave up: {error.args[0]}")
         finally:
-            proof.counts = asdict(observations.counts)
+            shares.kill()
+            proof.counts = asdict(counts)
             proof.ended_at = now()
             proof.conclude(info)
             proof.write(folder)
@@ -105,15 +93,12 @@ class _Drain:
         info: RunInfo,
         client_config: Mapping[str, str],
         proof: DrainProof,
-        observations: ObservationSet,
+        shares: Shares,
         timeout_s: float,
         say: Say,
     ) -> None:
-        self.info = info
-        self.client_config = client_config
-        self.observations = observations
+        self.shares = shares
         self.timeout_s = timeout_s
-        self.say = say
         self.entries: dict[Key, PartitionProof] = {
             (entry.topic, entry.partition): entry for entry in proof.partitions
         }
@@ -128,7 +113,6 @@ class _Drain:
             return
         self.survey.await_in_sync()
         asked_at = time.monotonic()
-        positions = Positions(self.entries)
         self.survey.ask_starts(self._readable())
         patience_s = self.timeout_s
         for _ in range(_ROUNDS_MAX):
@@ -139,7 +123,7 @@ class _Drain:
             if not moved and time.monotonic() - asked_at >= _SETTLE_S:
                 break
             if moved:
-                self._read(moved, positions)
+                self._read(moved)
             time.sleep(max(0.0, min(_POLL_S, _SETTLE_S - (time.monotonic() - asked_at))))
         else:
             for key in self._readable():
@@ -157,81 +141,25 @@ class _Drain:
             return None
         return min(entry.end, entry.last_stable)
 
-    def _read(self, keys: list[Key], positions: Positions) -> None:
-        try:
-            for level, chosen in (
-                ("read_uncommitted", [key for key in keys if key[0] not in self.read_committed]),
-                ("read_committed", [key for key in keys if key[0] in self.read_committed]),
-            ):
-                if chosen:
-                    self._read_at(level, chosen, positions)
-        finally:
-            for key in keys:
-                entry, position = self.entries[key], positions[key]
-                entry.position, entry.read = position.next, position.read
-                entry.holes = position.holes
-                entry.eof = position.eof is not None and position.eof >= (entry.end or 0)
-                entry.reason = entry.reason or position.failure
-
-    def _read_at(self, level: str, keys: list[Key], positions: Positions) -> None:
-        targets = {key: self._target(key) or 0 for key in keys}
-        for key in keys:
-            positions[key].begin(self.entries[key].start or 0)
-        total = sum(targets[key] - positions[key].next for key in keys)
-        unbatcher = Unbatcher(self.info.topics, {topic for topic, _ in keys})
-        consumer = new_consumer(
-            self.client_config,
-            group=f"harness-{self.info.run_id}-drain",
-            isolation_level=level,
-            on_error=self.survey.note,
-            settings=_READ_SETTINGS,
-        )
-        try:
-            consumer.assign([TopicPartition(*key, positions[key].next) for key in keys])
-            done, said_at, moved_at = 0, 0.0, time.monotonic()
-            while any(positions[key].behind(targets[key]) for key in keys):
-                messages = consumer.consume(READ_MESSAGES_MAX, _POLL_S)
-                instant = time.monotonic()
-                batch, events = unbatcher.take(messages)
-                if len(batch):
-                    positions.advance(self.info.topics, batch)
-                    self.observations.add(batch)
-                    done += len(batch)
-                    moved_at = instant
-                # The end of a partition comes after its records.
-                for event in events:
-                    moved_at = instant if self._note_event(event, positions) else moved_at
-                if instant - moved_at >= self.timeout_s:
-                    self._stalled(keys, targets, positions)
-                    return
-                if instant - said_at >= 1.0:
-                    said_at = instant
-                    self.say(f"read {done:,} of {total:,} offsets ({level})")
-        finally:
-            consumer.close()
-
-    def _note_event(self, event: Message, positions: Positions) -> bool:
-        """Take in what is no record; whether it brings a partition forward."""
-        error = event.error()
-        topic, partition, offset = event.topic(), event.partition(), event.offset()
-        if error is None or topic is None or partition is None:
-            return False
-        if error.code() == KafkaError._PARTITION_EOF and offset is not None:
-            positions[topic, partition].ended(offset)
-            return True
-        self.survey.note(error)
-        if error.code() in _UNREADABLE:
-            positions[topic, partition].failure = f"it cannot be read on: {error.str()}"
-        return False
-
-    def _stalled(self, keys: list[Key], targets: Mapping[Key, int], positions: Positions) -> None:
-        for key in keys:
-            if positions[key].behind(targets[key]) and not positions[key].failure:
-                positions[key].failure = (
-                    f"no record for {self.timeout_s:g} s at offset {positions[key].next} of "
-                    f"{targets[key]}"
-                    + (f" ({self.survey.last_error})" if self.survey.last_error else "")
-                )
+    def _read(self, keys: list[Key]) -> None:
+        stretches = [
+            Stretch(
+                *key,
+                start=self.entries[key].start or 0,
+                target=self._target(key) or 0,
+                isolation_level=(
+                    "read_committed" if key[0] in self.read_committed else "read_uncommitted"
+                ),
+            )
+            for key in keys
+        ]
+        for key, position in self.shares.read(stretches).items():
+            entry = self.entries[key]
+            entry.position, entry.read = position.next, position.read
+            entry.holes = position.holes
+            entry.eof = position.eof is not None and position.eof >= (entry.end or 0)
+            entry.reason = entry.reason or position.failure
+        self.survey.last_error = self.shares.last_error or self.survey.last_error
 
 
 def main(argv: list[str] | None = None) -> int:

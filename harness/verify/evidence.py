@@ -24,7 +24,7 @@ from harness.record import run_hash
 from harness.rundir import RunDir, RunInfo, read_json, to_us
 from harness.verify.consumers.recorded import Consumption, read_consumption
 from harness.verify.hlog import Interval, intervals
-from harness.verify.observations import BATCH, EXTRA, read_extras
+from harness.verify.observations import BATCH, EXTRA, cell_files, read_extras
 from harness.verify.timeline import Timeline, read_timeline
 from harness.verify.transactions import TransactionLog, read_transactions
 
@@ -141,7 +141,7 @@ def load_evidence(run_dir: RunDir, number: int) -> Evidence:
     drained = run_dir.drained(number)
     return Evidence(
         info=info,
-        ledgers=_columns(run_dir.ledger, "*.ledger", run),
+        ledgers=_columns(sorted(run_dir.ledger.glob("*.ledger")), run),
         transactions=_transactions(run_dir.ledger),
         live=_observations(run_dir.live, run),
         drained=_observations(drained, run),
@@ -153,10 +153,10 @@ def load_evidence(run_dir: RunDir, number: int) -> Evidence:
     )
 
 
-def _columns(folder: Path, pattern: str, run: int) -> dict[int, ColumnFile]:
-    """The column files of a folder by incarnation. One without a header was never written to."""
+def _columns(paths: Iterable[Path], run: int) -> dict[int, ColumnFile]:
+    """Column files by incarnation. One without a header was never written to."""
     found: dict[int, ColumnFile] = {}
-    for path in sorted(folder.glob(pattern)):
+    for path in paths:
         if path.stat().st_size == 0:
             continue
         file = ColumnFile.open(path)
@@ -165,7 +165,10 @@ def _columns(folder: Path, pattern: str, run: int) -> dict[int, ColumnFile]:
                 f"{path}: belongs to another run (hash {file.run:016x}, this one's is {run:016x}). "
                 "A run directory holds one run; restore its own file."
             )
-        found[file.incarnation] = file
+        if file.incarnation in found:
+            found[file.incarnation].include(file)
+        else:
+            found[file.incarnation] = file
     return found
 
 
@@ -191,7 +194,7 @@ def _observations(folder: Path, run: int) -> ObservationSet:
     if not folder.is_dir():
         return ObservationSet()
     return ObservationSet(
-        columns=_columns(folder, "*.obs", run),
+        columns=_columns(cell_files(folder), run),
         extras=read_extras(folder),
         batches=_batches(folder / "batches.bin"),
         there=True,

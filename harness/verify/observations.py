@@ -18,6 +18,9 @@ Each record that was read is one of these, in this order of precedence:
 5. copy: the attempt has its cell already, at another offset;
 6. the first copy: its offset is in the cell.
 
+A set that several processes read is in parts: `part-<n>/` holds the same files for topic-partitions
+that no other part has.
+
 So `read = cells + extras` holds exactly for a set that reads each offset once. A live set may read
 offsets again, after a log was truncated: the same attempt at the same offset is then no copy
 (`again` counts it), and `read_extras` drops rows that repeat.
@@ -108,6 +111,10 @@ class Counts:
     @property
     def extras(self) -> int:
         return self.copies + self.corrupt + self.misrouted + self.foreign + self.stray
+
+    def plus(self, other: Counts) -> Counts:
+        """Both together: parts of one set."""
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +376,9 @@ def read_extras(folder: Path) -> Rows:
     A missing file gives no rows; a torn last row is left out. Rows that differ only in their
     leader epoch are the same record read again.
     """
-    rows = _read_rows(folder / "extras.bin", EXTRA)
+    rows = np.concatenate(
+        [_read_rows(part / "extras.bin", EXTRA) for part in (folder, *parts(folder))]
+    )
     if len(rows) < 2:
         return rows
     compared = rows.copy()
@@ -383,10 +392,11 @@ def read_batches(folder: Path) -> Rows:
     return _read_rows(folder / "batches.bin", BATCH)
 
 
-def cell_files(folder: Path) -> dict[int, Path]:
-    """The files of a set's cells by incarnation."""
-    return {
-        int(path.stem): path
-        for path in sorted(folder.glob("*.obs"), key=lambda path: path.name)
-        if path.stem.isdecimal()
-    }
+def parts(folder: Path) -> list[Path]:
+    """The folders of the parts that other processes read, in order."""
+    return sorted(folder.glob("part-*"), key=lambda part: int(part.name.removeprefix("part-")))
+
+
+def cell_files(folder: Path) -> list[Path]:
+    """The files of a set's cells, those of its parts included."""
+    return [path for part in (folder, *parts(folder)) for path in sorted(part.glob("*.obs"))]

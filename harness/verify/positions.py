@@ -62,6 +62,10 @@ class Positions:
     def __getitem__(self, key: Key) -> Position:
         return self._positions[key]
 
+    def begin(self, key: Key, start: int) -> None:
+        """Set out on a topic-partition, or go on where reading it stopped."""
+        self._positions.setdefault(key, Position()).begin(start)
+
     def advance(self, topics: Sequence[str], batch: Batch) -> None:
         """Count a batch of records, stretch by stretch."""
         for begin, end in batch.stretches():

@@ -281,6 +281,9 @@ class Survey:
                 answers[at.topic, at.partition] = said
             except (KafkaException, TimeoutError) as error:
                 answers[at.topic, at.partition] = _text(error)
+        if any(isinstance(said, str) for said in answers.values()):
+            # The client asks whom it holds to be the leader, for minutes, also one that is dead.
+            self._admin = self._new_admin()
         return answers
 
 
