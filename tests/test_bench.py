@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from harness.bench.cases import Case, all_cases, chosen
-from harness.bench.footprint import allocated_bytes
+from harness.bench.footprint import Footprint, Size, allocated_bytes
 from harness.bench.measured import Process
 from harness.bench.peer import (
     OTHER_NAME,
@@ -225,13 +225,57 @@ def test_the_table_shows_ratios_before_figures(capsys: pytest.CaptureFixture[str
     from rich.console import Console
 
     pair = Pair(Run(250_000.0, 2.0), Run(200_000.0, 8.0))
-    print_table([entry_of(CASE, [pair], StartUp(0.5, 2.0))], Console(width=160))
+    print_table([entry_of(CASE, [pair], StartUp(0.5, 2.0))], Console(width=80))
     shown = capsys.readouterr().out
-    line = next(line for line in shown.splitlines() if line.startswith(CASE.name))
-    assert line.index("0.25") < line.index("1.25") < line.index("8.00") < line.index("250,000")
+    first, second = [line for line in shown.splitlines() if line.startswith(CASE.name)]
+    assert "…" not in shown
+    assert first.index("0.25") < first.index("1.25")
+    assert second.index("8.00") < second.index("250,000")
+
+
+def size(records: int, verify_s: float, disk_bytes: int, anonymous_bytes: int | None) -> Size:
+    peaks = {"load": anonymous_bytes, "reader": anonymous_bytes, "verify": anonymous_bytes}
+    return Size(records, 1e6, 1.0, verify_s, 1.0, disk_bytes, peaks)
+
+
+def test_slopes_leave_out_what_every_run_takes() -> None:
+    found = Footprint((size(100, 2.0, 5_000, 1_000), size(1_100, 12.0, 20_000, 2_000)))
+    assert found.disk_bytes_per_record == 15.0
+    assert found.anonymous_bytes_per_record == 3.0
+    assert found.marginal_time == 0.5, "10 ms for each further record, 20 ms for the first hundred"
+
+
+def test_memory_that_the_kernel_does_not_tell_has_no_slope() -> None:
+    found = Footprint((size(100, 2.0, 5_000, None), size(1_100, 12.0, 20_000, None)))
+    assert found.anonymous_bytes_per_record is None
+    assert found.to_json()["anonymous_bytes_per_record"] is None
+
+
+def test_the_growth_table_has_a_line_for_each_size(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    found = Footprint((size(100, 2.0, 5_000, 1_000), size(1_100, 12.0, 20_000, 3_000_000)))
+    print_table([found.to_json()], Console(width=80))
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines() if line[:1].isdigit()]
+    assert [row[0] for row in rows if len(row) == 8] == ["100", "1,100"]
+    assert "0.50 (goal ≤ 1.2)" in " ".join(shown.split())
+    assert "…" not in shown
 
 
 # -- processes -----------------------------------------------------------------------------------
+
+
+def test_processes_that_a_process_starts_are_measured_with_it(tmp_path: Path) -> None:
+    busy = "import time; b = bytearray(40 << 20); e = time.process_time() + 0.4\n"
+    busy += "while time.process_time() < e: pass"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}], check=True)"
+    process = Process([sys.executable, "-c", code], what="parent", folder=tmp_path, memory=True)
+    measured = process.finish(30)
+    assert measured.cpu_s > 0.4
+    if sys.platform == "linux":
+        assert measured.anonymous_bytes is not None
+        assert measured.anonymous_bytes > 40 << 20
 
 
 def test_a_process_is_measured_with_its_start_up_and_its_memory(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ def test_the_footprint_is_a_slope_over_all_three_processes(sides: Sides) -> None
     found = measure_footprint(sides, (50_000, 450_000))
     # Five bytes in each of ledger, live and drained set; extents are allocated ahead.
     assert 10 < found.disk_bytes_per_record < 40
-    assert set(found.processes) == {"load", "reader", "verify"}
+    assert [size.records for size in found.sizes] == [50_000, 450_000]
+    assert all(set(size.anonymous_bytes) == {"load", "reader", "verify"} for size in found.sizes)
     document = found.to_json()
     assert document.keys() >= SIX
     assert document["name"] == "footprint"

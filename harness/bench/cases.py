@@ -35,7 +35,7 @@ _RECORDS: Final = {
     (VERIFY, 100): 4_000_000,
     (VERIFY, 1024): 1_000_000,
 }
-FOOTPRINT_RECORDS: Final = (1_000_000, 10_000_000)
+FOOTPRINT_RECORDS: Final = (1_000_000, 10_000_000, 100_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
-"""Disk and memory a record: the slope between a run of one million records and one of ten.
+"""How time, disk and memory grow: runs of one, ten and a hundred million records.
 
 Disk is what the run directory takes after load, live reading and a verification, in allocated
-blocks. Memory is the most anonymous memory that each of the three processes had, sampled; files
+blocks. Memory is the most anonymous memory that each of the three stages had, sampled; files
 that are mapped, as the ledger is, belong to the kernel's cache and not to it. A slope leaves out
 what a process needs for one record as well as for many.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,6 @@ from typing import Any, Final
 import numpy as np
 
 from harness.bench.cases import FOOTPRINT, FOOTPRINT_RECORDS, LOAD, Case
-from harness.bench.measured import Measured
 from harness.bench.sides import TIMEOUT_S, Sides
 from harness.columns import ColumnFile
 from harness.errors import HarnessError
@@ -30,97 +30,147 @@ _PRODUCER: Final = {"compression.type": "lz4"}
 _TOPIC: Final = {"replication.factor": 1, "min.insync.replicas": 1}
 _LIVE_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.25
+_POLL_RECORDS_PER_S: Final = 50_000_000
+"""Counting what was read costs time itself: it is done the more rarely the more there is."""
+_RECORDS_PER_S_MIN: Final = 50_000
+_DISK_BYTES_PER_RECORD: Final = 160
+"""The topic, compressed, the run directory, and as much again to spare."""
 
 
 @dataclass(frozen=True, slots=True)
-class Footprint:
-    """The `footprint` entry."""
+class Size:
+    """One run of the growth table: load with the live reader beside it, then a verification."""
 
-    records: tuple[int, int]
-    disk_bytes_per_record: float
-    anonymous_bytes_per_record: float | None
-    """Load, live reader and verification together; None where the kernel does not tell."""
-    processes: dict[str, list[int | None]]
-    """Peak anonymous bytes of each process, in the smaller and in the larger run."""
-    records_per_s: float
-    """Of the larger run's load, the live reader beside it."""
-    cpu_us_per_record: float
-    """Of the larger run: all three processes together."""
+    records: int
+    load_records_per_s: float
+    load_cpu_us_per_record: float
+    verify_s: float
+    """From the first question to the brokers to the verdict."""
+    verify_cpu_us_per_record: float
+    disk_bytes: int
+    anonymous_bytes: dict[str, int | None]
+    """Peak of each process with those it started; None where the kernel does not tell."""
+
+    @property
+    def anonymous_bytes_peak(self) -> int | None:
+        """All of them together, though they are not at work at the same time."""
+        known = [each for each in self.anonymous_bytes.values() if each is not None]
+        return sum(known) if len(known) == len(self.anonymous_bytes) else None
 
     def to_json(self) -> dict[str, Any]:
-        """As every entry, without a peer: Kafka's tools keep no account."""
         return {
-            "name": FOOTPRINT,
-            "records_per_s": round(self.records_per_s),
-            "cpu_us_per_record": round(self.cpu_us_per_record, 3),
-            "peer": None,
-            "peer_records_per_s": None,
-            "peer_cpu_us_per_record": None,
-            "disk_bytes_per_record": round(self.disk_bytes_per_record, 3),
-            "anonymous_bytes_per_record": None
-            if self.anonymous_bytes_per_record is None
-            else round(self.anonymous_bytes_per_record, 3),
-            "anonymous_bytes_peak": self.processes,
-            "records": list(self.records),
-            "message_bytes": MESSAGE_BYTES,
+            "records": self.records,
+            "load_records_per_s": round(self.load_records_per_s),
+            "load_cpu_us_per_record": round(self.load_cpu_us_per_record, 3),
+            "verify_s": round(self.verify_s, 2),
+            "verify_records_per_s": round(self.records / self.verify_s),
+            "verify_cpu_us_per_record": round(self.verify_cpu_us_per_record, 3),
+            "disk_bytes_per_record": round(self.disk_bytes / self.records, 3),
+            "anonymous_bytes_peak": self.anonymous_bytes,
         }
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """What one run took."""
+class Footprint:
+    """The `footprint` entry: sizes from the smallest to the largest."""
 
-    records: int
-    disk_bytes: int
-    processes: Mapping[str, Measured]
-    load_records_per_s: float
+    sizes: tuple[Size, ...]
+
+    @property
+    def disk_bytes_per_record(self) -> float:
+        """Slope from the smallest to the largest."""
+        first, last = self.sizes[0], self.sizes[-1]
+        return (last.disk_bytes - first.disk_bytes) / (last.records - first.records)
+
+    @property
+    def anonymous_bytes_per_record(self) -> float | None:
+        """Slope from the smallest to the largest."""
+        first, last = self.sizes[0], self.sizes[-1]
+        before, after = first.anonymous_bytes_peak, last.anonymous_bytes_peak
+        if before is None or after is None:
+            return None
+        return (after - before) / (last.records - first.records)
+
+    @property
+    def marginal_time(self) -> float:
+        """Time of verification that each further record takes, over that of the smallest run."""
+        first, last = self.sizes[0], self.sizes[-1]
+        marginal_s = (last.verify_s - first.verify_s) / (last.records - first.records)
+        return marginal_s / (first.verify_s / first.records)
+
+    def to_json(self) -> dict[str, Any]:
+        """As every entry, without a peer: Kafka's tools keep no account."""
+        last, anonymous = self.sizes[-1], self.anonymous_bytes_per_record
+        return {
+            "name": FOOTPRINT,
+            "records_per_s": round(last.load_records_per_s),
+            "cpu_us_per_record": round(
+                last.load_cpu_us_per_record + last.verify_cpu_us_per_record, 3
+            ),
+            "peer": None,
+            "peer_records_per_s": None,
+            "peer_cpu_us_per_record": None,
+            "disk_bytes_per_record": round(self.disk_bytes_per_record, 3),
+            "anonymous_bytes_per_record": None if anonymous is None else round(anonymous, 3),
+            "marginal_time": round(self.marginal_time, 3),
+            "records": [size.records for size in self.sizes],
+            "growth": [size.to_json() for size in self.sizes],
+            "message_bytes": MESSAGE_BYTES,
+        }
 
 
-def measure_footprint(sides: Sides, records: tuple[int, int] = FOOTPRINT_RECORDS) -> Footprint:
-    """Measure a smaller and a larger run and the slope between them.
+def measure_footprint(
+    sides: Sides,
+    records: Sequence[int] = FOOTPRINT_RECORDS,
+    say: Callable[[str], None] = lambda _: None,
+) -> Footprint:
+    """Measure runs of growing size. Those for which the disk has no room are left out, and said.
 
     One replica and lz4, to be quick: neither enters a ledger.
     """
-    smaller, larger = (_take(sides, count) for count in records)
-    more = larger.records - smaller.records
-    peaks = {
-        name: [run.processes[name].anonymous_bytes for run in (smaller, larger)]
-        for name in larger.processes
-    }
-    known = [peak for pair in peaks.values() for peak in pair if peak is not None]
-    anonymous = None
-    if len(known) == 2 * len(peaks):
-        anonymous = sum(known[1::2]) - sum(known[0::2])
-    return Footprint(
-        records=records,
-        disk_bytes_per_record=(larger.disk_bytes - smaller.disk_bytes) / more,
-        anonymous_bytes_per_record=None if anonymous is None else anonymous / more,
-        processes=peaks,
-        records_per_s=larger.load_records_per_s,
-        cpu_us_per_record=sum(m.cpu_s for m in larger.processes.values()) / larger.records * 1e6,
-    )
+    sizes: list[Size] = []
+    for count in records:
+        free_bytes = shutil.disk_usage(sides.folder).free
+        if len(sizes) > 1 and free_bytes < count * _DISK_BYTES_PER_RECORD:
+            say(
+                f"{FOOTPRINT}: {count:,} records need {count * _DISK_BYTES_PER_RECORD >> 30} GiB "
+                f"of disk, and {free_bytes >> 30} GiB are free: left out"
+            )
+            break
+        say(f"{FOOTPRINT}: {count:,} records")
+        sizes.append(_take(sides, count))
+    return Footprint(tuple(sizes))
 
 
-def _take(sides: Sides, records: int) -> _Taken:
+def _take(sides: Sides, records: int) -> Size:
     case = Case(f"{FOOTPRINT} {records}", LOAD, PROFILE, MESSAGE_BYTES, records, "")
+    timeout_s = max(TIMEOUT_S, records / _RECORDS_PER_S_MIN)
     with sides.run(case, producer=_PRODUCER, topic=_TOPIC) as run:
         run_dir = run.run_dir
         reader = sides.start(
             ["harness.verify.reader", str(run_dir.path)], "our live reader", memory=True
         )
         try:
-            load, result = sides.worker("load", run_dir, records, case.name, memory=True)
+            load, result = sides.worker(
+                "load", run_dir, records, case.name, memory=True, timeout_s=timeout_s
+            )
             _await_live(run_dir, records)
             reader.terminate()
             live = reader.finish(TIMEOUT_S)
         finally:
             reader.stop()
-        verify, _ = sides.worker("verify", run_dir, 1, case.name, memory=True)
-        return _Taken(
-            records,
-            allocated_bytes(run_dir.path),
-            {"load": load, "reader": live, "verify": verify},
-            result.records_per_s,
+        verify, verified = sides.worker(
+            "verify", run_dir, 1, case.name, memory=True, timeout_s=timeout_s
+        )
+        processes = {"load": load, "reader": live, "verify": verify}
+        return Size(
+            records=records,
+            load_records_per_s=result.records_per_s,
+            load_cpu_us_per_record=(load.cpu_s + live.cpu_s) / records * 1e6,
+            verify_s=verified.elapsed_s,
+            verify_cpu_us_per_record=verify.cpu_s / records * 1e6,
+            disk_bytes=allocated_bytes(run_dir.path),
+            anonymous_bytes={name: each.anonymous_bytes for name, each in processes.items()},
         )
 
 
@@ -134,7 +184,7 @@ def _await_live(run_dir: RunDir, records: int) -> None:
             raise HarnessError(
                 f"the live reader stopped at {seen} of {records} records for {_LIVE_TIMEOUT_S:g} s."
             )
-        time.sleep(_POLL_S)
+        time.sleep(max(_POLL_S, records / _POLL_RECORDS_PER_S))
 
 
 def _cells(folder: Path) -> int:

@@ -1,11 +1,12 @@
-"""One process, measured: the CPU time of that process alone, its memory, what it printed.
+"""One command, measured: CPU time and memory of its process and those it starts, and its output.
 
     python -m harness.bench.measured RESULT.json [--memory] -- COMMAND …
 
 stands between the bench and what it measures. It starts the command, waits for exactly that
 process (`wait4` gives its user and system time to the microsecond, from the first instruction of
-start-up to exit), and ends it when the bench ends, however that ends: Kafka's tools would go on
-for minutes without brokers. SIGTERM is passed on.
+start-up to exit, with that of the processes which it has started and awaited), and ends it when
+the bench ends, however that ends: Kafka's tools would go on for minutes without brokers. SIGTERM
+is passed on.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Measured:
     wall_s: float
     """From its start to its exit."""
     anonymous_bytes: int | None
-    """The most anonymous memory it had at a sample; None when not asked for, or not on Linux."""
+    """The most anonymous memory that it and its descendants had together at a sample; None when
+    not asked for, or not on Linux."""
     output: str
     """Standard output and standard error."""
 
@@ -114,30 +116,44 @@ def _search_path() -> dict[str, str]:
 
 
 class _Memory:
-    """The peak of a process's anonymous memory, sampled; there is no such peak in the kernel."""
+    """The peak of anonymous memory of a process and its descendants together, sampled; there is
+    no such peak in the kernel."""
 
     def __init__(self, pid: int) -> None:
         self.peak_bytes: int | None = None
-        self._path = Path(f"/proc/{pid}/status")
+        self._pid = pid
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
     def _sample(self) -> None:
         while not self._stop.wait(_SAMPLE_S):
-            try:
-                text = self._path.read_text()
-            except OSError:
-                return
-            for line in text.splitlines():
-                if line.startswith("RssAnon:"):
-                    now_bytes = int(line.split()[1]) * 1024
-                    self.peak_bytes = max(self.peak_bytes or 0, now_bytes)
+            found = [_anonymous_bytes(pid) for pid in _family(self._pid)]
+            if any(found):
+                self.peak_bytes = max(self.peak_bytes or 0, sum(found))
 
     def stop(self) -> int | None:
         self._stop.set()
         self._thread.join()
         return self.peak_bytes
+
+
+def _family(pid: int) -> list[int]:
+    """A process and its descendants, as far as they are still there."""
+    found = [pid]
+    for each in found:
+        with contextlib.suppress(OSError):
+            for children in Path(f"/proc/{each}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+    return found
+
+
+def _anonymous_bytes(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def _run(result: Path, argv: list[str], *, memory: bool) -> int:

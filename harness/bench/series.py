@@ -101,8 +101,7 @@ def measure(
         entries.append(entry_of(case, pairs, start_ups[case.kind]))
         write_entries(path, entries)
     if request.footprint:
-        say(f"{FOOTPRINT}: disk and memory a record, between 1 and 10 million")
-        entries.append(measure_footprint(sides).to_json())
+        entries.append(measure_footprint(sides, say=say).to_json())
         write_entries(path, entries)
     return entries
 

@@ -192,11 +192,18 @@ class Sides:
     # -- processes -------------------------------------------------------------------------
 
     def worker(
-        self, what: str, run_dir: RunDir, number: int, name: str, *, memory: bool = False
+        self,
+        what: str,
+        run_dir: RunDir,
+        number: int,
+        name: str,
+        *,
+        memory: bool = False,
+        timeout_s: float = TIMEOUT_S,
     ) -> tuple[Measured, WorkerResult]:
         """Run our worker as a process of its own."""
         command = ["harness.bench.worker", what, str(run_dir.path), str(number)]
-        measured = self.start(command, f"our {name}", memory=memory).finish(TIMEOUT_S)
+        measured = self.start(command, f"our {name}", memory=memory).finish(timeout_s)
         return measured, result_of(measured.output)
 
     def start(self, module: list[str], what: str, *, memory: bool = False) -> Process:
