@@ -43,8 +43,8 @@ def print_table(entries: Sequence[Entry], console: Console) -> None:
             "[dim]CPU: user and system time of the client process, from its start to its exit; "
             "“start-up out”: less what a run of 1,000 records takes. Ratio: ours over theirs, "
             "median of the pairs (lowest–highest); green where it reaches its goal: CPU at most "
-            f"{CPU_GOAL[LOAD]} for load and {CPU_GOAL[VERIFY]} for verification, rate at least 1.0, "
-            "0.8 for verification at 100 B.[/dim]",
+            f"{CPU_GOAL[LOAD]} for load and {CPU_GOAL[VERIFY]} for verification, rate at least "
+            "1.0, 0.8 for verification at 100 B.[/dim]",
             highlight=False,
         )
     for entry in entries:
