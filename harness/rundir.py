@@ -278,6 +278,19 @@ class RunDir:
     def live(self) -> Path:
         return self.observations / "live"
 
+    def dead_logs(self, fault_id: str) -> Path:
+        """What the logs of the brokers that a fault killed held, noted before their return."""
+        return self.path / "replicas" / f"{fault_id}.json"
+
+    @property
+    def all_dead_logs(self) -> list[Path]:
+        """The notes about dead brokers' logs that exist."""
+        return sorted((self.path / "replicas").glob("*.json"))
+
+    def replicas(self, number: int) -> Path:
+        """Where the n-th verification looked for lost records in the brokers' log files."""
+        return self.drained(number) / "replicas.json"
+
     def drained(self, number: int) -> Path:
         """The observation set of the n-th drain, from 1."""
         return self.observations / ("drained" if number == 1 else f"drained-{number}")

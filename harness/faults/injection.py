@@ -28,7 +28,10 @@ from harness.faults.evidence import STOPPED, Cut, Evidence, PartitionMove, Signa
 from harness.faults.leaders import POLL_S, Key, PartitionState, await_that
 from harness.faults.registry import FAULTS
 from harness.faults.witness import witness
-from harness.rundir import RunDir, from_us, now_us
+from harness.record import run_hash
+from harness.replicas.dead import note_dead_logs
+from harness.replicas.evidence import ReplicaEvidence
+from harness.rundir import RunDir, from_us, now_us, write_json
 
 logger = logging.getLogger("chaostoolkit")
 SOURCE: Final = "faults"
@@ -167,6 +170,34 @@ class Injection:
 
         with contextlib.suppress(FaultError):
             await_that(pending, "new leaders", timeout_s=timeout_s, poll_s=POLL_S)
+        self._note_dead_logs()
+
+    def _note_dead_logs(self) -> None:
+        """Keep what the killed brokers' logs alone hold: on their return it is cut off."""
+        dead = [
+            each.broker for each in self.evidence.brokers if each.exit_status == -signal.SIGKILL
+        ]
+        if self._run_dir is None or not dead:
+            return
+        info = self._run_dir.read_info()
+        try:
+            states = self.at.view.partitions(info.topics)
+        except FaultError as error:
+            self.evidence.notes.append(f"the dead brokers' logs were not compared: {error}")
+            return
+        leaders = [(state.key, state.leader) for state in states]
+        found = ReplicaEvidence()
+        for broker in dead:
+            found.dead += note_dead_logs(
+                self.fault_id,
+                broker,
+                leaders,
+                self.at.local.data_directory,
+                run_hash(info.run_id),
+            )
+        path = self._run_dir.dead_logs(self.fault_id)
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, found.to_json())
 
     def output(self) -> dict[str, Any]:
         """What the action returns, so that Chaos Toolkit's journal holds the evidence too."""

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from harness.columns import ColumnFile
 from harness.errors import RunDirError
 from harness.record import run_hash
+from harness.replicas.evidence import ReplicaEvidence, replicas_from_json
 from harness.rundir import RunDir, RunInfo, read_json, to_us
 from harness.verify.consumers.recorded import Consumption, read_consumption
 from harness.verify.hlog import Interval, intervals
@@ -108,6 +109,8 @@ class Evidence:
     drain: Drain | None = None
     timeline: Timeline = field(default_factory=Timeline)
     journals: list[Journal] = field(default_factory=list)
+    replicas: ReplicaEvidence | None = None
+    """What the brokers' log files showed; None where nobody could look."""
     latency: dict[tuple[str, str], Iterable[Interval]] = field(default_factory=dict)
     """(profile, metric) → intervals of one second of intended send time"""
     consumption: Consumption = field(default_factory=Consumption)
@@ -148,9 +151,32 @@ def load_evidence(run_dir: RunDir, number: int) -> Evidence:
         drain=_drain(drained / "drain.json", info),
         timeline=read_timeline(run_dir.events()),
         journals=_journals(run_dir, info),
+        replicas=load_replicas(run_dir, number),
         latency=_latency(run_dir.latency, info),
         consumption=read_consumption(run_dir.members, drained, info),
     )
+
+
+def load_replicas(run_dir: RunDir, number: int) -> ReplicaEvidence | None:
+    """What was noted of the brokers' log files; None when nothing was.
+
+    Raises RunDirError for a file that is no such note.
+    """
+    paths = [path for path in (run_dir.replicas(number),) if path.exists()]
+    found: ReplicaEvidence | None = None
+    for path in [*paths, *run_dir.all_dead_logs]:
+        document = read_json(path, "a note about the brokers' log files")
+        try:
+            part = replicas_from_json(document)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RunDirError(f"{path}: not a note about log files ({error}).") from None
+        if found is None:
+            found = part
+        else:
+            found.logs += part.logs
+            found.sought += part.sought
+            found.dead += part.dead
+    return found
 
 
 def _columns(paths: Iterable[Path], run: int) -> dict[int, ColumnFile]:
