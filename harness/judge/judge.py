@@ -27,6 +27,7 @@ from harness.judge.verdict import (
     Verdict,
     worst,
 )
+from harness.judge.witness import witnesses
 from harness.rundir import ProfileRun, RunInfo
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
@@ -49,8 +50,12 @@ def judge(evidence: Evidence) -> Verdict:
 
     Raises HarnessError when the harness's own sums do not close.
     """
+    return judge_findings(evidence, reconcile(evidence))
+
+
+def judge_findings(evidence: Evidence, findings: list[ProfileFindings]) -> Verdict:
+    """Judge every promise of every profile by what reconciling `evidence` found."""
     info = evidence.info
-    findings = reconcile(evidence)
     obstacles = run_obstacles(evidence)
     found_by = {found.profile.profile: found for found in findings}
     profiles = [_profile(evidence, found, found_by, obstacles) for found in findings]
@@ -110,6 +115,7 @@ def _profile(
         availability=availability(profile, timeline),
         in_verdict=profile.in_verdict,
         consume=consume_verdict(evidence, found),
+        witnesses=witnesses(evidence, found),
     )
 
 

@@ -26,14 +26,14 @@ def _sample(
     evidence: Evidence, found: ProfileFindings, occurrence: Occurrence, injected_us: list[int]
 ) -> Sample:
     topic = evidence.info.topics[occurrence.topic]
-    sent_us = occurrence.at_us
-    if sent_us is None and injected_us:
-        sent_us = _sent_us(evidence, found, occurrence, topic)
+    at_us = occurrence.at_us
+    if at_us is None and injected_us:
+        at_us = sent_us(evidence, found, occurrence, topic)
     since_s: float | None = None
-    if sent_us is not None and injected_us:
+    if at_us is not None and injected_us:
         # Before the first fault the time to it, below zero: what was in flight can be lost too.
-        nearest = max(bisect_right(injected_us, sent_us) - 1, 0)
-        since_s = round((sent_us - injected_us[nearest]) / 1e6, 3)
+        nearest = max(bisect_right(injected_us, at_us) - 1, 0)
+        since_s = round((at_us - injected_us[nearest]) / 1e6, 3)
     return Sample(
         anomaly=occurrence.anomaly,
         topic=topic,
@@ -47,7 +47,7 @@ def _sample(
     )
 
 
-def _sent_us(
+def sent_us(
     evidence: Evidence, found: ProfileFindings, occurrence: Occurrence, topic: str
 ) -> int | None:
     """When an attempt was sent, as exactly as the load's slots tell; None when they do not.

@@ -67,6 +67,26 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """The few events that prove one occurrence of an anomaly, in order, and their story.
+
+    text: a headline, then a line an event. events: `at` (RFC 3339 or null), `what`, and what is
+    known of offset, leader, leader_epoch, producer, sequence, fault_id and others.
+    replicas: for a lost record, what the brokers' log files showed of it.
+    """
+
+    anomaly: str
+    topic: str | None
+    partition: int | None
+    producer: int | None
+    sequence: int | None
+    offset: int | None
+    text: list[str]
+    events: list[dict[str, Any]]
+    replicas: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Percentiles:
     """Percentiles of a latency distribution in ms, rank rounded up as HdrHistogram for Java."""
 
@@ -151,6 +171,7 @@ class ProfileVerdict:
     in_verdict: bool = True
     consume: ConsumeVerdict | None = None
     """Of its consumers; null for a profile without any."""
+    witnesses: list[Witness] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -92,6 +92,18 @@ class TransactionLog:
     ranges: dict[tuple[int, int], Ranges]
     last_step_us: int | None = None
     torn: bool = False
+    begun_us: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    ended_us: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """When each began and when its outcome was known, 0 where the log does not say."""
+
+    def moments(self, position: int) -> tuple[int | None, int | None, int | None]:
+        """When a transaction began, when its commit was called, when its outcome was known."""
+        called = int(self.commit_called_us[position])
+        return (
+            _known(self.begun_us, position),
+            None if called == NEVER_US else called,
+            _known(self.ended_us, position),
+        )
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -99,6 +111,10 @@ class TransactionLog:
     def ranges_of(self, topic: int, partition: int) -> Ranges:
         """The ranges of a topic-partition; empty where no transaction touched it."""
         return self.ranges.get((topic, partition), _NO_RANGES)
+
+
+def _known(column: I64, position: int) -> int | None:
+    return int(column[position]) or None if position < len(column) else None
 
 
 class Tally:
@@ -152,6 +168,7 @@ class _Reader:
         self.numbers = array("q")
         self.states = array("B")
         self.commit_called_us = array("q")
+        self.begun_us, self.ended_us = array("q"), array("q")
         self.ranges: dict[tuple[int, int], tuple[array[int], array[int], array[int]]] = {}
         self.last_step_us: int | None = None
 
@@ -169,6 +186,10 @@ class _Reader:
             self.states[position] = COMMITTED
         elif name == "aborted":
             self.states[position] = ABORTED
+        if name == "begin":
+            self.begun_us[position] = at_us
+        elif name in ("committed", "aborted", "unknown"):
+            self.ended_us[position] = at_us
         for key, (first, last) in (step.get("ranges") or {}).items():
             self._range(key, int(first), int(last), position)
         self.last_step_us = max(at_us, self.last_step_us or at_us)
@@ -178,6 +199,8 @@ class _Reader:
             self.numbers.append(number)
             self.states.append(UNCALLED)
             self.commit_called_us.append(NEVER_US)
+            self.begun_us.append(0)
+            self.ended_us.append(0)
         position = bisect_left(self.numbers, number)
         if self.numbers[position] != number:
             raise ValueError(f"transaction {number} begins after {self.numbers[-1]}")
@@ -216,6 +239,8 @@ class _Reader:
             ranges=ranges,
             last_step_us=self.last_step_us,
             torn=torn,
+            begun_us=np.frombuffer(self.begun_us, dtype=np.int64),
+            ended_us=np.frombuffer(self.ended_us, dtype=np.int64),
         )
 
 

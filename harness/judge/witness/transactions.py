@@ -1,0 +1,85 @@
+"""The stories of whole transactions.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.columns import FAILED, NEVER
+from harness.judge.witness.scene import Event, Key, Scene
+from harness.judge.witness.steps import key_of, struck, transaction_steps
+from harness.judge.witness.whereabouts import Whereabouts
+from harness.verify.findings import Occurrence
+
+
+def whole_transaction(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
+    position = scene.transaction(each)
+    yield from transaction_steps(scene, each)
+    if position is None or each.producer is None:
+        return
+    log = scene.evidence.transactions[each.producer]
+    moments = [moment for moment in log.moments(position) if moment is not None]
+    fault = scene.fault_near(key_of(each), moments[-1] if moments else None)
+    yield from struck(scene, each, fault)
+    for key, ranges in sorted(log.ranges.items()):
+        for index in [i for i, at in enumerate(ranges.transactions.tolist()) if at == position]:
+            first, last = int(ranges.firsts[index]), int(ranges.lasts[index])
+            yield _range_read(scene, key, each.producer, first, last)
+
+
+def _range_read(scene: Scene, key: Key, producer: int, first: int, last: int) -> Event:
+    """How much of one range of a transaction the drain holds."""
+    members = [
+        sequence
+        for sequence in range(first, last + 1)
+        if scene.ledger_cell(key, producer, sequence)[0] not in (NEVER, FAILED)
+    ]
+    there = [each for each in members if scene.observed("drained", key, producer, each)]
+    absent = [each for each in members if each not in set(there)]
+    place = f"{scene.topic(key[0])}, partition {key[1]}"
+    proof = scene.evidence.drained_partition(*key)
+    missing = "" if not absent else f"; the first that is not there is record {absent[0]}"
+    certain = "" if proof.proven else f" (not proven: {proof.reason})"
+    return Event(
+        "drained",
+        f"{place}: {len(there)} of its {len(members)} records {first} to {last} are there"
+        f"{missing}{certain}",
+        None,
+        {"topic": scene.topic(key[0]), "partition": key[1], "records": len(members),
+         "present": len(there)},
+    )  # fmt: skip
+
+
+def precommitted_read(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
+    at_us = None if each.offset is None else scene.read_live_us(key_of(each), each.offset)
+    fields: dict[str, int | str] = {} if each.offset is None else {"offset": each.offset}
+    read = Event("read_live", f"a reader at read_committed got it at offset {each.offset}", at_us,
+                 fields)  # fmt: skip
+    steps = [*transaction_steps(scene, each), read]
+    yield from sorted(steps, key=lambda step: (step.at_us is None, step.at_us or 0))
+
+
+def hung(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
+    topic = scene.topic(each.topic)
+    series = scene.evidence.timeline.offsets.get((topic, each.partition))
+    if series is not None:
+        at_us, stable, high = series
+        same = [i for i in range(len(at_us)) if int(stable[i]) == each.offset]
+        for name, index in (("first", same[:1]), ("last", same[1:][-1:])):
+            for i in index:
+                yield Event(
+                    "last_stable",
+                    f"{name} seen: last stable offset {each.offset}, high watermark {int(high[i])}",
+                    int(at_us[i]),
+                    {"offset": int(stable[i]), "high_watermark": int(high[i])},
+                )
+    proof = scene.evidence.drained_partition(*key_of(each))
+    if proof.last_stable is not None and proof.last_stable == each.offset:
+        yield Event(
+            "drained",
+            f"the drain still found it there, the log's end at {proof.end}",
+            scene.evidence.drain.ended_us if scene.evidence.drain else None,
+            {"offset": proof.last_stable, "end": proof.end if proof.end is not None else -1},
+        )
