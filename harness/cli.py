@@ -224,6 +224,7 @@ def run_verify(args: argparse.Namespace) -> int:
     from harness.judge.judge import exit_code
     from harness.options import overrides_of
     from harness.progress import Progress
+    from harness.replicas.look import cluster_of
     from harness.report.terminal import print_verdict
     from harness.rundir import RunDir
     from harness.session import judge_run
@@ -242,6 +243,7 @@ def run_verify(args: argparse.Namespace) -> int:
             number=number,
             drain_timeout_s=60.0,
             say=progress.detail,
+            cluster=cluster_of(info),
         )
     if args.json:
         json.dump(verdict.to_json(), sys.stdout, indent=2)

@@ -6,8 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from rich.console import Console
+
 from harness.errors import EXIT_KEPT, RunDirError, UsageError
+from harness.report.document import read_verdict
 from harness.report.html import write_report
+from harness.report.terminal import witness_lines
 from harness.rundir import RunDir
 
 
@@ -22,7 +26,10 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_report(args: argparse.Namespace) -> int:
-    """Write the report of a run's newest verdict, or of the one named; its path goes to stdout."""
+    """Write the report of a run's newest verdict, or of the one named.
+
+    Its path goes to stdout, the first witness of each anomaly of each profile to stderr.
+    """
     run_dir = RunDir(Path(args.run_dir))
     if not run_dir.path.is_dir():
         raise UsageError(
@@ -32,5 +39,9 @@ def run_report(args: argparse.Namespace) -> int:
     if not run_dir.run_json.exists():
         raise RunDirError(f"{run_dir.path}: no run directory, it holds no run.json.")
     path = Path(args.verdict) if args.verdict else run_dir.latest_verdict()
-    sys.stdout.write(f"{write_report(run_dir, path)}\n")
+    written = write_report(run_dir, path)
+    console = Console(stderr=True, highlight=False)
+    for line in witness_lines(read_verdict(path)):
+        console.print(line)
+    sys.stdout.write(f"{written}\n")
     return EXIT_KEPT

@@ -20,6 +20,7 @@ from harness.judge.verdict import (
     PromiseVerdict,
     Sample,
     Verdict,
+    Witness,
 )
 from harness.rundir import read_json
 
@@ -51,6 +52,7 @@ def _profile(document: dict[str, Any]) -> ProfileVerdict:
     fields["counts"] = {**dict.fromkeys(CONSUMER_ANOMALIES, 0), **fields["counts"]}
     fields["promises"] = [_promise(promise) for promise in fields["promises"]]
     fields["samples"] = [Sample(**sample) for sample in fields["samples"]]
+    fields["witnesses"] = [Witness(**each) for each in fields.get("witnesses", [])]
     fields["availability"] = [Availability(**entry) for entry in fields["availability"]]
     fields["latency_ms"] = {
         metric: Phases(**{name: Percentiles(**values) for name, values in phases.items()})

@@ -24,6 +24,7 @@ from harness.judge.verdict import (
     PromiseVerdict,
     Sample,
     Verdict,
+    Witness,
 )
 from harness.rundir import RunInfo, to_us
 
@@ -241,6 +242,15 @@ def samples_of(verdict: Verdict) -> list[tuple[str, str, int, list[Sample]]]:
         for anomaly in ANOMALIES
         if (chosen := [sample for sample in profile.samples if sample.anomaly == anomaly])
     ]
+
+
+def first_witnesses(verdict: Verdict) -> list[tuple[str, Witness]]:
+    """(profile, witness): the first one of each anomaly of each profile."""
+    found: dict[tuple[str, str], Witness] = {}
+    for profile in verdict.profiles:
+        for witness in profile.witnesses:
+            found.setdefault((profile.profile, witness.anomaly), witness)
+    return [(profile, witness) for (profile, _), witness in found.items()]
 
 
 @dataclass(frozen=True, slots=True)

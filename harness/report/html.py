@@ -96,6 +96,7 @@ def render(
         stories=facts.fault_stories(verdict, series.start_us),
         interruptions=facts.interruptions(verdict),
         samples=facts.samples_of(verdict),
+        witnesses=[(each.profile, each.witnesses) for each in verdict.profiles if each.witnesses],
         settings_differ=[row for row in rows if not row.same],
         settings_same=[row for row in rows if row.same],
         series=series,

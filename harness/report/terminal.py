@@ -7,6 +7,7 @@ that the profile permits carries `*`.
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import Any, Final
 
 from rich import box
@@ -25,6 +26,7 @@ from harness.judge.verdict import (
     Verdict,
 )
 from harness.report.document import verdict_of
+from harness.report.facts import first_witnesses
 from harness.report.wording import assurance, headline, standing, tally
 
 COLUMNS_MAX: Final = 100
@@ -77,6 +79,28 @@ def _print(verdict: Verdict, console: Console, *, ascii_only: bool = False) -> N
     for sentence in assurance(verdict):
         say(Text(sentence), 1)
     console.print()
+    for line in witness_lines(verdict):
+        say(line, 1)
+
+
+def witness_lines(verdict: Verdict) -> list[Text]:
+    """The first witness of each anomaly of each profile, as a story."""
+    lines: list[Text] = []
+    for profile, witness in first_witnesses(verdict):
+        lines.append(Text(f"{profile}, {witness.text[0]}", style="bold"))
+        # Lines that are too long go on below their text and not below their time.
+        lines += [_hanging(line) for line in witness.text[1:]]
+        lines.append(Text(""))
+    return lines
+
+
+def _hanging(line: str) -> Text:
+    first, *more = textwrap.wrap(
+        line, COLUMNS_MAX - 4, initial_indent="  ", subsequent_indent=" " * 16,
+        drop_whitespace=True, break_long_words=False, break_on_hyphens=False,
+    ) or [""]  # fmt: skip
+    indent = len(line) - len(line.lstrip())
+    return Text("\n".join([f"  {' ' * indent}{first.strip()}", *more]))
 
 
 def _table(verdict: Verdict, shape: box.Box) -> Table:
