@@ -6,7 +6,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from made_up_run import make_verdict
+from made_up_run import FOUND, make_verdict
 from rich.console import Console
 
 from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, NOT_APPLICABLE, Verdict, worst
@@ -14,7 +14,7 @@ from harness.profiles import load_builtin
 from harness.report.terminal import print_verdict
 from harness.report.wording import assurance, headline, tally
 
-ALL = list(load_builtin())
+ALL = list(FOUND)
 
 
 def made(verdict: str = KEPT, names: list[str] | None = None) -> Verdict:

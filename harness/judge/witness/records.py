@@ -54,7 +54,7 @@ def _log_end(scene: Scene, each: Occurrence, fault: Fault | None) -> Iterator[Ev
             continue
         if log.successor_start is None or log.end is None:
             continue
-        side = "below" if log.successor_start <= each.offset else "above"
+        side = "at or below" if log.successor_start <= each.offset else "above"
         yield Event(
             "parted",
             f"broker {log.successor}'s log went on from offset {log.successor_start} in epoch "
