@@ -18,6 +18,7 @@ from histories import (
     assigned,
     attempted,
     begun,
+    closed,
     committed,
     consuming,
     done,
@@ -248,6 +249,27 @@ GOLDEN: dict[str, tuple[list[Any], dict[str, int]]] = {
     "a commit that is confirmed in the next stint": (
         [records(2), assigned(0), polled(0, 1), revoked(), assigned(0), committed(2)],
         {},
+    ),
+    "a commit in the background covers what the call under way hands over": (
+        [records(3), assigned(0), polled(0), committed(3, synchronous=False), polled(1, 2)],
+        {},
+    ),
+    "a synchronous commit does not": (
+        [records(3), assigned(0), polled(0), committed(3), polled(1, 2)],
+        {"commit_beyond_position": 1},
+    ),
+    "a commit in the background beyond what the call under way hands over": (
+        [records(4), assigned(0), polled(0), committed(4, synchronous=False), polled(1, 2),
+         worked(1), polled(3)],
+        {"commit_beyond_position": 1},
+    ),
+    "a commit in the background of a member that died in the call": (
+        [records(3), assigned(0), polled(0), committed(3, synchronous=False)],
+        {},
+    ),
+    "a commit in the background of a member that left in order": (
+        [records(3), assigned(0), polled(0), committed(3, synchronous=False), closed()],
+        {"commit_beyond_position": 1},
     ),
     # -- an unproven drain
     "in an unproven drain a record that was read is a record all the same": (

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.members.journal import Entries, Journal, Step
+from harness.members.journal import Journal, Step
 from harness.rundir import ConsumeRun
 from harness.verify.commits import profile_topics
 from harness.verify.consumers.again import Work, reprocessed
@@ -91,19 +91,23 @@ class _Consumers:
         consumed.assignments += int(steps[Step.ASSIGNED])
         consumed.lost += int(steps[Step.LOST])
         consumed.fenced += int(steps[Step.FENCED])
-        for partition, entries in self._of_partitions(journal):
-            records = self.partitions[partition]
+        answered = np.flatnonzero(
+            of_step(np.asarray(journal.entries["step"]), Step.POLLED, Step.CLOSED)
+        )
+        last = int(answered[-1]) if len(answered) else -1
+        for partition, places in self._of_partitions(journal):
+            records, entries = self.partitions[partition], journal.entries[places]
             if self.consume.mode != SHARE:
                 # A share group hands records to whichever member asks, in no order.
-                Reading(journal.member, entries).judge(self.found, records)
+                Reading(journal.member, entries, places, last).judge(self.found, records)
             if not self.pipeline:
                 effects = entries["step"] == Step.EFFECT
                 records.take_effects(entries["offset"][effects].astype(np.int64))
 
-    def _of_partitions(self, journal: Journal) -> list[tuple[int, Entries]]:
-        """The entries of each input partition that the run has."""
+    def _of_partitions(self, journal: Journal) -> list[tuple[int, I64]]:
+        """Where the entries of each input partition stand that the run has."""
         return [
-            (partition, journal.entries[places])
+            (partition, places)
             for partition, places in by_partition(journal.entries, self.topic)
             if partition in self.partitions
         ]
@@ -172,9 +176,10 @@ class _Consumers:
         }
         works: dict[int, list[Work]] = {partition: [] for partition in repeated}
         for journal in self.journals if repeated and not self.pipeline else ():
-            for partition, entries in self._of_partitions(journal):
+            for partition, places in self._of_partitions(journal):
                 if partition in repeated:
-                    works[partition].append(Work(journal.member, entries, repeated[partition]))
+                    work = Work(journal.member, journal.entries[places], repeated[partition])
+                    works[partition].append(work)
         return works
 
     def _repeated(self, records: InputPartition, works: list[Work]) -> None:

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.members.journal import Entries, Step
+from harness.members.journal import SYNCHRONOUS, Entries, Step
 from harness.verify.consumers.inputs import InputPartition
 from harness.verify.findings import Occurrence, ProfileFindings
 
@@ -63,11 +63,16 @@ def by_partition(entries: Entries, topic: int) -> Iterator[tuple[int, I64]]:
 class Reading:
     """One member's entries of one partition: (n,) steps, offsets and instants in µs."""
 
-    def __init__(self, member: int, entries: Entries) -> None:
+    def __init__(self, member: int, entries: Entries, places: I64, answered: int) -> None:
+        """entries: those of one partition; places: where they stand in the journal; answered: the
+        last place at which a call that hands records over is known to have come to its end."""
         self.member = member
+        self._places = places
+        self._answered = answered
         self.steps: U8 = np.ascontiguousarray(entries["step"])
         self.offsets: I64 = np.ascontiguousarray(entries["offset"], dtype=np.int64)
         self.at_us: I64 = np.ascontiguousarray(entries["at_us"], dtype=np.int64)
+        self._flags: U8 = np.ascontiguousarray(entries["flags"])
         self.polled = self.steps == Step.POLLED
         turns = of_step(self.steps, Step.ASSIGNED, Step.REVOKED, Step.LOST)
         places = np.arange(len(self.steps))
@@ -109,26 +114,45 @@ class Reading:
             self._sample(found, records, "poll_skip", offset, int(places[place]))
 
     def _commits(self, found: ProfileFindings, records: InputPartition) -> None:
-        """Commits beyond everything that the member was handed, or assigned beyond of."""
-        places = np.flatnonzero(self.steps == Step.COMMITTED)
-        if not len(places):
+        """Commits beyond everything that the member was handed, or assigned beyond of.
+
+        A commit may be confirmed in a later stint than it was made in, so what counts is
+        everything so far, known from the latest assignment on. One that the client makes in the
+        background can be confirmed while the call that hands its records over is under way, so
+        there the records handed over next count too, and where they are not on record because the
+        member died in that call, nothing is certain.
+        """
+        committed = np.flatnonzero(self.steps == Step.COMMITTED)
+        if not len(committed):
             return
         started = (self.steps == Step.ASSIGNED) & (self.offsets >= 0)
         reach = np.where(self.polled, self.offsets + 1, np.where(started, self.offsets, _NOTHING))
-        # A commit may be confirmed in a later stint than it was made in, so what counts is
-        # everything so far, known from the latest assignment on.
         position = np.maximum.accumulate(reach)
-        known = np.maximum.accumulate(np.where(reach >= 0, np.arange(len(reach)), _NOTHING))
-        assigned = np.maximum.accumulate(
-            np.where(self.steps == Step.ASSIGNED, np.arange(len(reach)), _NOTHING)
-        )
-        places = places[(known[places] >= assigned[places]) & (known[places] >= 0)]
-        committed, at = self.offsets[places], position[places]
-        end = len(records.real)
-        beyond = (records.records_between(at, committed) > 0) & (committed > at)
+        places = np.arange(len(reach))
+        known = np.maximum.accumulate(np.where(reach >= 0, places, _NOTHING))
+        assigned = np.maximum.accumulate(np.where(self.steps == Step.ASSIGNED, places, _NOTHING))
+        background = (self._flags[committed] & SYNCHRONOUS) == 0
+        upto = np.where(background, self._batch_after(committed), committed)
+        sure = ~background | (self._places[committed] < self._answered)
+        chosen = sure & (known[upto] >= assigned[committed]) & (known[upto] >= 0)
+        committed, upto = committed[chosen], upto[chosen]
+        next_offset, at = self.offsets[committed], position[upto]
+        beyond = (next_offset > at) & (records.records_between(at, next_offset) > 0)
         if records.proof.proven:
-            beyond |= (committed > at) & (committed > end)
-        self._count(found, records, "commit_beyond_position", places[beyond])
+            beyond |= (next_offset > at) & (next_offset > len(records.real))
+        self._count(found, records, "commit_beyond_position", committed[beyond])
+
+    def _batch_after(self, places: I64) -> I64:
+        """The last record of the first batch handed over after each place; the place itself when
+        none follows."""
+        firsts = self.polled & ~np.concatenate([[False], self.polled[:-1]])
+        lasts = self.polled & ~np.concatenate([self.polled[1:], [False]])
+        begins, ends = np.flatnonzero(firsts), np.flatnonzero(lasts)
+        following = np.searchsorted(begins, places, side="right")
+        there = following < len(begins)
+        found = places.copy()
+        found[there] = ends[following[there]]
+        return found
 
     def _count(
         self, found: ProfileFindings, records: InputPartition, anomaly: str, places: I64
