@@ -21,6 +21,7 @@ from histories import (
     closed,
     committed,
     consuming,
+    corrupt,
     done,
     event,
     failed,
@@ -50,6 +51,10 @@ GOLDEN: dict[str, tuple[list[Any], dict[str, int]]] = {
     "a record at the committed offset has its turn yet": (
         [records(2), assigned(0), polled(0, 1), worked(0), committed(1), group_at(1)],
         {},
+    ),
+    "a corrupt record below the committed offset has to be dealt with too": (
+        [records(1), corrupt(1), assigned(0), polled(0), worked(0), committed(2), group_at(2)],
+        {"corrupt": 1, "unprocessed": 1, "commit_beyond_position": 1},
     ),
     "what another member processed is processed": (
         [
@@ -144,6 +149,12 @@ GOLDEN: dict[str, tuple[list[Any], dict[str, int]]] = {
          assigned(0, member=2), polled(0, member=2), done(0, member=2)],
         {"repeated": 1},
     ),
+    "the beginning of another record is not the beginning of this one": (
+        [records(2), assigned(0), polled(0, 1), worked(0, 1), committed(2), lost(),
+         assigned(0, member=2), polled(0, 1, member=2), worked(0, member=2), begun(0, member=2),
+         done(1, member=2)],
+        {"repeated": 2, "reprocessed": 1},
+    ),
     # -- poll_skip
     "a record passed over within a stint is a skip": (
         [records(4), assigned(0), polled(0, 3)],
@@ -233,6 +244,10 @@ GOLDEN: dict[str, tuple[list[Any], dict[str, int]]] = {
     "a commit beyond the end of the log": (
         [records(1), assigned(0), polled(0), committed(9)],
         {"commit_beyond_position": 1},
+    ),
+    "a commit beyond markers at the end of the log is none": (
+        [records(1), Proof(end=3), assigned(0), polled(0), committed(3)],
+        {},
     ),
     "a commit of where the stint began": (
         [records(3), assigned(2), committed(2)],

@@ -195,6 +195,26 @@ def test_what_could_not_be_looked_at_is_inconclusive(tmp_path: Path, name: str) 
     assert all(says in found[each].reason for each in blind)
 
 
+def test_what_a_member_whose_journal_is_gone_did_is_not_denied(tmp_path: Path) -> None:
+    history = [records(2), assigned(0), polled(0, 1), worked(0), group_at(2)]
+    assert judged(tmp_path / "whole", history, info=INFO).profiles[0].counts["unprocessed"] == 1
+    gone = [*history, turned(1, "assigned")]
+    assert judged(tmp_path / "gone", gone, info=INFO).profiles[0].counts["unprocessed"] == 0
+
+
+def test_a_killed_member_of_a_pipeline_is_no_load_that_died(tmp_path: Path) -> None:
+    pipeline = run_info([consuming("transactional", name="exactly-once-pipeline")])
+    by_load = [acked(0, 0), drained(0, 0)]
+    by_member = [acked(0, 0, topic=1, producer=2), drained(0, 0, topic=1, producer=2)]
+    for name, history, unclosed in (
+        ("member", by_member, []),
+        ("load", by_load, [1]),
+        ("both", by_load + by_member, [1]),
+    ):
+        evidence = evidence_of(tmp_path / name, history, info=pipeline, closed=False)
+        assert reconcile(evidence)[0].unclosed == unclosed
+
+
 def test_a_member_that_died_before_it_had_a_journal_did_nothing(tmp_path: Path) -> None:
     history = [records(1), assigned(0), polled(0), worked(0), group_at(1), turned(1, "started")]
     assert promises(judged(tmp_path / "run", history, info=INFO))["unprocessed"].verdict == KEPT
