@@ -45,11 +45,25 @@ def build_parser() -> argparse.ArgumentParser:
     add_run_arguments(run)
 
     verify = commands.add_parser(
-        "verify", help="judge a run again from its directory", epilog=_EXIT_CODES
+        "verify",
+        help="judge a run again from its directory, or a history recorded elsewhere",
+        epilog=_EXIT_CODES,
     )
     verify.add_argument("run_dir", nargs="?", metavar="RUN_DIR", help="a run's directory")
     verify.add_argument(
-        "--history", action="append", metavar="FILE", help="a history recorded elsewhere"
+        "--history",
+        action="append",
+        metavar="FILE",
+        help="a history recorded elsewhere (repeatable): our own format, or the output of Kafka's "
+        "VerifiableProducer and VerifiableConsumer",
+    )
+    verify.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="whose promises a history is judged by (default: at-least-once)",
+    )
+    verify.add_argument(
+        "--lenient", action="store_true", help="count and skip malformed lines of a history"
     )
     add_connection_arguments(verify)
     verify.add_argument("--json", action="store_true", help="print verdict.json to stdout")
@@ -215,12 +229,15 @@ def dispatch(args: argparse.Namespace) -> int:
 def run_verify(args: argparse.Namespace) -> int:
     """Carry out `harness verify`."""
     if args.history:
-        raise UsageError(
-            "--history: judging histories recorded elsewhere comes with its own work and is not "
-            "there yet. Give a run directory: harness verify RUN_DIR"
-        )
+        return verify_history(args)
+    if args.profile or args.lenient:
+        option = "--profile" if args.profile else "--lenient"
+        raise UsageError(f"verify: {option} goes with --history; a run directory needs none.")
     if not args.run_dir:
-        raise UsageError("verify: name a run directory: harness verify reports/runs/<run_id>")
+        raise UsageError(
+            "verify: name a run directory, harness verify reports/runs/<run_id>, or a history, "
+            "harness verify --history FILE"
+        )
     from harness.judge.judge import exit_code
     from harness.options import overrides_of
     from harness.progress import Progress
@@ -251,6 +268,29 @@ def run_verify(args: argparse.Namespace) -> int:
     else:
         print_verdict(verdict, progress.output)
         progress.output.print(f"verdict  {run_dir.verdict(number)}", soft_wrap=True)
+    return exit_code(verdict)
+
+
+def verify_history(args: argparse.Namespace) -> int:
+    """Carry out `harness verify --history`."""
+    if args.run_dir:
+        raise UsageError(
+            f"verify: {args.run_dir} and --history: judge either a run directory or a history."
+        )
+    if args.config or args.properties:
+        option = "--config" if args.config else "--properties"
+        raise UsageError(f"verify: {option}: a history is judged without any broker; leave it out.")
+    from harness.history.command import judge_files
+    from harness.judge.judge import exit_code
+    from harness.progress import Progress
+    from harness.report.terminal import print_verdict
+
+    verdict = judge_files([Path(each) for each in args.history], args.profile, lenient=args.lenient)
+    if args.json:
+        json.dump(verdict.to_json(), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        print_verdict(verdict, Progress(quiet=False).output)
     return exit_code(verdict)
 
 

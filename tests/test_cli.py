@@ -41,7 +41,7 @@ from harness.errors import redact, redact_argv
         (["run", "--kafka-version", "newest"], "--kafka-version"),
         (["verify", "/nowhere"], "run.json"),
         (["verify"], "run directory"),
-        (["verify", "--history", "x.ndjson"], "not there yet"),
+        (["verify", "--history", "x.ndjson"], "cannot be read"),
         (["report", "/nowhere"], "/nowhere"),
         (["validate", "/nowhere.yaml"], "/nowhere.yaml"),
     ],

@@ -69,7 +69,7 @@ def judge_findings(evidence: Evidence, findings: list[ProfileFindings]) -> Verdi
         run_id=info.run_id,
         seed=info.seed,
         verdict=verdict,
-        reasons=_reasons(info, profiles, findings, obstacles),
+        reasons=_reasons(evidence, profiles, findings, obstacles),
         profiles=profiles,
         faults=[fault_record(fault) for fault in evidence.timeline.faults],
         findings=list(info.findings),
@@ -94,7 +94,7 @@ def _profile(
     promises = [
         judge_promise(
             _case(
-                evidence.info,
+                evidence,
                 found,
                 found_by,
                 promise,
@@ -120,13 +120,14 @@ def _profile(
 
 
 def _case(
-    info: RunInfo,
+    evidence: Evidence,
     found: ProfileFindings,
     found_by: dict[str, ProfileFindings],
     promise: str,
     run_wide: list[str],
     met: list[Exposure],
 ) -> PromiseCase:
+    info = evidence.info
     anomaly = anomaly_of(promise)
     named = info.aims.get(anomaly)
     control = found_by.get(named) if named is not None else None
@@ -143,6 +144,8 @@ def _case(
         control_left_out=not info.control,
         exposures=_trials(info, anomaly, met) if named is not None else met,
         unseen=found.counts["unseen"] if anomaly == "lost" else 0,
+        recorded_elsewhere=evidence.elsewhere is not None,
+        skipped_lines=evidence.elsewhere.skipped if evidence.elsewhere else 0,
         known_defect=_known_defect(found.profile, anomaly, met),
     )
 
@@ -168,12 +171,13 @@ def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str
 
 
 def _reasons(
-    info: RunInfo,
+    evidence: Evidence,
     profiles: list[ProfileVerdict],
     findings: list[ProfileFindings],
     run_wide: list[str],
 ) -> list[str]:
     """Why the run's verdict is what it is, the gravest first."""
+    info = evidence.info
     counted = [each for each in profiles if each.in_verdict]
     reasons = [
         f"{each.profile}: {promise.promise} is broken: {promise.reason}"
@@ -188,7 +192,9 @@ def _reasons(
         if outside:
             reasons.append(f"{each.profile}: its promises do not apply: {outside[0].reason}")
     if not reasons:
-        reasons.append(_all_kept(counted))
+        reasons.append(
+            _all_kept(counted) if evidence.elsewhere is None else _all_kept_elsewhere(counted)
+        )
     if info.aims and not info.control:
         reasons.append(
             "controls were left out (--no-control): what an experiment aims at is proven only "
@@ -196,13 +202,29 @@ def _reasons(
         )
     for found in findings:
         total = sum(found.foreign_runs.values())
-        if total:
+        if total and evidence.elsewhere is not None:
+            records = "1 record was" if total == 1 else f"{total} records were"
+            reasons.append(
+                f"{records} read that no producer of this history sent: foreign, and no anomaly"
+            )
+        elif total:
             runs = ", ".join(f"{run:016x}" for run in sorted(found.foreign_runs)[:3])
             reasons.append(
                 f"{found.profile.profile}: its topics hold {total} records of another run "
                 f"(run hash {runs}); they are counted as foreign and are no anomaly"
             )
+    if evidence.elsewhere is not None:
+        reasons += evidence.elsewhere.notes
     return reasons
+
+
+def _all_kept_elsewhere(profiles: list[ProfileVerdict]) -> str:
+    """What a history without any complaint has shown."""
+    promises = sum(len(each.promises) for each in profiles)
+    return (
+        f"all {promises} promises were kept in this history; none was challenged, since a history "
+        "has no control under the same faults"
+    )
 
 
 def _all_kept(profiles: list[ProfileVerdict]) -> str:

@@ -23,6 +23,9 @@ _SUCCEEDED: Final = "succeeded"
 
 def run_obstacles(evidence: Evidence) -> list[str]:
     """What concerns every profile of a run."""
+    if evidence.elsewhere is not None:
+        # No load of ours and no faults of ours: there is nothing that could have gone wrong there.
+        return list(evidence.elsewhere.obstacles)
     return [
         *_phases(evidence.timeline),
         *_generator(evidence.info, evidence.timeline),

@@ -121,6 +121,14 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+UNDONE_BY_EACH: Final = frozenset(
+    ("lost", "gap", "inconsistent_offset", "vanished", "torn_txn", "lost_txn")
+)
+"""Each of these is undone by a line of its own: an observation, or an outcome."""
+UNDONE_BY_ONE: Final = frozenset(("inversion", "phantom", "precommitted_read"))
+"""Many of these are undone by one line: a first copy, an attempt, the call of a commit."""
+
+
 @dataclass(frozen=True, slots=True)
 class PromiseCase:
     """Everything that the verdict on one promise depends on."""
@@ -142,6 +150,10 @@ class PromiseCase:
     exposures: list[Exposure] = field(default_factory=list)
     unseen: int = 0
     """For no_lost: records that are absent without proof."""
+    recorded_elsewhere: bool = False
+    """Is it a history, which has no experiments and no controls?"""
+    skipped_lines: int = 0
+    """Malformed lines of a history that were left out."""
     known_defect: str = ""
     """A known client defect that shows itself like this."""
 
@@ -177,8 +189,17 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
         outside = f"outside the envelope: {'; '.join(case.breaches)}"
         seen = f". {_seen(anomaly, case.observed)}" if case.observed else ""
         return NOT_APPLICABLE, f"{outside}{seen}"
+    if case.observed and may_be_skipped(anomaly, case.observed, case.skipped_lines):
+        lines = "1 line was" if case.skipped_lines == 1 else f"{case.skipped_lines} lines were"
+        return INCONCLUSIVE, (
+            f"{_seen(anomaly, case.observed)}, but {lines} skipped, and may tell otherwise"
+        )
     if case.observed:
         defect = f". {case.known_defect}" if case.known_defect else ""
+        if case.recorded_elsewhere and anomaly == "lost":
+            # Without a drain of ours, what proves absence is that the reading went further.
+            absent = "record is" if case.observed == 1 else "records are"
+            return BROKEN, f"{case.observed} acknowledged {absent} absent where everything was read"
         return BROKEN, f"{_seen(anomaly, case.observed)}{defect}"
     if case.obstacles:
         unseen = ""
@@ -191,6 +212,8 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
         return INCONCLUSIVE, (
             f"{WHOLE_RUN}{case.run_obstacles[0]}{f' (and {more} more)' if more else ''}"
         )
+    if case.aimed_control is None and case.recorded_elsewhere:
+        return KEPT, "none found in this history; it has no control that shows what could break"
     if case.aimed_control is None:
         return KEPT, "none found; no experiment of this run aims at it"
     if case.control is None:
@@ -211,6 +234,16 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
         f"none found, while the control {case.aimed_control} showed {case.control.count} under "
         f"the same faults; {faults} struck this profile"
     )
+
+
+def may_be_skipped(anomaly: str, observed: int, skipped: int) -> bool:
+    """Whether lines that a history lost can be all that an anomaly is.
+
+    What two lines show together, such as a duplicate, no third line undoes.
+    """
+    if anomaly in UNDONE_BY_EACH:
+        return observed <= skipped
+    return skipped > 0 and anomaly in UNDONE_BY_ONE
 
 
 def _seen(anomaly: str, count: int) -> str:

@@ -39,7 +39,9 @@ def _sample(
         topic=topic,
         partition=occurrence.partition,
         producer=occurrence.producer,
-        sequence=occurrence.sequence,
+        sequence=evidence.own_sequence(
+            occurrence.producer, occurrence.topic, occurrence.partition, occurrence.sequence
+        ),
         offset=occurrence.offset,
         leader_epoch=occurrence.leader_epoch,
         since_fault_s=since_s,

@@ -21,6 +21,7 @@ _NEEDS_DRAIN: Final = tuple(
     for anomaly in PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES
     if anomaly not in ("precommitted_read", "hung_txn", "unseen")
 )
+_NEEDS_END: Final = ("gap", "torn_txn", "lost_txn")
 _NAMED: Final = 3
 
 
@@ -30,6 +31,9 @@ def blind_spots(evidence: Evidence, found: ProfileFindings) -> None:
     _drain(evidence, found, topics)
     if not found.counts["attempted"]:
         return
+    if evidence.elsewhere is not None:
+        for anomaly, reason in evidence.elsewhere.blind.items():
+            found.cannot_see(reason, anomaly)
     _live(evidence, found, topics)
     if found.profile.transactional:
         _transactions(evidence, found, topics)
@@ -39,6 +43,8 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
     """Partitions whose drain is not proven complete, or not from the first record on."""
     unproven: dict[str, list[str]] = {}
     moved: list[str] = []
+    open_ended: list[str] = []
+    short: list[str] = []
     for topic in topics:
         for partition in range(evidence.info.load.partitions):
             proof = evidence.drained_partition(topic, partition)
@@ -47,6 +53,10 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
                 unproven.setdefault(proof.reason, []).append(name)
             elif proof.floor:
                 moved.append(f"{name} (to {proof.floor})")
+            elif proof.ceiling is not None:
+                open_ended.append(name)
+                if proof.reason:
+                    short.append(f"{name} ({proof.reason})")
     every = len(topics) * evidence.info.load.partitions
     for reason, names in unproven.items():
         which = "any of its partitions" if len(names) == every else some(names)
@@ -56,10 +66,19 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
             "the log's start had moved past records before they were drained: " + some(moved),
             *_NEEDS_DRAIN,
         )
+    if short:
+        found.cannot_see("acknowledged records were not reached: " + some(short), *_NEEDS_DRAIN)
+    if open_ended:
+        found.cannot_see(
+            f"nothing says that {some(open_ended)} ended where reading did", *_NEEDS_END
+        )
 
 
 def _live(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
     """A live reader that was not there, or that did not read along to its end."""
+    if evidence.elsewhere is not None:
+        # Every reading in a history is compared with every later one at the same offset.
+        return
     moments = evidence.timeline.reader
     failed = next((each for each in moments if each.phase == "failed"), None)
     observed = any(
@@ -91,7 +110,7 @@ def _transactions(evidence: Evidence, found: ProfileFindings, topics: range) -> 
                 f"the record of producer {incarnation}'s transactions breaks off",
                 *_OF_TRANSACTIONS,
             )
-    if evidence.live.there and not len(evidence.live.batches):
+    if (evidence.live.there or evidence.elsewhere) and not len(evidence.live.batches):
         found.cannot_see("it is not on record when offsets were read live", "precommitted_read")
     watched = evidence.timeline.offsets
     unwatched = [

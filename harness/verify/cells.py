@@ -22,7 +22,7 @@ U8: TypeAlias = npt.NDArray[np.uint8]
 
 
 class Columns(Protocol):
-    """What reconciling needs of a column file."""
+    """What reconciling needs of a column file, or of columns that were never in one."""
 
     @property
     def partitions(self) -> list[tuple[int, int]]: ...
@@ -30,6 +30,11 @@ class Columns(Protocol):
     def extents(self, topic: int, partition: int) -> list[Extent]: ...
 
     def allocated(self, topic: int, partition: int) -> int: ...
+
+    @property
+    def closed_cleanly(self) -> bool: ...
+
+    def close(self) -> None: ...
 
 
 def cells(

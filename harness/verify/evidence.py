@@ -23,6 +23,7 @@ from harness.errors import RunDirError
 from harness.record import run_hash
 from harness.replicas.evidence import ReplicaEvidence, replicas_from_json
 from harness.rundir import RunDir, RunInfo, read_json, to_us
+from harness.verify.cells import Columns
 from harness.verify.consumers.recorded import Consumption, read_consumption
 from harness.verify.hlog import Interval, intervals
 from harness.verify.observations import BATCH, EXTRA, cell_files, read_extras
@@ -32,6 +33,8 @@ from harness.verify.transactions import TransactionLog, read_transactions
 METRICS: Final = ("ack", "service", "end_to_end")
 
 Rows: TypeAlias = npt.NDArray[np.void]
+I64: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class DrainedPartition:
 
     `proven`: everything from `floor` on that the log holds was read, and all of it is accounted
     for. `floor` is above 0 when the log's start had moved: what lay below is not there to be read.
+    `ceiling`: proven only below this offset, where nothing says that the log ended there (in
+    histories recorded elsewhere); None: up to its end.
     """
 
     topic: int
@@ -50,11 +55,17 @@ class DrainedPartition:
     end: int | None
     last_stable: int | None
     reason: str
+    ceiling: int | None = None
 
     @property
     def whole(self) -> bool:
-        """Proven, and from the very first record on."""
-        return self.proven and self.floor == 0
+        """Proven, from the very first record on and up to the log's end."""
+        return self.proven and self.floor == 0 and self.ceiling is None
+
+    def reaches(self, at: I64) -> Bools:
+        """Which of these offsets lie where the drain, if it is proven, read everything."""
+        below = True if self.ceiling is None else at < self.ceiling
+        return np.asarray((at >= self.floor) & below, dtype=np.bool_)
 
 
 @dataclass(slots=True)
@@ -71,7 +82,7 @@ class Drain:
 class ObservationSet:
     """One set of observations; `there` is false when it was never begun."""
 
-    columns: dict[int, ColumnFile] = field(default_factory=dict)
+    columns: dict[int, Columns] = field(default_factory=dict)
     extras: Rows = field(default_factory=lambda: np.zeros(0, dtype=EXTRA))
     batches: Rows = field(default_factory=lambda: np.zeros(0, dtype=BATCH))
     there: bool = False
@@ -98,11 +109,28 @@ class LatencyLogs:
 
 
 @dataclass(slots=True)
+class Elsewhere:
+    """What goes with a history that no run of this harness recorded: no controls, no faults."""
+
+    notes: list[str] = field(default_factory=list)
+    """Sentences that stand with the verdict's reasons."""
+    obstacles: list[str] = field(default_factory=list)
+    """Why nothing can be proven by it."""
+    skipped: int = 0
+    """Malformed lines that were left out, each of which may be what an anomaly lacks."""
+    blind: dict[str, str] = field(default_factory=dict)
+    """anomaly → why finding none of it proves nothing"""
+    sequences: dict[tuple[int, int, int], I64] = field(default_factory=dict)
+    """(incarnation, topic, partition) → the recorder's own number of each cell, where they are
+    not 0, 1, 2 …: cells are dense, and numbers that others gave need not be"""
+
+
+@dataclass(slots=True)
 class Evidence:
     """A run as it was recorded."""
 
     info: RunInfo
-    ledgers: dict[int, ColumnFile] = field(default_factory=dict)
+    ledgers: dict[int, Columns] = field(default_factory=dict)
     transactions: dict[int, TransactionLog] = field(default_factory=dict)
     live: ObservationSet = field(default_factory=ObservationSet)
     drained: ObservationSet = field(default_factory=ObservationSet)
@@ -114,6 +142,17 @@ class Evidence:
     latency: dict[tuple[str, str], Iterable[Interval]] = field(default_factory=dict)
     """(profile, metric) → intervals of one second of intended send time"""
     consumption: Consumption = field(default_factory=Consumption)
+    elsewhere: Elsewhere | None = None
+    """Set when this is no run of ours but a history."""
+
+    def own_sequence(
+        self, producer: int | None, topic: int, partition: int, sequence: int | None
+    ) -> int | None:
+        """The number that the recorder gave to the attempt of a cell."""
+        if self.elsewhere is None or producer is None or sequence is None:
+            return sequence
+        numbers = self.elsewhere.sequences.get((producer, topic, partition))
+        return sequence if numbers is None else int(numbers[sequence])
 
     def drained_partition(self, topic: int, partition: int) -> DrainedPartition:
         """The proof for a topic-partition; an unproven one where there is none."""
@@ -179,7 +218,7 @@ def load_replicas(run_dir: RunDir, number: int) -> ReplicaEvidence | None:
     return found
 
 
-def _columns(paths: Iterable[Path], run: int) -> dict[int, ColumnFile]:
+def _columns(paths: Iterable[Path], run: int) -> dict[int, Columns]:
     """Column files by incarnation. One without a header was never written to."""
     found: dict[int, ColumnFile] = {}
     for path in paths:
@@ -195,7 +234,7 @@ def _columns(paths: Iterable[Path], run: int) -> dict[int, ColumnFile]:
             found[file.incarnation].include(file)
         else:
             found[file.incarnation] = file
-    return found
+    return dict(found)
 
 
 def _transactions(folder: Path) -> dict[int, TransactionLog]:

@@ -122,8 +122,9 @@ class Lane:
         if self.proof.whole:
             self._found("lost", first, absent, acked_at)
         elif self.proof.proven:
-            # What lay below the log's start cannot be told from what was never there.
-            reachable = acked_at >= self.proof.floor
+            # What lay below the log's start cannot be told from what was never there, nor what
+            # lies beyond the reading's end from what is.
+            reachable = self.proof.reaches(acked_at)
             self._found("lost", first, absent & reachable, acked_at)
             self._found("unseen", first, absent & ~reachable, acked_at)
         else:
@@ -159,7 +160,7 @@ class Lane:
     def _inconsistent(self, first: int, acked_at: I64, drained_at: I64, copies: Copies) -> None:
         if not self.proof.proven:
             return
-        elsewhere = (drained_at >= 0) & (acked_at >= self.proof.floor) & (acked_at != drained_at)
+        elsewhere = (drained_at >= 0) & self.proof.reaches(acked_at) & (acked_at != drained_at)
         where = np.flatnonzero(elsewhere)
         if len(where) and len(copies):
             where = where[~copies.holds(where, acked_at[where])]
@@ -182,8 +183,8 @@ class Lane:
             gone = ~copies.holds(where, at)
             where, at = where[gone], at[gone]
         if self.proof.proven:
-            above = at >= self.proof.floor
-            self._count("vanished", first + where[above], at[above])
+            within = self.proof.reaches(at)
+            self._count("vanished", first + where[within], at[within])
         else:
             self.place.suspect(self.incarnation, first + where, at)
 
@@ -221,7 +222,7 @@ class Lane:
             self.place.occurrence("phantom", self.incarnation, sequence, offset)
         gone = sorted(set(self.live_copies.beyond(end)) - set(strays))
         for sequence, offset in gone:
-            if self.proof.proven and offset >= self.proof.floor:
+            if self.proof.proven and bool(self.proof.reaches(np.array([offset]))[0]):
                 self.counts["vanished"] += 1
                 self.place.occurrence("vanished", self.incarnation, sequence, offset)
             elif not self.proof.proven:

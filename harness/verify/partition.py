@@ -109,7 +109,7 @@ class Partition:
             if not proof.proven:
                 self.place.suspect(None, None, gone)
                 continue
-            gone = gone[gone >= proof.floor]
+            gone = gone[proof.reaches(gone)]
             self.found.counts["vanished"] += len(gone)
             for offset in gone[: self.found.room("vanished")].tolist():
                 self.place.occurrence("vanished", None, None, offset)

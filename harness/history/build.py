@@ -1,0 +1,365 @@
+"""From columns of events to the evidence that reconciling and judging take: in memory.
+
+Cells are dense: where a recorder numbered its attempts otherwise, the numbers are ranked, and
+`Elsewhere.sequences` leads back from cells to numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.columns import ACKED, ACKED_NO_OFFSET, FAILED, NEVER, OPEN, SENT, pack_offsets
+from harness.history.cells import Groups, MemoryColumns
+from harness.history.lines import Problem, Refusals
+from harness.history.proofs import proofs_of
+from harness.history.reads import Reads, rows_of
+from harness.history.tables import History
+from harness.history.transactions import NOT_ATTEMPTED, Transactions
+from harness.profiles import DeliveryProfile
+from harness.rundir import LoadPlan, ProfileRun, RunInfo
+from harness.verify.evidence import Drain, Elsewhere, Evidence, ObservationSet
+from harness.verify.observations import BATCH
+from harness.verify.timeline import Timeline
+
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+NO_TOPIC: Final = "none"
+"""Stands where a history names no topic at all."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One producer on one topic-partition: its attempts by cell."""
+
+    key: tuple[int, int, int]
+    numbers: I64
+    """the recorder's sequence of each cell, ascending"""
+    dense: bool
+    """Are they 0, 1, 2 …?"""
+
+    def cells(self, sequences: I64) -> I64:
+        """The cells of sequences that are among `numbers`."""
+        return sequences if self.dense else np.searchsorted(self.numbers, sequences)
+
+
+def evidence_of(
+    history: History, profile: DeliveryProfile, refusals: Refusals, digest: str
+) -> Evidence:
+    """Everything that a history says, as evidence about a run of one profile.
+
+    Raises UsageError, naming the line, for events that contradict each other.
+    """
+    if not history.topics:
+        history.topics.append(NO_TOPIC)
+    return _Builder(history, refusals).build(profile, f"history-{digest}")
+
+
+class _Builder:
+    def __init__(self, history: History, refusals: Refusals) -> None:
+        self.history = history
+        self.refusals = refusals
+        self.elsewhere = Elsewhere()
+        self.ledgers: dict[int, MemoryColumns] = {}
+        self.live: dict[int, MemoryColumns] = {}
+        self.drained: dict[int, MemoryColumns] = {}
+        self.copies: list[npt.NDArray[np.void]] = []
+        self.live_copies: list[npt.NDArray[np.void]] = []
+        self.acked_at: dict[tuple[int, int], list[I64]] = {}
+        """(topic, partition) → offsets at which records were acknowledged"""
+
+    def build(self, profile: DeliveryProfile, run_id: str) -> Evidence:
+        history = self.history
+        reads = Reads.of(history.reads)
+        transactions = Transactions(history)
+        unseen = self._lanes(reads, transactions)
+        info = _info(history, profile, run_id)
+        proofs = proofs_of(history, reads, unseen, info)
+        self._conclude()
+        return Evidence(
+            info=info,
+            ledgers=dict(self.ledgers),
+            transactions=transactions.logs(),
+            live=ObservationSet(
+                columns=dict(self.live),
+                extras=np.concatenate([rows_of(reads.odd(live=True)), *self.live_copies]),
+                batches=_batches(reads),
+                there=bool(reads.live.any()),
+            ),
+            drained=ObservationSet(
+                columns=dict(self.drained),
+                extras=np.concatenate([rows_of(reads.odd(live=False)), *self.copies]),
+                there=True,
+            ),
+            drain=Drain(proofs, None, _ended_us(history), []),
+            timeline=_timeline(history),
+            elsewhere=self.elsewhere,
+        )
+
+    def _conclude(self) -> None:
+        """What the verdict has to tell about the history itself."""
+        self.elsewhere.notes += self.history.notes
+        self.elsewhere.obstacles += self.history.obstacles
+        self.elsewhere.blind |= self.history.blind
+        self.elsewhere.skipped = self.refusals.damaged
+        if self.refusals.damaged:
+            lines = "1 malformed line" if self.refusals.damaged == 1 else (
+                f"{self.refusals.damaged} malformed lines"
+            )  # fmt: skip
+            self.elsewhere.obstacles.append(
+                f"{lines} of the history {'was' if self.refusals.damaged == 1 else 'were'} "
+                "skipped (--lenient), and what would have stood there is not judged"
+            )
+        if self.refusals.count:
+            count = self.refusals.count
+            self.elsewhere.notes.append(
+                f"{count} malformed {'line was' if count == 1 else 'lines were'} skipped "
+                f"(--lenient), such as {'; '.join(self.refusals.examples)}"
+            )
+
+    # -- lanes -----------------------------------------------------------------------------
+
+    def _lanes(self, reads: Reads, transactions: Transactions) -> dict[tuple[int, int], I64]:
+        """Fill the cells of every producer on every topic-partition.
+
+        Returns, by topic-partition, where acknowledged records were that nothing read: their
+        offsets, -1 for those without one.
+        """
+        attempts, outcomes = self.history.attempts, self.history.outcomes
+        where = ("producer", "topic", "partition")
+        self._attempt = {name: attempts.column(name) for name in attempts.names}
+        self._outcome = {name: outcomes.column(name) for name in outcomes.names}
+        home = reads.at_home
+        groups = Groups.of(
+            attempts.take(*where),  # type: ignore[arg-type]
+            outcomes.take(*where),  # type: ignore[arg-type]
+            (reads.producer[home], reads.topic[home], reads.partition[home]),
+        )
+        unseen: dict[tuple[int, int], list[I64]] = {}
+        for group, key in groups:
+            attempted, settled = groups.rows(0, group), groups.rows(1, group)
+            observed = home[groups.rows(2, group)]
+            lane = self._lane(key, attempted, reads.sequence[observed])
+            state, acked_at = self._states(lane, attempted, settled, transactions)
+            present = self._observations(lane, reads, observed)
+            if len(attempted):
+                low, high = pack_offsets(np.maximum(acked_at, 0))
+                high[acked_at < 0] = state[acked_at < 0]
+                low[acked_at < 0] = 0
+                self.ledgers.setdefault(key[0], MemoryColumns()).put(*key[1:], low, high)
+                missing = (state >= SENT) & ~present
+                if missing.any():
+                    unseen.setdefault(key[1:], []).append(acked_at[missing])
+            if not lane.dense:
+                self.elsewhere.sequences[key] = lane.numbers
+        return {key: np.concatenate(parts) for key, parts in unseen.items()}
+
+    def _lane(self, key: tuple[int, int, int], attempted: I64, observed: I64) -> _Lane:
+        sequences = self._attempt["sequence"][attempted]
+        count = len(sequences)
+        if count and _is_range(sequences) and (not len(observed) or int(observed.max()) < count):
+            return _Lane(key, sequences, dense=True)
+        numbers, firsts = np.unique(sequences, return_index=True)
+        for again in np.setdiff1d(np.arange(count), firsts).tolist():
+            self._refuse(
+                self._attempt,
+                int(attempted[again]),
+                "sequence",
+                f"{int(sequences[again])} was attempted before",
+                "each attempt of a producer on a topic-partition once",
+            )
+        numbers = np.union1d(numbers, observed)
+        return _Lane(key, numbers, dense=_is_range(numbers))
+
+    def _states(
+        self, lane: _Lane, attempted: I64, settled: I64, transactions: Transactions
+    ) -> tuple[U8, I64]:
+        """State and acknowledged offset (-1) of every cell."""
+        count = len(lane.numbers)
+        state = np.full(count, NEVER, dtype=np.uint8)
+        acked_at = np.full(count, -1, dtype=np.int64)
+        # Of an attempt that was told twice, and left in, the first line counts.
+        attempted = attempted[::-1]
+        cells = lane.cells(self._attempt["sequence"][attempted])
+        state[cells] = self._attempt["state"][attempted]
+        acked_at[cells] = self._attempt["offset"][attempted]
+        if len(settled):
+            self._settle(lane, state, acked_at, settled)
+        within = np.full(count, NOT_ATTEMPTED, dtype=np.int64)
+        within[cells] = self._attempt["transaction"][attempted]
+        if (within >= 0).any():
+            ends = transactions.take(lane.key, within, lane.numbers)
+            _decide(state, acked_at, within >= 0, ends)
+        return state, acked_at
+
+    def _settle(self, lane: _Lane, state: U8, acked_at: I64, settled: I64) -> None:
+        """Apply the outcome lines of a lane."""
+        sequences = self._outcome["sequence"][settled]
+        count = len(lane.numbers)
+        places = np.minimum(np.searchsorted(lane.numbers, sequences), max(count - 1, 0))
+        known = (
+            (lane.numbers[places] == sequences) & (state[places] != NEVER)
+            if count
+            else np.zeros(len(sequences), dtype=np.bool_)
+        )
+        for bad in np.flatnonzero(~known).tolist():
+            self._refuse(
+                self._outcome,
+                int(settled[bad]),
+                "sequence",
+                f"{int(sequences[bad])} has no attempt",
+                "the outcome of an attempt of the same producer, topic, partition and sequence",
+            )
+        settled, places = settled[known], places[known]
+        first = np.zeros(len(places), dtype=np.bool_)
+        first[np.unique(places, return_index=True)[1]] = True
+        first &= state[places] == OPEN
+        for bad in np.flatnonzero(~first).tolist():
+            self._refuse(
+                self._outcome,
+                int(settled[bad]),
+                "outcome",
+                f"sequence {int(lane.numbers[places[bad]])} has one already",
+                "one outcome an attempt",
+            )
+        settled, places = settled[first], places[first]
+        state[places] = self._outcome["state"][settled]
+        acked_at[places] = self._outcome["offset"][settled]
+
+    def _observations(self, lane: _Lane, reads: Reads, observed: I64) -> npt.NDArray[np.bool_]:
+        """Fill the cells of both sets; which cells the drained one holds."""
+        count = len(lane.numbers)
+        present = np.zeros(count, dtype=np.bool_)
+        for live, columns, copies in (
+            (False, self.drained, self.copies),
+            (True, self.live, self.live_copies),
+        ):
+            rows = observed[reads.live[observed] == live]
+            if not len(rows):
+                continue
+            cells = lane.cells(reads.sequence[rows])
+            at = reads.offset[rows]
+            if not bool((cells[1:] > cells[:-1]).all()):
+                order = np.lexsort((at, cells))
+                rows, cells, at = rows[order], cells[order], at[order]
+                further = np.concatenate([[False], cells[1:] == cells[:-1]])
+                if further.any():
+                    copies.append(rows_of(reads.copies(rows[further]), cells[further]))
+                cells, at = cells[~further], at[~further]
+            low, high = np.zeros(count, dtype=np.uint32), np.zeros(count, dtype=np.uint8)
+            low[cells], high[cells] = pack_offsets(at)
+            columns.setdefault(lane.key[0], MemoryColumns()).put(*lane.key[1:], low, high)
+            if not live:
+                present[cells] = True
+        return present
+
+    # -- refusing --------------------------------------------------------------------------
+
+    def _refuse(
+        self, table: Mapping[str, I64], row: int, field: str, found: str, expected: str
+    ) -> None:
+        """Raises UsageError unless such lines are left out."""
+        where = self.history.where(int(table["file"][row]), int(table["line"][row]))
+        self.refusals.refuse(where, Problem(field, found, expected))
+
+
+def _is_range(numbers: I64) -> bool:
+    """Whether numbers are 0, 1, 2 …"""
+    count = len(numbers)
+    if not count or int(numbers[0]) != 0 or int(numbers[-1]) != count - 1:
+        return not count
+    return bool((numbers[1:] - numbers[:-1] == 1).all())
+
+
+def _decide(state: U8, acked_at: I64, within: npt.NDArray[np.bool_], ends: U8) -> None:
+    """Outcomes of attempts inside transactions: reports decide nothing, the end does.
+
+    ends: (n,) state that the end of its transaction gives to a cell.
+    """
+    decided = within & (state != FAILED)
+    reported = (state == ACKED) & (ends == ACKED_NO_OFFSET)
+    state[decided] = ends[decided]
+    state[decided & reported] = ACKED
+    acked_at[within & (state != ACKED)] = -1
+
+
+def _info(history: History, profile: DeliveryProfile, run_id: str) -> RunInfo:
+    """What run.json would say; of the brokers nothing is known."""
+    partitions = [
+        table.column("partition") for table in (history.attempts, history.reads, history.watched)
+    ]
+    known = [int(column.max()) for column in partitions if len(column)]
+    known += [partition for _, partition in (*history.drains, *history.reached)]
+    return RunInfo(
+        run_id=run_id,
+        seed=0,
+        command=[],
+        bootstrap="",
+        cluster_id="",
+        versions={},
+        profiles=[
+            ProfileRun(
+                profile=profile.name,
+                role="subject",
+                topics=list(history.topics),
+                topic_ids=[],
+                producer=dict(profile.producer),
+                consumer=dict(profile.consumer),
+                topic=dict(profile.topic),
+                promises=list(profile.promises),
+                summary=profile.summary,
+            )
+        ],
+        load=LoadPlan(
+            rate_per_s=0.0,
+            schedule="",
+            duration_s=None,
+            message_bytes=0,
+            keys=0,
+            partitions=max(known, default=0) + 1,
+            producers=0,
+            warm_up_s=0.0,
+            lag_limit_ms=0.0,
+        ),
+        experiments=[],
+        aims={},
+    )
+
+
+def _batches(reads: Reads) -> npt.NDArray[np.void]:
+    """When offsets were read live, for those of which it is known."""
+    timed = np.flatnonzero(reads.live & (reads.read_us >= 0))
+    rows = np.zeros(len(timed), dtype=BATCH)
+    for name, column in (
+        ("topic", reads.topic),
+        ("partition", reads.partition),
+        ("read_us", reads.read_us),
+        ("first_offset", reads.offset),
+        ("last_offset", reads.offset),
+    ):
+        rows[name] = column[timed]
+    return rows
+
+
+def _ended_us(history: History) -> int | None:
+    return max(
+        (d.ended_us for d in history.drains.values() if d.ended_us is not None), default=None
+    )
+
+
+def _timeline(history: History) -> Timeline:
+    """Last stable offsets by topic-partition, in the order of their instants."""
+    timeline = Timeline()
+    table = history.watched
+    topic, partition, at_us, stable, high = table.take(*table.names)
+    for key in sorted(set(zip(topic.tolist(), partition.tolist(), strict=True))):
+        rows = np.flatnonzero((topic == key[0]) & (partition == key[1]))
+        rows = rows[np.argsort(at_us[rows], kind="stable")]
+        name = history.topics[key[0]], key[1]
+        timeline.offsets[name] = (at_us[rows], stable[rows], high[rows])
+    return timeline

@@ -1,0 +1,106 @@
+"""`harness verify --history`: files in, verdict out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from harness.errors import UsageError
+from harness.history.build import evidence_of
+from harness.history.events import TYPES
+from harness.history.lines import Block, Refusals, Source
+from harness.history.ndjson import NdjsonReader
+from harness.history.tables import History
+from harness.history.verifiable import NAMES, VerifiableReader
+from harness.judge.judge import judge
+from harness.judge.verdict import Verdict
+from harness.profiles import DeliveryProfile, choose, load_builtin
+from harness.verify.evidence import Evidence
+
+DEFAULT_PROFILE: Final = "at-least-once"
+OWN: Final = "events with a `type` (docs/histories.md)"
+KAFKAS: Final = "lines of VerifiableProducer and VerifiableConsumer with a `name`"
+
+
+def judge_files(paths: Sequence[Path], profile_name: str | None, *, lenient: bool) -> Verdict:
+    """The verdict on what files say, by the promises of a built-in profile.
+
+    Raises UsageError for a profile that is none, and for files that cannot be read as a history.
+    """
+    profile = choose([profile_name or DEFAULT_PROFILE], load_builtin())[0]
+    return judge(read_files(paths, profile, lenient=lenient))
+
+
+def read_files(paths: Sequence[Path], profile: DeliveryProfile, *, lenient: bool) -> Evidence:
+    """What files say, as evidence. Raises UsageError for files that are no history."""
+    twice = sorted({str(path) for path in paths if list(paths).count(path) > 1})
+    if twice:
+        raise UsageError(f"--history {twice[0]}: named twice; name each file once.")
+    refusals = Refusals(lenient)
+    history = History(files=list(paths))
+    readers = _Readers(history, refusals)
+    digest = hashlib.blake2s(digest_size=4)
+    for number, path in enumerate(paths):
+        source = Source(path, refusals)
+        empty = True
+        for block in source.blocks():
+            readers.take(block, number)
+            empty = False
+        if empty:
+            raise UsageError(_nothing_in(path, source))
+        digest.update(source.digest.digest())
+    readers.finish()
+    return evidence_of(history, profile, refusals, digest.hexdigest())
+
+
+def _nothing_in(path: Path, source: Source) -> str:
+    if not source.bytes_read:
+        return f"--history {path}: the file is empty. Accepted: {OWN}, or {KAFKAS}."
+    return f"--history {path}: holds no line of a history. Accepted: {OWN}, or {KAFKAS}."
+
+
+class _Readers:
+    """The reader of the format that the first line shows; all files have the same."""
+
+    def __init__(self, history: History, refusals: Refusals) -> None:
+        self._history = history
+        self._refusals = refusals
+        self._reader: NdjsonReader | VerifiableReader | None = None
+        self._kind = ""
+        self._first: Path | None = None
+        self._told: set[int] = set()
+
+    def take(self, block: Block, file: int) -> None:
+        if file not in self._told:
+            self._told.add(file)
+            kind = _format(block)
+            if self._reader is None:
+                self._kind, self._first = kind, block.path
+                self._reader = (
+                    NdjsonReader(self._history, self._refusals)
+                    if kind == OWN
+                    else VerifiableReader(self._history, self._refusals)
+                )
+            elif kind != self._kind:
+                raise UsageError(
+                    f"--history {block.path}: holds {kind}, but {self._first} holds {self._kind}. "
+                    "One verdict takes files of one format; judge them one after the other."
+                )
+        assert self._reader is not None
+        self._reader.take(block, file)
+
+    def finish(self) -> None:
+        if isinstance(self._reader, VerifiableReader):
+            self._reader.finish()
+
+
+def _format(block: Block) -> str:
+    """Which format the first line that tells has; our own when none does."""
+    for line in block.objects:
+        if line.get("name") in NAMES and "type" not in line:
+            return KAFKAS
+        if line.get("type") in TYPES:
+            return OWN
+    return KAFKAS if "name" in block.objects[0] and "type" not in block.objects[0] else OWN

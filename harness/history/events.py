@@ -1,0 +1,233 @@
+"""The lines of our own format: which types there are, their fields, and what each field accepts.
+
+The same table reads lines, refuses them by name, and is compared by a test with
+reports/schemas/history.schema.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from harness.columns import (
+    ACKED_NO_OFFSET,
+    FAILED,
+    OFFSET_MAX,
+    OPEN,
+    SENT,
+    UNKNOWN,
+)
+from harness.history.lines import Problem, shown
+from harness.history.tables import CORRUPT, FOREIGN, INTACT
+from harness.members.journal import Step
+
+SCHEMA: Final = "delivery-history/1"
+PARTITION_MAX: Final = (1 << 20) - 1
+PRODUCER_MAX: Final = (1 << 32) - 1
+NUMBER_MAX: Final = (1 << 62) - 1
+EPOCH_MAX: Final = (1 << 31) - 1
+NAME_MAX: Final = 249
+"""A topic's name has at most this many characters."""
+
+OUTCOMES: Final[Mapping[str, int]] = {
+    "acked": ACKED_NO_OFFSET,
+    "failed": FAILED,
+    "unknown": UNKNOWN,
+    "sent": SENT,
+}
+CONTENTS: Final[Mapping[str, int]] = {"intact": INTACT, "corrupt": CORRUPT, "foreign": FOREIGN}
+SETS: Final[Mapping[str, int]] = {"drain": 0, "live": 1}
+BEGIN, COMMIT_CALLED, COMMITTED, ABORT_CALLED, ABORTED, UNKNOWN_END = range(6)
+STEPS: Final[Mapping[str, int]] = {
+    "begin": BEGIN,
+    "commit_called": COMMIT_CALLED,
+    "committed": COMMITTED,
+    "abort_called": ABORT_CALLED,
+    "aborted": ABORTED,
+    "unknown": UNKNOWN_END,
+}
+MEMBER_STEPS: Final[Mapping[str, int]] = {"started": Step.STARTED, "closed": Step.CLOSED}
+ASSIGNMENT_STEPS: Final[Mapping[str, int]] = {
+    "assigned": Step.ASSIGNED,
+    "revoked": Step.REVOKED,
+    "lost": Step.LOST,
+}
+PROCESSING_STEPS: Final[Mapping[str, int]] = {
+    "polled": Step.POLLED,
+    "begin": Step.BEGIN,
+    "effect": Step.EFFECT,
+}
+COMMIT_STEPS: Final[Mapping[str, int]] = {
+    "called": Step.COMMIT_CALLED,
+    "committed": Step.COMMITTED,
+    "failed": Step.COMMIT_FAILED,
+    "unknown": Step.COMMIT_UNKNOWN,
+    "stored": Step.STORED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a type of line."""
+
+    kind: str
+    """number, text, flag or word"""
+    required: bool = True
+    most: int = NUMBER_MAX
+    words: Mapping[str, int] | None = None
+    default: int = -1
+    """What its column holds where it is left out."""
+
+    @property
+    def expected(self) -> str:
+        """What it accepts, in words."""
+        if self.words is not None:
+            return f"one of {', '.join(self.words)}"
+        if self.kind == "number":
+            return f"a whole number from 0 to {self.most}"
+        if self.kind == "flag":
+            return "true or false"
+        return f"text of 1 to {NAME_MAX} characters"
+
+    def problem(self, name: str, value: object) -> Problem | None:
+        """Why it does not accept a value; None when it does."""
+        if self.words is not None:
+            good = isinstance(value, str) and value in self.words
+        elif self.kind == "number":
+            good = type(value) is int and 0 <= value <= self.most
+        elif self.kind == "flag":
+            good = type(value) is bool
+        else:
+            good = isinstance(value, str) and 1 <= len(value) <= NAME_MAX
+        return None if good else Problem(name, shown(value), self.expected)
+
+
+def _word(words: Mapping[str, int], *, required: bool = True, default: int = -1) -> Field:
+    return Field("word", required, words=words, default=default)
+
+
+_TEXT: Final = Field("text")
+_NOTE: Final = Field("text", required=False)
+_PRODUCER: Final = Field("number", most=PRODUCER_MAX)
+_PARTITION: Final = Field("number", most=PARTITION_MAX)
+_OFFSET: Final = Field("number", most=OFFSET_MAX)
+_NUMBER: Final = Field("number")
+_OFFSET_IF_KNOWN: Final = Field("number", required=False, most=OFFSET_MAX)
+_NUMBER_IF_KNOWN: Final = Field("number", required=False)
+_PLACE: Final = {"topic": _TEXT, "partition": _PARTITION}
+_IDENTITY: Final = {"producer": _PRODUCER, **_PLACE, "sequence": _NUMBER}
+
+TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
+    "history": {"schema": _word({SCHEMA: 1}), "name": _NOTE},
+    "attempt": {
+        **_IDENTITY,
+        "outcome": _word(OUTCOMES, required=False, default=OPEN),
+        "offset": _OFFSET_IF_KNOWN,
+        "transaction": _NUMBER_IF_KNOWN,
+        "at_us": _NUMBER_IF_KNOWN,
+    },
+    "outcome": {
+        **_IDENTITY,
+        "outcome": _word(OUTCOMES),
+        "offset": _OFFSET_IF_KNOWN,
+        "at_us": _NUMBER_IF_KNOWN,
+    },
+    "observation": {
+        **_PLACE,
+        "offset": _OFFSET,
+        "producer": Field("number", required=False, most=PRODUCER_MAX),
+        "sequence": _NUMBER_IF_KNOWN,
+        "content": _word(CONTENTS, required=False, default=INTACT),
+        "sent_topic": Field("text", required=False),
+        "sent_partition": Field("number", required=False, most=PARTITION_MAX),
+        "set": _word(SETS, required=False, default=0),
+        "read_us": _NUMBER_IF_KNOWN,
+        "leader_epoch": Field("number", required=False, most=EPOCH_MAX),
+    },
+    "transaction": {
+        "producer": _PRODUCER,
+        "transaction": _NUMBER,
+        "step": _word(STEPS),
+        "at_us": _NUMBER,
+    },
+    "drain": {
+        **_PLACE,
+        "complete": Field("flag"),
+        "start": Field("number", required=False, most=OFFSET_MAX, default=0),
+        "end": _OFFSET_IF_KNOWN,
+        "last_stable": _OFFSET_IF_KNOWN,
+        "ended_us": _NUMBER_IF_KNOWN,
+        "reason": _NOTE,
+    },
+    "offsets": {
+        **_PLACE,
+        "at_us": _NUMBER,
+        "last_stable": _OFFSET,
+        "high_watermark": _OFFSET,
+    },
+    "member": {
+        "member": _PRODUCER,
+        "step": _word(MEMBER_STEPS),
+        "at_us": _NUMBER_IF_KNOWN,
+    },
+    "assignment": {
+        "member": _PRODUCER,
+        **_PLACE,
+        "step": _word(ASSIGNMENT_STEPS),
+        "offset": _OFFSET_IF_KNOWN,
+        "at_us": _NUMBER_IF_KNOWN,
+    },
+    "processing": {
+        "member": _PRODUCER,
+        **_PLACE,
+        "offset": _OFFSET,
+        "step": _word(PROCESSING_STEPS),
+        "at_us": _NUMBER_IF_KNOWN,
+    },
+    "commit": {
+        "member": _PRODUCER,
+        **_PLACE,
+        "offset": _OFFSET,
+        "step": _word(COMMIT_STEPS),
+        "synchronous": Field("flag", required=False, default=0),
+        "at_us": _NUMBER_IF_KNOWN,
+    },
+}
+"""type → field → what it accepts. Every line may also carry a `note`, which is not read."""
+
+
+def problem_of(line: Mapping[str, Any]) -> Problem | None:
+    """Why a line is refused by itself; None when it is not."""
+    name = line.get("type")
+    fields = TYPES.get(name) if isinstance(name, str) else None
+    if fields is None:
+        found = shown(name) if "type" in line else "is missing"
+        return Problem("type", found, f"one of {', '.join(TYPES)}")
+    for key in line:
+        if key not in fields and key not in ("type", "note"):
+            return Problem(key, "unknown field", f"only {', '.join(fields)} in a line of {name}")
+    for key, accepted in fields.items():
+        if key in line:
+            problem = accepted.problem(key, line[key])
+            if problem is not None:
+                return problem
+        elif accepted.required:
+            return Problem(key, "is missing", accepted.expected)
+    return _contradiction(line)
+
+
+def _contradiction(line: Mapping[str, Any]) -> Problem | None:
+    """Fields that do not go together."""
+    if line["type"] in ("attempt", "outcome"):
+        if "offset" in line and line.get("outcome") != "acked":
+            return Problem("offset", shown(line["offset"]), "an offset only where outcome is acked")
+    elif line["type"] == "observation":
+        intact = line.get("content", "intact") == "intact"
+        for key in ("producer", "sequence"):
+            if intact and key not in line:
+                return Problem(key, "is missing", "the identity of a record that is intact")
+        for key in ("producer", "sequence", "sent_topic", "sent_partition"):
+            if not intact and key in line:
+                return Problem(key, shown(line[key]), "no identity in a record that is not intact")
+    return None

@@ -1,0 +1,218 @@
+"""Our own format: one event a line, read into columns.
+
+A block's lines are sorted by type and read column by column; a block in which anything is amiss is
+looked at line by line to say what.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.columns import ACKED, ACKED_NO_OFFSET
+from harness.history.events import NAME_MAX, TYPES, Field, problem_of
+from harness.history.lines import Block, Refusals
+from harness.history.tables import INTACT, DrainClaim, History
+
+I64: TypeAlias = npt.NDArray[np.int64]
+Columns: TypeAlias = dict[str, I64]
+_NOT_READ: Final = frozenset(("type", "note"))
+
+
+class NdjsonReader:
+    """Takes the blocks of all files of our own format into a History."""
+
+    def __init__(self, history: History, refusals: Refusals) -> None:
+        self.history = history
+        self.refusals = refusals
+        self._topics: dict[str, int] = {name: i for i, name in enumerate(history.topics)}
+        self._add: Mapping[str, Callable[[Columns, Block, list[int]], None]] = {
+            "attempt": self._attempts,
+            "outcome": self._outcomes,
+            "observation": self._reads,
+            "transaction": self._steps,
+            "drain": self._drains,
+            "offsets": self._watched,
+            "member": self._members,
+            "assignment": self._members,
+            "processing": self._members,
+            "commit": self._members,
+        }
+
+    def take(self, block: Block, file: int) -> None:
+        """Add a block. Raises UsageError for a malformed line unless those are left out."""
+        self._before = self.history.lines
+        self.history.lines += len(block.objects)
+        parsed = self._parsed(block)
+        if parsed is None:
+            good = [i for i in range(len(block.objects)) if self._is_good(block, i)]
+            block = Block(
+                block.path, [block.numbers[i] for i in good], [block.objects[i] for i in good]
+            )
+            parsed = self._parsed(block)
+            assert parsed is not None, "a line passed by itself, and not with others"
+        self._file = file
+        for name, (columns, places) in parsed.items():
+            if name in self._add:
+                self._add[name](columns, block, places)
+
+    def _is_good(self, block: Block, index: int) -> bool:
+        problem = problem_of(block.objects[index])
+        if problem is not None:
+            self.refusals.refuse(block.where(index), problem)
+        return problem is None
+
+    # -- columns -------------------------------------------------------------------------
+
+    def _parsed(self, block: Block) -> dict[str, tuple[Columns, list[int]]] | None:
+        """type → columns and places in the block; None when any line is malformed."""
+        by_type: defaultdict[Any, list[int]] = defaultdict(list)
+        try:
+            for place, line in enumerate(block.objects):
+                by_type[line["type"]].append(place)
+        except (KeyError, TypeError):
+            return None
+        parsed: dict[str, tuple[Columns, list[int]]] = {}
+        for name, places in by_type.items():
+            fields = TYPES.get(name)
+            if fields is None:
+                return None
+            lines = block.objects
+            if len(by_type) > 1:
+                lines = [block.objects[place] for place in places]
+            columns = self._columns(fields, lines)
+            if columns is None or not _consistent(name, columns):
+                return None
+            parsed[name] = columns, places
+        return parsed
+
+    def _columns(self, fields: Mapping[str, Field], lines: list[dict[str, Any]]) -> Columns | None:
+        keys: set[str] = set()
+        keys.update(*lines)
+        if not keys.issubset(fields.keys() | _NOT_READ):
+            return None
+        columns: Columns = {}
+        for name, accepted in fields.items():
+            column: I64 | None
+            if name not in keys:
+                if accepted.required:
+                    return None
+                column = np.broadcast_to(np.int64(accepted.default), (len(lines),))
+            else:
+                column = self._column(name, accepted, lines)
+            if column is None:
+                return None
+            columns[name] = column
+        return columns
+
+    def _column(self, name: str, accepted: Field, lines: list[dict[str, Any]]) -> I64 | None:
+        """One field of many lines as numbers; None when any of them does not fit."""
+        values = [line.get(name, _ABSENT) for line in lines]
+        kinds = set(map(type, values))
+        partly = _Absent in kinds
+        if partly and accepted.required:
+            return None
+        if kinds - {_Absent} != {_TYPE_OF[accepted.kind]}:
+            return None
+        if accepted.words is not None:
+            codes: Mapping[Any, int] = {**accepted.words, _ABSENT: accepted.default}
+            numbers = [codes.get(value) for value in values]
+            return None if None in numbers else np.array(numbers, dtype=np.int64)
+        if accepted.kind == "text":
+            return self._texts(name, values)
+        if partly:
+            values = [accepted.default if value is _ABSENT else value for value in values]
+        try:
+            column = np.array(values, dtype=np.int64)
+        except OverflowError:
+            return None
+        least = min(accepted.default, 0) if partly else 0
+        if accepted.kind == "number":
+            if int(column.max()) > accepted.most or int(column.min()) < least:
+                return None
+            if partly and -1 in {v for v in (line.get(name) for line in lines) if v is not None}:
+                return None
+        return column
+
+    def _texts(self, name: str, values: list[Any]) -> I64 | None:
+        """Topics as their indexes; other text is not kept, only checked."""
+        distinct = set(values)
+        distinct.discard(_ABSENT)
+        if not all(1 <= len(text) <= NAME_MAX for text in distinct):
+            return None
+        if not name.endswith("topic"):
+            return np.zeros(len(values), dtype=np.int64)
+        for text in distinct - self._topics.keys():
+            self._topics[text] = self.history.topic(text)
+        codes: Mapping[Any, int] = {_ABSENT: -1, **self._topics}
+        return np.array([codes[value] for value in values], dtype=np.int64)
+
+    # -- tables ----------------------------------------------------------------------------
+
+    def _place(self, block: Block, places: list[int]) -> dict[str, Any]:
+        numbers = block.numbers
+        if len(places) == len(numbers):
+            return {"file": self._file, "line": numbers}
+        return {"file": self._file, "line": [numbers[place] for place in places]}
+
+    def _attempts(self, columns: Columns, block: Block, places: list[int]) -> None:
+        state = np.where(columns["offset"] >= 0, ACKED, columns["outcome"])
+        rows = {**columns, "state": state, **self._place(block, places)}
+        self.history.attempts.add(len(places), rows)
+
+    def _outcomes(self, columns: Columns, block: Block, places: list[int]) -> None:
+        state = np.where(columns["offset"] >= 0, ACKED, columns["outcome"])
+        rows = {**columns, "state": state, **self._place(block, places)}
+        self.history.outcomes.add(len(places), rows)
+
+    def _reads(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+        self.history.reads.add(len(places), {**columns, "live": columns["set"], "run": 0})
+
+    def _steps(self, columns: Columns, block: Block, places: list[int]) -> None:
+        self.history.steps.add(len(places), {**columns, **self._place(block, places)})
+
+    def _drains(self, columns: Columns, block: Block, places: list[int]) -> None:
+        for row, place in enumerate(places):
+            line = block.objects[place]
+            key = int(columns["topic"][row]), int(columns["partition"][row])
+            self.history.drains[key] = DrainClaim(
+                complete=line["complete"],
+                start=line.get("start", 0),
+                end=line.get("end"),
+                last_stable=line.get("last_stable"),
+                ended_us=line.get("ended_us"),
+                reason=line.get("reason", ""),
+            )
+
+    def _watched(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+        self.history.watched.add(len(places), columns)
+
+    def _members(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+        blank = {"topic": 0, "partition": 0, "offset": -1, "synchronous": 0}
+        order = np.asarray(places, dtype=np.int64) + self._before
+        self.history.members.add(len(places), {**blank, **columns, "order": order})
+
+
+class _Absent:
+    """Stands for a field that a line does not have; null is no number and is refused."""
+
+
+_ABSENT: Final = _Absent()
+_TYPE_OF: Final[Mapping[str, type]] = {"number": int, "flag": bool, "text": str, "word": str}
+
+
+def _consistent(name: str, columns: Columns) -> bool:
+    """Whether fields go together: what `problem_of` says of one line, for many."""
+    if name in ("attempt", "outcome"):
+        return bool(((columns["offset"] < 0) | (columns["outcome"] == ACKED_NO_OFFSET)).all())
+    if name == "observation":
+        intact = columns["content"] == INTACT
+        known = (columns["producer"] >= 0) & (columns["sequence"] >= 0)
+        unknown = (columns["producer"] < 0) & (columns["sequence"] < 0)
+        unknown &= (columns["sent_topic"] < 0) & (columns["sent_partition"] < 0)
+        return bool(np.where(intact, known, unknown).all())
+    return True

@@ -1,0 +1,120 @@
+"""Events of a history as columns: what both formats are read into, and evidence is made from.
+
+Topics are indexes into `History.topics`. -1 stands for what an event does not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.history.lines import Where
+
+I64: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+INTACT: Final = 0
+CORRUPT: Final = 1
+FOREIGN: Final = 2
+
+ATTEMPT: Final = (
+    "producer", "topic", "partition", "sequence", "state", "offset", "transaction", "file", "line",
+)  # fmt: skip
+"""state: of harness.columns; transaction: its number, or -1"""
+OUTCOME: Final = ("producer", "topic", "partition", "sequence", "state", "offset", "file", "line")
+READ: Final = (
+    "topic", "partition", "offset", "content", "producer", "sequence", "sent_topic",
+    "sent_partition", "live", "read_us", "leader_epoch", "run",
+)  # fmt: skip
+"""content: INTACT, CORRUPT or FOREIGN; run: hash of the run that a foreign record belongs to"""
+STEP: Final = ("producer", "transaction", "step", "at_us", "file", "line")
+WATCHED: Final = ("topic", "partition", "at_us", "last_stable", "high_watermark")
+MEMBER: Final = (
+    "member", "step", "topic", "partition", "offset", "synchronous", "at_us", "order",
+)  # fmt: skip
+
+
+class Table:
+    """Columns of int64 that grow by blocks of rows."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self._blocks: dict[str, list[I64]] = {name: [] for name in names}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, count: int, columns: Mapping[str, Any]) -> None:
+        """Append `count` rows; a column that is one number holds it in every row."""
+        for name in self.names:
+            column = np.asarray(columns[name], dtype=np.int64)
+            if not column.ndim:
+                column = np.broadcast_to(column, (count,))
+            self._blocks[name].append(column)
+        self._count += count
+
+    def column(self, name: str) -> I64:
+        """One column, whole."""
+        blocks = self._blocks[name]
+        if len(blocks) != 1:
+            blocks[:] = [np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int64)]
+        return blocks[0]
+
+    def take(self, *names: str) -> tuple[I64, ...]:
+        """Several columns."""
+        return tuple(self.column(name) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class DrainClaim:
+    """What a history says about how far a topic-partition was read."""
+
+    complete: bool
+    start: int
+    end: int | None
+    last_stable: int | None
+    ended_us: int | None
+    reason: str
+
+
+@dataclass(slots=True)
+class History:
+    """Everything that the files say."""
+
+    topics: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    attempts: Table = field(default_factory=lambda: Table(ATTEMPT))
+    outcomes: Table = field(default_factory=lambda: Table(OUTCOME))
+    reads: Table = field(default_factory=lambda: Table(READ))
+    """in the order in which they were made, as far as it is known"""
+    steps: Table = field(default_factory=lambda: Table(STEP))
+    watched: Table = field(default_factory=lambda: Table(WATCHED))
+    members: Table = field(default_factory=lambda: Table(MEMBER))
+    drains: dict[tuple[int, int], DrainClaim] = field(default_factory=dict)
+    reached: dict[tuple[int, int], int] = field(default_factory=dict)
+    """(topic, partition) → the highest offset that was delivered without being shown"""
+    lines: int = 0
+    notes: list[str] = field(default_factory=list)
+    """Sentences that stand with the verdict's reasons."""
+    blind: dict[str, str] = field(default_factory=dict)
+    """anomaly → why finding none of it proves nothing"""
+    obstacles: list[str] = field(default_factory=list)
+    """Why nothing can be proven by this history."""
+
+    def topic(self, name: str) -> int:
+        """The index of a topic, which is added when it is new."""
+        try:
+            return self.topics.index(name)
+        except ValueError:
+            self.topics.append(name)
+            return len(self.topics) - 1
+
+    def where(self, file: int, line: int) -> Where:
+        """Where an event stands."""
+        return Where(self.files[file], line)

@@ -1,0 +1,129 @@
+"""The transactions of a history: which records each holds, how it ended, and what that means.
+
+how it ended                         its records
+committed                            acked
+aborted                              failed
+commit called, or an unknown end     unknown
+never ended                          unknown
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
+from harness.errors import UsageError
+from harness.history.events import ABORTED as END_ABORTED
+from harness.history.events import COMMIT_CALLED as CALLED
+from harness.history.events import COMMITTED as END_COMMITTED
+from harness.history.tables import History
+from harness.verify.transactions import (
+    ABORTED,
+    COMMITTED,
+    NEVER_US,
+    UNCALLED,
+    UNDECIDED,
+    Ranges,
+    TransactionLog,
+)
+
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+NOT_ATTEMPTED: Final = -2
+"""Stands where a cell was read and never attempted."""
+_ENDS: Final = np.zeros(4, dtype=np.uint8)
+_ENDS[[UNCALLED, UNDECIDED]] = UNKNOWN
+_ENDS[COMMITTED] = ACKED_NO_OFFSET
+_ENDS[ABORTED] = FAILED
+"""State of a transaction → state of its records."""
+
+
+@dataclass(slots=True)
+class _Producer:
+    numbers: I64
+    states: U8
+    called_us: I64
+    last_step_us: int | None
+    ranges: dict[tuple[int, int], Ranges] = field(default_factory=dict)
+
+
+class Transactions:
+    """The transactions of every producer of a history."""
+
+    def __init__(self, history: History) -> None:
+        self._topics = history.topics
+        self._of: dict[int, _Producer] = {}
+        steps, attempts = history.steps, history.attempts
+        producer, transaction, step, at_us = steps.take("producer", "transaction", "step", "at_us")
+        within = attempts.column("transaction") >= 0
+        attempted_by = attempts.column("producer")[within]
+        attempted_in = attempts.column("transaction")[within]
+        for each in np.union1d(producer, attempted_by).tolist():
+            mine = producer == each
+            numbers = np.union1d(transaction[mine], attempted_in[attempted_by == each])
+            self._of[each] = _log(numbers, transaction[mine], step[mine], at_us[mine])
+
+    def take(self, key: tuple[int, int, int], within: I64, sequences: I64) -> U8:
+        """Note which cells of a producer's topic-partition belong to which transaction.
+
+        within: (n,) number of each cell's transaction, -1 for an attempt outside of any, -2 where
+        nothing was attempted; sequences: (n,) their own numbers. Returns (n,) the state that the
+        end of its transaction gives to each cell.
+        Raises UsageError when two transactions of the producer overlap.
+        """
+        mine = self._of[key[0]]
+        # A cell that was only read lies between attempts, and belongs to what surrounds it.
+        attempted = np.flatnonzero(within > NOT_ATTEMPTED)
+        starts = np.flatnonzero(np.diff(within[attempted], prepend=NOT_ATTEMPTED))
+        ends = np.append(starts[1:], len(attempted)) - 1
+        order = within[attempted[starts]]
+        firsts, lasts = attempted[starts][order >= 0], attempted[ends][order >= 0]
+        order = order[order >= 0]
+        if len(np.unique(order)) < len(order):
+            seen: set[int] = set()
+            for number, first in zip(order.tolist(), firsts.tolist(), strict=True):
+                if number in seen:
+                    place = f"{self._topics[key[1]]}-{key[2]}"
+                    raise UsageError(
+                        f"--history: transaction {number} of producer {key[0]} goes on at sequence "
+                        f"{int(sequences[first])} of {place}, after records outside of it; "
+                        "expected one transaction of a producer after the other."
+                    )
+                seen.add(number)
+        positions = np.searchsorted(mine.numbers, order).astype(np.int32)
+        mine.ranges[key[1:]] = Ranges(firsts, lasts, positions)
+        states = np.zeros(len(within), dtype=np.uint8)
+        inside = np.flatnonzero(within >= 0)
+        states[inside] = _ENDS[mine.states[np.searchsorted(mine.numbers, within[inside])]]
+        return states
+
+    def logs(self) -> dict[int, TransactionLog]:
+        """What reconciling takes, by producer."""
+        return {
+            producer: TransactionLog(
+                numbers=each.numbers,
+                states=each.states,
+                commit_called_us=each.called_us,
+                ranges=each.ranges,
+                last_step_us=each.last_step_us,
+            )
+            for producer, each in self._of.items()
+        }
+
+
+def _log(numbers: I64, transaction: I64, step: I64, at_us: I64) -> _Producer:
+    """States by the steps, of which a later one says more than an earlier one."""
+    states = np.full(len(numbers), UNCALLED, dtype=np.uint8)
+    called_us = np.full(len(numbers), NEVER_US, dtype=np.int64)
+    places = np.searchsorted(numbers, transaction)
+    called = step == CALLED
+    np.minimum.at(called_us, places[called], at_us[called])
+    states[places[called]] = UNDECIDED
+    states[places[step == END_COMMITTED]] = COMMITTED
+    states[places[step == END_ABORTED]] = ABORTED
+    return _Producer(numbers, states, called_us, int(at_us.max()) if len(at_us) else None)

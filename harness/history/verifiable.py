@@ -1,0 +1,349 @@
+"""The JSON lines of Kafka's own VerifiableProducer and VerifiableConsumer (kafka-tools).
+
+A producer prints `producer_send_success` and `producer_send_error`, a consumer `record_data` (with
+--verbose) and `records_consumed`. A value is `<prefix>.<number>` or, without --value-prefix, the
+number alone. Each start of a producer is a producer of its own here, numbered from 1 in the order
+of files and of starts; the number of a value is its sequence.
+
+    printed as sent, with an offset         acked there
+    printed as sent, offset -1 (acks=0)     sent
+    printed as an error                     unknown
+    read, its prefix known, never printed   unknown: the producer died before it could print it
+    read, its prefix in no producer's file  foreign
+
+Source: org.apache.kafka.tools.VerifiableProducer and VerifiableConsumer, Kafka 4.3.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.columns import OFFSET_MAX
+from harness.history.assembly import (
+    ERRORED,
+    READ_COLUMNS,
+    SENT_COLUMNS,
+    WITHOUT_OFFSET,
+    Assembly,
+    Start,
+    Stretch,
+)
+from harness.history.events import PARTITION_MAX
+from harness.history.lines import Block, Problem, Refusals, shown
+from harness.history.tables import History, Table
+
+I64: TypeAlias = npt.NDArray[np.int64]
+
+_BORDERS: Final = ("startup_complete", "tool_data")
+_NUMBER_DIGITS: Final = 18
+_SILENT: Final = frozenset(
+    (
+        "startup_complete",
+        "shutdown_complete",
+        "partitions_assigned",
+        "partitions_revoked",
+        "offsets_committed",
+    )
+)
+NAMES: Final = (
+    "producer_send_success",
+    "producer_send_error",
+    "tool_data",
+    "record_data",
+    "records_consumed",
+    *sorted(_SILENT),
+)
+"""The values of `name` that the tools print."""
+
+
+class VerifiableReader:
+    """Takes the blocks of all files of the tools into a History."""
+
+    def __init__(self, history: History, refusals: Refusals) -> None:
+        self.history = history
+        self.refusals = refusals
+        self._starts: list[Start] = []
+        self._file = -1
+        self._topics: dict[str, int] = {}
+        self._prefixes: dict[str, int] = {}
+        self._sent = Table(SENT_COLUMNS)
+        self._read = Table(READ_COLUMNS)
+        self._stretches: dict[int, list[Stretch]] = defaultdict(list)
+        self._shown: set[int] = set()
+        """Files that hold record_data"""
+        self._take: Mapping[str, Callable[[Block, list[int]], bool]] = {
+            "producer_send_success": self._successes,
+            "producer_send_error": self._errors,
+            "record_data": self._records,
+        }
+
+    def take(self, block: Block, file: int) -> None:
+        """Add a block. Raises UsageError for a malformed line unless those are left out."""
+        self.history.lines += len(block.objects)
+        if file != self._file:
+            self._file = file
+            self._start: Start | None = None
+        names = [line.get("name") for line in block.objects]
+        # A start and a total stand between what belongs to different producers.
+        borders = [
+            place for place, name in enumerate(names) if name in ("startup_complete", "tool_data")
+        ]
+        begin = 0
+        for border in [*borders, len(names)]:
+            self._stretch(block, names, range(begin, border))
+            if border < len(names):
+                self._stretch(block, names, range(border, border + 1))
+            begin = border + 1
+
+    def _stretch(self, block: Block, names: list[Any], places: range) -> None:
+        """Lines of one start of a producer, or of a consumer."""
+        by_name: defaultdict[str, list[int]] = defaultdict(list)
+        for place in places:
+            name = names[place]
+            by_name[name if isinstance(name, str) else ""].append(place)
+        refused: list[tuple[int, Problem]] = []
+        for name, chosen in by_name.items():
+            if name in self._take and self._take[name](block, chosen):
+                continue
+            if name in _SILENT and name != "startup_complete":
+                continue
+            for place in chosen:
+                problem = self._one(name, block, place)
+                if problem is not None:
+                    refused.append((place, problem))
+        for place, problem in sorted(refused, key=lambda each: each[0]):
+            self.refusals.refuse(block.where(place), problem)
+
+    def _one(self, name: str, block: Block, place: int) -> Problem | None:
+        """A line by itself: why it is refused, or None when it was taken."""
+        line = block.objects[place]
+        if name not in NAMES:
+            found = shown(line["name"]) if "name" in line else "is missing"
+            return Problem("name", found, f"one of {', '.join(NAMES)}")
+        if name == "startup_complete":
+            self._start = None
+            return None
+        if name == "tool_data":
+            return self._totals(line)
+        if name == "records_consumed":
+            return self._consumed(line)
+        problem = _line_problem(name, line)
+        if problem is None:
+            taken = self._take[name](block, [place])
+            assert taken, "a line passed by itself, and was not taken"
+        return problem
+
+    # -- producers -------------------------------------------------------------------------
+
+    def _producer(self) -> Start:
+        if self._start is None:
+            path = self.history.files[self._file]
+            self._start = Start(len(self._starts) + 1, path)
+            self._starts.append(self._start)
+        return self._start
+
+    def _successes(self, block: Block, places: list[int]) -> bool:
+        return self._sends(block, places, acked=True)
+
+    def _errors(self, block: Block, places: list[int]) -> bool:
+        return self._sends(block, places, acked=False)
+
+    def _sends(self, block: Block, places: list[int], *, acked: bool) -> bool:
+        """Several lines of a producer at once; False when any has to be looked at by itself."""
+        lines = [block.objects[place] for place in places]
+        try:
+            values = self._values([line["value"] for line in lines])
+            topics = self._topic_numbers([line["topic"] for line in lines])
+            if acked:
+                partitions = _numbers([line["partition"] for line in lines], 0, PARTITION_MAX)
+                offsets = _numbers([line["offset"] for line in lines], -1, OFFSET_MAX)
+            else:
+                partitions = offsets = np.full(len(lines), -1, dtype=np.int64)
+        except (KeyError, TypeError):
+            return False
+        if values is None or topics is None or partitions is None or offsets is None:
+            return False
+        prefixes, sequences = values
+        if (prefixes < 0).any():
+            return False
+        start = self._producer()
+        start.acked += len(lines) if acked else 0
+        columns = {
+            "start": start.number,
+            "prefix": prefixes,
+            "sequence": sequences,
+            "topic": topics,
+            "partition": partitions,
+            "offset": np.where(offsets < 0, WITHOUT_OFFSET, offsets) if acked else ERRORED,
+            "file": self._file,
+            "line": [block.numbers[place] for place in places],
+        }
+        self._sent.add(len(lines), columns)
+        return True
+
+    def _totals(self, line: Mapping[str, Any]) -> Problem | None:
+        acked = line.get("acked")
+        if type(acked) is not int or acked < 0:
+            return Problem("acked", shown(acked), "how many records were acknowledged")
+        self._producer().claimed = acked
+        return None
+
+    # -- consumers -------------------------------------------------------------------------
+
+    def _records(self, block: Block, places: list[int]) -> bool:
+        lines = [block.objects[place] for place in places]
+        try:
+            values = self._values([line["value"] for line in lines], foreign=True)
+            topics = self._topic_numbers([line["topic"] for line in lines])
+            partitions = _numbers([line["partition"] for line in lines], 0, PARTITION_MAX)
+            offsets = _numbers([line["offset"] for line in lines], 0, OFFSET_MAX)
+            at_ms = _numbers([line.get("timestamp", 0) for line in lines], 0, 1 << 50)
+        except (KeyError, TypeError):
+            return False
+        if values is None or topics is None or partitions is None or offsets is None:
+            return False
+        if at_ms is None:
+            return False
+        self._shown.add(self._file)
+        prefixes, sequences = values
+        columns = {
+            "prefix": prefixes,
+            "sequence": sequences,
+            "topic": topics,
+            "partition": partitions,
+            "offset": offsets,
+            "at_ms": at_ms,
+        }
+        self._read.add(len(lines), columns)
+        return True
+
+    def _consumed(self, line: Mapping[str, Any]) -> Problem | None:
+        """Totals: from the first offset to the last, when as many were read."""
+        parts = line.get("partitions")
+        if not isinstance(parts, list):
+            return Problem("partitions", shown(parts), "a list")
+        for part in parts:
+            expected = "topic, partition, count, minOffset and maxOffset"
+            if not isinstance(part, dict) or not isinstance(part.get("topic"), str):
+                return Problem("partitions", shown(part), expected)
+            given = [part.get(key) for key in ("partition", "count", "minOffset", "maxOffset")]
+            numbers = _numbers(given, 0, OFFSET_MAX)
+            if numbers is None or int(numbers[0]) > PARTITION_MAX:
+                return Problem("partitions", shown(part), expected)
+        for part in parts:
+            if part["count"]:
+                self._stretches[self._file].append(
+                    Stretch(
+                        self._topic(part["topic"]),
+                        part["partition"],
+                        part["minOffset"],
+                        part["maxOffset"],
+                        part["count"],
+                    )
+                )
+        return None
+
+    # -- names -----------------------------------------------------------------------------
+
+    def _topic(self, name: str) -> int:
+        if name not in self._topics:
+            self._topics[name] = self.history.topic(name)
+        return self._topics[name]
+
+    def _topic_numbers(self, names: list[Any]) -> I64 | None:
+        distinct = set(names)
+        if not all(isinstance(name, str) and name for name in distinct):
+            return None
+        codes = {name: self._topic(name) for name in distinct}
+        return np.array([codes[name] for name in names], dtype=np.int64)
+
+    def _values(self, values: list[Any], *, foreign: bool = False) -> tuple[I64, I64] | None:
+        """(prefix, number) of each value; prefix -1 for what is no value of a producer."""
+        if set(map(type, values)) != {str}:
+            if not foreign:
+                return None
+            values = [value if isinstance(value, str) else "" for value in values]
+        parts = [value.rpartition(".") for value in values]
+        if not _all_numbers([part[2] for part in parts]) or any(p[1] and not p[0] for p in parts):
+            parts = [part if _is_value(part) else ("", "", "") for part in parts]
+        codes: dict[str, int] = {}
+        for prefix in {part[0] for part in parts}:
+            codes[prefix] = self._prefixes.setdefault(prefix, len(self._prefixes))
+        prefixes = np.array([codes[part[0]] for part in parts], dtype=np.int64)
+        numbers = np.array([int(part[2] or -1) for part in parts], dtype=np.int64)
+        prefixes[numbers < 0] = -1
+        return prefixes, numbers
+
+    # -- the whole -------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Everything was read: make attempts and observations of it.
+
+        Raises UsageError when a producer printed one value twice.
+        """
+        stretches = [
+            stretch
+            for file, found in self._stretches.items()
+            if file not in self._shown
+            for stretch in found
+        ]
+        prefixes = sorted(self._prefixes, key=self._prefixes.__getitem__)
+        Assembly(self.history, self.refusals, self._starts, prefixes).assemble(
+            self._sent, self._read, stretches
+        )
+
+
+def _line_problem(name: str, line: Mapping[str, Any]) -> Problem | None:
+    """Why a line of a producer, or a record of a consumer, is refused; None when it is not."""
+    producer = name != "record_data"
+    value = line.get("value")
+    if producer and not (isinstance(value, str) and _is_value(value.rpartition("."))):
+        expected = "the text of a number, or <prefix>.<number>"
+        return Problem("value", shown(value) if "value" in line else "is missing", expected)
+    if "value" not in line:
+        return Problem("value", "is missing", "the record's value, or null")
+    topic = line.get("topic")
+    if not isinstance(topic, str) or not topic:
+        return Problem("topic", shown(topic) if "topic" in line else "is missing", "a topic's name")
+    fields = {"partition": (0, PARTITION_MAX), "offset": (-1 if producer else 0, OFFSET_MAX)}
+    if name == "producer_send_error":
+        fields = {}
+    if not producer and "timestamp" in line:
+        fields["timestamp"] = (0, 1 << 50)
+    for key, (least, most) in fields.items():
+        if _numbers([line.get(key)], least, most) is None:
+            found = shown(line[key]) if key in line else "is missing"
+            return Problem(key, found, f"a whole number from {least} to {most}")
+    return None
+
+
+def _numbers(values: list[Any], least: int, most: int) -> I64 | None:
+    """Whole numbers as an array; None when any is none, or out of bounds."""
+    if set(map(type, values)) != {int}:
+        return None
+    try:
+        numbers = np.array(values, dtype=np.int64)
+    except OverflowError:
+        return None
+    return numbers if least <= int(numbers.min()) and int(numbers.max()) <= most else None
+
+
+def _all_numbers(texts: list[str]) -> bool:
+    """Whether all are numbers as a producer prints them."""
+    joined = "".join(texts)
+    if not (joined.isdecimal() and joined.isascii() and all(texts)):
+        return False
+    return max(map(len, texts)) <= _NUMBER_DIGITS and not [
+        text for text in texts if text[0] == "0" and text != "0"
+    ]
+
+
+def _is_value(parts: tuple[str, str, str]) -> bool:
+    """Whether <prefix>, a dot and <number>, or a number alone, are a producer's value."""
+    prefix, dot, number = parts
+    return _all_numbers([number]) and (bool(prefix) or not dot)

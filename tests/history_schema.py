@@ -1,0 +1,94 @@
+"""reports/schemas/history.schema.json from the table that reads lines:
+
+python -m tests.history_schema > reports/schemas/history.schema.json
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.history.events import NAME_MAX, SCHEMA, TYPES, Field
+
+SAYS = {
+    "history": "May stand first: which format this is.",
+    "attempt": "A record handed to the client. Its outcome may stand here or in a line of its own.",
+    "outcome": "What became of an attempt.",
+    "observation": "A record that was read back, by the drain (default) or while the load ran.",
+    "transaction": "One step of a transaction: a call before it is made, a result after it.",
+    "drain": "How far a topic-partition was read. Without it: up to the highest offset read.",
+    "offsets": "Last stable offset and high watermark of a topic-partition at an instant.",
+    "member": "A consumer group's member started, or closed in order.",
+    "assignment": "A topic-partition was assigned to a member, revoked from it, or lost by it.",
+    "processing": "A record was handed to a member, its processing began, its effect was done.",
+    "commit": "A member's commit: offset is the next to read.",
+}
+
+
+def field_schema(accepted: Field) -> dict[str, Any]:
+    """What one field accepts."""
+    if accepted.words is not None:
+        words = list(accepted.words)
+        return {"const": words[0]} if len(words) == 1 else {"enum": words}
+    if accepted.kind == "number":
+        return {"type": "integer", "minimum": 0, "maximum": accepted.most}
+    if accepted.kind == "flag":
+        return {"type": "boolean"}
+    return {"type": "string", "minLength": 1, "maxLength": NAME_MAX}
+
+
+def type_schema(name: str) -> dict[str, Any]:
+    """One type of line."""
+    fields = TYPES[name]
+    schema: dict[str, Any] = {
+        "description": SAYS[name],
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["type", *(key for key, accepted in fields.items() if accepted.required)],
+        "properties": {
+            "type": {"const": name},
+            **{key: field_schema(accepted) for key, accepted in fields.items()},
+            "note": {"description": "For people; not read."},
+        },
+    }
+    if name in ("attempt", "outcome"):
+        acked = {"properties": {"outcome": {"const": "acked"}}, "required": ["outcome"]}
+        schema["if"] = {"required": ["offset"]}
+        schema["then"] = acked
+    if name == "observation":
+        odd = {"properties": {"content": {"enum": ["corrupt", "foreign"]}}, "required": ["content"]}
+        schema["if"] = odd
+        schema["then"] = {
+            "not": {
+                "anyOf": [
+                    {"required": [key]}
+                    for key in ("producer", "sequence", "sent_topic", "sent_partition")
+                ]
+            }
+        }
+        schema["else"] = {"required": ["producer", "sequence"]}
+    return schema
+
+
+def schema() -> dict[str, Any]:
+    """The whole schema: what one line of a history may be."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": SCHEMA,
+        "description": "One line of a history that `harness verify --history` judges.",
+        "type": "object",
+        "required": ["type"],
+        "properties": {"type": {"enum": list(TYPES)}},
+        "allOf": [
+            {
+                "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
+                "then": {"$ref": f"#/$defs/{name}"},
+            }
+            for name in TYPES
+        ],
+        "$defs": {name: type_schema(name) for name in TYPES},
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=2))
