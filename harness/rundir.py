@@ -6,7 +6,8 @@ and a run cut short can still be judged. `timeline.ndjson` has several writers: 
 
 Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` and `source`):
 
-    run         phase: started | load_started | warmed_up | load_stopped | drained | ended
+    run         phase: started | members_ready | load_started | warmed_up | load_stopped |
+                members_caught_up | members_stopped | drained | ended
     fault       fault_id, fault, phase: inject | injected | heal | healed | failed, target,
                 evidence, took_effect (on injected), reason (on failed)
     leader      topic, partition, leader, leader_epoch       (-1: no leader)
@@ -22,7 +23,8 @@ Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` an
     rebalance   profile, member, phase: assigned | revoked | lost, partitions: ["topic/partition"]
     lag         profile, topic, partition, committed, end     (committed −1: nothing yet; end:
                 the last stable offset)
-    group       profile, group, state, members, coordinator   (written when one of them changed)
+    recovered   profile, fault_id, fault, after_ms    (the group has committed all that its input
+                held when that fault was seen; from the fault's first event, within a second)
 """
 
 from __future__ import annotations

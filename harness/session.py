@@ -43,6 +43,9 @@ CLIENT_CONFIG = "HARNESS_CLIENT_CONFIG"
 RUN_DIR = "HARNESS_RUN_DIR"
 CLUSTER = "HARNESS_CLUSTER"
 
+MEMBERS_READY_S = 90.0
+MEMBERS_STOP_S = 120.0
+
 Say = Callable[[str], None]
 
 
@@ -79,6 +82,7 @@ class Session:
         self.facts = facts
         self._observer: Observer | None = None
         self._reader: Child | None = None
+        self._members: Child | None = None
 
     @classmethod
     def prepare(cls, request: RunRequest, run_dir: RunDir, brokers: Brokers) -> Session:
@@ -151,6 +155,24 @@ class Session:
         wait_for_event(
             self.run_dir, self._reader, "reader", {"phase": "started"}, what="the live reader"
         )
+        if any(profile.consume is not None for profile in self.info.profiles):
+            self._start_members()
+
+    def _start_members(self) -> None:
+        """Start the consumers under test, and await that each partition has one."""
+        self._members = Child(
+            [python(), "-m", "harness.members.pool", str(self.run_dir.path)],
+            log=self.run_dir.logs / "members.log",
+            environment=self.environment(),
+        )
+        wait_for_event(
+            self.run_dir,
+            self._members,
+            "run",
+            {"phase": "members_ready"},
+            what="the consumers",
+            timeout_s=MEMBERS_READY_S,
+        )
 
     def check_recording(self) -> None:
         """Say in the timeline when the reader ended by itself; judging goes on without it."""
@@ -161,10 +183,24 @@ class Session:
             )
             self._reader.release()
             self._reader = None
+        if self._members is not None and self._members.process.poll() is not None:
+            status = self._members.process.returncode
+            self.run_dir.append(
+                "run",
+                "harness",
+                phase="members_died",
+                reason=f"their pool ended by itself with status {status}: {self._members.tail(3)}",
+            )
+            self._members.release()
+            self._members = None
 
     def stop_recording(self) -> None:
-        """End the reader and the observer; what they wrote is complete afterwards."""
+        """Let the consumers catch up and end them, the reader and the observer; what they wrote
+        is complete afterwards."""
         self.check_recording()
+        if self._members is not None:
+            self._members.stop(grace_s=MEMBERS_STOP_S)
+            self._members = None
         if self._reader is not None:
             self._reader.stop(grace_s=15)
             self._reader = None

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from harness.record import (
     HEAD,
     HEAD_BYTES,
+    INPUT,
     MESSAGE_BYTES_MIN,
+    OUTPUT_BYTES_MIN,
     Encoder,
     checksums,
     decode,
+    inputs_of,
     run_hash,
+    with_inputs,
 )
 
 SIZES = (48, 49, 50, 51, 52, 100, 1024)
@@ -195,3 +199,20 @@ def test_values_encoded_in_chunks_are_those_encoded_one_by_one(several: bool) ->
             values[row]
         ]
     assert decode(values).intact.all()
+
+
+def test_an_output_record_carries_its_input_and_is_intact() -> None:
+    encoder = Encoder("run", 3, 100)
+    values = encoder.encode(1, 2, 10, np.arange(3, dtype=np.int64))
+    inputs = np.array([(7, 2, 2**40), (7, 2, 2**40 + 1), (7, 2, 5)], dtype=INPUT)
+    made = with_inputs(values, inputs)
+    assert decode(made).intact.all()
+    assert decode(made).heads["sequence"].tolist() == [10, 11, 12]
+    assert inputs_of(made).tolist() == inputs.tolist()
+    assert [value[OUTPUT_BYTES_MIN:] for value in made] == [
+        value[OUTPUT_BYTES_MIN:] for value in values
+    ]
+    spoiled = bytearray(made[0])
+    spoiled[OUTPUT_BYTES_MIN - 1] ^= 1
+    assert not decode([bytes(spoiled)]).intact.any()
+    assert with_inputs([], inputs[:0]) == []

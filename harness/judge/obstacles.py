@@ -57,6 +57,7 @@ def _phases(timeline: Timeline) -> list[str]:
     sentences = {
         "interrupted": "the run was interrupted before its end",
         "load_died": "the load process died",
+        "members_died": "the pool that keeps consumers running died",
         "not_healed": "the cluster could not be healed after the faults",
     }
     found = []

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -60,6 +61,8 @@ ENTRY: Final = np.dtype(
     ]
 )
 ENTRY_BYTES: Final = ENTRY.itemsize
+_PACKED: Final = struct.Struct("<qqIIHBBI")
+"""The same layout for one entry at a time, at a fifth of the cost."""
 SYNCHRONOUS: Final = 1
 """Flag of a commit that the member waited for."""
 NO_OFFSET: Final = -1
@@ -78,7 +81,8 @@ class Step(IntEnum):
     CLOSED = 2
     """it left the group in order; a journal without this ended by a kill"""
     ASSIGNED = 3
-    """one partition was assigned; offset: where reading starts, or `NO_POSITION`"""
+    """one partition was assigned; offset: where reading starts, or `NO_POSITION`. Again without a
+    rebalance: the member itself went back there, after a transaction that did not commit"""
     REVOKED = 4
     """one partition is about to be given up in order"""
     LOST = 5
@@ -95,7 +99,7 @@ class Step(IntEnum):
     COMMITTED = 10
     """offset as committed; flag `SYNCHRONOUS` when the member waited for it"""
     COMMIT_FAILED = 11
-    """offset that was to be committed; detail: the client's error code; refused with certainty"""
+    """offset that was to be committed; detail: the client's error code; the answer was a refusal"""
     COMMIT_UNKNOWN = 12
     """offset that was to be committed; detail: the error code; it may have been committed"""
     STORED = 13
@@ -170,11 +174,9 @@ class JournalWriter:
         flags: int = 0,
     ) -> None:
         """Append one entry; it survives whatever happens to the process afterwards."""
-        entry = np.zeros((), dtype=ENTRY)
-        entry["at_us"], entry["offset"], entry["detail"] = at_us, offset, detail & 0xFFFFFFFF
-        entry["partition"], entry["topic"] = partition, topic
-        entry["step"], entry["flags"] = step, flags
-        self._write(entry.tobytes())
+        self._write(
+            _PACKED.pack(at_us, offset, detail & 0xFFFFFFFF, partition, topic, step, flags, 0)
+        )
 
     def write_all(self, entries: Entries) -> None:
         """Append (n,) entries of dtype `ENTRY` in order; a kill can cut between two of them."""

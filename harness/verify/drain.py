@@ -32,6 +32,7 @@ from confluent_kafka import KafkaException
 
 from harness.collector import rare_collections
 from harness.errors import HarnessError
+from harness.members.capture import capture_groups
 from harness.rundir import RunDir, RunInfo, now
 from harness.verify.consumer import client_config
 from harness.verify.observations import ObservationSet
@@ -73,6 +74,8 @@ def drain(
         try:
             with rare_collections():
                 _Drain(info, client_config, proof, shares, timeout_s, say).run()
+            if proof.cluster_id == info.cluster_id:
+                capture_groups(folder, info, client_config, timeout_s)
             counts = counts.plus(shares.close())
         except KafkaException as error:
             proof.reasons.append(f"the client gave up: {error.args[0]}")

@@ -13,6 +13,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, TopicPartition
 
+from harness.members.capture import InputRows
 from harness.rundir import RunInfo
 from harness.verify.consumer import READ_MESSAGES_MAX, Unbatcher, new_consumer
 from harness.verify.observations import ObservationSet
@@ -78,6 +79,7 @@ class Reading:
         self._timeout_s = timeout_s
         self._say = say
         self._positions = Positions([])
+        self._inputs = InputRows(observations.folder, info)
 
     def read(self, stretches: Sequence[Stretch]) -> dict[Key, Position]:
         """Read them all; how far each came. `timeout_s` bounds a time without any progress.
@@ -113,6 +115,7 @@ class Reading:
                 if len(batch):
                     positions.advance(self._info.topics, batch)
                     self.observations.add(batch)
+                    self._inputs.add(messages)
                     done += len(batch)
                     moved_at = instant
                 # The end of a partition comes after its records.

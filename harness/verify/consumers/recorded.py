@@ -63,7 +63,7 @@ def read_consumption(members: Path, drained: Path, info: RunInfo) -> Consumption
     return Consumption(
         journals={name: list(read_journals(members, name, run=run)) for name in consuming},
         committed=_committed(drained / "groups.json"),
-        inputs=_inputs(drained / "inputs.bin"),
+        inputs=_inputs(drained),
     )
 
 
@@ -86,11 +86,18 @@ def _committed(path: Path) -> dict[str, Committed] | None:
     return found
 
 
-def _inputs(path: Path) -> Rows | None:
-    """The whole rows of inputs.bin, mapped and not read."""
-    if not path.exists():
-        return None
-    rows = path.stat().st_size // INPUT.itemsize
-    if not rows:
-        return np.zeros(0, dtype=INPUT)
-    return np.memmap(path, INPUT, mode="r", shape=(rows,))
+def _inputs(drained: Path) -> Rows | None:
+    """The whole rows of inputs.bin, of the set itself and of the parts that were read beside it.
+
+    Mapped and not read where one process has read everything.
+    """
+    paths = [drained / "inputs.bin", *sorted(drained.glob("part-*/inputs.bin"))]
+    found = []
+    for path in paths:
+        if path.exists():
+            count = path.stat().st_size // INPUT.itemsize
+            empty = np.zeros(0, dtype=INPUT)
+            found.append(np.memmap(path, INPUT, mode="r", shape=(count,)) if count else empty)
+    if len(found) < 2:
+        return found[0] if found else None
+    return np.concatenate(found)

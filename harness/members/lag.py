@@ -1,0 +1,273 @@
+"""How far each group is behind: committed offsets against the ends, once a second.
+
+The figures go into the timeline, as `lag` for each partition and, once a group has committed all
+that its input held when a fault struck, as `recovered` with the time that took. Share groups have
+no such offsets and are left out. While brokers do not answer nothing is known, and nothing is
+written.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
+
+from harness.rundir import ProfileRun, RunDir, RunInfo, now_us, to_us
+from harness.topics import admin_client, awaited
+from harness.verify.consumer import new_consumer
+
+INTERVAL_S: Final = 1.0
+_ANSWER_S: Final = 2.0
+_PREPARE_S: Final = 20.0
+NEVER: Final = -1
+Offsets = dict[tuple[str, int], int]
+
+
+def share_reset(admin: AdminClient, group: str) -> None:
+    """Let a share group that is new begin at the start. Raises ClusterError."""
+    resource = ConfigResource(
+        ResourceType.GROUP,
+        group,
+        incremental_configs=[
+            ConfigEntry(
+                "share.auto.offset.reset",
+                "earliest",
+                incremental_operation=AlterConfigOpType.SET,
+            )
+        ],
+    )
+    for future in admin.incremental_alter_configs([resource]).values():
+        awaited(future, f"Setting share.auto.offset.reset of share group {group}", _PREPARE_S)
+
+
+def committed_offsets(
+    admin: AdminClient, group: str, timeout_s: float = _ANSWER_S
+) -> Offsets | None:
+    """Each (topic, partition) for which the group has committed, and the offset; None when the
+    brokers do not say."""
+    try:
+        futures = admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group)], request_timeout=timeout_s
+        )
+        answer: Any = futures[group].result(timeout_s + 1)
+    except (KafkaException, TimeoutError):
+        return None
+    found: Offsets = {}
+    for each in answer.topic_partitions:
+        if each.error is not None:
+            return None
+        if each.offset >= 0:
+            found[each.topic, each.partition] = each.offset
+    return found
+
+
+@dataclass(slots=True)
+class _Recovery:
+    """A fault, and how far a group has to come to have recovered from it."""
+
+    fault_id: str
+    fault: str
+    struck_us: int
+    ends: Offsets
+    """of its input when the fault was seen: all of that is to be committed"""
+
+
+class LagWatch:
+    """A thread that writes lag into the timeline until it is stopped."""
+
+    def __init__(self, run_dir: RunDir, info: RunInfo, client_config: Mapping[str, str]) -> None:
+        self._run_dir = run_dir
+        self._info = info
+        self._client_config = dict(client_config)
+        self._admin = admin_client(client_config)
+        self._profiles = [
+            profile
+            for profile in info.profiles
+            if profile.consume is not None and profile.consume.mode != "share"
+        ]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
+        self._lags: dict[str, Offsets] = {}
+        self._committed: dict[str, Offsets] = {}
+        self._waiting: dict[str, list[_Recovery]] = {}
+        self._seen_faults: set[str] = set()
+        self._new_faults: list[dict[str, Any]] = []
+        self._read_to = 0
+
+    def prepare(self) -> None:
+        """What the brokers have to be told about a group before its members join."""
+        for profile in self._info.profiles:
+            if profile.consume is not None and profile.consume.mode == "share":
+                share_reset(self._admin, profile.consume.group)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread. Safe to call again, and before `start`."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(4 * _ANSWER_S)
+
+    @property
+    def behind(self) -> int | None:
+        """How many offsets all groups together are behind; None before all of them are known."""
+        if len(self._lags) < len(self._profiles):
+            return None
+        return sum(sum(lags.values()) for lags in self._lags.values())
+
+    @property
+    def committed(self) -> dict[str, Offsets]:
+        """What each profile's group had committed when last asked."""
+        return dict(self._committed)
+
+    def at_the_ends(self) -> bool:
+        """Whether nothing that could be read follows the committed offsets.
+
+        After the last record of a partition may stand the marker of its transaction, or aborted
+        ones: an offset that nobody ever commits. So the partitions that seem behind are read.
+        """
+        behind = [
+            TopicPartition(*key, max(0, self._committed[profile.profile].get(key, 0)))
+            for profile in self._profiles
+            for key, lag in self._lags.get(profile.profile, {}).items()
+            if lag
+        ]
+        waiting = {(each.topic, each.partition) for each in behind}
+        if not waiting:
+            return True
+        consumer = new_consumer(
+            self._client_config,
+            group=f"harness-{self._info.run_id}-lag",
+            isolation_level="read_committed",
+            on_error=lambda _: None,
+            settings={"enable.partition.eof": True},
+        )
+        try:
+            consumer.assign(behind)
+            deadline = time.monotonic() + _ANSWER_S
+            while waiting and time.monotonic() < deadline:
+                message = consumer.poll(0.1)
+                if message is None:
+                    continue
+                error = message.error()
+                if error is None:
+                    return False
+                topic, partition = message.topic(), message.partition()
+                if error.code() == KafkaError._PARTITION_EOF and topic and partition is not None:
+                    waiting.discard((topic, partition))
+        finally:
+            consumer.close()
+        return not waiting
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            began = time.monotonic()
+            ends = self._ends()
+            if ends is not None:
+                self._read_faults()
+                for profile in self._profiles:
+                    self._look(profile, ends)
+            self._stop.wait(max(0.1, INTERVAL_S - (time.monotonic() - began)))
+
+    def _ends(self) -> Offsets | None:
+        """The last stable offset of each input partition."""
+        wanted = {
+            TopicPartition(profile.topics[0], partition): OffsetSpec.latest()
+            for profile in self._profiles
+            for partition in range(self._info.load.partitions)
+        }
+        if not wanted:
+            return None
+        ends: Offsets = {}
+        try:
+            futures = self._admin.list_offsets(
+                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_S
+            )
+            for at, future in futures.items():
+                offset = future.result(_ANSWER_S + 1).offset
+                if offset < 0:
+                    return None
+                ends[at.topic, at.partition] = offset
+        except (KafkaException, TimeoutError):
+            return None
+        return ends
+
+    def _look(self, profile: ProfileRun, ends: Offsets) -> None:
+        assert profile.consume is not None
+        committed = committed_offsets(self._admin, profile.consume.group)
+        if committed is None:
+            return
+        lags: Offsets = {}
+        mine: Offsets = {}
+        for partition in range(self._info.load.partitions):
+            key = (profile.topics[0], partition)
+            offset, end = committed.get(key, NEVER), ends[key]
+            mine[key] = end
+            lags[key] = max(0, end - max(offset, 0))
+            self._run_dir.append(
+                "lag",
+                "members",
+                profile=profile.profile,
+                topic=key[0],
+                partition=partition,
+                committed=offset,
+                end=end,
+            )
+        self._note_recovery(profile.profile, committed, mine)
+        self._lags[profile.profile] = lags
+        self._committed[profile.profile] = committed
+
+    def _note_recovery(self, name: str, committed: Offsets, ends: Offsets) -> None:
+        """Say which faults a group has recovered from; new ones wait from now on."""
+        waiting = self._waiting.setdefault(name, [])
+        waiting += [
+            _Recovery(each["fault_id"], each["fault"], to_us(each["at"]), ends)
+            for each in self._new_faults
+        ]
+        for each in list(waiting):
+            if any(committed.get(key, 0) < end for key, end in each.ends.items()):
+                continue
+            waiting.remove(each)
+            self._run_dir.append(
+                "recovered",
+                "members",
+                profile=name,
+                fault_id=each.fault_id,
+                fault=each.fault,
+                after_ms=round((now_us() - each.struck_us) / 1000),
+            )
+
+    def _read_faults(self) -> None:
+        """Which faults the timeline names that it did not name before."""
+        self._new_faults = []
+        if not self._run_dir.timeline.exists():
+            return
+        with self._run_dir.timeline.open("rb") as lines:
+            lines.seek(self._read_to)
+            data = lines.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read_to += len(whole)
+        for event in self._run_dir.parse(whole.splitlines()):
+            if event["event"] == "fault" and event["fault_id"] not in self._seen_faults:
+                self._seen_faults.add(event["fault_id"])
+                self._new_faults.append(event)

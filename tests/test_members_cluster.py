@@ -1,0 +1,140 @@
+"""Group members on real brokers: what they record, who replaces whom, and that everything ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.brokers import LocalCluster
+from harness.lifeline import Child
+from harness.members.journal import Journal, Step, read_journals
+from harness.profiles import load_builtin
+from harness.record import run_hash
+from harness.rundir import LoadPlan, RunDir, new_run_id
+from harness.session import RunRequest, Session, python
+
+pytestmark = pytest.mark.cluster
+PARTITIONS = 3
+
+
+def await_that(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.1)
+
+
+class Run:
+    """A session with consumers and a load, and what they have written so far."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.run_dir = session.run_dir
+
+    def journals(self, profile: str) -> list[Journal]:
+        run = run_hash(self.session.info.run_id)
+        return list(read_journals(self.run_dir.members, profile, run=run))
+
+    def steps(self, profile: str, member: int) -> list[int]:
+        for journal in self.journals(profile):
+            if journal.member == member:
+                return [int(step) for step in journal.entries["step"]]
+        return []
+
+    def pids(self) -> dict[tuple[str, int], int]:
+        return {(e["profile"], e["member"]): e["pid"] for e in self.run_dir.events("member")}
+
+    def working(self, profile: str, member: int) -> bool:
+        return Step.EFFECT in self.steps(profile, member)
+
+
+@contextmanager
+def running(cluster: LocalCluster, out: Path, *profiles: str, rate_per_s: float) -> Iterator[Run]:
+    known = load_builtin()
+    run_id = new_run_id()
+    request = RunRequest(
+        subjects=[known[name] for name in profiles],
+        controls=[],
+        load=LoadPlan(rate_per_s, "constant", None, 100, 0, PARTITIONS, 1, 1.0, 5_000.0),
+        experiments=[],
+        seed=1,
+        run_id=run_id,
+        out=out,
+        command=["test"],
+        control=False,
+    )
+    session = Session.prepare(request, RunDir.create(out), cluster)
+    try:
+        session.start_recording()
+        load = Child(
+            [python(), "-m", "harness.load.process", str(out)],
+            log=out / "logs" / "load.log",
+            environment=session.environment(),
+        )
+        try:
+            yield Run(session)
+        finally:
+            load.stop(grace_s=30)
+            session.stop_recording()
+    finally:
+        session.delete_topics(lambda _: None)
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [
+        pid
+        for pid in pids
+        if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def test_a_killed_member_is_replaced_and_what_it_left_is_judged(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    names = ("consume-at-least-once", "consume-at-most-once", "exactly-once-pipeline")
+    with running(cluster, tmp_path / "run", *names, rate_per_s=200) as run:
+        for name in names:
+            await_that(lambda name=name: run.working(name, 1), f"member 1 of {name} to work")
+        for name in names:
+            os.kill(run.pids()[name, 1], signal.SIGKILL)
+        for name in names:
+            await_that(lambda name=name: run.working(name, 3), f"member 3 of {name} to work")
+    for name in names:
+        ends = {journal.member: int(journal.entries["step"][-1]) for journal in run.journals(name)}
+        assert ends.pop(1) != Step.CLOSED
+        assert set(ends) == {2, 3}
+        assert set(ends.values()) == {Step.CLOSED}
+    assert alive(list(run.pids().values())) == []
+    verdict = run.session.judge(drain_timeout_s=60, say=lambda _: None)
+    for profile in verdict.profiles:
+        broken = [each.promise for each in profile.promises if each.verdict == "broken"]
+        assert broken == []
+        assert profile.consume is not None
+        assert (profile.consume.members, profile.consume.died) == (3, 1)
+        # All that was written was worked off, but what at-most-once may skip.
+        assert profile.consume.pending == 0
+        assert profile.counts["unprocessed"] == 0 or profile.profile == "consume-at-most-once"
+
+
+def test_everybody_ends_when_the_pool_is_killed_even_a_member_that_is_stopped(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    with running(cluster, tmp_path / "run", "consume-stored-offsets", rate_per_s=50) as run:
+        await_that(lambda: run.working("consume-stored-offsets", 1), "member 1 to work")
+        pids = list(run.pids().values())
+        os.kill(pids[0], signal.SIGSTOP)
+        pool = psutil.Process(pids[0]).parent()
+        assert pool is not None
+        assert "harness.members.pool" in pool.cmdline()
+        pool.kill()
+        await_that(lambda: alive(pids) == [], "the members to end", timeout_s=30)
+        run.session.check_recording()
+    phases = [event["phase"] for event in run.run_dir.events("run")]
+    assert "members_died" in phases
