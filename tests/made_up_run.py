@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.anomalies import ANOMALIES, anomaly_of
+from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES, anomaly_of
 from harness.judge.verdict import (
     BROKEN,
     INCONCLUSIVE,
     KEPT,
     Availability,
+    ConsumerLag,
+    ConsumeVerdict,
     ControlResult,
     FaultRecord,
     Percentiles,
@@ -52,11 +54,15 @@ FOUND = {
     "idempotent": {},
     "transactional": {},
     "unsafe-topic": {"lost": 5388, "inconsistent_offset": 4},
+    "consume-at-most-once": {"unprocessed": 412},
+    "consume-at-least-once": {"repeated": 388, "reprocessed": 2},
 }
+PRODUCERS = tuple(FOUND)[:5]
+CONSUMERS = tuple(FOUND)[6:]
 
 
 def make_run(
-    path: Path, names: tuple[str, ...] = tuple(FOUND)[:5], verdict: str = KEPT
+    path: Path, names: tuple[str, ...] = PRODUCERS, verdict: str = KEPT
 ) -> tuple[RunDir, Path]:
     """A run directory with verdict, timeline and latency logs; and the path of its verdict."""
     shutil.copytree(_kept_copy(names, verdict), path)
@@ -278,7 +284,7 @@ def _profile(profile: DeliveryProfile, found: dict[str, int], verdict: str) -> P
     counts["read"] = counts[outcome] + 3 - counts["lost"] + counts["duplicate"]
     samples = [
         Sample(anomaly, _topics(profile)[0], n % PARTITIONS, 1, 3370 + 3 * n, 9000 + n, 1,
-               round(0.4 + n / 250, 3))
+               round(0.4 + n / 250, 3), 2 if anomaly in CONSUMER_ANOMALIES else None)
         for anomaly, count in found.items()
         for n in range(min(count, 20))
     ]  # fmt: skip
@@ -296,6 +302,34 @@ def _profile(profile: DeliveryProfile, found: dict[str, int], verdict: str) -> P
             for partition in range(PARTITIONS)
         ],
         in_verdict=profile.counted,
+        consume=None if profile.consume is None else _consume(profile, counts),
+    )
+
+
+def _consume(profile: DeliveryProfile, counts: dict[str, int]) -> ConsumeVerdict:
+    assert profile.consume is not None
+    lag = [
+        ConsumerLag(topic, partition, 3100 + partition, 3, 5250.0)
+        for topic in _topics(profile)
+        for partition in range(PARTITIONS)
+    ]
+    return ConsumeVerdict(
+        mode=profile.consume.mode,
+        protocol=profile.consume.protocol,
+        group=f"harness-{RUN_ID}-{profile.name}",
+        members=5,
+        died=3,
+        records=counts["read"],
+        processed=counts["read"] - counts["unprocessed"] - 17,
+        pending=17,
+        polled=counts["read"] + 500,
+        effects=counts["read"] - counts["unprocessed"] - 17 + counts["repeated"],
+        commits=900,
+        commits_failed=4,
+        assignments=14,
+        partitions_lost=2,
+        fenced=0,
+        lag=lag,
     )
 
 

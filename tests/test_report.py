@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_up_run import CONTROLS, FAULTS, RUN_ID, build, make_run
+from made_up_run import CONSUMERS, CONTROLS, FAULTS, PRODUCERS, RUN_ID, build, make_run
 
 from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
 from harness.errors import RunDirError, UsageError
@@ -155,6 +155,22 @@ def test_colour_is_never_the_only_sign_of_a_verdict(tmp_path: Path) -> None:
         if kind in ("kept", "untried", "broken"):
             assert {"kept": "✓", "untried": "✓", "broken": "✗"}[kind] in content
         assert 'class="unseen-text"' in content
+
+
+def test_consumers_are_shown_where_a_profile_has_any(
+    tmp_path: Path, made: tuple[RunDir, str, Page]
+) -> None:
+    run_dir, verdict = make_run(tmp_path / "run", names=(*PRODUCERS, *CONSUMERS))
+    text = write_report(run_dir, verdict).read_text(encoding="utf-8")
+    assert 'id="consumers"' not in made[1]
+    assert 'id="consumers"' in text
+    assert "commits before processing" in text
+    assert "3,102" in text
+    cells = re.findall(r'<td class="cell (\w+)" title="([^"]*)"', text)
+    told = {title.split(":")[0]: (kind, title) for kind, title in cells}
+    assert told["consume-at-most-once, unprocessed"][0] == "permitted"
+    assert "has no consumers" in told["idempotent, unprocessed"][1]
+    assert "done after the fault" in text
 
 
 @pytest.mark.parametrize(

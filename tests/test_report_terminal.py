@@ -6,7 +6,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from made_up_run import FOUND, make_verdict
+from made_up_run import CONSUMERS, FOUND, PRODUCERS, make_verdict
 from rich.console import Console
 
 from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, NOT_APPLICABLE, Verdict, worst
@@ -14,7 +14,7 @@ from harness.profiles import load_builtin
 from harness.report.terminal import print_verdict
 from harness.report.wording import assurance, headline, tally
 
-ALL = list(FOUND)
+ALL = list(FOUND)[: -len(CONSUMERS)]
 
 
 def made(verdict: str = KEPT, names: list[str] | None = None) -> Verdict:
@@ -74,6 +74,30 @@ def test_counts_say_whether_they_break_a_promise() -> None:
     assert row(text, "idempotent")[4:7] == ["0", "2!", "0"]
     assert "! breaks a promise" in text
     assert "* permitted" in text
+
+
+def test_consumers_have_a_table_of_their_own() -> None:
+    text = piped(made(names=[*PRODUCERS, *CONSUMERS]))
+    table = text[text.index("consumers of") :]
+    assert row(table, "consume-at-most-once")[-3:] == ["412*", "0", "0"]
+    assert row(table, "consume-at-least-once")[-3:] == ["0", "388*", "2!"]
+    assert "3 of 5" in table
+    assert "consumers of" not in piped(made(names=list(PRODUCERS)))
+
+
+def test_a_table_of_consumers_with_millions_of_records_fits() -> None:
+    verdict = made(names=list(CONSUMERS))
+    for profile in verdict.profiles:
+        assert profile.consume is not None
+        profile.profile = "pipeline-without-offsets"
+        profile.consume = replace(
+            profile.consume, records=99_999_999, processed=99_999_999, members=40, died=38
+        )
+        profile.counts = {name: count * 300 for name, count in profile.counts.items()}
+    text = piped(verdict)
+    assert all(len(line) <= 100 for line in text.splitlines())
+    assert "…" not in text
+    assert "99,999,999" in text
 
 
 def test_sent_is_not_passed_off_as_acknowledged() -> None:

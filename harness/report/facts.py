@@ -19,6 +19,7 @@ from harness.judge.verdict import (
     INCONCLUSIVE,
     KEPT,
     NOT_APPLICABLE,
+    ConsumeVerdict,
     FaultRecord,
     ProfileVerdict,
     PromiseVerdict,
@@ -26,6 +27,7 @@ from harness.judge.verdict import (
     Verdict,
     Witness,
 )
+from harness.report import wording
 from harness.rundir import RunInfo, to_us
 
 GLYPHS: Final = {KEPT: "✓", BROKEN: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "n/a"}
@@ -230,6 +232,39 @@ def interruptions(verdict: Verdict) -> list[Interruption]:
         back = [each.recovered_ms for each in entries if each.recovered_ms is not None]
         found.append(
             Interruption(profile.profile, max(gaps, default=None), max(back, default=None), entries)
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Consumers:
+    """What the consumers of one profile did, and the worst lag of its partitions."""
+
+    profile: ProfileVerdict
+    did: ConsumeVerdict
+    mode: str
+    lag_max: int | None
+    recovered_ms: float | None
+    """Of the partition that took longest; None when one was not back, or nobody looked."""
+
+
+def consumers(verdict: Verdict) -> list[Consumers]:
+    """One entry for each profile with consumers."""
+    found = []
+    for profile in verdict.profiles:
+        did = profile.consume
+        if did is None:
+            continue
+        recovered = [each.recovered_ms for each in did.lag]
+        back = [each for each in recovered if each is not None]
+        found.append(
+            Consumers(
+                profile,
+                did,
+                wording.MODES[did.mode],
+                max((each.max for each in did.lag), default=None),
+                max(back) if back and len(back) == len(recovered) else None,
+            )
         )
     return found
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.anomalies import CONSUMER_ANOMALIES
 from harness.assets import folder
 from harness.errors import RunDirError, redact_argv
 from harness.judge.verdict import Verdict
@@ -90,11 +91,13 @@ def render(
         standing=wording.standing,
         glyphs=facts.GLYPHS,
         anomalies=facts.columns(verdict),
+        consumer_anomalies=CONSUMER_ANOMALIES,
         matrix=facts.matrix(verdict),
         alike=facts.alike,
         balances=facts.balances(verdict),
         stories=facts.fault_stories(verdict, series.start_us),
         interruptions=facts.interruptions(verdict),
+        consumers=facts.consumers(verdict),
         samples=facts.samples_of(verdict),
         witnesses=[(each.profile, each.witnesses) for each in verdict.profiles if each.witnesses],
         settings_differ=[row for row in rows if not row.same],

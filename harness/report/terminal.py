@@ -26,7 +26,7 @@ from harness.judge.verdict import (
     Verdict,
 )
 from harness.report.document import verdict_of
-from harness.report.facts import first_witnesses
+from harness.report.facts import Consumers, consumers, first_witnesses
 from harness.report.wording import assurance, headline, standing, tally
 
 COLUMNS_MAX: Final = 100
@@ -37,7 +37,9 @@ STYLES: Final = {
     NOT_APPLICABLE: "dim",
 }
 OWN_COLUMN: Final = ("lost", "duplicate", "inversion")
-OTHERS: Final = tuple(anomaly for anomaly in ANOMALIES if anomaly not in OWN_COLUMN)
+OF_EFFECTS: Final = ("unprocessed", "repeated", "reprocessed")
+"""Anomalies with a column of their own in the table of consumers."""
+OTHERS: Final = tuple(anomaly for anomaly in ANOMALIES if anomaly not in OWN_COLUMN + OF_EFFECTS)
 REASONS_MAX: Final = 12
 
 
@@ -66,7 +68,11 @@ def _print(verdict: Verdict, console: Console, *, ascii_only: bool = False) -> N
     def say(text: Text, indent: int) -> None:
         console.print(Padding(text, (0, 0, 0, indent)))
 
-    console.print(_table(verdict, box.ASCII if ascii_only else box.SIMPLE_HEAD))
+    shape = box.ASCII if ascii_only else box.SIMPLE_HEAD
+    console.print(_table(verdict, shape))
+    consuming = consumers(verdict)
+    if consuming:
+        console.print(_consumers(consuming, shape))
     for note in _notes(verdict):
         say(Text(note, style="dim"), 1)
     console.print()
@@ -126,6 +132,23 @@ def _table(verdict: Verdict, shape: box.Box) -> Table:
     return table
 
 
+def _consumers(rows: list[Consumers], shape: box.Box) -> Table:
+    """What became of the records that consumers were to process."""
+    table = Table(box=shape, padding=(0, 1), collapse_padding=True, header_style="bold")
+    table.add_column("consumers of", no_wrap=True)
+    for name in ("died", "records", "processed", *OF_EFFECTS):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.profile.profile,
+            f"{row.did.died} of {row.did.members}",
+            f"{row.did.records:,}",
+            f"{row.did.processed:,}",
+            *(_count(row.profile, (anomaly,)) for anomaly in OF_EFFECTS),
+        )
+    return table
+
+
 def _count(profile: ProfileVerdict, anomalies: tuple[str, ...]) -> Text:
     """How often these were found; `!` where a promise or its proof suffers, `*` where none does."""
     count = sum(profile.counts[anomaly] for anomaly in anomalies)
@@ -147,7 +170,7 @@ def _verdict_on(profile: ProfileVerdict, anomaly: str) -> str | None:
 
 def _notes(verdict: Verdict) -> list[str]:
     """What the marks mean, only those that stand in the table; then what `other` is."""
-    columns = [*((anomaly,) for anomaly in OWN_COLUMN), OTHERS]
+    columns = [*((anomaly,) for anomaly in OWN_COLUMN + OF_EFFECTS), OTHERS]
     marks = {
         str(_count(profile, anomalies))[-1] for profile in verdict.profiles for anomalies in columns
     }

@@ -6,6 +6,7 @@ The terminal and the HTML report say the same, since both take it from here.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from harness.anomalies import ANOMALIES, anomaly_of
@@ -20,6 +21,15 @@ from harness.judge.verdict import (
 )
 
 CONFIDENCE: Final = 0.95
+MODES: Final[Mapping[str, str]] = {
+    "commit-before": "commits before processing",
+    "commit-after": "commits after processing",
+    "auto": "commits on a timer what was handed over",
+    "stored": "commits on a timer what was processed",
+    "transactional": "commits in the transaction of its output",
+    "share": "share group, acknowledges each record",
+}
+"""When consumers of each mode commit."""
 WORTHWHILE_BOUND: Final = 0.1
 """The chance per fault for which the number of faults needed is named."""
 
