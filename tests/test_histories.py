@@ -338,3 +338,35 @@ def test_two_broken_lines_never_make_a_whole_one(tmp_path: Path) -> None:
     objects = [each for block in Source(path, refusals).blocks() for each in block.objects]
     assert objects == [{"d": {}}]
     assert refusals.damaged == 3
+
+
+def test_witnesses_name_records_by_the_recorders_own_numbers(judge: Judged) -> None:
+    """Every story that names a sequence, over sequences 100, 200, … of producer 0."""
+
+    def sent(number: int, offset: int, **more: Any) -> dict[str, Any]:
+        return {**ATTEMPT, "producer": 0, "sequence": number * 100, "outcome": "acked",
+                "offset": offset, **more}  # fmt: skip
+
+    def read(number: int, offset: int, **more: Any) -> dict[str, Any]:
+        return {**READ, "producer": 0, "sequence": number * 100, "offset": offset, **more}
+
+    written = [
+        *(sent(number, number) for number in range(1, 8)),
+        read(1, 1), read(3, 4), read(4, 3), read(5, 5), read(5, 9), read(6, 6), read(7, 10),
+        read(8, 11), read(9, 12, sent_partition=4), read(3, 14, set="live"),
+    ]  # fmt: skip
+    verdict = judge(judge.write("h.ndjson", *written), options=("--profile", "idempotent"))
+    profile = verdict["profiles"][0]
+    found = {(each["anomaly"], each["sequence"]) for each in profile["samples"]}
+    assert found == {
+        ("lost", 200), ("inversion", 400), ("duplicate", 500), ("phantom", 800),
+        ("misrouted", 900), ("inconsistent_offset", 300), ("inconsistent_offset", 400),
+        ("inconsistent_offset", 700),
+    }  # fmt: skip
+    for witness in profile["witnesses"]:
+        assert (witness["anomaly"], witness["sequence"]) in found
+        numbers = [event["sequence"] for event in witness["events"] if "sequence" in event]
+        numbers += [int(n) for n in re.findall(r"record (\d+)", " ".join(witness["text"]))]
+        assert numbers
+        assert all(number % 100 == 0 and number for number in numbers), witness
+    assert not any("None" in line for each in profile["witnesses"] for line in each["text"])

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.errors import UsageError
 from harness.history.events import ABORTED as END_ABORTED
+from harness.history.events import BEGIN, UNKNOWN_END
 from harness.history.events import COMMIT_CALLED as CALLED
 from harness.history.events import COMMITTED as END_COMMITTED
 from harness.history.tables import History
@@ -48,6 +49,8 @@ class _Producer:
     numbers: I64
     states: U8
     called_us: I64
+    begun_us: I64
+    ended_us: I64
     last_step_us: int | None
     ranges: dict[tuple[int, int], Ranges] = field(default_factory=dict)
 
@@ -111,6 +114,8 @@ class Transactions:
                 commit_called_us=each.called_us,
                 ranges=each.ranges,
                 last_step_us=each.last_step_us,
+                begun_us=each.begun_us,
+                ended_us=each.ended_us,
             )
             for producer, each in self._of.items()
         }
@@ -126,4 +131,9 @@ def _log(numbers: I64, transaction: I64, step: I64, at_us: I64) -> _Producer:
     states[places[called]] = UNDECIDED
     states[places[step == END_COMMITTED]] = COMMITTED
     states[places[step == END_ABORTED]] = ABORTED
-    return _Producer(numbers, states, called_us, int(at_us.max()) if len(at_us) else None)
+    begun_us, ended_us = np.zeros(len(numbers), np.int64), np.zeros(len(numbers), np.int64)
+    begun_us[places[step == BEGIN]] = at_us[step == BEGIN]
+    ended = (step == END_COMMITTED) | (step == END_ABORTED) | (step == UNKNOWN_END)
+    ended_us[places[ended]] = at_us[ended]
+    last_us = int(at_us.max()) if len(at_us) else None
+    return _Producer(numbers, states, called_us, begun_us, ended_us, last_us)

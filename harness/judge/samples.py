@@ -39,7 +39,9 @@ def _sample(
         topic=topic,
         partition=occurrence.partition,
         producer=occurrence.producer,
-        sequence=evidence.own_sequence(
+        sequence=occurrence.sequence
+        if occurrence.anomaly == "misrouted"  # as its identity says, which is of another place
+        else evidence.own_sequence(
             occurrence.producer, occurrence.topic, occurrence.partition, occurrence.sequence
         ),
         offset=occurrence.offset,

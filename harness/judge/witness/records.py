@@ -96,14 +96,16 @@ def inversion(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
         yield from attempt(scene, before, fault)
     yield from attempt(scene, each, fault)
     yield from struck(scene, each, fault)
-    yield Event("stands", f"record {each.sequence} stands first at offset {each.offset}", None, {
-        "sequence": each.sequence, "offset": each.offset})  # fmt: skip
+    number = scene.number(key_of(each), each.producer, each.sequence)
+    yield Event("stands", f"record {number} stands first at offset {each.offset}", None, {
+        "sequence": number, "offset": each.offset})  # fmt: skip
     if earlier is not None:
+        number = scene.number(key_of(each), each.producer, earlier[0])
         yield Event(
             "stands",
-            f"record {earlier[0]}, handed over before it, stands first at offset {earlier[1]}",
+            f"record {number}, handed over before it, stands first at offset {earlier[1]}",
             None,
-            {"sequence": earlier[0], "offset": earlier[1]},
+            {"sequence": number, "offset": earlier[1]},
         )
 
 
@@ -116,17 +118,21 @@ def gap(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event
             yield from attempt(scene, each, fault)
             yield from struck(scene, each, fault)
         at = f" at offset {offset}" if offset >= 0 else ""
-        yield Event("acknowledged", f"record {sequence} was acknowledged{at}", None, {
-            "sequence": sequence, "offset": offset})  # fmt: skip
+        number = scene.number(key_of(each), each.producer, sequence)
+        yield Event("acknowledged", f"record {number} was acknowledged{at}", None, {
+            "sequence": number, "offset": offset})  # fmt: skip
     yield drained(scene, each)
 
 
 def phantom(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
-    attempted = scene.found.attempted_by.get(key_of(each), {}).get(each.producer or -1, 0)
+    assert each.producer is not None
+    assert each.sequence is not None
+    attempted = scene.found.attempted_by.get(key_of(each), {}).get(each.producer, 0)
+    number = scene.number(key_of(each), each.producer, each.sequence)
     yield Event(
         "ledger",
         f"the ledger of producer {each.producer} holds {attempted} attempts here, and none of "
-        f"them is record {each.sequence}",
+        f"them is record {number}",
         None,
         {"attempted": attempted},
     )

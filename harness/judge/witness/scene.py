@@ -70,6 +70,11 @@ class Scene:
         """A topic's name by its index."""
         return self.evidence.info.topics[index]
 
+    def number(self, key: Key, producer: int | None, sequence: int) -> int:
+        """The number of an attempt as its recorder gave it, which is how a story names it."""
+        own = self.evidence.own_sequence(producer, *key, sequence)
+        return sequence if own is None else own
+
     # -- attempts ----------------------------------------------------------------------------
 
     def ledger_cell(self, key: Key, producer: int, sequence: int) -> tuple[int, int]:
@@ -162,7 +167,9 @@ class Scene:
 
     def transaction(self, occurrence: Occurrence) -> int | None:
         """The position of an occurrence's transaction in its producer's log."""
-        log = self.evidence.transactions.get(occurrence.producer or -1)
+        log = self.evidence.transactions.get(
+            -1 if occurrence.producer is None else occurrence.producer
+        )
         if log is None:
             return None
         if occurrence.transaction is not None:

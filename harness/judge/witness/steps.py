@@ -26,15 +26,16 @@ def attempt(scene: Scene, each: Occurrence, fault: Fault | None = None) -> Itera
         return
     producer, sequence = each.producer, each.sequence
     state, offset = scene.ledger_cell(key_of(each), producer, sequence)
-    who = {"producer": producer, "sequence": sequence}
+    number = scene.number(key_of(each), producer, sequence)
+    who = {"producer": producer, "sequence": number}
     if state == NEVER:
-        yield Event("attempt", f"producer {producer} never handed over a record {sequence}", None, {
+        yield Event("attempt", f"producer {producer} never handed over a record {number}", None, {
             **who})  # fmt: skip
         return
     at_us = scene.sent_us(each)
     about = "" if at_us is None else "about here "
     yield Event(
-        "attempt", f"{about}producer {producer} hands record {sequence} to its client", at_us, {
+        "attempt", f"{about}producer {producer} hands record {number} to its client", at_us, {
             **who})  # fmt: skip
     fields: dict[str, int | str] = {**who}
     if offset >= 0:
@@ -70,6 +71,8 @@ def _last_kill_us(fault: Fault) -> int | None:
 def struck(scene: Scene, each: Occurrence, fault: Fault | None) -> Iterator[Event]:
     """What struck nearby, and who led afterwards."""
     if fault is None:
+        if scene.evidence.elsewhere is not None:
+            return
         if not any(other.struck and not other.idle for other in scene.evidence.timeline.faults):
             yield Event("no_fault", "no fault was injected in this run")
         return
@@ -124,8 +127,9 @@ def stands(scene: Scene, key: Key, offset: int, whose: tuple[int, int] | None) -
     elif there == whose:
         text = f"offset {offset} holds that record{written}"
     else:
-        text = f"offset {offset} holds record {there[1]} of producer {there[0]}{written}"
-        fields["producer"], fields["sequence"] = there
+        number = scene.number(key, *there)
+        text = f"offset {offset} holds record {number} of producer {there[0]}{written}"
+        fields["producer"], fields["sequence"] = there[0], number
     if epoch is not None and there is not None:
         fields["leader_epoch"] = epoch
     return Event("stands", text, None, fields)
@@ -162,12 +166,13 @@ def drained(scene: Scene, each: Occurrence) -> Event:
     """What the proof of the drain says."""
     proof = scene.evidence.drained_partition(*key_of(each))
     if proof.proven:
+        end = proof.end if proof.ceiling is None else proof.ceiling
+        upto = "on" if end is None else f"to {end}"
         return Event(
             "drained",
-            f"the drain read everything from offset {proof.floor} to {proof.end}, and it is not "
-            "there",
+            f"the drain read everything from offset {proof.floor} {upto}, and it is not there",
             scene.evidence.drain.started_us if scene.evidence.drain else None,
-            {"start": proof.floor, "end": proof.end if proof.end is not None else -1},
+            {"start": proof.floor, "end": -1 if end is None else end},
         )
     return Event("drained", f"whether it is there is not known: {proof.reason}")
 

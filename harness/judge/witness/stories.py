@@ -56,7 +56,7 @@ def _of_anomaly(scene: Scene, anomaly: str, samples: list[Occurrence]) -> Iterat
             topic=scene.topic(each.topic),
             partition=each.partition,
             producer=each.producer,
-            sequence=each.sequence,
+            sequence=_number(scene, each),
             offset=each.offset,
             text=[headline, *lines],
             events=[event.to_json() for event in events],
@@ -75,12 +75,20 @@ def _where(scene: Scene, each: Occurrence) -> Whereabouts:
     )  # fmt: skip
 
 
+def _number(scene: Scene, each: Occurrence) -> int | None:
+    """The number of an occurrence's record; that of a misrouted one is its own already."""
+    if each.sequence is None or each.anomaly == "misrouted":
+        return each.sequence
+    return scene.number((each.topic, each.partition), each.producer, each.sequence)
+
+
 def _headline(scene: Scene, each: Occurrence) -> str:
     place = f"{scene.topic(each.topic)}, partition {each.partition}"
     if each.transaction is not None:
         return f"{each.anomaly}: transaction {each.transaction} of producer {each.producer}"
     if each.producer is not None and each.sequence is not None:
-        return f"{each.anomaly}: record {each.sequence} of producer {each.producer} on {place}"
+        number = _number(scene, each)
+        return f"{each.anomaly}: record {number} of producer {each.producer} on {place}"
     return f"{each.anomaly}: offset {each.offset} of {place}"
 
 

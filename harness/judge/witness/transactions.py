@@ -40,12 +40,13 @@ def _range_read(scene: Scene, key: Key, producer: int, first: int, last: int) ->
     absent = [each for each in members if each not in set(there)]
     place = f"{scene.topic(key[0])}, partition {key[1]}"
     proof = scene.evidence.drained_partition(*key)
-    missing = "" if not absent else f"; the first that is not there is record {absent[0]}"
+    numbers = [scene.number(key, producer, each) for each in (first, last, *absent[:1])]
+    missing = "" if not absent else f"; the first that is not there is record {numbers[2]}"
     certain = "" if proof.proven else f" (not proven: {proof.reason})"
     return Event(
         "drained",
-        f"{place}: {len(there)} of its {len(members)} records {first} to {last} are there"
-        f"{missing}{certain}",
+        f"{place}: {len(there)} of its {len(members)} records {numbers[0]} to {numbers[1]} are "
+        f"there{missing}{certain}",
         None,
         {"topic": scene.topic(key[0]), "partition": key[1], "records": len(members),
          "present": len(there)},
