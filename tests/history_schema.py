@@ -22,6 +22,7 @@ SAYS = {
     "assignment": "A topic-partition was assigned to a member, revoked from it, or lost by it.",
     "processing": "A record was handed to a member, its processing began, its effect was done.",
     "commit": "A member's commit: offset is the next to read.",
+    "group_offset": "What the group had committed in the end, as its coordinator says.",
 }
 
 
@@ -67,6 +68,10 @@ def type_schema(name: str) -> dict[str, Any]:
             }
         }
         schema["else"] = {"required": ["producer", "sequence"]}
+        schema["dependentRequired"] = {
+            "input_topic": ["input_offset"],
+            "input_offset": ["input_topic"],
+        }
     return schema
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
+from harness.anomalies import ANOMALIES
 from harness.assets import folder
 from harness.cli import main
 from harness.verify.findings import COUNTS
@@ -60,7 +60,7 @@ def test_a_golden_history_is_of_the_schema(path: Path) -> None:
     assert [error.message for line in lines(path) for error in LINE.iter_errors(line)] == []
 
 
-@pytest.mark.parametrize("anomaly", PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES)
+@pytest.mark.parametrize("anomaly", ANOMALIES)
 def test_every_anomaly_has_a_golden_history_and_a_near_miss(anomaly: str) -> None:
     by_name = {path.stem: expected(path)["counts"] for path in GOLDEN}
     assert by_name[anomaly].get(anomaly), f"tests/golden/{anomaly}.ndjson"

@@ -221,6 +221,8 @@ class Assembly:
                 "read_us": read["at_ms"] * 1000,
                 "leader_epoch": -1,
                 "run": self._runs(known),
+                "input_topic": -1,
+                "input_offset": -1,
             },
         )
 
@@ -312,6 +314,8 @@ class Assembly:
                     "read_us": 0,
                     "leader_epoch": -1,
                     "run": 0,
+                    "input_topic": -1,
+                    "input_offset": -1,
                 },
             )
 

@@ -15,6 +15,12 @@ import numpy.typing as npt
 
 from harness.columns import ACKED, ACKED_NO_OFFSET, FAILED, NEVER, OPEN, SENT, pack_offsets
 from harness.history.cells import Groups, MemoryColumns
+from harness.history.consumption import (
+    consume_run,
+    consumption_of,
+    order_unknown,
+    put_input_first,
+)
 from harness.history.lines import Problem, Refusals
 from harness.history.proofs import proofs_of
 from harness.history.reads import Reads, rows_of
@@ -75,11 +81,18 @@ class _Builder:
 
     def build(self, profile: DeliveryProfile, run_id: str) -> Evidence:
         history = self.history
+        if profile.consume is not None:
+            put_input_first(history)
         reads = Reads.of(history.reads)
         transactions = Transactions(history)
         unseen = self._lanes(reads, transactions)
         info = _info(history, profile, run_id)
         proofs = proofs_of(history, reads, unseen, info)
+        if profile.consume is None and len(history.members):
+            history.notes.append(
+                f"what group members did is not judged: {profile.name} promises nothing about it"
+            )
+        history.blind.update(order_unknown(history))
         self._conclude()
         return Evidence(
             info=info,
@@ -98,6 +111,7 @@ class _Builder:
             ),
             drain=Drain(proofs, None, _ended_us(history), []),
             timeline=_timeline(history),
+            consumption=consumption_of(history, reads, info),
             elsewhere=self.elsewhere,
         )
 
@@ -291,10 +305,12 @@ def _decide(state: U8, acked_at: I64, within: npt.NDArray[np.bool_], ends: U8) -
 def _info(history: History, profile: DeliveryProfile, run_id: str) -> RunInfo:
     """What run.json would say; of the brokers nothing is known."""
     partitions = [
-        table.column("partition") for table in (history.attempts, history.reads, history.watched)
+        table.column("partition")
+        for table in (history.attempts, history.reads, history.watched, history.members)
     ]
     known = [int(column.max()) for column in partitions if len(column)]
-    known += [partition for _, partition in (*history.drains, *history.reached)]
+    named = (*history.drains, *history.reached, *history.group_offsets)
+    known += [partition for _, partition in named]
     return RunInfo(
         run_id=run_id,
         seed=0,
@@ -313,6 +329,7 @@ def _info(history: History, profile: DeliveryProfile, run_id: str) -> RunInfo:
                 topic=dict(profile.topic),
                 promises=list(profile.promises),
                 summary=profile.summary,
+                consume=consume_run(profile),
             )
         ],
         load=LoadPlan(

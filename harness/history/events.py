@@ -144,6 +144,8 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "set": _word(SETS, required=False, default=0),
         "read_us": _NUMBER_IF_KNOWN,
         "leader_epoch": Field("number", required=False, most=EPOCH_MAX),
+        "input_topic": Field("text", required=False),
+        "input_offset": _OFFSET_IF_KNOWN,
     },
     "transaction": {
         "producer": _PRODUCER,
@@ -193,6 +195,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "synchronous": Field("flag", required=False, default=0),
         "at_us": _NUMBER_IF_KNOWN,
     },
+    "group_offset": {**_PLACE, "offset": _OFFSET},
 }
 """type → field → what it accepts. Every line may also carry a `note`, which is not read."""
 
@@ -230,4 +233,7 @@ def _contradiction(line: Mapping[str, Any]) -> Problem | None:
         for key in ("producer", "sequence", "sent_topic", "sent_partition"):
             if not intact and key in line:
                 return Problem(key, shown(line[key]), "no identity in a record that is not intact")
+        if ("input_topic" in line) != ("input_offset" in line):
+            missing = "input_offset" if "input_topic" in line else "input_topic"
+            return Problem(missing, "is missing", "both input_topic and input_offset, or neither")
     return None

@@ -41,6 +41,7 @@ class NdjsonReader:
             "assignment": self._members,
             "processing": self._members,
             "commit": self._members,
+            "group_offset": self._group_offsets,
         }
 
     def take(self, block: Block, file: int) -> None:
@@ -196,6 +197,11 @@ class NdjsonReader:
         order = np.asarray(places, dtype=np.int64) + self._before
         self.history.members.add(len(places), {**blank, **columns, "order": order})
 
+    def _group_offsets(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+        rows = (columns[name].tolist() for name in ("topic", "partition", "offset"))
+        for topic, partition, offset in zip(*rows, strict=True):
+            self.history.group_offsets[topic, partition] = offset
+
 
 class _Absent:
     """Stands for a field that a line does not have; null is no number and is refused."""
@@ -214,5 +220,6 @@ def _consistent(name: str, columns: Columns) -> bool:
         known = (columns["producer"] >= 0) & (columns["sequence"] >= 0)
         unknown = (columns["producer"] < 0) & (columns["sequence"] < 0)
         unknown &= (columns["sent_topic"] < 0) & (columns["sent_partition"] < 0)
-        return bool(np.where(intact, known, unknown).all())
+        inputs = (columns["input_topic"] < 0) == (columns["input_offset"] < 0)
+        return bool((np.where(intact, known, unknown) & inputs).all())
     return True

@@ -41,6 +41,8 @@ class Reads:
     read_us: I64
     leader_epoch: I64
     run: I64
+    input_topic: I64
+    input_offset: I64
 
     @classmethod
     def of(cls, table: Table) -> Reads:

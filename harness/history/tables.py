@@ -29,9 +29,10 @@ ATTEMPT: Final = (
 OUTCOME: Final = ("producer", "topic", "partition", "sequence", "state", "offset", "file", "line")
 READ: Final = (
     "topic", "partition", "offset", "content", "producer", "sequence", "sent_topic",
-    "sent_partition", "live", "read_us", "leader_epoch", "run",
+    "sent_partition", "live", "read_us", "leader_epoch", "run", "input_topic", "input_offset",
 )  # fmt: skip
-"""content: INTACT, CORRUPT or FOREIGN; run: hash of the run that a foreign record belongs to"""
+"""content: INTACT, CORRUPT or FOREIGN; run: hash of the run that a foreign record belongs to;
+input: of a pipeline's output record, the record that it was made of"""
 STEP: Final = ("producer", "transaction", "step", "at_us", "file", "line")
 WATCHED: Final = ("topic", "partition", "at_us", "last_stable", "high_watermark")
 MEMBER: Final = (
@@ -65,6 +66,12 @@ class Table:
         if len(blocks) != 1:
             blocks[:] = [np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int64)]
         return blocks[0]
+
+    def replace(self, values: I64, *names: str) -> None:
+        """Put values[i] in place of every i of these columns; what is below 0 stays."""
+        for name in names:
+            column = self.column(name)
+            self._blocks[name] = [np.where(column >= 0, values[np.maximum(column, 0)], column)]
 
     def take(self, *names: str) -> tuple[I64, ...]:
         """Several columns."""
@@ -100,6 +107,8 @@ class History:
     reached: dict[tuple[int, int], int] = field(default_factory=dict)
     """(topic, partition) → the highest offset that was delivered without being shown"""
     lines: int = 0
+    group_offsets: dict[tuple[int, int], int] = field(default_factory=dict)
+    """(topic, partition) → what the group had committed in the end, as its coordinator says"""
     notes: list[str] = field(default_factory=list)
     """Sentences that stand with the verdict's reasons."""
     blind: dict[str, str] = field(default_factory=dict)
@@ -114,6 +123,18 @@ class History:
         except ValueError:
             self.topics.append(name)
             return len(self.topics) - 1
+
+    def put_first(self, topic: int) -> None:
+        """Give a topic index 0; the others keep their order."""
+        order = [topic, *(each for each in range(len(self.topics)) if each != topic)]
+        places = np.argsort(np.array(order, dtype=np.int64))
+        self.topics = [self.topics[each] for each in order]
+        for table in (self.attempts, self.outcomes, self.reads, self.watched, self.members):
+            table.replace(places, *(name for name in table.names if name.endswith("topic")))
+        for found in (self.drains, self.reached, self.group_offsets):
+            moved = {(int(places[key[0]]), key[1]): value for key, value in found.items()}
+            found.clear()
+            found.update(moved)  # type: ignore[arg-type]
 
     def where(self, file: int, line: int) -> Where:
         """Where an event stands."""

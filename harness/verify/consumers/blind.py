@@ -34,6 +34,7 @@ def blind_spots(
     elif not consumed.effects:
         found.cannot_see("not one of its records was processed", *_OF_EFFECTS)
     _inputs(evidence, found, partitions)
+    _beyond_reading(found, partitions)
     _committed(evidence, found, consume.group, partitions)
     if consume.mode == "transactional":
         _outputs(evidence, found)
@@ -72,6 +73,20 @@ def _inputs(evidence: Evidence, found: ProfileFindings, partitions: list[InputPa
             + some(
                 [f"{names[each.topic]}-{each.partition} (to {each.proof.floor})" for each in moved]
             ),
+            *_OF_RECORDS,
+        )
+
+
+def _beyond_reading(found: ProfileFindings, partitions: list[InputPartition]) -> None:
+    """Offsets committed beyond where a history's reading ended, for all that is known of it."""
+    beyond = [
+        str(each.partition)
+        for each in partitions
+        if each.proof.ceiling is not None and (each.committed or 0) > each.proof.ceiling
+    ]
+    if beyond:
+        found.cannot_see(
+            f"its group committed offsets beyond what was read of partition {some(beyond)}",
             *_OF_RECORDS,
         )
 

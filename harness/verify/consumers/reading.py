@@ -138,7 +138,7 @@ class Reading:
         committed, upto = committed[chosen], upto[chosen]
         next_offset, at = self.offsets[committed], position[upto]
         beyond = (next_offset > at) & (records.records_between(at, next_offset) > 0)
-        if records.proof.proven:
+        if records.proof.proven and records.proof.ceiling is None:
             beyond |= (next_offset > at) & (next_offset > len(records.real))
         self._count(found, records, "commit_beyond_position", committed[beyond])
 
