@@ -132,6 +132,21 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not add the control profiles; nothing then shows that the faults hit",
     )
+    what.add_argument(
+        "--until-bound",
+        type=float,
+        metavar="P",
+        help="repeat the experiments in the same run until zero breaches bound the chance per "
+        "fault to P for every promise they aim at, until a promise looks broken, or until the load "
+        "has gone on for --duration (without it an hour)",
+    )
+    what.add_argument(
+        "--repeat",
+        type=int,
+        metavar="N",
+        help="N runs with seeds that follow from --seed, and what they show together; --out then "
+        "holds run-1 … run-N and aggregate.json",
+    )
     where = parser.add_argument_group("where")
     where.add_argument(
         "--brokers",

@@ -17,6 +17,7 @@ from harness.brokers import KAFKA_VERSION
 from harness.brokers.foreign import capabilities_of
 from harness.errors import UsageError, redact_argv
 from harness.faults.experiments import Experiment, load_experiment, validate_for
+from harness.faults.registry import FAULTS
 from harness.profiles import (
     DeliveryProfile,
     Overrides,
@@ -35,6 +36,7 @@ WARM_UP_S: Final = 4.0
 LAG_LIMIT_MS: Final = 1000.0
 MESSAGE_BYTES_MAX: Final = 900_000
 COMPRESSIONS: Final = ("none", "gzip", "snappy", "lz4", "zstd")
+REPEAT_MAX: Final = 10_000
 _VERSION: Final = re.compile(r"^\d+\.\d+\.\d+$")
 
 
@@ -66,6 +68,7 @@ def plan(args: argparse.Namespace) -> Asked:
     for experiment in experiments:
         validate_for(experiment, capabilities, kind)
     check_brokers(args)
+    check_series(args, experiments)
     aims = aims_of(experiments)
     run_id = new_run_id()
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
@@ -82,6 +85,7 @@ def plan(args: argparse.Namespace) -> Asked:
             command=command if args.seed is not None else [*command, "--seed", str(seed)],
             control=not args.no_control,
             aims=aims,
+            until_bound=args.until_bound,
         ),
         brokers=args.brokers,
         connection=overrides.connection,
@@ -144,6 +148,29 @@ def check_brokers(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--kafka-version {args.kafka_version}: a version such as {KAFKA_VERSION} is expected."
         )
+
+
+def check_series(args: argparse.Namespace, experiments: list[Experiment]) -> None:
+    """What only makes sense when faults are to be repeated."""
+    if args.until_bound is not None:
+        if not 0 < args.until_bound < 1:
+            raise UsageError(
+                f"--until-bound {args.until_bound:g}: a chance between 0 and 1 is expected, such "
+                "as 0.1: zero breaches in 29 faults bound the chance per fault to 0.1."
+            )
+        if not any(FAULTS[name].needs for each in experiments for name in each.faults):
+            raise UsageError(
+                "--until-bound: the experiments inject no fault, so no number of rounds reaches a "
+                "bound. Name one that does: --experiment stop_followers_then_kill_leader."
+            )
+    if args.repeat is not None:
+        if not 1 <= args.repeat <= REPEAT_MAX:
+            raise UsageError(f"--repeat {args.repeat}: accepted is 1 to {REPEAT_MAX}.")
+        if args.keep_cluster:
+            raise UsageError(
+                "--keep-cluster: each of the --repeat runs starts brokers of its own. Start a "
+                "cluster to keep with `harness cluster up`, and name it with --brokers."
+            )
 
 
 def load_plan(args: argparse.Namespace) -> LoadPlan:

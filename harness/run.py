@@ -28,6 +28,7 @@ from harness.judge.verdict import Verdict
 from harness.lifeline import Child
 from harness.progress import Progress
 from harness.report.terminal import print_verdict
+from harness.rounds import Rounds
 from harness.rundir import RunDir
 from harness.session import RunRequest, Session, python, wait_for_event
 
@@ -80,26 +81,34 @@ class Stop:
 
 def run_run(args: argparse.Namespace) -> int:
     """Carry out `harness run`; the exit code of its verdict."""
+    if args.repeat is not None:
+        from harness.repeat import run_repeated
+
+        return run_repeated(args)
     asked = options.plan(args)
-    request = asked.request
-    run_dir = RunDir.create(request.out)
     progress = Progress(quiet=args.json)
-    stop = Stop()
+    verdict = run_once(asked, args.keep_topics, progress, Stop())
+    run_dir = RunDir(asked.request.out)
+    if args.json:
+        json.dump(verdict.to_json(), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        print_verdict(verdict, progress.output)
+        progress.output.print(
+            f"verdict  {run_dir.verdict(1)}\nreport   {run_dir.report_html}", soft_wrap=True
+        )
+    return exit_code(verdict)
+
+
+def run_once(asked: options.Asked, keep_topics: bool, progress: Progress, stop: Stop) -> Verdict:
+    """One run, from its directory to its verdict."""
+    run_dir = RunDir.create(asked.request.out)
+    keep = keep_topics or asked.brokers == "local"
     with stop.installed(progress), progress:
         with brokers_for(asked, progress) as brokers:
-            keep_topics = args.keep_topics or asked.brokers == "local"
-            verdict = carry_out(request, run_dir, brokers, progress, stop, keep_topics)
+            verdict = carry_out(asked.request, run_dir, brokers, progress, stop, keep)
         progress.stop()
-        path = run_dir.verdict(1)
-        if args.json:
-            json.dump(verdict.to_json(), sys.stdout, indent=2)
-            sys.stdout.write("\n")
-        else:
-            print_verdict(verdict, progress.output)
-            progress.output.print(
-                f"verdict  {path}\nreport   {run_dir.report_html}", soft_wrap=True
-            )
-    return exit_code(verdict)
+    return verdict
 
 
 @contextlib.contextmanager
@@ -183,16 +192,22 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
         ):
             return
         warmed_up = time.monotonic()
-        for number, experiment in enumerate(request.experiments, 1):
-            progress.stage(f"experiment {experiment.name}")
-            child = stop.watch_over(
-                start_experiment(experiment, run_dir, number, session.environment())
-            )
-            await_experiment(child, load, session, progress, stop)
-            if stop():
-                return
+        rounds = Rounds(session, request, warmed_up)
+        while True:
+            for experiment in request.experiments:
+                progress.stage(f"experiment {experiment.name}{rounds.told()}")
+                child = stop.watch_over(
+                    start_experiment(
+                        experiment, run_dir, rounds.next_journal(), session.environment()
+                    )
+                )
+                await_experiment(child, load, session, progress, stop)
+                if stop():
+                    return
+            if load.process.poll() is not None or rounds.enough(progress.note):
+                break
         until = time.monotonic() + (SETTLE_S if request.experiments else 0.0)
-        if request.load.duration_s is not None:
+        if request.load.duration_s is not None and request.until_bound is None:
             until = max(until, warmed_up + request.load.duration_s)
         progress.stage("load goes on")
         while time.monotonic() < until and not stop() and load.process.poll() is None:

@@ -6,8 +6,8 @@ and a run cut short can still be judged. `timeline.ndjson` has several writers: 
 
 Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` and `source`):
 
-    run         phase: started | members_ready | load_started | warmed_up | load_stopped |
-                members_caught_up | members_stopped | drained | ended
+    run         phase: started | members_ready | load_started | warmed_up | bound |
+                load_stopped | members_caught_up | members_stopped | drained | ended
     fault       fault_id, fault, phase: inject | injected | heal | healed | failed, target,
                 evidence, took_effect (on injected), reason (on failed)
     leader      topic, partition, leader, leader_epoch       (-1: no leader)
@@ -168,6 +168,8 @@ class RunInfo:
     findings: list[dict[str, Any]] = field(default_factory=list)
     """guardrail findings: {profile, rule, severity, message}"""
     started_at: str = ""
+    until_bound: float | None = None
+    """the bound per fault up to which the experiments were to be repeated; None: run once"""
 
     @property
     def topics(self) -> list[str]:

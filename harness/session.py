@@ -63,6 +63,8 @@ class RunRequest:
     command: list[str]
     control: bool = True
     aims: dict[str, str] = field(default_factory=dict)
+    until_bound: float | None = None
+    """Repeat the experiments until each promise that they aim at has this bound per fault."""
 
     @property
     def profiles(self) -> list[DeliveryProfile]:
@@ -127,6 +129,7 @@ class Session:
                 for finding in lint(profile, brokers=len(facts.broker_ids))
             ],
             started_at=now(),
+            until_bound=request.until_bound,
         )
         run_dir.write_info(info)
         run_dir.append("run", "harness", phase="started")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness.rundir import ProfileRun
+from harness.rundir import ProfileRun, RunInfo
 from harness.verify.timeline import Fault, LeaderChange, LoadSeries, Timeline
 
 AROUND_US: Final = 10_000_000
@@ -53,6 +53,15 @@ def exposures(profile: ProfileRun, timeline: Timeline) -> list[Exposure]:
             missing = _missing(profile, timeline, fault, until_us)
         result.append(Exposure(fault, missing))
     return result
+
+
+def trials(info: RunInfo, anomaly: str, met: Sequence[Exposure]) -> list[Exposure]:
+    """The faults that count as trials of an aimed promise.
+
+    A fault that cannot cause an anomaly, such as cut responses a loss, is no trial of its promise;
+    counted as one it would make the bound look better than it is.
+    """
+    return [each for each in met if anomaly in info.fault_aims.get(each.fault.fault, [anomaly])]
 
 
 def _missing(profile: ProfileRun, timeline: Timeline, fault: Fault, until_us: int | None) -> str:

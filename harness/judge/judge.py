@@ -12,7 +12,7 @@ from harness.anomalies import CONSUMER_ANOMALIES, anomaly_of
 from harness.errors import EXIT_BROKEN, EXIT_INCONCLUSIVE, EXIT_KEPT
 from harness.judge.availability import availability, during
 from harness.judge.consuming import consume_verdict, consumer_exposures
-from harness.judge.exposure import Exposure, exposures
+from harness.judge.exposure import Exposure, exposures, trials
 from harness.judge.obstacles import fault_record, profile_obstacles, run_obstacles
 from harness.judge.phases import latency_phases
 from harness.judge.promises import WHOLE_RUN, PromiseCase, judge_promise
@@ -69,7 +69,7 @@ def judge_findings(evidence: Evidence, findings: list[ProfileFindings]) -> Verdi
         run_id=info.run_id,
         seed=info.seed,
         verdict=verdict,
-        reasons=_reasons(evidence, profiles, findings, obstacles),
+        reasons=[*_reasons(evidence, profiles, findings, obstacles), *_rounds(evidence)],
         profiles=profiles,
         faults=[fault_record(fault) for fault in evidence.timeline.faults],
         findings=list(info.findings),
@@ -142,21 +142,12 @@ def _case(
         if named is None or control is None
         else ControlResult(named, anomaly, control.counts[anomaly]),
         control_left_out=not info.control,
-        exposures=_trials(info, anomaly, met) if named is not None else met,
+        exposures=trials(info, anomaly, met) if named is not None else met,
         unseen=found.counts["unseen"] if anomaly == "lost" else 0,
         recorded_elsewhere=evidence.elsewhere is not None,
         skipped_lines=evidence.elsewhere.skipped if evidence.elsewhere else 0,
         known_defect=_known_defect(found.profile, anomaly, met),
     )
-
-
-def _trials(info: RunInfo, anomaly: str, met: list[Exposure]) -> list[Exposure]:
-    """The faults that count as trials of an aimed promise.
-
-    A fault that cannot cause an anomaly, such as cut responses a loss, is no trial of its promise;
-    counted as one it would make the bound look better than it is.
-    """
-    return [each for each in met if anomaly in info.fault_aims.get(each.fault.fault, [anomaly])]
 
 
 def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str:
@@ -225,6 +216,16 @@ def _all_kept_elsewhere(profiles: list[ProfileVerdict]) -> str:
         f"all {promises} promises were kept in this history; none was challenged, since a history "
         "has no control under the same faults"
     )
+
+
+def _rounds(evidence: Evidence) -> list[str]:
+    """Why the rounds of a run that was to reach a bound ended."""
+    bound = evidence.info.until_bound
+    if bound is None:
+        return []
+    ended = evidence.timeline.phase("bound")
+    reason = "the run ended before its first round did" if ended is None else ended.reason
+    return [f"--until-bound {bound:g}: {reason}"]
 
 
 def _all_kept(profiles: list[ProfileVerdict]) -> str:

@@ -1,0 +1,213 @@
+"""What several runs show together: the aggregate of `harness run --repeat`. Pure.
+
+Runs are independent, so their exposed faults add up: zero breaches in F faults of all runs bound
+the chance per fault to 1 − 0.05^(1/F), see docs/verification.md, section 6.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from harness.anomalies import ANOMALIES
+from harness.errors import EXIT_BROKEN, EXIT_HARNESS_FAILED, EXIT_INCONCLUSIVE, EXIT_KEPT
+from harness.judge.bounds import bound_95_per_fault
+from harness.judge.verdict import (
+    BROKEN,
+    INCONCLUSIVE,
+    KEPT,
+    NOT_APPLICABLE,
+    ProfileVerdict,
+    PromiseVerdict,
+    Verdict,
+    worst,
+)
+
+SCHEMA: Final = "delivery-aggregate/1"
+FAILED: Final = "failed"
+"""A run that ended without a verdict: the harness or its environment failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One run of the series: its verdict, or the error that it ended with."""
+
+    run: int
+    seed: int
+    directory: str
+    verdict: Verdict | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """One run in the aggregate; `verdict` is `failed` where there is none."""
+
+    run: int
+    run_id: str | None
+    seed: int
+    directory: str
+    verdict: str
+    faults: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How often an anomaly was found: least and most in a run, in all, and in how many runs."""
+
+    min: int
+    max: int
+    total: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseSum:
+    """One promise of one profile over all runs."""
+
+    promise: str
+    verdict: str
+    runs: dict[str, int]
+    """how many runs ended with each verdict on it"""
+    challenged_runs: int
+    faults_exposed: int
+    """in the runs in which nothing was found and nothing kept us from looking"""
+    bound_95_per_fault: float | None
+    """from those faults; null when the promise broke in any run"""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSum:
+    """One profile over all runs."""
+
+    profile: str
+    role: str
+    in_verdict: bool
+    verdict: str
+    runs: dict[str, int]
+    attempted: int
+    anomalies: dict[str, Spread]
+    promises: list[PromiseSum]
+
+
+@dataclass(slots=True)
+class Aggregate:
+    """aggregate.json"""
+
+    seed: int
+    asked: int
+    verdict: str
+    exit_code: int
+    runs: list[RunLine]
+    faults: int
+    profiles: list[ProfileSum] = field(default_factory=list)
+    schema: str = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as it is stored and printed."""
+        return asdict(self)
+
+
+def aggregate(seed: int, asked: int, outcomes: Sequence[Outcome]) -> Aggregate:
+    """The aggregate of the runs that there were, of the `asked` ones.
+
+    The verdict is the worst of the runs'. A run without a verdict makes the exit code 4, unless
+    another one broke a promise; runs that were asked for and not made leave it inconclusive.
+    """
+    verdicts = [each.verdict for each in outcomes if each.verdict is not None]
+    incomplete = len(verdicts) < asked
+    verdict = worst([*(each.verdict for each in verdicts), *([INCONCLUSIVE] if incomplete else [])])
+    failed = any(each.verdict is None for each in outcomes)
+    return Aggregate(
+        seed=seed,
+        asked=asked,
+        verdict=verdict,
+        exit_code=_exit_code(verdict, failed=failed),
+        runs=[_line(each) for each in outcomes],
+        faults=sum(_struck(each) for each in verdicts),
+        profiles=_profiles(verdicts),
+    )
+
+
+def _exit_code(verdict: str, *, failed: bool) -> int:
+    if verdict == BROKEN:
+        return EXIT_BROKEN
+    if failed:
+        return EXIT_HARNESS_FAILED
+    return EXIT_INCONCLUSIVE if verdict == INCONCLUSIVE else EXIT_KEPT
+
+
+def _struck(verdict: Verdict) -> int:
+    return sum(fault.took_effect for fault in verdict.faults)
+
+
+def _line(outcome: Outcome) -> RunLine:
+    verdict = outcome.verdict
+    if verdict is None:
+        return RunLine(
+            outcome.run, None, outcome.seed, outcome.directory, FAILED, 0, outcome.error or ""
+        )
+    return RunLine(
+        outcome.run,
+        verdict.run_id,
+        outcome.seed,
+        outcome.directory,
+        verdict.verdict,
+        _struck(verdict),
+        verdict.reasons[0] if verdict.reasons else "",
+    )
+
+
+def _profiles(verdicts: Sequence[Verdict]) -> list[ProfileSum]:
+    by_name: dict[str, list[ProfileVerdict]] = {}
+    for verdict in verdicts:
+        for profile in verdict.profiles:
+            by_name.setdefault(profile.profile, []).append(profile)
+    return [_profile(name, each) for name, each in by_name.items()]
+
+
+def _profile(name: str, runs: list[ProfileVerdict]) -> ProfileSum:
+    names = list(dict.fromkeys(each.promise for run in runs for each in run.promises))
+    return ProfileSum(
+        profile=name,
+        role=runs[0].role,
+        in_verdict=runs[0].in_verdict,
+        verdict=worst(run.verdict for run in runs),
+        runs=_tally(run.verdict for run in runs),
+        attempted=sum(run.counts["attempted"] for run in runs),
+        anomalies={
+            anomaly: Spread(min(counts), max(counts), sum(counts), sum(map(bool, counts)))
+            for anomaly in ANOMALIES
+            if any(counts := [run.counts.get(anomaly, 0) for run in runs])
+        },
+        promises=[
+            _promise(promise, [each for run in runs for each in run.promises
+                               if each.promise == promise])
+            for promise in names
+        ],
+    )  # fmt: skip
+
+
+def _promise(name: str, runs: list[PromiseVerdict]) -> PromiseSum:
+    clean = [each for each in runs if each.bound_95_per_fault is not None]
+    faults = sum(each.faults_exposed for each in clean)
+    broke = any(each.observed for each in runs)
+    verdicts = [each.verdict for each in runs]
+    applicable = any(verdict != NOT_APPLICABLE for verdict in verdicts)
+    return PromiseSum(
+        promise=name,
+        verdict=worst(verdicts) if applicable else NOT_APPLICABLE,
+        runs=_tally(verdicts),
+        challenged_runs=sum(each.challenged for each in runs),
+        faults_exposed=faults,
+        bound_95_per_fault=None if broke else bound_95_per_fault(faults),
+    )
+
+
+def _tally(verdicts: Any) -> dict[str, int]:
+    counted = Counter(verdicts)
+    order = (KEPT, BROKEN, INCONCLUSIVE, NOT_APPLICABLE)
+    return {verdict: counted[verdict] for verdict in order if counted[verdict]}
