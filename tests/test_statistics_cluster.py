@@ -56,6 +56,7 @@ def test_a_run_goes_on_in_rounds_until_the_bound_is_reached(
     assert [(each["rounds"], each["reached"]) for each in ended] == [(2, True)]
 
 
+@pytest.mark.long
 def test_repeated_runs_stand_beside_each_other_and_add_up(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ from harness.judge.verdict import (
     worst,
 )
 from harness.judge.witness import witnesses
-from harness.rundir import ProfileRun, RunInfo
+from harness.rundir import ProfileRun
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
 from harness.verify.reconcile import reconcile
