@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from harness.anomalies import CONSUMER_ANOMALIES
 from harness.brokers import KAFKA_VERSION
 from harness.brokers.foreign import capabilities_of
 from harness.errors import UsageError, redact_argv
@@ -66,7 +67,8 @@ def plan(args: argparse.Namespace) -> Asked:
     capabilities = capabilities_of(args.brokers)
     kind = "local" if capabilities else "foreign"
     for experiment in experiments:
-        validate_for(experiment, capabilities, kind)
+        consuming = any(profile.consume is not None for profile in subjects)
+        validate_for(experiment, capabilities, kind, members=consuming)
     check_brokers(args)
     check_series(args, experiments)
     aims = aims_of(experiments)
@@ -126,9 +128,18 @@ def aims_of(experiments: list[Experiment]) -> dict[str, str]:
 def controls_for(
     aims: dict[str, str], subjects: list[DeliveryProfile], builtin: dict[str, DeliveryProfile]
 ) -> list[DeliveryProfile]:
-    """The controls that no subject already is, in their own settings."""
+    """The controls that no subject already is, in their own settings.
+
+    What consumers alone can show needs no control where no subject promises its absence.
+    """
     names = {profile.name for profile in subjects}
-    missing = [name for name in dict.fromkeys(aims.values()) if name not in names]
+    promised = {promise for profile in subjects for promise in profile.promises}
+    wanted = [
+        control
+        for anomaly, control in aims.items()
+        if anomaly not in CONSUMER_ANOMALIES or f"no_{anomaly}" in promised
+    ]
+    missing = [name for name in dict.fromkeys(wanted) if name not in names]
     return choose(missing, builtin)
 
 

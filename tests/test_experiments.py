@@ -12,9 +12,10 @@ from harness import faults
 from harness.assets import folder
 from harness.errors import UsageError
 from harness.faults.experiments import find, list_experiments, load_experiment, validate_for
-from harness.faults.registry import FAULTS
+from harness.faults.registry import FAULTS, MEMBERS
 
 LOCAL = frozenset({"process", "proxy"})
+CONSUMING = {"unprocessed": "consume-auto-commit", "repeated": "consume-at-least-once"}
 SHIPPED = {experiment.name: experiment for experiment in list_experiments()}
 
 
@@ -61,6 +62,13 @@ def test_every_fault_has_the_experiment_of_its_name() -> None:
         ("pause_leader", {"lost": "leader-ack"}),
         ("cut_responses", {"duplicate": "at-least-once"}),
         ("rolling_restart", {}),
+        ("kill_member", CONSUMING),
+        (
+            "pause_member",
+            {"repeated": "consume-at-least-once", "reprocessed": "pipeline-without-offsets"},
+        ),
+        ("scale_members", {}),
+        ("rebalance_storm", {}),
         ("no_fault", {}),
     ],
 )
@@ -156,12 +164,18 @@ def test_a_path_that_is_not_there_is_refused() -> None:
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_foreign_brokers_suffer_only_what_needs_no_control_over_them(name: str) -> None:
-    if FAULTS[name].needs:
+    if FAULTS[name].needs - {MEMBERS}:
         with pytest.raises(UsageError, match=f"experiment {name}: .*brokers of kind 'foreign'"):
             validate_for(SHIPPED[name], frozenset())
     else:
         validate_for(SHIPPED[name], frozenset())
     validate_for(SHIPPED[name], LOCAL, "local")
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if MEMBERS in FAULTS[name].needs])
+def test_what_strikes_group_members_is_refused_in_a_run_without_any(name: str) -> None:
+    with pytest.raises(UsageError, match=f"experiment {name}: .*no profile of this run has any"):
+        validate_for(SHIPPED[name], LOCAL, "local", members=False)
 
 
 def test_a_fault_that_needs_a_proxy_is_refused_without_one() -> None:

@@ -6,7 +6,14 @@ import dataclasses
 
 import pytest
 
-from harness.faults.evidence import Cut, Evidence, PartitionMove, Signalled, shortcomings
+from harness.faults.evidence import (
+    Cut,
+    Evidence,
+    MemberStruck,
+    PartitionMove,
+    Signalled,
+    shortcomings,
+)
 
 AT = "2026-01-01T00:00:00.000000Z"
 MOVED = PartitionMove("t", 0, 1, 4, 2, 5)
@@ -96,3 +103,32 @@ def test_evidence_is_plain_data_with_its_shortcomings() -> None:
         }
     ]
     assert len(document["shortcomings"]) == 1
+
+
+def struck(action: str, **fields: object) -> MemberStruck:
+    member = MemberStruck("p", 1, 99, action, "2026-01-01T00:00:00Z", ["t/0", "t/1"])
+    for name, value in fields.items():
+        setattr(member, name, value)
+    return member
+
+
+@pytest.mark.parametrize(
+    ("member", "missing"),
+    [
+        (struck("SIGKILL", ended="killed by SIGKILL", taken_over=["t/0", "t/1"]), ""),
+        (struck("SIGKILL", taken_over=["t/0", "t/1"]), "it was not seen to end"),
+        (struck("SIGKILL", ended="left in order", taken_over=["t/0", "t/1"]), "left in order"),
+        (struck("SIGKILL", ended="killed by SIGKILL", taken_over=["t/0"]), "assigned t/1"),
+        (struck("SIGKILL", ended="killed by SIGKILL", shared=True), ""),
+        (struck("SIGSTOP", state="stopped", taken_over=["t/0", "t/1"]), ""),
+        (struck("SIGSTOP", state="running", taken_over=["t/0", "t/1"]), "state 'running'"),
+        (struck("SIGSTOP", state="stopped"), "nobody else was assigned t/0, t/1"),
+        (struck("join", rebalanced=True), ""),
+        (struck("join"), "did not rebalance"),
+        (struck("leave", ended="left in order", rebalanced=True), ""),
+        (struck("leave", ended="killed by SIGKILL", rebalanced=True), "killed by SIGKILL"),
+    ],
+)
+def test_what_a_struck_member_has_to_show(member: MemberStruck, missing: str) -> None:
+    found = shortcomings(Evidence(moves_leader=False, graceful=False, members=[member]))
+    assert (found == []) if not missing else (missing in found[0])

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness import faults
 from harness.brokers import LocalCluster
 from harness.lifeline import Child
 from harness.members.journal import Journal, Step, read_journals
@@ -121,6 +122,46 @@ def test_a_killed_member_is_replaced_and_what_it_left_is_judged(
         # All that was written was worked off, but what at-most-once may skip.
         assert profile.consume.pending == 0
         assert profile.counts["unprocessed"] == 0 or profile.profile == "consume-at-most-once"
+
+
+def test_each_fault_of_groups_leaves_evidence_and_a_group_that_works_on(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "consume-at-least-once"
+    with running(cluster, tmp_path / "run", name, rate_per_s=200) as run:
+        for key, value in run.session.environment().items():
+            monkeypatch.setenv(key, value)
+        await_that(lambda: run.working(name, 1) and run.working(name, 2), "both members to work")
+        outputs = [
+            faults.kill_member(),
+            faults.scale_members(to=3),
+            faults.scale_members(to=2),
+            faults.rebalance_storm(rounds=1, every_s=0.0),
+            faults.pause_member(hold_s=8.0),
+            faults.move_group_coordinator(),
+        ]
+        faults.heal()
+        newest = max(journal.member for journal in run.journals(name))
+        effects = sum(step == Step.EFFECT for step in run.steps(name, newest))
+        await_that(
+            lambda: (
+                sum(step == Step.EFFECT for step in run.steps(name, newest)) > effects
+                or not run.steps(name, newest)
+                or run.steps(name, newest)[-1] == Step.CLOSED
+            ),
+            "the group to work on",
+        )
+    missing = {each["fault"]: each["evidence"]["shortcomings"] for each in outputs}
+    assert {fault: short for fault, short in missing.items() if short} == {}
+    assert all(each["took_effect"] for each in outputs)
+    killed, paused = outputs[0]["evidence"]["members"], outputs[4]["evidence"]["members"]
+    assert [each["last_step"] in ("BEGIN", "EFFECT") for each in (*killed, *paused)] == [True] * 2
+    assert paused[0]["steps_after"]
+    verdict = run.session.judge(drain_timeout_s=60, say=lambda _: None)
+    found = verdict.profiles[0]
+    assert [each.promise for each in found.promises if each.verdict == "broken"] == []
+    assert found.counts["repeated"] > 0
+    assert [each.fault for each in verdict.faults] == [each["fault"] for each in outputs]
 
 
 def test_everybody_ends_when_the_pool_is_killed_even_a_member_that_is_stopped(

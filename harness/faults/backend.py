@@ -23,8 +23,8 @@ from typing import Any, Final
 from harness.brokers import Brokers, LocalCluster, connect
 from harness.errors import FaultError, UsageError
 from harness.faults.leaders import ClusterView, PartitionState, answered
-from harness.faults.registry import Fault
-from harness.rundir import RunDir
+from harness.faults.registry import MEMBERS, Fault
+from harness.rundir import ProfileRun, RunDir
 
 TOPIC_PREFIX: Final = "harness-"
 PROBE_TOPIC: Final = "harness-probe"
@@ -51,9 +51,18 @@ class Target:
 
     def require(self, fault: Fault) -> None:
         """Raises UsageError when these brokers lack what a fault needs."""
-        missing = fault.needs - self.brokers.capabilities
+        missing = fault.needs - self.brokers.capabilities - {MEMBERS}
         if missing:
             raise UsageError(refusal(fault, missing, self.brokers.kind))
+        if MEMBERS in fault.needs and not self.consuming():
+            raise UsageError(memberless(fault.name))
+
+    def consuming(self) -> list[ProfileRun]:
+        """The profiles of the run that have group members; none without a run."""
+        if self.run_dir is None:
+            return []
+        info = self.run_dir.read_info()
+        return [profile for profile in info.profiles if profile.consume is not None]
 
     def run_topics(self) -> list[str]:
         """The topics that faults aim at: the run's, else `harness-*`, else all but internal."""
@@ -94,6 +103,14 @@ def refusal(fault: Fault, missing: frozenset[str], kind: str) -> str:
         f"fault {fault.name}: needs {' and '.join(sorted(missing))} control, which brokers of kind "
         f"{kind!r} do not offer. It can strike a cluster that the harness starts itself: "
         "--brokers local, or `harness cluster up`."
+    )
+
+
+def memberless(fault: str) -> str:
+    """Why a fault that strikes group members cannot be injected into a run without any."""
+    return (
+        f"fault {fault}: strikes members of consumer groups, and no profile of this run has any. "
+        "Choose one that has, such as --profile consume-at-least-once (harness list profiles)."
     )
 
 

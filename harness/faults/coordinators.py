@@ -20,11 +20,18 @@ from harness.faults.injection import Injection
 from harness.faults.interrupts import uninterrupted
 from harness.faults.leaders import PartitionState, answered
 from harness.faults.reassignment import reorder_replicas
+from harness.faults.registry import fault_named
+from harness.members.names import transactional_id
 from harness.rundir import RunInfo
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 
-__all__ = ["kill_transaction_coordinator", "move_transaction_coordinator"]
+__all__ = [
+    "kill_group_coordinator",
+    "kill_transaction_coordinator",
+    "move_group_coordinator",
+    "move_transaction_coordinator",
+]
 
 TRANSACTION_STATE: Final = "__transaction_state"
 CONSUMER_OFFSETS: Final = "__consumer_offsets"
@@ -57,14 +64,30 @@ def coordinating_partition(name: str, partitions: int) -> int:
 
 
 def transactional_ids(info: RunInfo) -> list[Client]:
-    """The transactional.id of each client instance of each transactional profile of a run."""
-    return [
+    """The transactional.id of each client instance of each transactional profile of a run, and of
+    each place in the groups of its pipelines."""
+    members = [
+        Client(transactional_id(info.run_id, profile.profile, slot), profile.profile)
+        for profile in info.profiles
+        if profile.consume is not None and profile.consume.mode == "transactional"
+        for slot in range(profile.consume.members)
+    ]
+    return members + [
         Client(str(profile.producer["transactional.id"]).replace("{instance}", str(instance)),
                profile.profile)
         for profile in info.profiles
         if profile.transactional
         for instance in range(info.load.producers)
     ]  # fmt: skip
+
+
+def consumer_groups(info: RunInfo, profile: str | None = None) -> list[Client]:
+    """The group.id of each profile of a run that has consumers, or of that one alone."""
+    return [
+        Client(each.consume.group, each.profile)
+        for each in info.profiles
+        if each.consume is not None and profile in (None, each.profile)
+    ]
 
 
 def aim_at_coordinator(
@@ -185,5 +208,53 @@ def move_transaction_coordinator(evidence_timeout_s: float = 20.0) -> dict[str, 
         target,
         TRANSACTION_STATE,
         run_transactional_ids(target),
+        evidence_timeout_s,
+    )
+
+
+def run_groups(target: Target, profile: str | None) -> list[Client]:
+    """The groups of the run that is struck. Raises FaultError when it has no such profile."""
+    groups = [] if target.run_dir is None else consumer_groups(target.run_dir.read_info(), profile)
+    if not groups:
+        raise FaultError(f"profile {profile}: the run has no such profile with consumers.")
+    return groups
+
+
+@activity
+def kill_group_coordinator(
+    profile: str | None = None, evidence_timeout_s: float = 20.0
+) -> dict[str, Any]:
+    """SIGKILL the broker that coordinates most of the run's consumer groups, or that of a profile.
+
+    Waits until other brokers lead those partitions of __consumer_offsets in a newer leader
+    epoch, at most `evidence_timeout_s`. The broker stays dead until `heal`.
+    """
+    target = attach()
+    target.require(fault_named("kill_group_coordinator"))
+    return kill_coordinator(
+        "kill_group_coordinator",
+        target,
+        CONSUMER_OFFSETS,
+        run_groups(target, profile),
+        evidence_timeout_s,
+    )
+
+
+@activity
+def move_group_coordinator(
+    profile: str | None = None, evidence_timeout_s: float = 20.0
+) -> dict[str, Any]:
+    """Let another broker become the coordinator of most of the run's groups, or of a profile's.
+
+    No process is touched: the partitions of __consumer_offsets get another leader by election,
+    as in a planned move. `heal` moves them back.
+    """
+    target = attach()
+    target.require(fault_named("move_group_coordinator"))
+    return move_coordinator(
+        "move_group_coordinator",
+        target,
+        CONSUMER_OFFSETS,
+        run_groups(target, profile),
         evidence_timeout_s,
     )

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import harness
 
-_ACTIONS: Final = ("processes", "links", "coordinators", "healing")
+_ACTIONS: Final = ("processes", "links", "coordinators", "members", "healing")
 _PROBES: Final = ("probes",)
 
 

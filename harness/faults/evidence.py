@@ -7,7 +7,7 @@ back. `shortcomings` lists what is missing; a fault without shortcomings took ef
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -72,6 +72,35 @@ class Coordination:
 
 
 @dataclass(slots=True)
+class MemberStruck:
+    """A group member that was struck, or that was let join or leave, and what was seen of it."""
+
+    profile: str
+    member: int
+    pid: int
+    action: str
+    """SIGKILL, SIGSTOP, join or leave"""
+    at: str
+    partitions: list[str] = field(default_factory=list)
+    """What it held then, as `topic/partition`."""
+    last_step: str | None = None
+    """The last step in its journal before it was struck."""
+    state: str | None = None
+    """The process state seen afterwards, as psutil names it; only asked for SIGSTOP."""
+    ended: str | None = None
+    """How its process ended, in the pool's words."""
+    taken_over: list[str] = field(default_factory=list)
+    """Which of `partitions` another member was assigned since then."""
+    shared: bool = False
+    """Of a share group, where nobody is assigned partitions?"""
+    rebalanced: bool = False
+    """Was any member of its group assigned or revoked something since then?"""
+    resumed_at: str | None = None
+    steps_after: list[str] = field(default_factory=list)
+    """Which of LOST, REVOKED, FENCED, COMMIT_FAILED stand in its journal after it was resumed."""
+
+
+@dataclass(slots=True)
 class PartitionMove:
     """A partition the fault was aimed at. -1: no leader, None: no leader told its epoch."""
 
@@ -115,6 +144,7 @@ class Evidence:
     elections: list[Election] = field(default_factory=list)
     coordinates: list[Coordination] = field(default_factory=list)
     """Whose coordinator was struck, where the fault aims at one."""
+    members: list[MemberStruck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -124,6 +154,8 @@ class Evidence:
 
 def shortcomings(evidence: Evidence) -> list[str]:
     """What is missing for the conclusion that the fault took effect; empty when nothing is."""
+    if evidence.members:
+        return list(_of_members(evidence.members))
     if not (evidence.brokers or evidence.links or evidence.elections):
         # Nothing was to be struck: then nothing may have moved.
         return [
@@ -161,6 +193,22 @@ def _of_processes(signals: Iterable[Signalled]) -> list[str]:
             if each.restarted_pid in (None, each.pid):
                 found.append(f"{what}: no new process took its place")
     return found
+
+
+def _of_members(members: Iterable[MemberStruck]) -> Iterator[str]:
+    for each in members:
+        what = f"{each.profile} member {each.member} (process {each.pid}) after {each.action}"
+        if each.action == "SIGKILL" and each.ended != "killed by SIGKILL":
+            yield f"{what}: it {each.ended or 'was not seen to end'}"
+        elif each.action == "SIGSTOP" and each.state != STOPPED:
+            yield f"{what}: state {each.state!r}, expected {STOPPED!r}"
+        elif each.action == "leave" and each.ended != "left in order":
+            yield f"{what}: it {each.ended or 'was not seen to leave'}"
+        left = sorted(set(each.partitions) - set(each.taken_over))
+        if each.action in ("SIGKILL", "SIGSTOP") and left and not each.shared:
+            yield f"{what}: nobody else was assigned {', '.join(left)}"
+        if each.action in ("join", "leave") and not each.rebalanced and not each.shared:
+            yield f"{what}: its group did not rebalance"
 
 
 def _of_links(cuts: Iterable[Cut]) -> list[str]:

@@ -23,8 +23,8 @@ import yaml
 from harness.anomalies import ANOMALIES
 from harness.assets import folder
 from harness.errors import UsageError
-from harness.faults.backend import refusal
-from harness.faults.registry import FAULTS, fault_named
+from harness.faults.backend import memberless, refusal
+from harness.faults.registry import FAULTS, MEMBERS, fault_named
 
 EXTENSION: Final = "harness"
 MODULE: Final = "harness.faults"
@@ -83,10 +83,18 @@ def load_experiment(name_or_path: str) -> Experiment:
 
 
 def validate_for(
-    experiment: Experiment, capabilities: frozenset[str], kind: str = "foreign"
+    experiment: Experiment,
+    capabilities: frozenset[str],
+    kind: str = "foreign",
+    *,
+    members: bool = True,
 ) -> None:
-    """Refuse an experiment whose faults these brokers cannot suffer. Raises UsageError."""
+    """Refuse an experiment whose faults these brokers, or a run without group members, cannot
+    suffer. Raises UsageError."""
+    capabilities |= {MEMBERS}
     for name in experiment.faults:
+        if MEMBERS in FAULTS[name].needs and not members:
+            raise UsageError(f"experiment {experiment.name}: {memberless(name)}")
         missing = FAULTS[name].needs - capabilities
         if missing:
             raise UsageError(

@@ -11,6 +11,8 @@ from harness.faults.backend import Target, attach
 from harness.faults.injection import SOURCE, Injection, open_faults
 from harness.faults.interrupts import uninterrupted
 from harness.faults.leaders import await_full_isr, await_preferred
+from harness.faults.roster import continue_members
+from harness.members.wanted import want_as_planned
 from harness.rundir import now
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
@@ -25,11 +27,11 @@ LEADERS_TIMEOUT_S: Final = 30.0
 def heal(timeout_s: float = ISR_TIMEOUT_S) -> dict[str, Any]:
     """Repair whatever any fault left behind, and wait until the cluster is whole.
 
-    Stopped brokers continue, links pass, dead brokers start; then full ISR of the run's and the
-    internal topics, within `timeout_s`; then the preferred leader of each of their partitions, so
-    that coordinators are back as well. Safe to call at any time and again. A first SIGTERM or
-    SIGINT waits until it is done. Raises FaultError or ClusterError when the cluster does not
-    become whole.
+    Stopped brokers and group members continue, groups have as many members as planned, links
+    pass, dead brokers start; then full ISR of the run's and the internal topics, within
+    `timeout_s`; then the preferred leader of each of their partitions, so that coordinators are
+    back as well. Safe to call at any time and again. A first SIGTERM or SIGINT waits until it is
+    done. Raises FaultError or ClusterError when the cluster does not become whole.
     """
     with uninterrupted():
         return heal_target(attach(), timeout_s=timeout_s)
@@ -41,6 +43,9 @@ def heal_target(target: Target, *, timeout_s: float = ISR_TIMEOUT_S) -> dict[str
     open_before = [] if target.run_dir is None else open_faults(target.run_dir)
     _write(target, open_before, "heal")
     try:
+        if target.run_dir is not None:
+            continue_members(target.run_dir, target.consuming())
+            want_as_planned(target.run_dir)
         if isinstance(target.brokers, LocalCluster):
             target.brokers.heal()
         partitions = await_full_isr(target.view, living(target, target.watched_topics), timeout_s)

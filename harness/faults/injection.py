@@ -110,7 +110,7 @@ class Injection:
         sent = Signalled(broker, pid, number.name, at)
         self.evidence.brokers.append(sent)
         if number is signal.SIGSTOP:
-            sent.state = _state_after_stop(pid)
+            sent.state = state_after_stop(pid)
         return sent
 
     def kill(self, broker: int) -> None:
@@ -199,6 +199,10 @@ class Injection:
         path.parent.mkdir(exist_ok=True)
         write_json(path, found.to_json())
 
+    def missing(self) -> list[str]:
+        """What the evidence lacks so far for the conclusion that the fault took effect."""
+        return shortcomings(self.evidence)
+
     def output(self) -> dict[str, Any]:
         """What the action returns, so that Chaos Toolkit's journal holds the evidence too."""
         return {
@@ -233,7 +237,7 @@ def open_faults(run_dir: RunDir) -> list[dict[str, Any]]:
     return [event for event in last.values() if event["phase"] != "healed"]
 
 
-def _state_after_stop(pid: int) -> str:
+def state_after_stop(pid: int) -> str:
     """A process's state, waited for a moment: a signal is delivered, not called."""
     deadline = time.monotonic() + _STATE_TIMEOUT_S
     while True:

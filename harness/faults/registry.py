@@ -15,6 +15,9 @@ PROCESS: Final = "process"
 """Capability: signals to broker processes, their exit, their restart."""
 PROXY: Final = "proxy"
 """Capability: a proxy in front of the brokers' listeners that can hold back bytes."""
+MEMBERS: Final = "members"
+"""Capability: group members as processes of this machine; a run with consumers has them, whatever
+its brokers are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Fault:
     name: str
     description: str
     needs: frozenset[str]
-    """Capabilities that the broker kind must offer."""
+    """Capabilities that the broker kind, or for members the run, must offer."""
     moves_leader: bool
     """Does the leadership of the struck partitions go to another broker?"""
     graceful: bool = False
@@ -87,6 +90,46 @@ FAULTS: Final = {
             "elect another broker as coordinator of most transactional.ids, nobody dies",
             PROCESS,
             moves=True,
+        ),
+        _fault(
+            "kill_group_coordinator",
+            "SIGKILL the broker that coordinates most consumer groups",
+            PROCESS,
+            MEMBERS,
+            moves=True,
+        ),
+        _fault(
+            "move_group_coordinator",
+            "elect another broker as coordinator of most consumer groups, nobody dies",
+            PROCESS,
+            MEMBERS,
+            moves=True,
+        ),
+        _fault(
+            "kill_member",
+            "SIGKILL a member of each consumer group in the middle of its work",
+            MEMBERS,
+            moves=False,
+        ),
+        _fault(
+            "pause_member",
+            "SIGSTOP a member of each consumer group until others have its partitions, SIGCONT it",
+            MEMBERS,
+            moves=False,
+        ),
+        _fault(
+            "scale_members",
+            "give each consumer group another number of members, in order",
+            MEMBERS,
+            moves=False,
+            graceful=True,
+        ),
+        _fault(
+            "rebalance_storm",
+            "let members join and leave each consumer group, again and again",
+            MEMBERS,
+            moves=False,
+            graceful=True,
         ),
         _fault(
             "no_fault",

@@ -20,6 +20,7 @@ from harness.errors import REDACTED
 from harness.load.clock import Clock
 from harness.load.ledger import Ledger
 from harness.load.transactions import Ranges, TransactionLog
+from harness.members.names import transactional_id
 from harness.record import INPUT, OUTPUT_BYTES_MIN, Encoder, run_hash, with_inputs
 from harness.rundir import ProfileRun, RunDir, RunInfo
 
@@ -167,8 +168,3 @@ class Output:
         with contextlib.suppress(KafkaException):
             self.producer.purge(in_queue=True, in_flight=True, blocking=False)
         del self.producer
-
-
-def transactional_id(run_id: str, profile: str, slot: int) -> str:
-    """The transactional.id of whoever has that place in a pipeline's group."""
-    return f"harness-{run_id}-{profile}-member-{slot}"

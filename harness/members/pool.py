@@ -9,7 +9,6 @@ order. When its parent is gone it ends them at once.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -25,9 +24,9 @@ from harness.load.clock import Clock
 from harness.load.context import connection_settings
 from harness.members.lag import LagWatch
 from harness.members.process import EPOCH, kind_of
-from harness.rundir import ConsumeRun, ProfileRun, RunDir, RunInfo, write_json
+from harness.members.wanted import wanted_members
+from harness.rundir import ConsumeRun, ProfileRun, RunDir, RunInfo
 
-WANTED: Final = "wanted.json"
 TICK_S: Final = 0.05
 READY_TIMEOUT_S: Final = 60.0
 CATCH_UP_S: Final = 60.0
@@ -40,18 +39,6 @@ LEAVE_S: Final = 20.0
 ORPHAN_LEAVE_S: Final = 3.0
 _AGAIN_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Before a member of a place that fails by itself is started again, ever later."""
-
-
-def wanted_path(run_dir: RunDir) -> Path:
-    """Where somebody says how many members a profile is to have: {profile: number}."""
-    return run_dir.members / WANTED
-
-
-def want(run_dir: RunDir, numbers: dict[str, int]) -> None:
-    """Ask the pool for so many members of these profiles; the others stay as they are."""
-    path = wanted_path(run_dir)
-    present = json.loads(path.read_text()) if path.exists() else {}
-    write_json(path, {**present, **numbers})
 
 
 @dataclass(slots=True)
@@ -145,10 +132,7 @@ class Pool:
                     running.child.process.terminate()
 
     def _read_wanted(self) -> None:
-        path = wanted_path(self.run_dir)
-        if not path.exists():
-            return
-        wanted = json.loads(path.read_text())
+        wanted = wanted_members(self.run_dir)
         for group in self._groups:
             group.wanted = int(wanted.get(group.profile.profile, group.consume.members))
 

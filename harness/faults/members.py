@@ -1,0 +1,339 @@
+"""Faults of consumer groups: members that die, stand still, join and leave.
+
+They strike one member of every group of the run, or of one profile alone, and need nothing of the
+brokers. The run's pool starts a new member in the place of one that died; `heal` lets those go on
+that stand still, and brings each group back to the number of members that it had.
+"""
+
+import contextlib
+import random
+import signal
+import time
+from typing import Any, Final
+
+from harness.errors import FaultError, UsageError
+from harness.faults.activity import activity
+from harness.faults.backend import Target, attach
+from harness.faults.evidence import MemberStruck
+from harness.faults.injection import Injection, state_after_stop
+from harness.faults.interrupts import uninterrupted
+from harness.faults.leaders import POLL_S, await_that
+from harness.faults.processes import broker_setting
+from harness.faults.roster import (
+    Living,
+    assigned_since,
+    busiest,
+    entries_since,
+    last_step,
+    living_members,
+    rebalanced_since,
+    signal_member,
+)
+from harness.members.journal import Step
+from harness.members.wanted import want, want_as_planned
+from harness.rundir import ProfileRun, RunDir, now
+
+# Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
+
+__all__ = ["kill_member", "pause_member", "rebalance_storm", "scale_members"]
+
+MOMENTS: Final[dict[str, frozenset[Step]]] = {
+    "any": frozenset(),
+    "work": frozenset({Step.BEGIN, Step.EFFECT}),
+    "commit": frozenset({Step.COMMIT_CALLED, Step.TXN_COMMIT_CALLED}),
+    "committed": frozenset({Step.COMMITTED, Step.TXN_COMMITTED}),
+}
+"""When a member is struck: once the last step of its journal is one of these."""
+_MOMENT_S: Final = 3.0
+_LOOK_S: Final = 0.0005
+_TELLING: Final = (Step.REVOKED, Step.LOST, Step.FENCED, Step.COMMIT_FAILED)
+
+
+@activity
+def kill_member(
+    profile: str | None = None,
+    moment: str = "work",
+    spread_ms: float = 0.0,
+    evidence_timeout_s: float = 30.0,
+) -> dict[str, Any]:
+    """SIGKILL the member with the most partitions, of each group of the run or of a profile's.
+
+    moment: any, work (it processes records), commit (a commit was just called) or committed (one
+    just returned); after three seconds any moment is taken. spread_ms: strike so much later at
+    most, at random. Waits until the pool saw it end and other members have its partitions, at
+    most `evidence_timeout_s`.
+    """
+    target = attach()
+    steps = _steps(moment)
+    with Injection("kill_member", target) as injection:
+        run_dir, profiles = _struck(target, profile)
+        injection.aim(f"a member of {_names(profiles)}", [])
+        for each in profiles:
+            member = _busiest(run_dir, each)
+            _await_moment(run_dir, member, steps)
+            if spread_ms > 0:
+                time.sleep(random.uniform(0.0, spread_ms) / 1000)
+            struck = _note(injection, each, member, "SIGKILL", last_step(run_dir, member))
+            signal_member(run_dir, member, signal.SIGKILL)
+            struck.at = injection.strike()
+        _await_evidence(injection, run_dir, evidence_timeout_s)
+    return injection.output()
+
+
+@activity
+def pause_member(
+    hold_s: float = 9.0,
+    profile: str | None = None,
+    moment: str = "work",
+    evidence_timeout_s: float = 30.0,
+) -> dict[str, Any]:
+    """SIGSTOP the member with the most partitions for `hold_s`, of each group or of a profile's.
+
+    It wakes up believing that it still has its partitions, as after a long pause for garbage
+    collection or of a virtual machine. `hold_s` must exceed the session timeout; where it exceeds
+    the transaction timeout as well, a pipeline's member finds itself fenced.
+    """
+    target = attach()
+    steps = _steps(moment)
+    with Injection("pause_member", target, hold_s=hold_s) as injection:
+        run_dir, profiles = _struck(target, profile)
+        _check_hold(target, profiles, hold_s)
+        injection.aim(f"a member of {_names(profiles)}", [])
+        paused: list[tuple[Living, MemberStruck, int]] = []
+        try:
+            for each in profiles:
+                member = _busiest(run_dir, each)
+                _await_moment(run_dir, member, steps)
+                struck = _note(injection, each, member, "SIGSTOP", last_step(run_dir, member))
+                paused.append((member, struck, 0))
+                signal_member(run_dir, member, signal.SIGSTOP)
+                struck.at = injection.strike()
+                struck.state = state_after_stop(member.pid)
+                paused[-1] = (member, struck, len(entries_since(run_dir, member, 0)))
+            deadline = time.monotonic() + hold_s
+            _await_evidence(injection, run_dir, hold_s)
+            time.sleep(max(0.0, deadline - time.monotonic()))
+        finally:
+            with uninterrupted():
+                for member, struck, _ in paused:
+                    with contextlib.suppress(FaultError):
+                        signal_member(run_dir, member, signal.SIGCONT)
+                        struck.resumed_at = now()
+        _await_resumed(run_dir, paused, evidence_timeout_s)
+        _look(injection, run_dir)
+    return injection.output()
+
+
+@activity
+def scale_members(
+    to: int, profile: str | None = None, evidence_timeout_s: float = 30.0
+) -> dict[str, Any]:
+    """Give each group of the run, or a profile's, `to` members.
+
+    Who joins or leaves does it in order. Waits until they have and their groups have rebalanced,
+    at most `evidence_timeout_s`. `heal` brings the number back.
+    """
+    if to < 1:
+        raise UsageError(f"scale_members: to is {to}; at least 1 member is expected.")
+    target = attach()
+    with Injection("scale_members", target) as injection:
+        run_dir, profiles = _struck(target, profile)
+        injection.aim(f"{_names(profiles)}: {to} members each", [])
+        _scale(injection, run_dir, {each.profile: to for each in profiles}, evidence_timeout_s)
+    return injection.output()
+
+
+@activity
+def rebalance_storm(
+    rounds: int = 5,
+    every_s: float = 1.0,
+    profile: str | None = None,
+    evidence_timeout_s: float = 30.0,
+) -> dict[str, Any]:
+    """Let a further member join each group and leave it again, `rounds` times, `every_s` apart."""
+    if rounds < 1:
+        raise UsageError(f"rebalance_storm: rounds is {rounds}; at least 1 is expected.")
+    target = attach()
+    with Injection("rebalance_storm", target) as injection:
+        run_dir, profiles = _struck(target, profile)
+        injection.aim(f"{_names(profiles)}: {rounds} times one more member and one less", [])
+        before = {each.profile: _planned(each) for each in profiles}
+        more = {name: number + 1 for name, number in before.items()}
+        try:
+            for _ in range(rounds):
+                for numbers in (more, before):
+                    _scale(injection, run_dir, numbers, evidence_timeout_s)
+                    time.sleep(every_s)
+        finally:
+            want_as_planned(run_dir)
+    return injection.output()
+
+
+# -- whom to strike, and when ------------------------------------------------------------------
+
+
+def _struck(target: Target, profile: str | None) -> tuple[RunDir, list[ProfileRun]]:
+    """The run and its profiles with members, or the one that is named."""
+    profiles = [each for each in target.consuming() if profile in (None, each.profile)]
+    if target.run_dir is None or not profiles:
+        raise FaultError(f"profile {profile}: the run has no such profile with consumers.")
+    return target.run_dir, profiles
+
+
+def _names(profiles: list[ProfileRun]) -> str:
+    return ", ".join(each.profile for each in profiles)
+
+
+def _planned(profile: ProfileRun) -> int:
+    assert profile.consume is not None
+    return profile.consume.members
+
+
+def _is_shared(profile: ProfileRun) -> bool:
+    return profile.consume is not None and profile.consume.mode == "share"
+
+
+def _steps(moment: str) -> frozenset[Step]:
+    if moment not in MOMENTS:
+        raise UsageError(f"moment {moment!r}: accepted are {', '.join(MOMENTS)}.")
+    return MOMENTS[moment]
+
+
+def _busiest(run_dir: RunDir, profile: ProfileRun) -> Living:
+    """The member to strike, waited for while none has any partition. Raises FaultError."""
+    found: list[Living] = []
+
+    def pending() -> str | None:
+        found[:] = busiest(living_members(run_dir, profile.profile))
+        if not found:
+            return "no member lives"
+        if found[0].partitions or _is_shared(profile):
+            return None
+        return "no member has any partition"
+
+    await_that(pending, f"a member of {profile.profile} to strike", timeout_s=30.0)
+    return found[0]
+
+
+def _await_moment(run_dir: RunDir, member: Living, steps: frozenset[Step]) -> None:
+    """Wait until the member's last step is one of these; without load there is no such moment."""
+    deadline = time.monotonic() + _MOMENT_S
+    while steps and time.monotonic() < deadline and last_step(run_dir, member) not in steps:
+        time.sleep(_LOOK_S)
+
+
+def _check_hold(target: Target, profiles: list[ProfileRun], hold_s: float) -> None:
+    """Raises UsageError when a pause would end before anybody notices it."""
+    for each in profiles:
+        assert each.consume is not None
+        setting, value = "session.timeout.ms", each.consumer.get("session.timeout.ms")
+        if each.consume.mode == "share":
+            setting, value = _brokers(target, "group.share.session.timeout.ms")
+        elif each.consume.protocol == "consumer":
+            setting, value = _brokers(target, "group.consumer.session.timeout.ms")
+        if value is not None and hold_s * 1000 <= float(value):
+            raise UsageError(
+                f"pause_member: hold_s is {hold_s:g}, but {setting} of {each.profile} is {value}: "
+                "nobody would take over. Hold longer than that."
+            )
+
+
+def _brokers(target: Target, name: str) -> tuple[str, str | None]:
+    return f"the brokers' {name}", broker_setting(target, name)
+
+
+# -- evidence ----------------------------------------------------------------------------------
+
+
+def _note(
+    injection: Injection, profile: ProfileRun, member: Living, action: str, step: Step | None
+) -> MemberStruck:
+    struck = MemberStruck(
+        profile=member.profile,
+        member=member.member,
+        pid=member.pid,
+        action=action,
+        at=now(),
+        partitions=sorted(member.partitions),
+        last_step=None if step is None else step.name,
+        shared=_is_shared(profile),
+    )
+    injection.evidence.members.append(struck)
+    return struck
+
+
+def _look(injection: Injection, run_dir: RunDir) -> None:
+    """Bring the evidence up to date with what the timeline says by now."""
+    events = list(run_dir.events("member", "rebalance"))
+    for each in injection.evidence.members:
+        assigned = assigned_since(events, each.profile, each.at, other_than=each.member)
+        each.taken_over = sorted(set(each.taken_over) | (set(assigned) & set(each.partitions)))
+        each.rebalanced = rebalanced_since(events, each.profile, each.at)
+        for event in events:
+            if (
+                event["event"] == "member"
+                and (event["profile"], event["member"]) == (each.profile, each.member)
+                and event["phase"] != "started"
+            ):
+                each.ended = event["reason"]
+
+
+def _await_evidence(injection: Injection, run_dir: RunDir, timeout_s: float) -> None:
+    """Wait until what was done to members shows; what does not stays as a shortcoming."""
+
+    def pending() -> str | None:
+        _look(injection, run_dir)
+        missing = injection.missing()
+        return missing[0] if missing else None
+
+    with contextlib.suppress(FaultError):
+        await_that(pending, "members", timeout_s=timeout_s, poll_s=POLL_S)
+
+
+def _await_resumed(
+    run_dir: RunDir, paused: list[tuple[Living, MemberStruck, int]], timeout_s: float
+) -> None:
+    """Wait until each member that stood still has found out, or has ended; note what it saw."""
+
+    def pending() -> str | None:
+        silent = []
+        for member, struck, count in paused:
+            entries = entries_since(run_dir, member, count)
+            steps = {Step(int(step)) for step in entries["step"]}
+            struck.steps_after = [step.name for step in _TELLING if step in steps]
+            if not struck.steps_after and struck.ended is None and not struck.shared:
+                silent.append(f"{member.profile} member {member.member}")
+        return f"not a word of {', '.join(silent)}" if silent else None
+
+    with contextlib.suppress(FaultError):
+        await_that(pending, "members that were paused", timeout_s=timeout_s, poll_s=POLL_S)
+
+
+def _scale(
+    injection: Injection, run_dir: RunDir, numbers: dict[str, int], timeout_s: float
+) -> None:
+    """Ask for so many members, wait until they are there, and note who came and who went."""
+    before = {
+        name: {each.member: each for each in living_members(run_dir, name)} for name in numbers
+    }
+    at = injection.strike()
+    want(run_dir, numbers)
+    profiles = {each.profile: each for each in injection.at.consuming()}
+
+    def pending() -> str | None:
+        off = {
+            name: len(living_members(run_dir, name))
+            for name, number in numbers.items()
+            if len(living_members(run_dir, name)) != number
+        }
+        return f"members: {off}" if off else None
+
+    with contextlib.suppress(FaultError):
+        await_that(pending, "the number of members", timeout_s=timeout_s, poll_s=POLL_S)
+    for name in numbers:
+        after = {each.member: each for each in living_members(run_dir, name)}
+        for number in sorted(set(before[name]) ^ set(after)):
+            member = after.get(number) or before[name][number]
+            action = "join" if number in after else "leave"
+            _note(injection, profiles[name], member, action, None).at = at
+    _await_evidence(injection, run_dir, timeout_s)

@@ -1,0 +1,135 @@
+"""Who the members of a run's consumer groups are at this moment, from the run's own files.
+
+Members are found in the timeline: who was started and has not ended, and what each was assigned.
+What a member is doing shows in the end of its journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psutil
+
+from harness.errors import FaultError
+from harness.members.journal import ENTRY, HEADER_BYTES, Entries, Step, journal_path, read_journal
+from harness.rundir import ProfileRun, RunDir, to_us
+
+MODULE: Final = "harness.members.process"
+
+
+@dataclass(slots=True)
+class Living:
+    """A member that has been started and has not ended."""
+
+    profile: str
+    member: int
+    pid: int
+    partitions: set[str] = field(default_factory=set)
+    """`topic/partition` of what it was assigned and not relieved of"""
+
+
+def living(events: Iterable[dict[str, Any]], profile: str) -> list[Living]:
+    """The members of a profile that live by the events of a timeline, by number."""
+    members: dict[int, Living] = {}
+    for event in events:
+        if event.get("profile") != profile:
+            continue
+        number = event.get("member")
+        if event["event"] == "member" and isinstance(number, int):
+            if event["phase"] == "started":
+                members[number] = Living(profile, number, int(event["pid"]))
+            else:
+                members.pop(number, None)
+        elif event["event"] == "rebalance" and number in members:
+            named = set(event["partitions"])
+            if event["phase"] == "assigned":
+                members[number].partitions |= named
+            else:
+                members[number].partitions -= named
+    return [members[number] for number in sorted(members)]
+
+
+def living_members(run_dir: RunDir, profile: str) -> list[Living]:
+    """The members of a profile that live now."""
+    return living(run_dir.events("member", "rebalance"), profile)
+
+
+def busiest(members: Iterable[Living]) -> list[Living]:
+    """Those with the most partitions first; on a tie the oldest."""
+    return sorted(members, key=lambda each: (-len(each.partitions), each.member))
+
+
+def signal_member(run_dir: RunDir, member: Living, number: signal.Signals) -> None:
+    """Send a signal to a member's process, and to nobody who has its process id by now.
+
+    Raises FaultError when it does not run any more.
+    """
+    try:
+        command = psutil.Process(member.pid).cmdline()
+    except psutil.NoSuchProcess:
+        command = []
+    if MODULE not in command or str(run_dir.path) not in command:
+        raise FaultError(f"{member.profile} member {member.member}: its process has ended already.")
+    os.kill(member.pid, number)
+
+
+def continue_members(run_dir: RunDir, profiles: Iterable[ProfileRun]) -> None:
+    """Let every member that stands still go on."""
+    for profile in profiles:
+        for member in living_members(run_dir, profile.profile):
+            with contextlib.suppress(FaultError, ProcessLookupError):
+                signal_member(run_dir, member, signal.SIGCONT)
+
+
+def last_step(run_dir: RunDir, member: Living) -> Step | None:
+    """The last step in a member's journal; None when there is none yet."""
+    path = journal_path(run_dir.members, member.profile, member.member)
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            count = (size - HEADER_BYTES) // ENTRY.itemsize
+            if count < 1:
+                return None
+            file.seek(HEADER_BYTES + (count - 1) * ENTRY.itemsize)
+            entry = file.read(ENTRY.itemsize)
+    except FileNotFoundError:
+        return None
+    return Step(entry[ENTRY.fields["step"][1]])  # type: ignore[index]
+
+
+def entries_since(run_dir: RunDir, member: Living, count: int) -> Entries:
+    """The entries of a member's journal after the first `count`."""
+    path = journal_path(run_dir.members, member.profile, member.member)
+    return read_journal(path).entries[count:]
+
+
+def assigned_since(
+    events: Iterable[dict[str, Any]], profile: str, at: str, *, other_than: int | None = None
+) -> list[str]:
+    """Which partitions were assigned to a member of a profile after an instant."""
+    found: dict[str, None] = {}
+    for event in events:
+        if (
+            event["event"] == "rebalance"
+            and event["profile"] == profile
+            and event["phase"] == "assigned"
+            and event["member"] != other_than
+            and to_us(event["at"]) > to_us(at)
+        ):
+            found.update(dict.fromkeys(event["partitions"]))
+    return list(found)
+
+
+def rebalanced_since(events: Iterable[dict[str, Any]], profile: str, at: str) -> bool:
+    """Whether any member of a profile was assigned or relieved of anything after an instant."""
+    return any(
+        event["event"] == "rebalance"
+        and event["profile"] == profile
+        and to_us(event["at"]) > to_us(at)
+        for event in events
+    )
