@@ -43,6 +43,11 @@ class Lanes:
         self._keys = [b"key-%d" % key for key in range(min(keys, KEYS_KEPT))]
         self._next = first
 
+    @property
+    def next_record(self) -> int:
+        """Which of its client's records is the next one, counted over all its incarnations."""
+        return self._next
+
     def take(self, count: int) -> tuple[I64, I64, list[bytes] | None]:
         """Topic index, partition and key of the next `count` records."""
         index = np.arange(self._next, self._next + count, dtype=np.int64)
@@ -70,7 +75,7 @@ class Client:
         self.topics = list(range(first, first + len(profile.input_topics)))
         self.lanes = Lanes(self.topics, load.partitions, load.keys, first=instance)
         self.open_max = max(1, min(OPEN_RECORDS_MAX, OPEN_BYTES_MAX // load.message_bytes))
-        self.incarnation = Incarnation(context, profile, instance)
+        self.incarnation = Incarnation(context, profile, instance, self.lanes.next_record)
         self.stopping = False
         self.closed = False
         self._resume_us = 0
@@ -133,7 +138,9 @@ class Client:
         )
         self.incarnation.close("replaced", reason)
         self._resume_us = self.context.clock.now_us() + self._pause_us
-        self.incarnation = Incarnation(self.context, self.profile, self.instance)
+        self.incarnation = Incarnation(
+            self.context, self.profile, self.instance, self.lanes.next_record
+        )
 
     def _take_last_reports(self) -> None:
         """Decide about what was reported up to now; the incarnation ends."""

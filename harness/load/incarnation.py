@@ -33,7 +33,10 @@ _OWN_DOING = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 class Incarnation:
     """Hands records to one librdkafka producer and puts on record what became of them."""
 
-    def __init__(self, context: LoadContext, profile: ProfileRun, instance: int) -> None:
+    def __init__(
+        self, context: LoadContext, profile: ProfileRun, instance: int, first_record: int = 0
+    ) -> None:
+        """first_record: which of its client's records is its first; their keys follow from it."""
         info = context.info
         self._context = context
         self._slots = context.slots
@@ -81,6 +84,7 @@ class Incarnation:
             profile=profile.profile,
             incarnation=self.number,
             instance=instance,
+            first_record=first_record,
             phase="started",
         )
 

@@ -22,6 +22,7 @@ _NEEDS_DRAIN: Final = tuple(
     if anomaly not in ("precommitted_read", "hung_txn", "unseen")
 )
 _NEEDS_END: Final = ("gap", "torn_txn", "lost_txn")
+_COMPACTED_AWAY: Final = ("gap", "torn_txn", "lost_txn")
 _NAMED: Final = 3
 
 
@@ -29,6 +30,7 @@ def blind_spots(evidence: Evidence, found: ProfileFindings) -> None:
     """Note, for each anomaly, what the evidence cannot show about this profile."""
     topics = profile_topics(evidence, found.profile)
     _drain(evidence, found, topics)
+    _compaction(found)
     if not found.counts["attempted"]:
         return
     if evidence.elsewhere is not None:
@@ -71,6 +73,30 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
     if open_ended:
         found.cannot_see(
             f"nothing says that {some(open_ended)} ended where reading did", *_NEEDS_END
+        )
+
+
+def _compaction(found: ProfileFindings) -> None:
+    """A compacted log shows the last record of each key, and not what was there before."""
+    if "compact" not in str(found.profile.topic.get("cleanup.policy", "")):
+        return
+    found.cannot_see(
+        "the topic is compacted, and what was compacted away cannot be told from what was never "
+        "there",
+        *_COMPACTED_AWAY,
+    )
+    if found.keyed.superseded:
+        found.cannot_see(
+            f"compaction removed {found.keyed.superseded} acknowledged records, and further "
+            "copies with them",
+            "duplicate",
+            "inversion",
+        )
+    if found.counts["unseen"]:
+        found.cannot_see(
+            "the topic is compacted, and whether a later record of the same key took the place of "
+            f"{found.counts['unseen']} that are gone cannot be told",
+            "lost",
         )
 
 

@@ -41,6 +41,11 @@ def profile_topics(evidence: Evidence, profile: ProfileRun) -> range:
     return range(first, first + len(profile.topics))
 
 
+def load_topics(evidence: Evidence, profile: ProfileRun) -> range:
+    """Those of them that the load writes to; a pipeline's members write to the others."""
+    return profile_topics(evidence, profile)[: len(profile.input_topics)]
+
+
 def judge_transactions(
     evidence: Evidence, found: ProfileFindings, tallies: dict[int, Tally]
 ) -> None:

@@ -49,6 +49,21 @@ class Occurrence:
 
 
 @dataclass(slots=True)
+class Keyed:
+    """What was found key by key; keys of different topics are different ones."""
+
+    keys: int = 0
+    """Keys that went to partitions of which anything was recorded."""
+    inversions: int = 0
+    """Acknowledged records that stand before an earlier one of their producer and key."""
+    keys_inverted: int = 0
+    keys_duplicated: int = 0
+    """Keys with a record that stands at several offsets."""
+    superseded: int = 0
+    """Acknowledged records of a compacted topic that are gone and have a successor."""
+
+
+@dataclass(slots=True)
 class ProfileFindings:
     """Everything reconciled about one profile."""
 
@@ -65,6 +80,7 @@ class ProfileFindings:
     attempted_by: dict[tuple[int, int], dict[int, int]] = field(default_factory=dict)
     """(topic, partition) → incarnation → how many attempts its ledger holds there"""
 
+    keyed: Keyed = field(default_factory=Keyed)
     consumed: Consumed | None = None
     """What its consumers did; None for a profile without any."""
 

@@ -33,7 +33,11 @@ class Gaps:
         self._tally = tally
         transactional = place.found.profile.transactional
         # Without a record of its transactions nothing is known to have been committed.
-        self._countable = place.proof.whole and (tally is not None or not transactional)
+        self._countable = (
+            place.proof.whole
+            and not place.compacted  # what was compacted away looks just the same
+            and (tally is not None or not transactional)
+        )
         self._acknowledged = False
         self._waiting = 0
         self._waiting_samples: list[int] = []

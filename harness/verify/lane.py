@@ -24,10 +24,12 @@ from harness.columns import (
     UNKNOWN,
     unpack_offsets,
 )
+from harness.keys import KeyCycle
 from harness.verify import cells
 from harness.verify.copies import Copies
 from harness.verify.evidence import Evidence
 from harness.verify.gaps import Gaps
+from harness.verify.keyed import KeyOrder
 from harness.verify.place import Place
 from harness.verify.transactions import NEVER_US, Tally
 
@@ -40,9 +42,16 @@ class Lane:
     """One incarnation on one topic-partition, walked from its first sequence to its last."""
 
     def __init__(
-        self, evidence: Evidence, place: Place, incarnation: int, tally: Tally | None
+        self,
+        evidence: Evidence,
+        place: Place,
+        incarnation: int,
+        tally: Tally | None,
+        cycle: KeyCycle | None = None,
     ) -> None:
         self.place = place
+        self.cycle = cycle
+        self.key_order = None if cycle is None else KeyOrder(cycle)
         self.found = place.found
         self.counts = place.found.counts
         self.incarnation = incarnation
@@ -90,13 +99,15 @@ class Lane:
         self._copies(first, attempted, copies)
         self._phantoms(first, attempted, drained_at)
         self._failed_visible(first, state, drained_at, live_at)
-        self._inversions(first, state, drained_at)
+        self._inversions(first, state, acked_at, drained_at)
         self.gaps.add(first, state, present)
         self._inconsistent(first, acked_at, drained_at, copies)
         self._vanished(first, live_at, more_live, drained_at, copies)
         if self.tally is not None:
             member = attempted & (state != FAILED)
-            self.tally.add(key, first, member, present, live_at >= 0, whole=self.proof.whole)
+            # What is absent from a compacted log is not proven to have been absent.
+            whole = self.proof.whole and not self.place.compacted
+            self.tally.add(key, first, member, present, live_at >= 0, whole=whole)
             self._precommitted(self.tally, first, state, drained_at, live_at)
 
     # -- rules, in the order of docs/verification.md ---------------------------------------
@@ -119,7 +130,9 @@ class Lane:
         absent = (state >= SENT) & ~present
         if not absent.any():
             return
-        if self.proof.whole:
+        if self.place.compacted and self.proof.proven:
+            self._lost_last_values(first, absent, acked_at)
+        elif self.proof.whole:
             self._found("lost", first, absent, acked_at)
         elif self.proof.proven:
             # What lay below the log's start cannot be told from what was never there, nor what
@@ -130,11 +143,38 @@ class Lane:
         else:
             self._found("unseen", first, absent, acked_at)
 
+    def _lost_last_values(self, first: int, absent: Bools, acked_at: I64) -> None:
+        """In a compacted log: the last record of a key is lost, an earlier one superseded."""
+        values = self.place.last_values
+        if values is None or self.cycle is None:
+            # Nobody knows whose key it was, so neither whether a later record took its place.
+            self._found("unseen", first, absent, acked_at)
+            return
+        where = np.flatnonzero(absent)
+        places, at = self.cycle.places(first + where), acked_at[where]
+        known = at >= 0
+        last = known & values.last(places, at)
+        # Whose keys odd records have is not known: a later one may be what took its place.
+        reachable = self.proof.reaches(at) & (at >= self.place.odd_reach)
+        lost, unseen = last & reachable, last & ~reachable
+        if not known.all():
+            # Without an offset it is not known to be the last one, unless nothing else is there.
+            bare = np.flatnonzero(~known)
+            alone = values.nothing(places[bare])
+            lost[bare[alone & self.proof.whole]] = True
+            unseen[bare] = ~lost[bare]
+        self._count("lost", first + where[lost], at[lost])
+        self._count("unseen", first + where[unseen], at[unseen])
+        self.found.keyed.superseded += int(np.count_nonzero(~lost & ~unseen))
+
     def _copies(self, first: int, attempted: Bools, copies: Copies) -> None:
         """Further copies in the drain: duplicates of attempts, phantoms of what was none."""
         if not len(copies):
             return
         ours = attempted[copies.sequences]
+        if self.cycle is not None and self.place.key_marks is not None:
+            places = self.cycle.places(first + copies.sequences[ours])
+            self.place.key_marks.duplicated[places] = True
         for anomaly, chosen in (("duplicate", ours), ("phantom", ~ours)):
             self._count(anomaly, first + copies.sequences[chosen], copies.offsets[chosen])
 
@@ -145,11 +185,18 @@ class Lane:
         at = np.where(drained_at >= 0, drained_at, live_at)
         self._found("failed_visible", first, (state == FAILED) & (at >= 0), at)
 
-    def _inversions(self, first: int, state: U8, drained_at: I64) -> None:
+    def _inversions(self, first: int, state: U8, acked_at: I64, drained_at: I64) -> None:
         """First offsets that lie below that of an earlier acknowledged attempt."""
         if self.proof.floor:
             return  # the first copies may lie below the log's start
         firsts = np.where(state >= SENT, drained_at, np.int64(-1))
+        if self.place.compacted:
+            # A first copy that was compacted away did stand where it was acknowledged.
+            firsts = np.where((firsts >= 0) & (acked_at >= 0), np.minimum(firsts, acked_at), firsts)
+        if self.key_order is not None and self.place.key_marks is not None:
+            inverted = first + self.key_order.add(first, firsts)
+            self.found.keyed.inversions += len(inverted)
+            self.place.key_marks.inverted[self.key_order.cycle.places(inverted)] = True
         highest = np.maximum.accumulate(firsts)
         before = np.empty_like(highest)
         before[0] = self.first_offset_max
@@ -162,6 +209,9 @@ class Lane:
             return
         elsewhere = (drained_at >= 0) & self.proof.reaches(acked_at) & (acked_at != drained_at)
         where = np.flatnonzero(elsewhere)
+        if self.place.compacted:
+            # The copy at that offset may have been compacted away.
+            where = where[self._nothing_newer(first + where, acked_at[where])]
         if len(where) and len(copies):
             where = where[~copies.holds(where, acked_at[where])]
         self._count("inconsistent_offset", first + where, acked_at[where])
@@ -182,11 +232,21 @@ class Lane:
         if len(copies):
             gone = ~copies.holds(where, at)
             where, at = where[gone], at[gone]
+        if self.place.compacted:
+            newest = self._nothing_newer(first + where, at)
+            where, at = where[newest], at[newest]
         if self.proof.proven:
             within = self.proof.reaches(at)
             self._count("vanished", first + where[within], at[within])
         else:
             self.place.suspect(self.incarnation, first + where, at)
+
+    def _nothing_newer(self, sequences: I64, at: I64) -> Bools:
+        """Whether compaction cannot have removed these records at these offsets."""
+        values = self.place.last_values
+        if values is None or self.cycle is None:
+            return np.zeros(len(sequences), dtype=np.bool_)
+        return values.last(self.cycle.places(sequences), at)
 
     def _precommitted(
         self, tally: Tally, first: int, state: U8, drained_at: I64, live_at: I64

@@ -11,16 +11,24 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.keys import KeyCycle
+from harness.rundir import ProfileRun
 from harness.verify import cells
 from harness.verify.copies import Extras
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
 from harness.verify.instants import ReadInstants
+from harness.verify.keyed import key_cycle, last_values
 from harness.verify.lane import Lane
-from harness.verify.place import Place
+from harness.verify.place import KeyMarks, Place
 from harness.verify.transactions import Tally
 
 I64: TypeAlias = npt.NDArray[np.int64]
+
+
+def is_compacted(profile: ProfileRun) -> bool:
+    """Whether a profile's topics keep the last record of each key only."""
+    return "compact" in str(profile.topic.get("cleanup.policy", ""))
 
 
 class Partition:
@@ -49,6 +57,7 @@ class Partition:
             instants=ReadInstants.of(evidence.live.batches, topic, partition)
             if found.profile.transactional
             else None,
+            compacted=is_compacted(found.profile),
         )
 
     def reconcile(self, tallies: dict[int, Tally]) -> None:
@@ -61,12 +70,41 @@ class Partition:
             )
         if not place.proof.proven:
             place.drain_reach = self._drain_reach(incarnations)
+        cycles = self._cycles(incarnations)
         for incarnation in sorted(incarnations):
             tally = tallies.get(incarnation) if self.found.profile.transactional else None
-            Lane(evidence, place, incarnation, tally).walk()
+            Lane(evidence, place, incarnation, tally, cycles.get(incarnation)).walk()
+        self._keys()
         self._odd_records()
         self._odd_records_gone()
         self._two_contents(incarnations)
+
+    def _cycles(self, incarnations: set[int]) -> dict[int, KeyCycle]:
+        """The keys of each incarnation that wrote here with any; and what depends on them all."""
+        evidence, place = self.evidence, self.place
+        cycles = {
+            incarnation: cycle
+            for incarnation in incarnations
+            if (cycle := key_cycle(evidence, self.found, *place.key, incarnation)) is not None
+        }
+        if cycles:
+            keys = next(iter(cycles.values())).count
+            place.key_marks = KeyMarks(np.zeros(keys, np.bool_), np.zeros(keys, np.bool_))
+        if place.compacted and incarnations and set(cycles) == incarnations:
+            place.last_values = last_values(
+                evidence,
+                place.key,
+                [(each, cycle, self.drained.copies(each)) for each, cycle in cycles.items()],
+            )
+        return cycles
+
+    def _keys(self) -> None:
+        """Add what was found of this partition's keys to its profile's."""
+        marks, keyed = self.place.key_marks, self.found.keyed
+        if marks is not None:
+            keyed.keys += len(marks.inverted)
+            keyed.keys_inverted += int(np.count_nonzero(marks.inverted))
+            keyed.keys_duplicated += int(np.count_nonzero(marks.duplicated))
 
     def _drain_reach(self, incarnations: set[int]) -> int:
         """The highest offset that an unproven drain read here."""
@@ -100,6 +138,8 @@ class Partition:
     def _odd_records_gone(self) -> None:
         """Corrupt and misrouted records that the live reader saw and the drain does not hold."""
         proof = self.place.proof
+        if self.place.compacted:
+            return  # whose keys they had is not known, so neither whether they were compacted away
         for seen, held in (
             (self.live.corrupt, self.drained.corrupt),
             (self.live.misrouted, self.drained.misrouted),

@@ -15,8 +15,10 @@ from harness.verify.copies import PartitionExtras
 from harness.verify.evidence import DrainedPartition
 from harness.verify.findings import Occurrence, ProfileFindings
 from harness.verify.instants import ReadInstants
+from harness.verify.keyed import LastValues
 
 I64: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,14 @@ class Suspects:
     incarnation: int | None
     sequences: I64 | None
     at: I64
+
+
+@dataclass(slots=True)
+class KeyMarks:
+    """For each key of the partition, (n,) bool: out of order for any producer; duplicated."""
+
+    inverted: Bools
+    duplicated: Bools
 
 
 @dataclass(slots=True)
@@ -43,6 +53,18 @@ class Place:
     drain_reach: int = -1
     """The highest offset that an unproven drain read; beyond it nothing can be overwritten."""
     suspects: list[Suspects] = field(default_factory=list)
+    compacted: bool = False
+    """Does the topic keep only the last record of each key?"""
+    last_values: LastValues | None = None
+    """Of a compacted topic, where it is known which record has which key."""
+    key_marks: KeyMarks | None = None
+    """None without keys."""
+
+    @property
+    def odd_reach(self) -> int:
+        """The highest offset at which the drain holds a corrupt, misrouted or foreign record."""
+        odd = (self.drained.corrupt, self.drained.misrouted, self.drained.foreign)
+        return max((int(rows["offset"].max()) for rows in odd if len(rows)), default=-1)
 
     @property
     def key(self) -> tuple[int, int]:

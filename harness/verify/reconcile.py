@@ -15,7 +15,12 @@ from __future__ import annotations
 
 from harness.errors import HarnessError
 from harness.verify.blind import blind_spots
-from harness.verify.commits import hung_transactions, judge_transactions, profile_topics
+from harness.verify.commits import (
+    hung_transactions,
+    judge_transactions,
+    load_topics,
+    profile_topics,
+)
 from harness.verify.consumers.judge import judge_consumers
 from harness.verify.copies import Extras
 from harness.verify.evidence import Evidence
@@ -55,9 +60,7 @@ def _unclosed(evidence: Evidence, found: ProfileFindings) -> list[int]:
     Members that write a pipeline's output are there to be killed; what their ledgers hold is right
     at every instant, and what they had open is unknown.
     """
-    topics = profile_topics(evidence, found.profile)
-    if found.profile.consume is not None:
-        topics = topics[:1]
+    topics = load_topics(evidence, found.profile)
     return sorted(
         incarnation
         for incarnation, ledger in evidence.ledgers.items()

@@ -157,6 +157,8 @@ class Timeline:
     run: list[Moment] = field(default_factory=list)
     reader: list[Moment] = field(default_factory=list)
     members: list[MemberMoment] = field(default_factory=list)
+    first_records: dict[int, int] = field(default_factory=dict)
+    """incarnation → which of its client's records was its first one"""
     lags: dict[tuple[str, str, int], tuple[I64, I64, I64]] = field(default_factory=dict)
     """(profile, topic, partition) → (at_us, committed offset, end offset), −1 for none committed"""
     unreadable: int = 0
@@ -237,6 +239,10 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
                     row = (to_us(event["at"]), event["committed"], event["end"])
                     for column, value in zip(lags[group], map(int, row), strict=True):
                         column.append(value)
+                case "incarnation":
+                    if event["phase"] == "started" and "first_record" in event:
+                        first_record = int(event["first_record"])
+                        timeline.first_records[int(event["incarnation"])] = first_record
                 case "member" | "rebalance":
                     timeline.members.append(_member_moment(event))
                 case "reader":

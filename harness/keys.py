@@ -1,0 +1,72 @@
+"""Which key each attempt of a lane carries: keys take turns, so it is arithmetic.
+
+A client's record i (counted over all its incarnations) belongs to turn i // topics; that turn's key
+is turn modulo the number of keys, and key k always goes to partition k modulo the number of
+partitions (`harness.load.client.Lanes`). So on one topic-partition an incarnation's sequences go
+round the partition's own keys, always in the same order; all that differs is where it begins.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+I64: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCycle:
+    """The keys of one incarnation on one topic-partition, in the order of its sequences.
+
+    count: how many keys there are on the partition; phase: which of them sequence 0 has, counted
+    from the lowest. Two cycles of one partition number its keys alike, whatever their phase.
+    """
+
+    partition: int
+    partitions: int
+    count: int
+    phase: int
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        topics: int,
+        topic: int,
+        partitions: int,
+        partition: int,
+        keys: int,
+        first_record: int,
+    ) -> KeyCycle:
+        """The cycle of an incarnation that began with its client's record `first_record`.
+
+        topics: how many the client writes to in turn; topic: the place of this one among them.
+        Raises ValueError when no key goes to the partition.
+        """
+        count = _below(keys, partition, partitions)
+        if not count:
+            raise ValueError(f"none of {keys} keys goes to partition {partition} of {partitions}")
+        # The first turn in which it writes to this topic, and how many of the partition's turns
+        # all clients' arithmetic puts before that.
+        turn = -((topic - first_record) // topics)
+        rounds, within = divmod(turn, keys)
+        before = rounds * count + _below(within, partition, partitions)
+        return cls(partition, partitions, count, before % count)
+
+    def places(self, sequences: npt.NDArray[np.integer]) -> I64:
+        """Which of the partition's keys each sequence has, counted from the lowest: 0…count-1."""
+        return np.asarray((sequences.astype(np.int64) + self.phase) % self.count, dtype=np.int64)
+
+    def key(self, place: int) -> int:
+        """The number of the key at a place."""
+        return self.partition + place * self.partitions
+
+
+def _below(keys: int, partition: int, partitions: int) -> int:
+    """How many of the keys 0…keys-1 go to a partition."""
+    return max(0, -((partition - keys) // partitions))
