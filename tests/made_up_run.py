@@ -24,6 +24,7 @@ from harness.judge.verdict import (
     ConsumeVerdict,
     ControlResult,
     FaultRecord,
+    KeysVerdict,
     Percentiles,
     Phases,
     ProfileVerdict,
@@ -303,6 +304,7 @@ def _profile(profile: DeliveryProfile, found: dict[str, int], verdict: str) -> P
         ],
         in_verdict=profile.counted,
         consume=None if profile.consume is None else _consume(profile, counts),
+        keys=KeysVerdict(64, counts["inversion"] // 2, 7, 5, 0),
     )
 
 

@@ -27,7 +27,7 @@ from histories import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.judge.verdict import INCONCLUSIVE, KEPT
+from harness.judge.verdict import INCONCLUSIVE, KEPT, KeysVerdict
 from harness.keys import KeyCycle
 from harness.rundir import LoadPlan, RunInfo
 from harness.verify import cells
@@ -178,7 +178,9 @@ def test_without_the_place_of_its_first_record_a_producer_is_not_accused(tmp_pat
 
 def test_promises_that_need_every_record_stay_open_on_a_compacted_topic(tmp_path: Path) -> None:
     history = [began(), acked(0, 0), acked(1, 1), observed(1, 1), acked(2, 2), observed(2, 2)]
-    promises = judged(tmp_path / "run", history, info=COMPACTED).profiles[0].promises
+    judgement = judged(tmp_path / "run", history, info=COMPACTED).profiles[0]
+    assert judgement.keys == KeysVerdict(KEYS, 0, 0, 0, superseded=1)
+    promises = judgement.promises
     verdicts = {promise.promise: promise for promise in promises}
     assert verdicts["no_lost"].verdict == KEPT
     assert verdicts["no_gap"].verdict == INCONCLUSIVE

@@ -79,7 +79,7 @@ def test_the_page_asks_for_nothing_outside_itself(made: tuple[RunDir, str, Page]
 def test_every_link_of_the_page_has_a_target(made: tuple[RunDir, str, Page]) -> None:
     page = made[2]
     targets = {str(a["href"])[1:] for tag, a in page.tags if tag == "a"}
-    assert len(targets) == 13
+    assert len(targets) == 14
     assert targets <= page.ids()
 
 
@@ -171,6 +171,7 @@ def test_consumers_are_shown_where_a_profile_has_any(
     assert told["consume-at-most-once, unprocessed"][0] == "permitted"
     assert "has no consumers" in told["idempotent, unprocessed"][1]
     assert "done after the fault" in text
+    assert 'id="keys"' in text
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ what they cannot show, is told in docs/verification.md.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Final
 
 from harness.anomalies import CONSUMER_ANOMALIES, anomaly_of
@@ -23,6 +24,7 @@ from harness.judge.verdict import (
     KEPT,
     NOT_APPLICABLE,
     ControlResult,
+    KeysVerdict,
     ProfileVerdict,
     Verdict,
     worst,
@@ -115,6 +117,7 @@ def _profile(
         availability=availability(profile, timeline),
         in_verdict=profile.in_verdict,
         consume=consume_verdict(evidence, found),
+        keys=KeysVerdict(**asdict(found.keyed)) if found.keyed.keys else None,
         witnesses=witnesses(evidence, found),
     )
 

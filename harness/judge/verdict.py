@@ -120,6 +120,17 @@ class Availability:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysVerdict:
+    """What was found key by key; `harness.verify.findings.Keyed` tells each number."""
+
+    keys: int
+    inversions: int
+    keys_inverted: int
+    keys_duplicated: int
+    superseded: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConsumerLag:
     """How far a group was behind on one partition of its input, in offsets."""
 
@@ -171,6 +182,8 @@ class ProfileVerdict:
     in_verdict: bool = True
     consume: ConsumeVerdict | None = None
     """Of its consumers; null for a profile without any."""
+    keys: KeysVerdict | None = None
+    """Of its records' keys; null where they have none."""
     witnesses: list[Witness] = field(default_factory=list)
 
 

@@ -14,6 +14,7 @@ from harness.judge.verdict import (
     ConsumeVerdict,
     ControlResult,
     FaultRecord,
+    KeysVerdict,
     Percentiles,
     Phases,
     ProfileVerdict,
@@ -62,6 +63,8 @@ def _profile(document: dict[str, Any]) -> ProfileVerdict:
     if consume is not None:
         lag = [ConsumerLag(**entry) for entry in consume["lag"]]
         fields["consume"] = ConsumeVerdict(**{**consume, "lag": lag})
+    keys = fields.get("keys")
+    fields["keys"] = None if keys is None else KeysVerdict(**keys)
     return ProfileVerdict(**fields)
 
 

@@ -98,6 +98,7 @@ def render(
         stories=facts.fault_stories(verdict, series.start_us),
         interruptions=facts.interruptions(verdict),
         consumers=facts.consumers(verdict),
+        keyed=[profile for profile in verdict.profiles if profile.keys is not None],
         samples=facts.samples_of(verdict),
         witnesses=[(each.profile, each.witnesses) for each in verdict.profiles if each.witnesses],
         settings_differ=[row for row in rows if not row.same],
