@@ -20,7 +20,7 @@ mapping survives the death of the process; it does not survive the death of the 
 
 File: one header page, then segments. A segment is preallocated on the disk before it is mapped (a
 full disk under a sparse mapping is a SIGBUS) and holds extents; an extent is a 32-byte header,
-`low[capacity]`, `high[capacity]`. Extents of a partition double from 512 cells to 65,536, so that
+`low[capacity]`, `high[capacity]`. Extents of a partition double from 128 cells to 65,536, so that
 1,000 partitions × 200 producers stay small; a file is mapped a segment at a time, so that its
 mappings stay few. A reader walks the extents in file order and needs no closing record.
 """
@@ -30,8 +30,8 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -73,11 +73,13 @@ _EXTENT: Final = np.dtype(
         ("pad", "<u8"),
     ]
 )
+_EXTENT_FIELDS: Final = struct.Struct("<IH2xIIQ")
+"""magic, topic, partition, capacity and first sequence of an extent's head: the same layout"""
 _MAGIC: Final = b"HKCOL01\n"
 _EXTENT_MAGIC: Final = 0x54584548
 _PAGE: Final = 4096
 _EXTENT_HEAD: Final = _EXTENT.itemsize
-_CAPACITY_MIN: Final = 512
+_CAPACITY_MIN: Final = 128
 _CAPACITY_MAX: Final = 65_536
 _SEGMENT_MIN: Final = 64 * 1024
 _SEGMENT_MAX: Final = 4 * 1024 * 1024
@@ -104,18 +106,48 @@ def unpack_offsets(low: U32, high: U8) -> I64:
     return np.where(high >= ACKED, offsets, np.int64(-1))
 
 
-@dataclass(slots=True)
 class Extent:
-    """Consecutive cells of one topic-partition; `low` and `high` are views into the mapping."""
+    """Consecutive cells of one topic-partition; `low` and `high` are views into a buffer.
 
-    topic: int
-    partition: int
-    first_sequence: int
-    low: U32
-    high: U8
+    A view is made when it is asked for: a thousand partitions of two hundred producers have more
+    extents than there is memory for arrays.
+    """
+
+    __slots__ = ("_buffer", "_start", "capacity", "first_sequence", "partition", "topic")
+
+    def __init__(
+        self,
+        topic: int,
+        partition: int,
+        first_sequence: int,
+        capacity: int,
+        buffer: mmap.mmap | bytes,
+        start: int,
+    ) -> None:
+        """`buffer` holds `low[capacity]` from byte `start` on, and `high[capacity]` behind it."""
+        self.topic = topic
+        self.partition = partition
+        self.first_sequence = first_sequence
+        self.capacity = capacity
+        self._buffer = buffer
+        self._start = start
+
+    @classmethod
+    def of(cls, topic: int, partition: int, low: U32, high: U8) -> Extent:
+        """Cells from sequence 0 on that are in no file."""
+        return cls(topic, partition, 0, len(high), low.astype("<u4").tobytes() + high.tobytes(), 0)
+
+    @property
+    def low(self) -> U32:
+        return np.frombuffer(self._buffer, "<u4", self.capacity, self._start)
+
+    @property
+    def high(self) -> U8:
+        start = self._start + self.capacity * 4
+        return np.frombuffer(self._buffer, np.uint8, self.capacity, start)
 
     def __len__(self) -> int:
-        return len(self.high)
+        return self.capacity
 
 
 class ColumnFile:
@@ -205,16 +237,14 @@ class ColumnFile:
     def _walk(self, mapping: mmap.mmap, size: int) -> None:
         position = _PAGE
         while position + _EXTENT_HEAD <= size:
-            head = np.frombuffer(mapping, dtype=_EXTENT, count=1, offset=position)[0]
-            capacity = int(head["capacity"])
-            if int(head["magic"]) != _EXTENT_MAGIC or capacity == 0:
+            magic, topic, partition, capacity, first = _EXTENT_FIELDS.unpack_from(mapping, position)
+            if magic != _EXTENT_MAGIC or capacity == 0:
                 # The unused rest of a segment: segments begin on pages.
                 position = (position // _PAGE + 1) * _PAGE
                 continue
             if position + _EXTENT_HEAD + capacity * 5 > size:
                 break
-            key = (int(head["topic"]), int(head["partition"]))
-            self._add(key, int(head["first_sequence"]), mapping, position, capacity)
+            self._add((topic, partition), first, mapping, position, capacity)
             position += _extent_bytes(capacity)
 
     def _write_header(self) -> None:
@@ -233,10 +263,7 @@ class ColumnFile:
     def _add(
         self, key: tuple[int, int], first: int, mapping: mmap.mmap, position: int, capacity: int
     ) -> Extent:
-        start = position + _EXTENT_HEAD
-        low = np.frombuffer(mapping, dtype="<u4", count=capacity, offset=start)
-        high = np.frombuffer(mapping, dtype=np.uint8, count=capacity, offset=start + capacity * 4)
-        extent = Extent(key[0], key[1], first, low, high)
+        extent = Extent(*key, first, capacity, mapping, position + _EXTENT_HEAD)
         self._extents.setdefault(key, []).append(extent)
         self._starts.setdefault(key, []).append(first)
         return extent

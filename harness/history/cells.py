@@ -25,7 +25,7 @@ class MemoryColumns:
 
     def put(self, topic: int, partition: int, low: U32, high: U8) -> None:
         """Cells 0…n-1 of a topic-partition."""
-        self._extents[topic, partition] = [Extent(topic, partition, 0, low, high)]
+        self._extents[topic, partition] = [Extent.of(topic, partition, low, high)]
 
     @property
     def partitions(self) -> list[Key]:

@@ -62,6 +62,9 @@ class Copies:
         return np.fromiter((pair in known for pair in pairs), dtype=np.bool_, count=len(positions))
 
 
+_NO_PAIRS = Copies(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+
 @dataclass(frozen=True, slots=True)
 class LaneCopies:
     """Copies and strays of one incarnation on one topic-partition, sorted by sequence.
@@ -74,6 +77,8 @@ class LaneCopies:
 
     def within(self, first: int, count: int) -> Copies:
         """Those of the cells first…first+count-1, with sequences relative to `first`."""
+        if not len(self.offsets):
+            return _NO_PAIRS
         lo, hi = np.searchsorted(
             self.sequences, np.array([first, first + count], dtype=np.uint64), side="left"
         )
@@ -82,6 +87,8 @@ class LaneCopies:
 
     def beyond(self, end: int) -> list[tuple[int, int]]:
         """Distinct (sequence, offset) pairs from sequence `end` on."""
+        if not len(self.offsets):
+            return []
         lo = int(np.searchsorted(self.sequences, np.uint64(end), side="left"))
         pairs = zip(self.sequences[lo:].tolist(), self.offsets[lo:].tolist(), strict=True)
         return sorted(set(pairs))
@@ -106,6 +113,8 @@ class PartitionExtras:
 
     def copies(self, incarnation: int) -> LaneCopies:
         """The copies and strays of one incarnation."""
+        if not len(self._identified):
+            return _NO_COPIES
         rows = self._identified[self._identified["incarnation"] == incarnation]
         if not len(rows):
             return _NO_COPIES

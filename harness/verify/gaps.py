@@ -59,6 +59,12 @@ class Gaps:
         elif self._acknowledged:
             self._wait(first + np.flatnonzero(missing))
 
+    def acknowledged(self) -> None:
+        """The next cells are all acknowledged."""
+        if self._countable:
+            self._settle()
+            self._acknowledged = True
+
     def _wait(self, sequences: I64) -> None:
         """Hold attempts back until something after them is acknowledged."""
         if not len(sequences):

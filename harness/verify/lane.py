@@ -35,6 +35,7 @@ from harness.verify.transactions import NEVER_US, Tally
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
+U32: TypeAlias = npt.NDArray[np.uint32]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
@@ -89,6 +90,13 @@ class Lane:
         anything = state.any() or drained_high.any() or live_high.any()
         if not (anything or len(drained_copies) or len(live_copies)):
             return
+        if self.tally is None and not len(drained_copies) and not len(live_copies):
+            seen_live = live_high > 0
+            if not (
+                ((live_high != drained_high) & seen_live).any()
+                or ((live_low != drained_low) & seen_live).any()
+            ) and self._undisturbed(low, state, drained_low, drained_high):
+                return
         acked_at = unpack_offsets(low, state)
         drained_at, copies = drained_copies.merged(unpack_offsets(drained_low, drained_high))
         live_at, more_live = live_copies.merged(unpack_offsets(live_low, live_high))
@@ -109,6 +117,27 @@ class Lane:
             whole = self.proof.whole and not self.place.compacted
             self.tally.add(key, first, member, present, live_at >= 0, whole=whole)
             self._precommitted(self.tally, first, state, drained_at, live_at)
+
+    def _undisturbed(self, low: U32, state: U8, drained_low: U32, drained_high: U8) -> bool:
+        """Counts cells of which no rule has anything to say, and whether they are such.
+
+        They are when each attempt was acknowledged at an offset, the drain holds it there, and the
+        offsets rise. That is nearly all of a run, and takes a fifth of the time of all the rules.
+        """
+        count = int(np.count_nonzero(state))
+        if not count or int(state[:count].min()) < ACKED:
+            return False
+        if not (np.array_equal(state, drained_high) and np.array_equal(low, drained_low)):
+            return False
+        at = unpack_offsets(low[:count], state[:count])
+        if int(at[0]) <= self.first_offset_max or not bool((at[1:] > at[:-1]).all()):
+            return False
+        self.first_offset_max = int(at[-1])
+        self.attempted += count
+        for name in ("attempted", "acked", "seen"):
+            self.counts[name] += count
+        self.gaps.acknowledged()
+        return True
 
     # -- rules, in the order of docs/verification.md ---------------------------------------
 
