@@ -175,6 +175,27 @@ def test_a_partition_is_proven_only_when_nothing_stands_in_the_way(
     assert bool(found) == bool(obstacle), what
 
 
+@pytest.mark.parametrize(
+    ("changes", "proven_from"),
+    [
+        ({}, None),
+        ({"start": 3, "log_start_after": 3}, 3),
+        ({"log_start_after": 4}, 4),
+        ({"start": 3, "log_start_after": None}, None),
+        ({"start": 3, "log_start_after": 3, "holes": 1}, None),
+        ({"start": 3, "log_start_after": 3, "isr": [1]}, None),
+        ({"start": 3, "log_start_after": 3, "reason": "it is gone"}, None),
+    ],
+)
+def test_what_lies_above_a_log_start_that_moved_is_proven_when_nothing_else_is_in_the_way(
+    changes: dict[str, object], proven_from: int | None
+) -> None:
+    proof = proven(**changes)
+    proof.conclude(read_committed=False, holes_allowed=False)
+    assert proof.proven_from == proven_from
+    assert proof.complete is (not changes)
+
+
 def whole_proof(info: RunInfo) -> DrainProof:
     proof = blank_proof(info, "2026-01-01T00:00:00.000000Z")
     for entry in proof.partitions:

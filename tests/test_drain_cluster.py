@@ -239,6 +239,7 @@ def test_records_deleted_before_the_drain_leave_it_unproven(reading: Reading) ->
     assert [entry.complete for entry in proof.partitions] == [False, True, True]
     assert "the log starts at offset 30" in proof.partitions[0].reason
     assert (proof.partitions[0].read, proof.partitions[0].holes) == (170, 0)
+    assert [entry.proven_from for entry in proof.partitions] == [30, None, None]
 
 
 def test_another_cluster_is_not_read(reading: Reading) -> None:

@@ -72,6 +72,13 @@ PREDICTABILITY: Final = {
     "auto.leader.rebalance.enable": "false",
 }
 
+SHORT_LIVES: Final = {
+    # A topic with a short retention, or a compacted one, is cleaned while a run lasts.
+    "log.initial.task.delay.ms": "1000",
+    "log.retention.check.interval.ms": "2000",
+    "log.cleaner.backoff.ms": "1000",
+}
+
 SMALL_MACHINE: Final = {
     "num.network.threads": "2",
     "num.io.threads": "4",
@@ -165,6 +172,7 @@ def server_settings(
         **GROUPS,
         **DURABILITY,
         **PREDICTABILITY,
+        **SHORT_LIVES,
         **SMALL_MACHINE,
     }
 

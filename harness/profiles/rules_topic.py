@@ -136,7 +136,7 @@ def compacted(subject: Subject) -> Iterator[Problem]:
             "topic",
             "cleanup.policy",
             "warning",
-            "a compacted topic keeps the last record of each key only: what was compacted away "
-            "cannot be told from a loss.",
-            "Judge delivery on a topic with cleanup.policy=delete.",
+            "a compacted topic keeps the last record of each key only: no_lost is judged by that "
+            "record, for what was compacted away cannot be told from a loss.",
+            "Give records keys (--keys), or judge delivery on a topic with cleanup.policy=delete.",
         )

@@ -304,18 +304,19 @@ def _drained_partition(
 ) -> DrainedPartition:
     """One entry of drain.json; what run.json contradicts is not proven."""
     end, last_stable = _integer(entry.get("end")), _integer(entry.get("last_stable"))
-    reasons = [str(entry.get("reason") or "")] if not entry["complete"] else []
+    from_somewhere = bool(entry["complete"]) or _integer(entry.get("proven_from")) is not None
+    reasons = [] if from_somewhere else [str(entry.get("reason") or "")]
     if elsewhere:
         reasons.append(elsewhere)
     if topic_id and entry.get("topic_id") and entry["topic_id"] != topic_id:
         reasons.append(f"the topic is another one of the same name (id {entry['topic_id']})")
-    if transactional and entry["complete"] and last_stable != end:
+    if transactional and from_somewhere and last_stable != end:
         reasons.append(f"its last stable offset is {last_stable}, its end {end}")
     starts = [_integer(entry.get("start")), _integer(entry.get("log_start_after"))]
     return DrainedPartition(
         topic=topic,
         partition=int(entry["partition"]),
-        proven=bool(entry["complete"]) and not reasons,
+        proven=from_somewhere and not reasons,
         floor=max((start for start in starts if start is not None), default=0),
         read=_integer(entry.get("read")) or 0,
         end=end,

@@ -39,23 +39,44 @@ class PartitionProof:
     log_start_after: int | None = None
     complete: bool = False
     reason: str = ""
+    proven_from: int | None = None
+    """From which offset on everything is accounted for: the log's start, where that had moved and
+    nothing else stands in the way of a proof. None where the proof is whole or there is none."""
 
     def obstacle(self, *, read_committed: bool, holes_allowed: bool) -> str:
         """Why this partition is not proven to be drained whole; empty when it is.
 
         `holes_allowed`: transaction markers, aborted or compacted records take offsets.
         """
+        reason = self._obstacle(read_committed=read_committed, holes_allowed=holes_allowed)
+        if reason:
+            return reason
+        if self.start != 0:
+            return (
+                f"the log starts at offset {self.start}: what stood before was deleted before it "
+                "was read"
+            )
+        if self.log_start_after != self.start:
+            return f"the log start moved from {self.start} to {self.log_start_after} meanwhile"
+        return ""
+
+    def conclude(self, *, read_committed: bool, holes_allowed: bool) -> None:
+        """Decide whether everything is accounted for, and from which offset on."""
+        rules = {"read_committed": read_committed, "holes_allowed": holes_allowed}
+        blocked = self._obstacle(**rules)
+        self.reason = self.obstacle(**rules)
+        self.complete = not self.reason
+        if self.reason and not blocked and self.log_start_after is not None:
+            self.proven_from = max(self.start or 0, self.log_start_after)
+
+    def _obstacle(self, *, read_committed: bool, holes_allowed: bool) -> str:
+        """As `obstacle`, but for what a log start that moved leaves open."""
         if self.reason:
             return self.reason
         if not self.replicas or len(self.isr) < len(self.replicas):
             return f"not in full ISR: in sync {self.isr} of replicas {self.replicas}"
         if self.start is None or self.end is None:
             return "the brokers named no start and end offset"
-        if self.start != 0:
-            return (
-                f"the log starts at offset {self.start}: what stood before was deleted before it "
-                "was read"
-            )
         if read_committed and self.last_stable != self.end:
             return (
                 f"the last stable offset {self.last_stable} stays behind the end {self.end}: a "
@@ -65,8 +86,6 @@ class PartitionProof:
             return f"read up to offset {self.position}, and the log ends at {self.end}"
         if self.holes and not holes_allowed:
             return f"{self.holes} offsets below {self.position} were passed without a record"
-        if self.log_start_after != self.start:
-            return f"the log start moved from {self.start} to {self.log_start_after} meanwhile"
         return ""
 
 
@@ -93,11 +112,10 @@ class DrainProof:
         for proof in self.partitions:
             profile = profiles[proof.topic]
             compacted = "compact" in str(profile.topic.get("cleanup.policy", ""))
-            proof.reason = proof.obstacle(
+            proof.conclude(
                 read_committed=profile.transactional,
                 holes_allowed=profile.transactional or compacted,
             )
-            proof.complete = not proof.reason
         for proof in self.partitions:
             if not proof.complete:
                 said = f"{proof.topic}/{proof.partition}: {proof.reason}"
