@@ -680,6 +680,20 @@ def test_rules_hold_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [sample.sequence for sample in found.samples["gap"]] == [1, 2]
 
 
+def test_chunks_without_any_other_sign_are_inverted_when_one_lies_below_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells, "CHUNK", 2)
+    history = [[acked(n, at), observed(n, at)] for n, at in enumerate([4, 5, 2, 3, 6, 7])]
+    assert anomalies(reconciled(tmp_path / "run", history)) == {"inversion": 2}
+
+
+def test_what_was_read_live_four_billion_offsets_further_on_vanished(tmp_path: Path) -> None:
+    """Offsets are kept in two parts, and only the upper one differs here."""
+    history = [acked(0, 5), drained(0, 5), live(0, 5 + 2**32), Proof(end=2**33)]
+    assert anomalies(reconciled(tmp_path / "run", history)) == {"vanished": 1}
+
+
 # -- runs cut short
 
 
