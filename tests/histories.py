@@ -269,6 +269,14 @@ def committed(offset: int, *, synchronous: bool = True, **more: int) -> Did:
     return Did(Step.COMMITTED, offset, flags=SYNCHRONOUS if synchronous else 0, **more)
 
 
+def accepted(*offsets: int, **more: int) -> list[Did]:
+    """Records were acknowledged as processed in a share group, and that was confirmed."""
+    return [
+        Did(Step.ACKNOWLEDGED, offset, flags=SYNCHRONOUS, **{"detail": 1, **more})
+        for offset in offsets
+    ]
+
+
 def closed(**more: int) -> Did:
     """The member left its group in order."""
     return Did(Step.CLOSED, **more)

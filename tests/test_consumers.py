@@ -13,6 +13,7 @@ import pytest
 from histories import (
     START_US,
     Proof,
+    accepted,
     acked,
     anomalies,
     assigned,
@@ -320,6 +321,47 @@ def read_back(count: int, *, of: tuple[int, ...] = (), first_txn: int = 1) -> li
             for topic in PIPELINE.topics
         ],
     ]
+
+
+SHARE = run_info([consuming("share")])
+SHARED: dict[str, tuple[list[Any], dict[str, int]]] = {
+    "any member may be handed any record, in any order": (
+        [records(4), polled(0, 3, 1), worked(0, 3, 1), polled(2, member=2), worked(2, member=2)],
+        {},
+    ),
+    "a record that was not acknowledged comes again": (
+        [records(1), polled(0), worked(0), polled(0, member=2), worked(0, member=2)],
+        {"repeated": 1},
+    ),
+    "a record that was released comes again": (
+        [records(1), polled(0), worked(0), accepted(0, detail=2), polled(0), worked(0)],
+        {"repeated": 1},
+    ),
+    "a record that was accepted does not come again": (
+        [records(1), polled(0), worked(0), accepted(0), polled(0, member=2), worked(0, member=2)],
+        {"repeated": 1, "reprocessed": 1},
+    ),
+    "the acceptance of another record is none of this one": (
+        [records(3), polled(0, 1, 2), worked(0, 1, 2), accepted(0, 2), polled(1, member=2),
+         worked(1, member=2)],
+        {"repeated": 1},
+    ),
+    "what was begun before it was accepted elsewhere is a repetition only": (
+        [records(1), polled(0), begun(0), polled(0, member=2), worked(0, member=2),
+         accepted(0, member=2), done(0)],
+        {"repeated": 1},
+    ),
+    "what nobody processed has its turn yet, or was archived": (
+        [records(2), polled(0), worked(0), accepted(0)],
+        {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_golden_history_of_a_share_group(tmp_path: Path, name: str) -> None:
+    history, expected = SHARED[name]
+    assert anomalies(reconciled(tmp_path / "run", history, info=SHARE)) == expected
 
 
 def zombie(end: str) -> list[Any]:

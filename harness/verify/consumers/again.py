@@ -1,7 +1,8 @@
 """Effects of records that had been processed and committed before.
 
 An effect is *reprocessed* when its BEGIN comes after a successful synchronous commit that covers
-the record and after another effect of it. Within one journal, after is the order of entries;
+the record and after another effect of it. In a share group, whose members commit no position, it is
+the confirmed acceptance of that record. Within one journal, after is the order of entries;
 between journals it is their common clock's, and two equal instants are no order.
 """
 
@@ -18,6 +19,8 @@ from harness.verify.consumers.reading import of_step
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
+ACCEPT: Final = 1
+"""The acknowledgement type of a record that was processed (KIP-932)."""
 NEVER: Final = int(np.iinfo(np.int64).max)
 
 
@@ -29,7 +32,9 @@ class Work:
     own has none of its place in time known, and is left out of `begun`.
     """
 
-    def __init__(self, member: int, entries: Entries, repeated: I64) -> None:
+    def __init__(
+        self, member: int, entries: Entries, repeated: I64, *, shared: bool = False
+    ) -> None:
         self.member = member
         steps = np.asarray(entries["step"])
         offsets = np.asarray(entries["offset"], dtype=np.int64)
@@ -47,20 +52,33 @@ class Work:
         paired = (effect > 0) & (steps[before] == Step.BEGIN) & (offsets[before] == self.offsets)
         self.begun: I64 = np.where(paired, before, np.int64(-1))
         self.begun_us: I64 = np.where(paired, at_us[before], np.int64(-1))
-        synchronous = (steps == Step.COMMITTED) & ((entries["flags"] & SYNCHRONOUS) != 0)
+        synchronous = (entries["flags"] & SYNCHRONOUS) != 0
+        if shared:
+            # A share group commits no position: each record is acknowledged by itself.
+            synchronous &= (steps == Step.ACKNOWLEDGED) & (entries["detail"] == ACCEPT)
+            synchronous &= np.isin(offsets, repeated)
+        else:
+            synchronous &= steps == Step.COMMITTED
         commits = np.flatnonzero(synchronous)
-        self.commits = Commits(offsets[commits], commits.astype(np.int64), at_us[commits])
+        self.commits = Commits(
+            offsets[commits], commits.astype(np.int64), at_us[commits], single=shared
+        )
 
     def __len__(self) -> int:
         return len(self.offsets)
 
 
 class Commits:
-    """Successful synchronous commits: (n,) offsets, places in their journal, instants in µs."""
+    """Successful synchronous commits: (n,) offsets, places in their journal, instants in µs.
 
-    def __init__(self, offsets: I64, places: I64, at_us: I64) -> None:
+    A commit covers every record below its offset; a `single` one, an acknowledgement in a share
+    group, the record at its offset and no other.
+    """
+
+    def __init__(self, offsets: I64, places: I64, at_us: I64, *, single: bool) -> None:
         order = np.argsort(offsets, kind="stable")
         self.offsets, self.places, self.at_us = offsets[order], places[order], at_us[order]
+        self.single = single
 
     @classmethod
     def together(cls, works: list[Work]) -> Commits:
@@ -69,21 +87,28 @@ class Commits:
             np.concatenate([work.commits.offsets for work in works]),
             np.concatenate([work.commits.places for work in works]),
             np.concatenate([work.commits.at_us for work in works]),
+            single=works[0].commits.single,
         )
 
     def first_place(self, offsets: I64) -> I64:
         """Where the first commit that covers each offset stands; `NEVER` where none does."""
-        return _first(self.offsets, self.places, offsets)
+        return self._first(self.places, offsets)
 
     def first_us(self, offsets: I64) -> I64:
         """When it was confirmed."""
-        return _first(self.offsets, self.at_us, offsets)
+        return self._first(self.at_us, offsets)
 
-
-def _first(committed: I64, values: I64, offsets: I64) -> I64:
-    """The least value of the commits above each offset; `committed` is sorted."""
-    least = np.append(np.minimum.accumulate(values[::-1])[::-1], NEVER)
-    return np.asarray(least[np.searchsorted(committed, offsets, side="right")], dtype=np.int64)
+    def _first(self, values: I64, offsets: I64) -> I64:
+        """The least value of the commits that cover each offset."""
+        if not self.single:
+            least = np.append(np.minimum.accumulate(values[::-1])[::-1], NEVER)
+            return np.asarray(least[np.searchsorted(self.offsets, offsets, side="right")])
+        order = np.lexsort((values, self.offsets))
+        distinct, firsts = np.unique(self.offsets[order], return_index=True)
+        least = np.append(values[order][firsts], NEVER)
+        found = np.searchsorted(distinct, offsets)
+        hit = np.append(distinct, -1)[found] == offsets
+        return np.where(hit, least[found], NEVER)
 
 
 def reprocessed(works: list[Work]) -> list[Bools]:

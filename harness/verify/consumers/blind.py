@@ -35,7 +35,10 @@ def blind_spots(
         found.cannot_see("not one of its records was processed", *_OF_EFFECTS)
     _inputs(evidence, found, partitions)
     _beyond_reading(found, partitions)
-    _committed(evidence, found, consume.group, partitions)
+    if consume.mode == "share":
+        found.cannot_see("a share group commits no offset that could pass a record", "unprocessed")
+    else:
+        _committed(evidence, found, consume.group, partitions)
     if consume.mode == "transactional":
         _outputs(evidence, found)
     else:

@@ -27,7 +27,7 @@ class Consumed:
     effects: int = 0
     """Effects of any record, further ones included; in a pipeline: output records."""
     commits: int = 0
-    """Commits that were confirmed, counted by partition."""
+    """Commits that were confirmed, counted by partition; in a share group, acknowledgements."""
     commits_failed: int = 0
     assignments: int = 0
     """Partitions that were assigned to a member, over the whole run."""

@@ -86,7 +86,7 @@ class _Consumers:
         consumed.members += 1
         consumed.died += not steps[Step.CLOSED]
         consumed.polled += int(steps[Step.POLLED])
-        consumed.commits += int(steps[Step.COMMITTED])
+        consumed.commits += int(steps[Step.COMMITTED] + steps[Step.ACKNOWLEDGED])
         consumed.commits_failed += int(steps[Step.COMMIT_FAILED])
         consumed.assignments += int(steps[Step.ASSIGNED])
         consumed.lost += int(steps[Step.LOST])
@@ -136,6 +136,8 @@ class _Consumers:
     def _unprocessed(self, records: InputPartition) -> None:
         if not self._effects_are_known(records.partition):
             return
+        if self.consume.mode == SHARE:
+            return  # it commits no offset that could have passed a record
         missing = records.unprocessed(self._uncertain(records.partition))
         self.found.counts["unprocessed"] += len(missing)
         for offset in missing[: self.found.room("unprocessed")].tolist():
@@ -178,7 +180,12 @@ class _Consumers:
         for journal in self.journals if repeated and not self.pipeline else ():
             for partition, places in self._of_partitions(journal):
                 if partition in repeated:
-                    work = Work(journal.member, journal.entries[places], repeated[partition])
+                    work = Work(
+                        journal.member,
+                        journal.entries[places],
+                        repeated[partition],
+                        shared=self.consume.mode == SHARE,
+                    )
                     works[partition].append(work)
         return works
 
