@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN ?=
 
-.PHONY: run test lint test-fast series kills bench clean help
+.PHONY: run test lint test-fast series transactions kills bench clean help
 
 help:  ## what can be made
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(STAMP)  ## every built-in profile under the default experiments, judged
 	@$(BIN)/harness run $(RUN)
@@ -31,6 +31,9 @@ lint: $(STAMP)
 
 series: $(STAMP)  ## ten runs of the default experiments with different seeds, and ten of no_fault
 	$(BIN)/python -m tests.series $(SERIES)
+
+transactions: $(STAMP)  ## transactions in trouble: coordinators killed and moved at each step, producers that die
+	$(BIN)/python -m tests.transaction_series $(TRANSACTIONS)
 
 kills: $(STAMP)  ## SIGKILL of load, reader and harness in mid-run, ten times each
 	$(BIN)/python -m tests.kills $(KILLS)
