@@ -7,3 +7,10 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __version__ = "0.1.0"
+
+
+def discover(discover_system: bool = True) -> dict[str, object]:
+    """For `chaos discover --no-install delivery-harness`: all actions and probes."""
+    from harness.faults import discovery
+
+    return discovery.discover(discover_system)

@@ -10,23 +10,30 @@ import pytest
 from histories import (
     START_US,
     acked,
+    assigned,
+    committed,
+    consuming,
     corrupt,
     drained,
     event,
     failed,
     fault,
+    group_at,
     judged,
     live,
     misrouted,
     observed,
+    polled,
     profile,
     read_at,
+    records,
     run_info,
     sent,
     slot,
     txn,
     unknown,
     unproven,
+    worked,
 )
 
 from harness.judge.verdict import Witness
@@ -269,3 +276,30 @@ def test_at_most_three_witnesses_are_told_of_an_anomaly_and_none_without(tmp_pat
     many = [acked(number, number) for number in range(9)]
     assert len(witnesses(tmp_path / "many", many)) == 3
     assert witnesses(tmp_path / "none", acked(0, 0), observed(0, 0)) == []
+
+
+def test_a_record_processed_again_after_its_commit_is_told_by_what_each_member_did(
+    tmp_path: Path,
+) -> None:
+    info = run_info([consuming(topics=[TOPIC])])
+    history = [
+        *records(2),
+        assigned(0),
+        polled(0, 1),
+        worked(0, 1),
+        committed(2),
+        assigned(0, member=2),
+        polled(1, member=2),
+        worked(1, member=2),
+        group_at(2),
+    ]
+    found = judged(tmp_path, history, info=info).profiles[0].witnesses
+    again = next(each for each in found if each.anomaly == "reprocessed")
+    assert again.offset == 1
+    told = [(each["what"], each.get("member")) for each in again.events]
+    in_order = [
+        ("polled", 1), ("begin", 1), ("effect", 1), ("committed", 1), ("died", 1),
+        ("polled", 2), ("begin", 2), ("effect", 2), ("group_at", None),
+    ]  # fmt: skip
+    assert [each for each in told if each in in_order] == in_order
+    assert "member 1 has committed up to offset 2, past it (it waited)" in "\n".join(again.text)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from harness import faults
@@ -235,14 +235,18 @@ class Stage:
             )
             return [future.result(10).offset for future in futures.values()]
 
+        seen = "no answer yet"
         while True:
-            stable, high = (
-                offsets(level)
-                for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
-            )
-            if stable == high and all(offset > 0 for offset in stable):
-                return
-            assert time.monotonic() < deadline, f"last stable {stable}, high watermark {high}"
+            # While leaders move, an answer may be a refusal: asked again within the bound.
+            with contextlib.suppress(KafkaException):
+                stable, high = (
+                    offsets(level)
+                    for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+                )
+                if stable == high and all(offset > 0 for offset in stable):
+                    return
+                seen = f"last stable {stable}, high watermark {high}"
+            assert time.monotonic() < deadline, seen
             time.sleep(0.02)
 
     def expect(self, scene: str, written: tuple[int, Ranges], fate: str) -> None:

@@ -14,6 +14,7 @@ in their way: that is steps 5 and 6.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -180,6 +181,7 @@ def judge_promise(case: PromiseCase) -> PromiseVerdict:
         faults_exposed=exposed,
         bound_95_per_fault=bound_95_per_fault(exposed) if zero else None,
         reason=reason,
+        exposed_by_fault=dict(Counter(each.fault.fault for each in case.exposures if each.exposed)),
     )
 
 

@@ -48,6 +48,8 @@ class PromiseVerdict:
     bound_95_per_fault: float | None
     """Upper 95 % bound of the chance that one such fault breaks it; null unless 0 observed."""
     reason: str
+    exposed_by_fault: dict[str, int] = field(default_factory=dict)
+    """fault → how many of `faults_exposed` were of its kind"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from harness.anomalies import (
     anomaly_of,
 )
 from harness.errors import redact
+from harness.judge.bounds import bound_95_per_fault
 from harness.judge.verdict import (
     BROKEN,
     INCONCLUSIVE,
@@ -267,6 +268,17 @@ def consumers(verdict: Verdict) -> list[Consumers]:
             )
         )
     return found
+
+
+def kinds_of_faults(promise: PromiseVerdict) -> list[str]:
+    """For a promise that faults of several kinds put to the test: each kind with its own bound."""
+    if len(promise.exposed_by_fault) < 2:
+        return []
+    return [
+        f"{count} × {fault}" + ("" if bound is None else f": {wording.percent(bound)}")
+        for fault, count in sorted(promise.exposed_by_fault.items())
+        for bound in (None if promise.bound_95_per_fault is None else bound_95_per_fault(count),)
+    ]
 
 
 def samples_of(verdict: Verdict) -> list[tuple[str, str, int, list[Sample]]]:

@@ -94,6 +94,7 @@ def render(
         consumer_anomalies=CONSUMER_ANOMALIES,
         matrix=facts.matrix(verdict),
         alike=facts.alike,
+        kinds=facts.kinds_of_faults,
         balances=facts.balances(verdict),
         stories=facts.fault_stories(verdict, series.start_us),
         interruptions=facts.interruptions(verdict),

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from harness.anomalies import ANOMALIES
+from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES
 from harness.judge.verdict import Witness
-from harness.judge.witness import records, transactions
+from harness.judge.witness import consumers, records, transactions
 from harness.judge.witness.scene import Event, Scene
 from harness.judge.witness.whereabouts import Whereabouts, whereabouts
 from harness.verify.evidence import Evidence
@@ -89,7 +89,8 @@ def _headline(scene: Scene, each: Occurrence) -> str:
     if each.producer is not None and each.sequence is not None:
         number = _number(scene, each)
         return f"{each.anomaly}: record {number} of producer {each.producer} on {place}"
-    return f"{each.anomaly}: offset {each.offset} of {place}"
+    by = "" if each.member is None else f", member {each.member}"
+    return f"{each.anomaly}: offset {each.offset} of {place}{by}"
 
 
 _STORIES: Final[dict[str, Callable[[Scene, Occurrence, Whereabouts | None], Iterator[Event]]]] = {
@@ -108,4 +109,5 @@ _STORIES: Final[dict[str, Callable[[Scene, Occurrence, Whereabouts | None], Iter
     "lost_txn": transactions.whole_transaction,
     "precommitted_read": transactions.precommitted_read,
     "hung_txn": transactions.hung,
+    **dict.fromkeys(CONSUMER_ANOMALIES, consumers.consuming),
 }
