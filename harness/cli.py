@@ -15,6 +15,7 @@ from pathlib import Path
 import harness
 from harness.errors import EXIT_HARNESS_FAILED, EXIT_INTERRUPTED_TWICE, HarnessError, UsageError
 
+PROCESSES_MAX = 64
 _EXIT_CODES = """\
 exit codes:
   0  every promise kept          3  inconclusive
@@ -64,6 +65,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verify.add_argument(
         "--lenient", action="store_true", help="count and skip malformed lines of a history"
+    )
+    verify.add_argument(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="read in so many processes, by partition (default: as many as cores and records are "
+        "worth); the result is the same",
     )
     add_connection_arguments(verify)
     verify.add_argument("--json", action="store_true", help="print verdict.json to stdout")
@@ -248,6 +256,8 @@ def run_verify(args: argparse.Namespace) -> int:
     if args.profile or args.lenient:
         option = "--profile" if args.profile else "--lenient"
         raise UsageError(f"verify: {option} goes with --history; a run directory needs none.")
+    if args.processes is not None and not 1 <= args.processes <= PROCESSES_MAX:
+        raise UsageError(f"verify: --processes {args.processes}: accepted is 1 to {PROCESSES_MAX}.")
     if not args.run_dir:
         raise UsageError(
             "verify: name a run directory, harness verify reports/runs/<run_id>, or a history, "
@@ -276,6 +286,7 @@ def run_verify(args: argparse.Namespace) -> int:
             drain_timeout_s=60.0,
             say=progress.detail,
             cluster=cluster_of(info),
+            processes=args.processes,
         )
     if args.json:
         json.dump(verdict.to_json(), sys.stdout, indent=2)
@@ -292,6 +303,8 @@ def verify_history(args: argparse.Namespace) -> int:
         raise UsageError(
             f"verify: {args.run_dir} and --history: judge either a run directory or a history."
         )
+    if args.processes is not None:
+        raise UsageError("verify: --processes: a history is judged in one process; leave it out.")
     if args.config or args.properties:
         option = "--config" if args.config else "--properties"
         raise UsageError(f"verify: {option}: a history is judged without any broker; leave it out.")

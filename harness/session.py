@@ -237,13 +237,23 @@ def judge_run(
     drain_timeout_s: float,
     say: Say,
     cluster: LocalCluster | None = None,
+    processes: int | None = None,
 ) -> Verdict:
     """One more verification of a run: a fresh drain, its verdict, its report.
 
     cluster: the local brokers that the run was made on, whose log files can be read.
+    processes: how many read side by side; by default as many as are worth it.
     """
     say("reading every record back")
-    drain(run_dir, info, client_config, number, timeout_s=drain_timeout_s, progress=say)
+    drain(
+        run_dir,
+        info,
+        client_config,
+        number,
+        timeout_s=drain_timeout_s,
+        progress=say,
+        processes=processes,
+    )
     run_dir.append("run", "harness", phase="drained", number=number)
     say("reconciling")
     evidence = load_evidence(run_dir, number)

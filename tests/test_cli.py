@@ -41,6 +41,8 @@ from harness.errors import redact, redact_argv
         (["run", "--kafka-version", "newest"], "--kafka-version"),
         (["verify", "/nowhere"], "run.json"),
         (["verify"], "run directory"),
+        (["verify", "/nowhere", "--processes", "0"], "accepted is 1 to 64"),
+        (["verify", "--history", "x.ndjson", "--processes", "2"], "in one process"),
         (["verify", "--history", "x.ndjson"], "cannot be read"),
         (["report", "/nowhere"], "/nowhere"),
         (["validate", "/nowhere.yaml"], "/nowhere.yaml"),
