@@ -351,6 +351,14 @@ SHARED: dict[str, tuple[list[Any], dict[str, int]]] = {
          accepted(0, member=2), done(0)],
         {"repeated": 1},
     ),
+    "a record that was accepted and never processed is unprocessed": (
+        [records(2), polled(0, 1), worked(0), accepted(0, 1)],
+        {"unprocessed": 1},
+    ),
+    "a record that was rejected need not be processed": (
+        [records(2), polled(0, 1), worked(0), accepted(0), accepted(1, detail=3)],
+        {},
+    ),
     "what nobody processed has its turn yet, or was archived": (
         [records(2), polled(0), worked(0), accepted(0)],
         {},

@@ -65,6 +65,8 @@ _PACKED: Final = struct.Struct("<qqIIHBBI")
 """The same layout for one entry at a time, at a fifth of the cost."""
 SYNCHRONOUS: Final = 1
 """Flag of a commit that the member waited for."""
+ACCEPT: Final = 1
+"""The acknowledgement type of a record that was processed (KIP-932)."""
 NO_OFFSET: Final = -1
 NO_POSITION: Final = -1001
 """ASSIGNED: no committed offset is known (librdkafka's OFFSET_INVALID)."""

@@ -13,14 +13,12 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.members.journal import SYNCHRONOUS, Entries, Step
+from harness.members.journal import ACCEPT, SYNCHRONOUS, Entries, Step
 from harness.verify.consumers.reading import of_step
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
-ACCEPT: Final = 1
-"""The acknowledgement type of a record that was processed (KIP-932)."""
 NEVER: Final = int(np.iinfo(np.int64).max)
 
 

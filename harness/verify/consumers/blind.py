@@ -36,7 +36,8 @@ def blind_spots(
     _inputs(evidence, found, partitions)
     _beyond_reading(found, partitions)
     if consume.mode == "share":
-        found.cannot_see("a share group commits no offset that could pass a record", "unprocessed")
+        if not any(each.passed.any() for each in partitions):
+            found.cannot_see("its members accepted no record", "unprocessed", "reprocessed")
     else:
         _committed(evidence, found, consume.group, partitions)
     if consume.mode == "transactional":
@@ -85,7 +86,7 @@ def _beyond_reading(found: ProfileFindings, partitions: list[InputPartition]) ->
     beyond = [
         str(each.partition)
         for each in partitions
-        if each.proof.ceiling is not None and (each.committed or 0) > each.proof.ceiling
+        if each.proof.ceiling is not None and (each.passed.any() or 0) > each.proof.ceiling
     ]
     if beyond:
         found.cannot_see(
@@ -103,7 +104,7 @@ def _committed(
         found.cannot_see(
             "the offsets that its group had committed are not on record", "unprocessed"
         )
-    elif not any(each.committed for each in partitions):
+    elif not any(each.passed.any() for each in partitions):
         found.cannot_see("its group never committed anything", "unprocessed", "reprocessed")
 
 

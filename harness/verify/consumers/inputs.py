@@ -1,6 +1,6 @@
 """One input partition: which of its offsets hold a record, and which of these were processed.
 
-Three bytes for each offset of the partition, whatever the members did with it.
+Four bytes for each offset of the partition, whatever the members did with it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.members.journal import ACCEPT, SYNCHRONOUS, Entries, Step
 from harness.verify import cells
 from harness.verify.copies import PartitionExtras
 from harness.verify.evidence import DrainedPartition, Evidence
@@ -36,9 +37,22 @@ class InputPartition:
         self.done = np.zeros(len(self.real), dtype=np.bool_)
         self.again = np.zeros(len(self.real), dtype=np.bool_)
         self.effects = 0
-        self.committed: int | None = None
-        """The group's committed offset; None where it has none or nobody knows it."""
+        self.passed = np.zeros(len(self.real), dtype=np.bool_)
+        """Below the group's committed offset; in a share group, accepted."""
         self._beyond: dict[int, int] = {}
+
+    def take_committed(self, offset: int) -> None:
+        """Note the group's committed offset."""
+        self.passed[:offset] = True
+
+    def take_accepted(self, entries: Entries) -> None:
+        """Note what a member of a share group acknowledged as processed, and that was confirmed."""
+        offsets = entries["offset"][
+            (entries["step"] == Step.ACKNOWLEDGED)
+            & (entries["detail"] == ACCEPT)
+            & ((entries["flags"] & SYNCHRONOUS) != 0)
+        ]
+        self.passed[offsets[(offsets >= 0) & (offsets < len(self.passed))]] = True
 
     def take_effects(self, offsets: I64) -> None:
         """Note effects of these offsets, in any order."""
@@ -64,12 +78,11 @@ class InputPartition:
         return np.sort(np.concatenate([within, np.array(beyond, dtype=np.int64)]))
 
     def unprocessed(self, uncertain: I64) -> I64:
-        """Offsets of records below the committed offset without effect.
+        """Offsets of records without effect that were committed.
 
         uncertain: offsets whose effect may have happened unseen; they are left out.
         """
-        end = min(self.committed or 0, len(self.real))
-        missing = np.flatnonzero(self.real[:end] & ~self.done[:end]).astype(np.int64)
+        missing = np.flatnonzero(self.real & self.passed & ~self.done).astype(np.int64)
         return missing[~np.isin(missing, uncertain)]
 
     def records_between(self, begin: I64, end: I64) -> I64:

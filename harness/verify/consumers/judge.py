@@ -1,7 +1,7 @@
 """All rules about a profile's consumers, in one pass over journals and one over what stands out.
 
 Members are walked one after the other, each partition of a member at once; what is kept between
-them is three bytes for each offset of the input topic.
+them is four bytes for each offset of the input topic.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _Consumers:
             for partition in range(evidence.info.load.partitions)
         }
         for partition, records in self.partitions.items():
-            records.committed = committed.get((self.topic, partition))
+            records.take_committed(committed.get((self.topic, partition), 0))
 
     def judge(self) -> None:
         """Count everything."""
@@ -100,6 +100,8 @@ class _Consumers:
             if self.consume.mode != SHARE:
                 # A share group hands records to whichever member asks, in no order.
                 Reading(journal.member, entries, places, last).judge(self.found, records)
+            if self.consume.mode == SHARE:
+                records.take_accepted(entries)
             if not self.pipeline:
                 effects = entries["step"] == Step.EFFECT
                 records.take_effects(entries["offset"][effects].astype(np.int64))
@@ -129,15 +131,12 @@ class _Consumers:
         consumed.records += int(np.count_nonzero(records.real))
         consumed.processed += done
         consumed.effects += records.effects
-        below = records.real[: records.committed or 0]
-        passed = int(np.count_nonzero(below & ~records.done[: len(below)]))
+        passed = int(np.count_nonzero(records.real & records.passed & ~records.done))
         consumed.pending += int(np.count_nonzero(records.real)) - done - passed
 
     def _unprocessed(self, records: InputPartition) -> None:
         if not self._effects_are_known(records.partition):
             return
-        if self.consume.mode == SHARE:
-            return  # it commits no offset that could have passed a record
         missing = records.unprocessed(self._uncertain(records.partition))
         self.found.counts["unprocessed"] += len(missing)
         for offset in missing[: self.found.room("unprocessed")].tolist():
