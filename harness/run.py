@@ -22,9 +22,10 @@ from harness import options
 from harness.brokers import Brokers, LocalCluster
 from harness.brokers.foreign import connect
 from harness.errors import EXIT_INTERRUPTED_TWICE, ClusterError
+from harness.faults.injection import open_faults
 from harness.faults.run import start_experiment
 from harness.judge.judge import exit_code
-from harness.judge.verdict import Verdict
+from harness.judge.verdict import KEPT, Verdict
 from harness.lifeline import Child
 from harness.progress import Progress
 from harness.report.terminal import print_verdict
@@ -36,6 +37,7 @@ SETTLE_S = 3.0
 """Load that goes on after the last experiment, so that recovery is on record."""
 DRAIN_TIMEOUT_S = 120.0
 EXPERIMENT_TIMEOUT_S = 900.0
+BROKER_LOG_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Stop:
@@ -106,9 +108,29 @@ def run_once(asked: options.Asked, keep_topics: bool, progress: Progress, stop: 
     keep = keep_topics or asked.brokers == "local"
     with stop.installed(progress), progress:
         with brokers_for(asked, progress) as brokers:
-            verdict = carry_out(asked.request, run_dir, brokers, progress, stop, keep)
+            kept = False
+            try:
+                verdict = carry_out(asked.request, run_dir, brokers, progress, stop, keep)
+                kept = verdict.verdict == KEPT
+            finally:
+                if not kept and isinstance(brokers, LocalCluster) and not asked.keep_cluster:
+                    keep_broker_logs(brokers, run_dir)
         progress.stop()
     return verdict
+
+
+def keep_broker_logs(cluster: LocalCluster, run_dir: RunDir) -> None:
+    """Copy what the brokers printed to where the run's other logs are, the last part at least.
+
+    Of a run that was not kept they are worth more than their space, and a cluster that is not
+    kept takes them with it.
+    """
+    run_dir.logs.mkdir(exist_ok=True)
+    for broker in cluster.broker_ids:
+        # A log that cannot be copied must not hide why the run is not kept.
+        with contextlib.suppress(OSError), cluster.broker_log(broker).open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - BROKER_LOG_BYTES_MAX))
+            (run_dir.logs / f"broker-{broker}.log").write_bytes(log.read())
 
 
 @contextlib.contextmanager
@@ -169,10 +191,23 @@ def carry_out(
 
 def heal(cluster: LocalCluster, run_dir: RunDir) -> None:
     """Make the cluster whole. When it does not heal, the drain says what is missing."""
+    left = open_faults(run_dir)
     try:
         cluster.heal()
     except ClusterError as error:
         run_dir.append("run", "harness", phase="not_healed", reason=str(error))
+        return
+    # What an experiment did not come to heal is healed here, and its window ends here.
+    for event in left:
+        run_dir.append(
+            "fault",
+            "harness",
+            fault_id=event["fault_id"],
+            fault=event["fault"],
+            phase="healed",
+            target=event["target"],
+        )
+    run_dir.append("run", "harness", phase="healed", faults=[event["fault_id"] for event in left])
 
 
 def load_and_break(session: Session, request: RunRequest, progress: Progress, stop: Stop) -> None:

@@ -7,7 +7,7 @@ and a run cut short can still be judged. `timeline.ndjson` has several writers: 
 Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` and `source`):
 
     run         phase: started | members_ready | load_started | warmed_up | bound |
-                load_stopped | members_caught_up | members_stopped | drained | ended
+                load_stopped | healed | members_caught_up | members_stopped | drained | ended
     fault       fault_id, fault, phase: inject | injected | heal | healed | failed, target,
                 evidence, took_effect (on injected), reason (on failed)
     leader      topic, partition, leader, leader_epoch       (-1: no leader)
