@@ -86,7 +86,7 @@ def _beyond_reading(found: ProfileFindings, partitions: list[InputPartition]) ->
     beyond = [
         str(each.partition)
         for each in partitions
-        if each.proof.ceiling is not None and (each.passed.any() or 0) > each.proof.ceiling
+        if each.proof.ceiling is not None and each.committed > each.proof.ceiling
     ]
     if beyond:
         found.cannot_see(

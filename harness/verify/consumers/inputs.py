@@ -39,10 +39,13 @@ class InputPartition:
         self.effects = 0
         self.passed = np.zeros(len(self.real), dtype=np.bool_)
         """Below the group's committed offset; in a share group, accepted."""
+        self.committed = 0
+        """The group's committed offset, as far as it is known."""
         self._beyond: dict[int, int] = {}
 
     def take_committed(self, offset: int) -> None:
         """Note the group's committed offset."""
+        self.committed = offset
         self.passed[:offset] = True
 
     def take_accepted(self, entries: Entries) -> None:
