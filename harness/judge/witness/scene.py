@@ -16,6 +16,7 @@ from harness.columns import (
     NEVER,
     OPEN,
     SENT,
+    pack_offsets,
     unpack_offsets,
 )
 from harness.judge.exposure import hit_partitions
@@ -30,8 +31,6 @@ from harness.verify.timeline import Fault
 
 NEAR_US: Final = 30_000_000
 """A fault further away from an instant than this is not told as being nearby."""
-
-_LOW: Final = 0xFFFFFFFF
 
 Key = tuple[int, int]
 Identity = tuple[int, int]
@@ -105,12 +104,10 @@ class Scene:
             return found
         for producer, columns in self.evidence.drained.columns.items():
             for extent in columns.extents(*key):
-                for offset in wanted.tolist():
-                    # The low halves alone decide almost everywhere, and are a plain column.
-                    for index in np.flatnonzero(extent.low == np.uint32(offset & _LOW)).tolist():
-                        one = slice(index, index + 1)
-                        if int(unpack_offsets(extent.low[one], extent.high[one])[0]) == offset:
-                            found[offset] = (producer, extent.first_sequence + index)
+                for offset, low, high in zip(wanted.tolist(), *pack_offsets(wanted), strict=True):
+                    here = np.flatnonzero((extent.low == low) & (extent.high == high))
+                    if len(here):
+                        found[offset] = (producer, extent.first_sequence + int(here[0]))
         rows = self._drained.of(*key)
         for kind, part in (("a corrupt record", rows.corrupt), ("a foreign record", rows.foreign)):
             for offset in part["offset"].tolist():

@@ -1,0 +1,139 @@
+"""The brokers' own log files, after real writes and a real kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from confluent_kafka import Producer
+
+from harness import faults
+from harness.brokers import LocalCluster
+from harness.faults.backend import Target, attach
+from harness.faults.leaders import await_full_isr
+from harness.judge.witness.whereabouts import PRESENT, TRUNCATED, whereabouts
+from harness.record import Encoder, run_hash
+from harness.replicas.evidence import ReplicaEvidence
+from harness.replicas.search import Wanted, search_replicas
+from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id
+from harness.verify.evidence import load_replicas
+from harness.verify.timeline import read_timeline
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+RECORDS = 50
+
+
+@pytest.fixture
+def run(cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    """A run directory with one topic of one partition, led by broker 2."""
+    run_id = new_run_id()
+    topic = f"harness-{run_id}-replicas"
+    run_dir = RunDir.create(tmp_path / "run")
+    profile = ProfileRun("replicas", "subject", [topic], [""], {}, {}, {}, [])
+    plan = LoadPlan(100, "constant", None, 100, 0, 1, 1, 0, 500)
+    run_dir.write_info(
+        RunInfo(run_id, 1, [], cluster.bootstrap, "cluster", {}, [profile], plan, [], {})
+    )
+    monkeypatch.setenv("HARNESS_RUN_DIR", str(run_dir.path))
+    monkeypatch.setenv("HARNESS_CLUSTER", str(cluster.directory))
+    monkeypatch.setenv("HARNESS_CLIENT_CONFIG", json.dumps(cluster.client_config))
+    target = attach()
+    target.view.create_topic(topic, [2, 3, 1])
+    await_full_isr(target.view, lambda: [topic], 30)
+    yield target
+    faults.heal()
+    target.view.delete_topic(topic)
+
+
+def write(run: Target, producer: int, first: int, **settings: object) -> list[int]:
+    """Write records of one incarnation; the offsets at which they were acknowledged."""
+    assert run.run_dir is not None
+    info = run.run_dir.read_info()
+    values = Encoder(info.run_id, producer, 200).encode(
+        0, 0, first, np.arange(RECORDS, dtype=np.int64)
+    )
+    offsets: list[int] = []
+    client = Producer({**run.brokers.client_config, "log_level": 2, "linger.ms": 50, **settings})
+    for value in values:
+        client.produce(
+            info.topics[0], value, partition=0,
+            on_delivery=lambda error, message: offsets.append(-1 if error else message.offset()),
+        )  # fmt: skip
+    assert client.flush(30) == 0
+    return offsets
+
+
+def search(run: Target, *identities: tuple[int, int]) -> ReplicaEvidence:
+    """Look for (producer, sequence) identities in every broker's files."""
+    assert run.run_dir is not None
+    info = run.run_dir.read_info()
+    wanted = [Wanted(info.topics[0], 0, 0, *each) for each in identities]
+    logs, sought = search_replicas(
+        wanted, run.local.broker_ids, run.local.data_directory, run_hash(info.run_id)
+    )
+    return ReplicaEvidence(logs, sought)
+
+
+def test_records_of_every_compression_are_found_in_every_replica_where_they_were_acknowledged(
+    run: Target,
+) -> None:
+    offsets = {
+        producer: write(run, producer, 0, acks="all", **{"compression.type": codec})
+        for producer, codec in enumerate(CODECS, 1)
+    }
+    await_full_isr(run.view, run.run_topics, 30)
+    found = search(run, *((producer, 7) for producer in offsets), (99, 7))
+    assert [log.complete for log in found.logs] == [True] * 3
+    assert {log.end for log in found.logs} == {RECORDS * len(CODECS)}
+    for sought in found.sought[:-1]:
+        where = [(copy.broker, copy.offset, copy.crc_holds) for copy in sought.found]
+        at = offsets[sought.producer][7]
+        assert where == [(1, at, True), (2, at, True), (3, at, True)]
+    assert found.sought[-1].found == []
+
+
+def write_once_followers_stand_still(run: Target) -> list[int]:
+    """Records that the leader acknowledges alone: both followers have been stopped."""
+    pids = [run.local.pid(broker) for broker in (1, 3)]
+    deadline = time.monotonic() + 20
+    while not all(pid and psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in pids):
+        assert time.monotonic() < deadline, "the followers were not stopped within 20 s"
+        time.sleep(0.01)
+    return write(run, 2, 0, acks=1)
+
+
+def test_what_only_the_killed_leader_held_is_told_from_what_every_broker_holds(
+    run: Target,
+) -> None:
+    """Followers are stopped while the leader acknowledges alone, then the leader is killed."""
+    assert run.run_dir is not None
+    topic = run.run_topics()[0]
+    common = write(run, 1, 0, acks="all")
+    await_full_isr(run.view, run.run_topics, 30)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_once_followers_stand_still, run)
+        output = faults.stop_followers_then_kill_leader(hold_s=3.0)
+        offsets = writing.result(30)
+    assert output["took_effect"], output["evidence"]["shortcomings"]
+    faults.heal()
+
+    assert offsets == list(range(len(common), len(common) + RECORDS))
+    found = load_replicas(run.run_dir, 1)
+    assert found is not None
+    (dead,) = found.dead
+    assert (dead.broker, dead.successor_start, dead.end) == (2, len(common), offsets[-1] + 1)
+    assert dead.complete
+    assert [(each.producer, each.first_offset) for each in dead.stranded] == [(2, offsets[0])]
+    today = search(run, (1, 7), (2, 7))
+    today.dead = found.dead
+    struck = read_timeline(run.run_dir.events()).faults
+    assert whereabouts(today, struck, topic, 0, 1, 7).held == PRESENT
+    lost = whereabouts(today, struck, topic, 0, 2, 7)
+    assert (lost.held, lost.broker, lost.offset) == (TRUNCATED, 2, offsets[7])
