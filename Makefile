@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN ?=
 
-.PHONY: run test lint test-fast series transactions kills bench clean help
+.PHONY: run test lint test-fast series transactions members kills bench clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ series: $(STAMP)  ## ten runs of the default experiments with different seeds, a
 
 transactions: $(STAMP)  ## transactions in trouble: coordinators killed and moved at each step, producers that die
 	$(BIN)/python -m tests.transaction_series $(TRANSACTIONS)
+
+members: $(STAMP)  ## consumers under kills, pauses and coordinator moves, ten seeds
+	$(BIN)/python -m tests.members_series $(MEMBERS)
 
 kills: $(STAMP)  ## SIGKILL of load, reader and harness in mid-run, ten times each
 	$(BIN)/python -m tests.kills $(KILLS)

@@ -54,7 +54,7 @@ CONSUME = {
 # In the order of CONSUME: X = promised absent, P = permitted.
 CONSUMER_TRUTH = {
     "unprocessed": "PXPXXPX",
-    "reprocessed": "XXPXXPP",
+    "reprocessed": "XPPPXPP",
     "repeated": "XPPPXPP",
     "poll_skip": "XXXXXPP",
     "backward_poll": "XXXXXPP",

@@ -24,6 +24,7 @@ from harness.faults.roster import (
     assigned_since,
     busiest,
     entries_since,
+    group_events,
     last_step,
     living_members,
     rebalanced_since,
@@ -39,13 +40,16 @@ __all__ = ["kill_member", "pause_member", "rebalance_storm", "scale_members"]
 
 MOMENTS: Final[dict[str, frozenset[Step]]] = {
     "any": frozenset(),
-    "work": frozenset({Step.BEGIN, Step.EFFECT}),
+    "work": frozenset({Step.BEGIN}),
     "commit": frozenset({Step.COMMIT_CALLED, Step.TXN_COMMIT_CALLED}),
     "committed": frozenset({Step.COMMITTED, Step.TXN_COMMITTED}),
 }
 """When a member is struck: once the last step of its journal is one of these."""
+_COMMITS_UNSEEN: Final = frozenset({"auto", "stored", "share"})
+"""Modes whose members do not see their commits when they happen: they are struck at work."""
 _MOMENT_S: Final = 3.0
 _LOOK_S: Final = 0.0005
+_TRIES: Final = 50
 _TELLING: Final = (Step.REVOKED, Step.LOST, Step.FENCED, Step.COMMIT_FAILED)
 
 
@@ -54,7 +58,7 @@ def kill_member(
     profile: str | None = None,
     moment: str = "work",
     spread_ms: float = 0.0,
-    evidence_timeout_s: float = 30.0,
+    evidence_timeout_s: float = 60.0,
 ) -> dict[str, Any]:
     """SIGKILL the member with the most partitions, of each group of the run or of a profile's.
 
@@ -69,13 +73,7 @@ def kill_member(
         run_dir, profiles = _struck(target, profile)
         injection.aim(f"a member of {_names(profiles)}", [])
         for each in profiles:
-            member = _busiest(run_dir, each)
-            _await_moment(run_dir, member, steps)
-            if spread_ms > 0:
-                time.sleep(random.uniform(0.0, spread_ms) / 1000)
-            struck = _note(injection, each, member, "SIGKILL", last_step(run_dir, member))
-            signal_member(run_dir, member, signal.SIGKILL)
-            struck.at = injection.strike()
+            _strike(injection, run_dir, each, steps, signal.SIGKILL, spread_ms)
         _await_evidence(injection, run_dir, evidence_timeout_s)
     return injection.output()
 
@@ -85,7 +83,7 @@ def pause_member(
     hold_s: float = 9.0,
     profile: str | None = None,
     moment: str = "work",
-    evidence_timeout_s: float = 30.0,
+    evidence_timeout_s: float = 60.0,
 ) -> dict[str, Any]:
     """SIGSTOP the member with the most partitions for `hold_s`, of each group or of a profile's.
 
@@ -102,14 +100,11 @@ def pause_member(
         paused: list[tuple[Living, MemberStruck, int]] = []
         try:
             for each in profiles:
-                member = _busiest(run_dir, each)
-                _await_moment(run_dir, member, steps)
-                struck = _note(injection, each, member, "SIGSTOP", last_step(run_dir, member))
+                member, struck = _strike(injection, run_dir, each, steps, signal.SIGSTOP)
                 paused.append((member, struck, 0))
-                signal_member(run_dir, member, signal.SIGSTOP)
-                struck.at = injection.strike()
+                written = len(entries_since(run_dir, member, 0))
+                paused[-1] = (member, struck, written)
                 struck.state = state_after_stop(member.pid)
-                paused[-1] = (member, struck, len(entries_since(run_dir, member, 0)))
             deadline = time.monotonic() + hold_s
             _await_evidence(injection, run_dir, hold_s)
             time.sleep(max(0.0, deadline - time.monotonic()))
@@ -126,7 +121,7 @@ def pause_member(
 
 @activity
 def scale_members(
-    to: int, profile: str | None = None, evidence_timeout_s: float = 30.0
+    to: int, profile: str | None = None, evidence_timeout_s: float = 60.0
 ) -> dict[str, Any]:
     """Give each group of the run, or a profile's, `to` members.
 
@@ -148,7 +143,7 @@ def rebalance_storm(
     rounds: int = 5,
     every_s: float = 1.0,
     profile: str | None = None,
-    evidence_timeout_s: float = 30.0,
+    evidence_timeout_s: float = 60.0,
 ) -> dict[str, Any]:
     """Let a further member join each group and leave it again, `rounds` times, `every_s` apart."""
     if rounds < 1:
@@ -215,6 +210,35 @@ def _busiest(run_dir: RunDir, profile: ProfileRun) -> Living:
     return found[0]
 
 
+def _strike(
+    injection: Injection,
+    run_dir: RunDir,
+    profile: ProfileRun,
+    steps: frozenset[Step],
+    number: signal.Signals,
+    spread_ms: float = 0.0,
+) -> tuple[Living, MemberStruck]:
+    """Signal the busiest member at its moment; another one when it ended meanwhile by itself."""
+    if profile.consume is not None and profile.consume.mode in _COMMITS_UNSEEN and steps:
+        steps = MOMENTS["work"]
+    for _ in range(_TRIES):
+        member = _busiest(run_dir, profile)
+        _await_moment(run_dir, member, steps)
+        if spread_ms > 0:
+            time.sleep(random.uniform(0.0, spread_ms) / 1000)
+        at = injection.strike()
+        try:
+            signal_member(run_dir, member, number)
+        except FaultError:
+            time.sleep(POLL_S)  # until the pool has noticed it too
+            continue
+        struck = _note(injection, profile, member, number.name, at)
+        step = last_step(run_dir, member)
+        struck.last_step = None if step is None else step.name
+        return member, struck
+    raise FaultError(f"{profile.profile}: its members end by themselves; see logs/members.")
+
+
 def _await_moment(run_dir: RunDir, member: Living, steps: frozenset[Step]) -> None:
     """Wait until the member's last step is one of these; without load there is no such moment."""
     deadline = time.monotonic() + _MOMENT_S
@@ -246,16 +270,15 @@ def _brokers(target: Target, name: str) -> tuple[str, str | None]:
 
 
 def _note(
-    injection: Injection, profile: ProfileRun, member: Living, action: str, step: Step | None
+    injection: Injection, profile: ProfileRun, member: Living, action: str, at: str
 ) -> MemberStruck:
     struck = MemberStruck(
         profile=member.profile,
         member=member.member,
         pid=member.pid,
         action=action,
-        at=now(),
+        at=at,
         partitions=sorted(member.partitions),
-        last_step=None if step is None else step.name,
         shared=_is_shared(profile),
     )
     injection.evidence.members.append(struck)
@@ -264,7 +287,7 @@ def _note(
 
 def _look(injection: Injection, run_dir: RunDir) -> None:
     """Bring the evidence up to date with what the timeline says by now."""
-    events = list(run_dir.events("member", "rebalance"))
+    events = group_events(run_dir)
     for each in injection.evidence.members:
         assigned = assigned_since(events, each.profile, each.at, other_than=each.member)
         each.taken_over = sorted(set(each.taken_over) | (set(assigned) & set(each.partitions)))
@@ -321,12 +344,12 @@ def _scale(
     profiles = {each.profile: each for each in injection.at.consuming()}
 
     def pending() -> str | None:
-        off = {
-            name: len(living_members(run_dir, name))
-            for name, number in numbers.items()
-            if len(living_members(run_dir, name)) != number
-        }
-        return f"members: {off}" if off else None
+        for name, number in numbers.items():
+            members = living_members(run_dir, name)
+            begun = [each for each in members if last_step(run_dir, each) is not None]
+            if len(members) != number or len(begun) != number:
+                return f"{name} has {len(members)} members, {len(begun)} of them at work"
+        return None
 
     with contextlib.suppress(FaultError):
         await_that(pending, "the number of members", timeout_s=timeout_s, poll_s=POLL_S)
@@ -335,5 +358,5 @@ def _scale(
         for number in sorted(set(before[name]) ^ set(after)):
             member = after.get(number) or before[name][number]
             action = "join" if number in after else "leave"
-            _note(injection, profiles[name], member, action, None).at = at
+            _note(injection, profiles[name], member, action, at)
     _await_evidence(injection, run_dir, timeout_s)

@@ -56,7 +56,17 @@ def living(events: Iterable[dict[str, Any]], profile: str) -> list[Living]:
 
 def living_members(run_dir: RunDir, profile: str) -> list[Living]:
     """The members of a profile that live now."""
-    return living(run_dir.events("member", "rebalance"), profile)
+    return living(group_events(run_dir), profile)
+
+
+def group_events(run_dir: RunDir) -> list[dict[str, Any]]:
+    """The `member` and `rebalance` events of the timeline so far."""
+    if not run_dir.timeline.exists():
+        return []
+    with run_dir.timeline.open("rb") as lines:
+        # Most lines are about load and are not even parsed: this is asked many times a second.
+        found = run_dir.parse(line for line in lines if b'"member"' in line)
+        return [event for event in found if event["event"] in ("member", "rebalance")]
 
 
 def busiest(members: Iterable[Living]) -> list[Living]:

@@ -15,10 +15,9 @@ import numpy as np
 from confluent_kafka import Message
 
 from harness.disk import write_whole
-from harness.members.lag import committed_offsets
+from harness.members.lag import GroupOffsets
 from harness.record import OUTPUT_BYTES_MIN, decode, inputs_of, run_hash
 from harness.rundir import RunInfo, write_json
-from harness.topics import admin_client
 from harness.verify.consumers.recorded import INPUT
 
 _ASK_S: Final = 5.0
@@ -36,7 +35,6 @@ def capture_groups(
     consuming = [profile for profile in info.profiles if profile.consume is not None]
     if not consuming:
         return
-    admin = admin_client(client_config)
     index = {topic: number for number, topic in enumerate(info.topics)}
     groups: dict[str, dict[str, int]] = {}
     deadline = time.monotonic() + timeout_s
@@ -45,11 +43,15 @@ def capture_groups(
         if profile.consume.mode == "share":
             continue
         group = profile.consume.group
-        while True:
-            committed = committed_offsets(admin, group, _ASK_S)
-            if committed is not None or time.monotonic() > deadline:
-                break
-            time.sleep(_PAUSE_S)
+        keys = [(profile.topics[0], each) for each in range(info.load.partitions)]
+        asking = GroupOffsets(client_config, group)
+        try:
+            while (committed := asking.committed(keys, _ASK_S)) is None:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(_PAUSE_S)
+        finally:
+            asking.close()
         if committed is not None:
             groups[group] = {
                 f"{index[topic]}:{partition}": offset

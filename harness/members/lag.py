@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -58,25 +57,39 @@ def share_reset(admin: AdminClient, group: str) -> None:
         awaited(future, f"Setting share.auto.offset.reset of share group {group}", _PREPARE_S)
 
 
-def committed_offsets(
-    admin: AdminClient, group: str, timeout_s: float = _ANSWER_S
-) -> Offsets | None:
-    """Each (topic, partition) for which the group has committed, and the offset; None when the
-    brokers do not say."""
-    try:
-        futures = admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group)], request_timeout=timeout_s
+class GroupOffsets:
+    """Asks for a group's committed offsets, without being a member of it.
+
+    A consumer that never subscribes asks as well as an admin client does, and does not take the
+    process down: confluent-kafka 2.16.1's list_consumer_group_offsets ended it with SIGSEGV while
+    the coordinator moved.
+    """
+
+    def __init__(self, client_config: Mapping[str, str], group: str) -> None:
+        # read_uncommitted: offsets in open transactions are not awaited, and not returned.
+        self._consumer = new_consumer(
+            client_config,
+            group=group,
+            isolation_level="read_uncommitted",
+            on_error=lambda _: None,
+            settings={},
         )
-        answer: Any = futures[group].result(timeout_s + 1)
-    except (KafkaException, TimeoutError):
-        return None
-    found: Offsets = {}
-    for each in answer.topic_partitions:
-        if each.error is not None:
+
+    def committed(self, keys: Sequence[tuple[str, int]], timeout_s: float) -> Offsets | None:
+        """The offset of each (topic, partition) that has one; None when nobody answers."""
+        try:
+            answers = self._consumer.committed(
+                [TopicPartition(*key) for key in keys], timeout=timeout_s
+            )
+        except KafkaException:
             return None
-        if each.offset >= 0:
-            found[each.topic, each.partition] = each.offset
-    return found
+        if any(each.error is not None for each in answers):
+            return None
+        return {(each.topic, each.partition): each.offset for each in answers if each.offset >= 0}
+
+    def close(self) -> None:
+        """Let go of the client."""
+        self._consumer.close()
 
 
 @dataclass(slots=True)
@@ -103,6 +116,11 @@ class LagWatch:
             for profile in info.profiles
             if profile.consume is not None and profile.consume.mode != "share"
         ]
+        self._groups = {
+            profile.profile: GroupOffsets(client_config, profile.consume.group)
+            for profile in self._profiles
+            if profile.consume is not None
+        }
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
         self._lags: dict[str, Offsets] = {}
@@ -127,6 +145,9 @@ class LagWatch:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(4 * _ANSWER_S)
+        for group in self._groups.values():
+            group.close()
+        self._groups = {}
 
     @property
     def behind(self) -> int | None:
@@ -186,7 +207,8 @@ class LagWatch:
             if ends is not None:
                 self._read_faults()
                 for profile in self._profiles:
-                    self._look(profile, ends)
+                    if not self._stop.is_set():
+                        self._look(profile, ends)
             self._stop.wait(max(0.1, INTERVAL_S - (time.monotonic() - began)))
 
     def _ends(self) -> Offsets | None:
@@ -214,7 +236,8 @@ class LagWatch:
 
     def _look(self, profile: ProfileRun, ends: Offsets) -> None:
         assert profile.consume is not None
-        committed = committed_offsets(self._admin, profile.consume.group)
+        keys = [(profile.topics[0], each) for each in range(self._info.load.partitions)]
+        committed = self._groups[profile.profile].committed(keys, _ANSWER_S)
         if committed is None:
             return
         lags: Offsets = {}

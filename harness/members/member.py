@@ -7,14 +7,14 @@ got. Rebalance callbacks run inside the asking, so never in the middle of its wo
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from harness.errors import REDACTED
+from harness.errors import REDACTED, HarnessError
 from harness.load.clock import Clock
 from harness.members.journal import (
     ENTRY,
@@ -27,9 +27,11 @@ from harness.members.journal import (
 from harness.record import run_hash
 from harness.rundir import ConsumeRun, ProfileRun, RunDir, RunInfo
 
+Client = TypeVar("Client")
+
 RECORDS_MAX: Final = 500
 """So many records are taken at once."""
-GATHER_S: Final = 0.25
+GATHER_S: Final = 1.0
 """So long they are waited for."""
 STILL_US: Final = 1_000_000
 """A step that takes so much longer than it should is taken for a pause of the whole process."""
@@ -129,10 +131,20 @@ class Member:
         """As it is called in messages and at the brokers."""
         return f"harness-{self.profile.profile}-member-{self.number}"
 
+    def made(self, kind: Callable[[dict[str, Any]], Client]) -> Client:
+        """A client of that kind. Raises HarnessError when it refuses the settings."""
+        try:
+            return kind(self.settings())
+        except (KafkaException, ValueError, TypeError) as error:
+            raise HarnessError(
+                f"profile {self.profile.profile}: librdkafka refuses its consumer settings "
+                f"({error}). Correct them in the profile or in --config."
+            ) from None
+
     def start(self) -> None:
         """Make the client and join the group."""
         self.note(Step.STARTED)
-        self.consumer = Consumer(self.settings())
+        self.consumer = self.made(Consumer)
         self.consumer.subscribe(
             [self.topic],
             on_assign=self._on_assign,

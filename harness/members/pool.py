@@ -29,6 +29,7 @@ from harness.rundir import ConsumeRun, ProfileRun, RunDir, RunInfo
 
 TICK_S: Final = 0.05
 READY_TIMEOUT_S: Final = 60.0
+SHARE_READY_S: Final = 3.0
 CATCH_UP_S: Final = 60.0
 """So long the groups may take, after the load, to work off what was written."""
 STILL_S: Final = 10.0
@@ -37,6 +38,7 @@ LOOK_S: Final = 2.0
 """Before that, after so long without movement, it is looked whether there is anything left."""
 LEAVE_S: Final = 20.0
 ORPHAN_LEAVE_S: Final = 3.0
+_FAILURES_MAX: Final = 2
 _AGAIN_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Before a member of a place that fails by itself is started again, ever later."""
 
@@ -151,7 +153,7 @@ class Pool:
                 "--slot",
                 str(slot),
             ],
-            log=self.run_dir.logs / "members" / f"{name}-{number}.log",
+            log=self._log(group, number),
             environment={EPOCH: self._epoch},
         )
         group.running[slot] = Running(number, slot, child)
@@ -168,7 +170,9 @@ class Pool:
         del group.running[running.slot]
         pid, number = running.child.process.pid, running.number
         if running.leaving_since is not None:
-            self._say(group, number, pid, "ended", _how(status))
+            early = status == -signal.SIGTERM
+            reason = "left before it had begun" if early else _how(status)
+            self._say(group, number, pid, "ended", reason)
             return
         self._say(group, number, pid, "replaced", _how(status))
         killed = status < 0
@@ -197,7 +201,13 @@ class Pool:
             for group in self._groups
             if group.consume.mode != "share"
         }
-        while any(waiting.values()) and time.monotonic() < deadline and not self._stopping:
+        # Nobody is assigned anything in a share group: its members are ready once they stay.
+        settled = time.monotonic() + (SHARE_READY_S if len(waiting) < len(self._groups) else 0.0)
+        while (
+            (any(waiting.values()) or time.monotonic() < settled)
+            and time.monotonic() < deadline
+            and not self._stopping
+        ):
             held: dict[str, set[int]] = {name: set() for name in waiting}
             by_member: dict[tuple[str, int], set[int]] = {}
             for event in self.run_dir.events("rebalance"):
@@ -214,9 +224,26 @@ class Pool:
             }
             time.sleep(TICK_S)
             self._tend()
+            self._check_they_stay()
         left = [name for name, partitions in waiting.items() if partitions]
         reason = f"without all partitions after {READY_TIMEOUT_S:g} s: {', '.join(left)}"
         self.run_dir.append("run", "members", phase="members_ready", reason=reason if left else "")
+
+    def _check_they_stay(self) -> None:
+        """Raises HarnessError when members end by themselves before anything has begun."""
+        for group in self._groups:
+            for slot, times in group.failures.items():
+                if times >= _FAILURES_MAX and slot in group.running:
+                    number = group.running[slot].number - 1
+                    log = self._log(group, number)
+                    text = log.read_text(errors="replace").strip().splitlines()[-3:]
+                    raise HarnessError(
+                        f"profile {group.profile.profile}: its members end by themselves. The end "
+                        f"of {log}:\n" + "\n".join(text)
+                    )
+
+    def _log(self, group: Group, number: int) -> Path:
+        return self.run_dir.logs / "members" / f"{group.profile.profile}-{number}.log"
 
     def _catch_up(self) -> None:
         """Go on until each group's offsets have reached the ends, or nothing moves any more."""

@@ -14,19 +14,27 @@ from harness.members.journal import SYNCHRONOUS, Step
 from harness.members.member import GATHER_S, Member
 
 _ANSWER_S: Final = 10.0
-_NOT_SHARED: Final = (
-    "auto.offset.reset",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.partition.eof",
-    "isolation.level",
-    "max.poll.interval.ms",
-    "group.protocol",
-    "session.timeout.ms",
-    "heartbeat.interval.ms",
-    "partition.assignment.strategy",
+_REFUSED: Final = frozenset(
+    {
+        "allow.auto.create.topics",
+        "auto.commit.interval.ms",
+        "auto.offset.reset",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.partition.eof",
+        "fetch.error.backoff.ms",
+        "fetch.queue.backoff.ms",
+        "group.protocol",
+        "heartbeat.interval.ms",
+        "isolation.level",
+        "partition.assignment.strategy",
+        "queued.max.messages.kbytes",
+        "queued.min.messages",
+        "session.timeout.ms",
+    }
 )
-"""Settings of consumers that read by position; a share group has its own, at the brokers."""
+"""What librdkafka refuses for a share consumer, or what means nothing to one: the brokers keep a
+share group's position, its isolation level and its timeouts."""
 
 
 class Share(Member):
@@ -34,13 +42,12 @@ class Share(Member):
 
     def settings(self) -> dict[str, Any]:
         settings = super().settings()
-        for name in _NOT_SHARED:
-            settings.pop(name, None)
-        return {**settings, "share.acknowledgement.mode": "explicit"}
+        kept = {name: value for name, value in settings.items() if name not in _REFUSED}
+        return {**kept, "share.acknowledgement.mode": "explicit"}
 
     def start(self) -> None:
         self.note(Step.STARTED)
-        self.shared = ShareConsumer(self.settings())
+        self.shared = self.made(ShareConsumer)
         self.shared.subscribe([self.topic])
 
     def leave(self) -> None:
