@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN ?=
 
-.PHONY: run test lint test-fast series transactions members kills bench clean help
+.PHONY: run test lint test-fast series transactions members kills histories mutants bench clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ members: $(STAMP)  ## consumers under kills, pauses and coordinator moves, ten s
 
 kills: $(STAMP)  ## SIGKILL of load, reader and harness in mid-run, ten times each
 	$(BIN)/python -m tests.kills $(KILLS)
+
+histories: $(STAMP)  ## anomalies planted in 10,000 random histories: all of them found, and nothing else
+	$(BIN)/python -m pytest -m long tests/test_generated_histories.py --timeout 7200
+
+mutants: $(STAMP)  ## the rules changed one at a time: is every change caught by a test?
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 bench: $(STAMP)  ## load and verification beside Kafka's own performance tools
 	$(BIN)/harness bench --json reports/runs/bench.json

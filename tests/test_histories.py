@@ -370,3 +370,23 @@ def test_witnesses_name_records_by_the_recorders_own_numbers(judge: Judged) -> N
         assert numbers
         assert all(number % 100 == 0 and number for number in numbers), witness
     assert not any("None" in line for each in profile["witnesses"] for line in each["text"])
+
+
+@pytest.mark.parametrize(
+    ("instants", "stays"),
+    [((None, None), 1), ((5, 4), 0), ((4, 5), 1), ((5, None), 1), ((None, 5), 1), ((5, 5), 1)],
+)
+def test_of_two_contents_the_later_reading_stays(
+    instants: tuple[int | None, int | None], stays: int, judge: Judged
+) -> None:
+    reads = [
+        {**READ, "sequence": n, **({} if at_us is None else {"read_us": at_us})}
+        for n, at_us in enumerate(instants)
+    ]
+    sent = [{**ATTEMPT, "sequence": n, "outcome": "unknown"} for n in range(2)]
+    sent.append({**ATTEMPT, "producer": 2, "outcome": "acked", "offset": 1})
+    anchor = {**READ, "producer": 2, "offset": 1}
+    verdict = judge(judge.write("h.ndjson", *sent, *reads, anchor))
+    gone = [s["sequence"] for s in verdict["profiles"][0]["samples"] if s["anomaly"] == "vanished"]
+    assert gone == [1 - stays]
+    assert counts(verdict)["unknown_present"] == 1

@@ -139,7 +139,9 @@ def _settled(columns: dict[str, I64], live: Bools) -> tuple[I64 | None, I64]:
 def _settle(
     columns: dict[str, I64], live: Bools, rows: list[int], stays: Bools, replaced: list[int]
 ) -> None:
-    """One offset that was read more than once, by the same set."""
+    """One offset that was read more than once, by the same set; `rows` by their instants."""
+    if any(columns["read_us"][row] < 0 for row in rows):
+        rows = sorted(rows)
     contents = {row: tuple(int(columns[name][row]) for name in _CONTENT) for row in rows}
     last = contents[rows[-1]]
     seen: set[tuple[int, ...]] = set()
