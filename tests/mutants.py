@@ -1,0 +1,335 @@
+"""Are the rules held by tests? Each rule is changed, one at a time, and the tests must notice.
+
+    python -m tests.mutants [--only NUMBER …] [--jobs N]
+
+Every mutant is a replacement in one source file. It is made in a copy of the project, and the
+tests that need no broker run against the copy until the first one fails. A mutant that no test
+notices has survived: then a rule could be wrong, and nobody would know. Ends with 1 if any has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+COPIED: Final = ("harness", "tests", "experiments", "reports/schemas", "reports/templates",
+                 "scenarios", "docs", "pyproject.toml", "README.md", "Makefile")  # fmt: skip
+TESTS: Final = (
+    "tests/test_golden.py",
+    "tests/test_reconcile.py",
+    "tests/test_judge.py",
+    "tests/test_consumers.py",
+    "tests/test_judge_consumers.py",
+    "tests/test_histories.py",
+    "tests/test_verifiable.py",
+    "tests/test_judge_availability.py",
+    "tests/test_drain.py",
+    "tests/test_generated_histories.py",
+    "tests/test_reconcile_property.py",
+    "tests/test_consumers_property.py",
+)
+"""The quickest first: most mutants fall to the golden histories."""
+TIMEOUT_S: Final = 600.0
+FAILED_TESTS: Final = 1
+"""Exit code of pytest when tests failed; others mean that it could not run them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change of one rule."""
+
+    path: str
+    old: str
+    new: str
+
+
+def _in(path: str, *changes: tuple[str, str]) -> list[Mutant]:
+    return [Mutant(f"harness/{path}", old, new) for old, new in changes]
+
+
+MUTANTS: Final[Sequence[Mutant]] = [
+    *_in(
+        "verify/lane.py",
+        ("absent = (state >= SENT) & ~present", "absent = (state > SENT) & ~present"),
+        ("absent = (state >= SENT) & ~present", "absent = (state >= UNKNOWN) & ~present"),
+        ("absent = (state >= SENT) & ~present", "absent = (state >= SENT) & present"),
+        ("absent & ~reachable, acked_at", "absent & reachable, acked_at"),
+        ('self._found("unseen", first, absent, acked_at)', 'self._found("lost", first, absent, acked_at)'),
+        ('(("duplicate", ours), ("phantom", ~ours))', '(("duplicate", ours), ("phantom", ours))'),
+        ('(("duplicate", ours), ("phantom", ~ours))', '(("duplicate", ~ours), ("phantom", ~ours))'),
+        ('"phantom", first, ~attempted & (drained_at >= 0)', '"phantom", first, ~attempted & (drained_at > 0)'),
+        ("(state == FAILED) & (at >= 0)", "(state == UNKNOWN) & (at >= 0)"),
+        ("np.where(drained_at >= 0, drained_at, live_at)\n        self._found", "drained_at\n        self._found"),
+        ("firsts = np.where(state >= SENT,", "firsts = np.where(state >= OPEN,"),
+        ("(firsts >= 0) & (firsts < before)", "(firsts >= 0) & (firsts > before)"),
+        ("before[0] = self.first_offset_max", "before[0] = -1"),
+        ("& (acked_at != drained_at)", "& (acked_at > drained_at)"),
+        ("where = where[~copies.holds(where, acked_at[where])]", "where = where[copies.holds(where, acked_at[where])]"),
+        ("(live_at >= 0) & (live_at != drained_at)", "(live_at >= 0) & (drained_at < 0)"),
+        ("early = called_us == NEVER_US", "early = called_us < 0"),
+        ("early |= (read_us >= 0) & (read_us < called_us)", "early |= (read_us >= 0) & (read_us <= called_us)"),
+        ("early |= (read_us >= 0) & (read_us < called_us)", "early |= (read_us < called_us)"),
+        ("member = attempted & (state != FAILED)", "member = attempted"),
+        ("unknown = (state == UNKNOWN) | (state == OPEN)", "unknown = state == UNKNOWN"),
+        ("by_state[ACKED:].sum() + by_state[ACKED_NO_OFFSET]", "by_state[ACKED:].sum()"),
+        ('np.count_nonzero(attempted & present)', 'np.count_nonzero(present)'),
+        ("if self.proof.floor:\n            return", "if not self.proof.floor:\n            return"),
+    ),
+    *_in(
+        "verify/evidence.py",
+        ("return self.proven and self.floor == 0 and", "return self.proven and"),
+        ("self.floor == 0 and self.ceiling is None", "self.floor == 0"),
+        ("(at >= self.floor) & below", "(at > self.floor) & below"),
+        ("at < self.ceiling", "at <= self.ceiling"),
+        ("if transactional and entry[\"complete\"] and last_stable != end:", "if transactional and last_stable is None:"),
+    ),
+    *_in(
+        "verify/gaps.py",
+        ("missing = (state >= OPEN) & (state <= UNKNOWN) & ~present", "missing = (state > OPEN) & (state <= UNKNOWN) & ~present"),
+        ("missing = (state >= OPEN) & (state <= UNKNOWN) & ~present", "missing = (state >= OPEN) & (state < UNKNOWN) & ~present"),
+        ("begin = 0 if self._acknowledged else int(acknowledged[0])", "begin = 0"),
+        ("(states == COMMITTED) | (states == UNDECIDED)", "(states == COMMITTED)"),
+        ("elif self._acknowledged:", "else:"),
+    ),
+    *_in(
+        "verify/copies.py",
+        ("distinct[1:] |= offsets[1:] != offsets[:-1]", "distinct[1:] = True"),
+        ("further = distinct & ~first", "further = distinct"),
+    ),
+    *_in(
+        "verify/partition.py",
+        ("gone = offsets[~np.isin(offsets, held[\"offset\"])]", "gone = offsets"),
+        ('counts["corrupt"] += len(corrupt)', 'counts["corrupt"] += len(misrouted)'),
+        ("gone = gone[proof.reaches(gone)]", "gone = gone[:0]"),
+    ),
+    *_in(
+        "verify/commits.py",
+        ("visible = (tally.drained > 0) | (tally.live > 0)", "visible = (tally.drained > 0)"),
+        ("((log.states == UNDECIDED) & visible)", "(log.states == UNDECIDED)"),
+        ("lost = committed & (tally.members > 0) & (tally.absent == tally.members)", "lost = committed & (tally.members > 0) & (tally.absent > 0)"),
+        ("torn = committed & (tally.absent > 0) & ~lost", "torn = committed & (tally.absent > 1) & ~lost"),
+        ("torn = committed & (tally.absent > 0) & ~lost", "torn = committed & (tally.absent > 0)"),
+        ("> bound_us:\n            stuck.append", ">= bound_us:\n            stuck.append"),
+        ("below = np.flatnonzero(last_stable < high)", "below = np.flatnonzero(last_stable <= high)"),
+        ("drain.ended_us - begun_us > bound_us", "drain.ended_us - begun_us >= bound_us"),
+        ("total += healed_us - start_us", "total += 0"),
+        ("(int(timeout) + ABORT_SCAN_MS + FAILOVER_MS) * 1000", "(int(timeout) + ABORT_SCAN_MS) * 1000"),
+    ),
+    *_in(
+        "verify/blind.py",
+        ("if not proof.proven:", "if False:"),
+        ("elif proof.floor:", "elif False:"),
+        ("if proof.reason:\n                    short", "if False:\n                    short"),
+    ),
+    *_in(
+        "verify/reconcile.py",
+        ('if counts["attempted"] != sum(outcomes.values()):', "if False:"),
+        ('if read != counts["read"]:', "if False:"),
+    ),
+    *_in(
+        "verify/proof.py",
+        ("len(self.isr) < len(self.replicas)", "not self.isr"),
+        ("if self.holes and not holes_allowed:", "if self.holes and holes_allowed:"),
+        ("if self.log_start_after != self.start:", "if False:"),
+        ("self.position < self.end or not self.eof", "self.position < self.end"),
+    ),
+    *_in(
+        "verify/instants.py",
+        ("(found >= 0) & (offsets <= self.lasts[found])", "(found >= 0) & (offsets < self.lasts[found])"),
+    ),
+    *_in(
+        "judge/promises.py",
+        ("    if case.breaches:\n", "    if False:\n"),
+        ("    if case.obstacles:\n", "    if False:\n"),
+        ("    if case.run_obstacles:\n", "    if False:\n"),
+        ("    if not case.control.count:\n", "    if False:\n"),
+        ("    if not case.faults_exposed:\n", "    if False:\n"),
+        ("challenged=broke and exposed > 0", "challenged=broke"),
+        ("return observed <= skipped", "return observed < skipped"),
+        ("bound_95_per_fault(exposed) if zero else None", "bound_95_per_fault(exposed)"),
+    ),
+    *_in(
+        "judge/verdict.py",
+        ("_PRECEDENCE: Final = {KEPT: 0, INCONCLUSIVE: 1, BROKEN: 2}", "_PRECEDENCE: Final = {KEPT: 0, INCONCLUSIVE: 2, BROKEN: 1}"),
+        ("if verdict != NOT_APPLICABLE]", "]"),
+    ),
+    *_in(
+        "judge/judge.py",
+        ("if each.in_verdict),", "),"),
+        ("*([INCONCLUSIVE] if obstacles else []),", ""),
+        ("unseen=found.counts[\"unseen\"] if anomaly == \"lost\" else 0", "unseen=0"),
+        ("exposures=_trials(info, anomaly, met) if named is not None else met", "exposures=met"),
+    ),
+    *_in(
+        "judge/bounds.py",
+        ("(1.0 - CONFIDENCE) ** (1.0 / faults_exposed)", "CONFIDENCE ** (1.0 / faults_exposed)"),
+    ),
+    *_in(
+        "judge/exposure.py",
+        ("if not bool((series.in_flight[later] > 0).any()):", "if False:"),
+        ("before[-1].leader in fault.brokers", "before[0].leader in fault.brokers"),
+        ("return int(after) > int(before)", "return int(after) >= int(before)"),
+    ),
+    *_in(
+        "judge/obstacles.py",
+        ('if not counts["acked"] + counts["sent"]:', 'if not counts["acked"]:'),
+        ('if not counts["attempted"]:', "if False:"),
+        ("if worst_ms <= limit_ms:", "if True:"),
+        ("if recorded < planned:", "if False:"),
+    ),
+    *_in(
+        "verify/consumers/inputs.py",
+        ("end = min(self.committed or 0, len(self.real))", "end = len(self.real)"),
+        ("self.real[:end] & ~self.done[:end]", "~self.done[:end]"),
+        ("(times > 1) | self.done[distinct]", "(times > 1)"),
+        ("self.effects - int(np.count_nonzero(self.done))", "self.effects"),
+    ),
+    *_in(
+        "verify/consumers/reading.py",
+        ("back = (expected != _UNKNOWN) & (offsets < expected)", "back = (expected != _UNKNOWN) & (offsets <= expected - 2)"),
+        ("first[1:] = turns[1:] != turns[:-1]", "first[1:] = False"),
+        ("unassigned = places[~self._assigned[places]]", "unassigned = places[self._assigned[places]]"),
+        ("np.where(self.polled, self.offsets + 1,", "np.where(self.polled, self.offsets,"),
+        ("beyond = (next_offset > at) & (records.records_between(at, next_offset) > 0)", "beyond = np.zeros(len(at), dtype=np.bool_)"),
+    ),
+    *_in(
+        "verify/consumers/again.py",
+        ("synchronous = (steps == Step.COMMITTED) & ((entries[\"flags\"] & SYNCHRONOUS) != 0)", "synchronous = steps == Step.COMMITTED"),
+        ('found.append(known & committed & (elsewhere | own))', 'found.append(known & (elsewhere | own))'),
+        ('found.append(known & committed & (elsewhere | own))', 'found.append(known & committed)'),
+    ),
+    *_in(
+        "history/proofs.py",
+        ("ceiling = highest + 1", "ceiling = highest + 2"),
+        ("(unseen < 0) | (unseen >= ceiling)", "(unseen >= ceiling)"),
+        ("elif missing > 0 and not holes_allowed:", "elif False:"),
+        ("if highest >= claim.end:", "if False:"),
+    ),
+    *_in(
+        "history/reads.py",
+        ("if stays[row] and content != last and not live[row]:", "if False:"),
+        ("stays[row] = content not in seen", "stays[row] = True"),
+    ),
+    *_in(
+        "history/transactions.py",
+        ("_ENDS[ABORTED] = FAILED", "_ENDS[ABORTED] = UNKNOWN"),
+        ("_ENDS[[UNCALLED, UNDECIDED]] = UNKNOWN", "_ENDS[[UNCALLED, UNDECIDED]] = ACKED_NO_OFFSET"),
+        ("if len(np.unique(order)) < len(order):", "if False:"),
+    ),
+]  # fmt: skip
+"""Each must be found exactly once in its file, unless its `old` is used by several mutants."""
+
+
+def make_copy(folder: Path) -> Path:
+    """The project without what tests do not need."""
+    for name in COPIED:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+            shutil.copytree(source, target, ignore=ignored)
+        else:
+            shutil.copy(source, target)
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The copy as the package, whatever is installed."""
+    return {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run_tests(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The tests against the copy, until the first one fails."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
+               "-m", "not cluster and not long",
+               *(name for name in TESTS if (folder / name).exists())]  # fmt: skip
+    return subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True,
+        timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+
+
+def mutate(folder: Path, mutant: Mutant) -> str:
+    """Make the change. Returns what stood there. Raises ValueError when its place is not clear."""
+    path = folder / mutant.path
+    before = path.read_text(encoding="utf-8")
+    found = before.count(mutant.old)
+    if found != 1:
+        raise ValueError(f"{mutant.path}: {mutant.old!r} stands there {found} times, not once")
+    path.write_text(before.replace(mutant.old, mutant.new), encoding="utf-8")
+    return before
+
+
+def judge_mutant(folder: Path, mutant: Mutant) -> tuple[bool, str]:
+    """(caught, which test caught it, or how it survived)."""
+    before = mutate(folder, mutant)
+    try:
+        ended = run_tests(folder)
+    except subprocess.TimeoutExpired:
+        return True, f"no end within {TIMEOUT_S:g} s"
+    finally:
+        (folder / mutant.path).write_text(before, encoding="utf-8")
+    failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if ended.returncode == FAILED_TESTS:
+        return True, failed[0].split(" - ")[0] if failed else "?"
+    if ended.returncode != 0:
+        raise ValueError(
+            f"{mutant.path}: pytest ended with {ended.returncode}:\n{ended.stdout[-2000:]}"
+        )
+    return False, "SURVIVED"
+
+
+def main() -> int:
+    """Judge all mutants, or those named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", type=int, nargs="*", help="numbers of mutants, from 1")
+    parser.add_argument("--jobs", type=int, default=2, help="copies that are tested at a time")
+    args = parser.parse_args()
+    chosen = [(n, m) for n, m in enumerate(MUTANTS, 1) if not args.only or n in args.only]
+    started = time.monotonic()
+    survivors: list[int] = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
+        folders = [make_copy(Path(temporary) / str(job)) for job in range(args.jobs)]
+        for _, mutant in chosen:
+            (folders[0] / mutant.path).write_text(mutate(folders[0], mutant), encoding="utf-8")
+        check = run_tests(folders[0])
+        if check.returncode:
+            print(f"The tests fail without any mutant:\n{check.stdout[-3000:]}")
+            return 2
+        print(f"without a mutant: {check.stdout.splitlines()[-1]}", flush=True)
+        free = list(folders)
+
+        def one(each: tuple[int, Mutant]) -> None:
+            number, mutant = each
+            folder = free.pop()
+            try:
+                caught, how = judge_mutant(folder, mutant)
+            finally:
+                free.append(folder)
+            if not caught:
+                survivors.append(number)
+            print(
+                f"{number:3} {mutant.path}: {mutant.old!r} → {mutant.new!r}\n    {how}", flush=True
+            )
+
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(one, chosen))
+    minutes = (time.monotonic() - started) / 60
+    print(f"{len(chosen)} mutants, {len(chosen) - len(survivors)} caught, {len(survivors)} survived"
+          f" {sorted(survivors) or ''} in {minutes:.1f} min")  # fmt: skip
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
