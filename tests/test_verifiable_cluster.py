@@ -142,7 +142,9 @@ def judged(files: list[Path], profile: str, capsys: pytest.CaptureFixture[str]) 
     """(exit code, the profile's part of the verdict)"""
     named = [word for path in files for word in ("--history", str(path))]
     status = main(["verify", *named, "--profile", profile, "--json"])
-    return status, json.loads(capsys.readouterr().out)["profiles"][0]
+    shown = capsys.readouterr()
+    assert shown.out, shown.err
+    return status, json.loads(shown.out)["profiles"][0]
 
 
 def test_verifiable_tools_under_a_leader_kill_are_judged_as_plain_sets_count_them(

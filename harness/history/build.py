@@ -187,7 +187,7 @@ class _Builder:
                 f"{int(sequences[again])} was attempted before",
                 "each attempt of a producer on a topic-partition once",
             )
-        numbers = np.union1d(numbers, observed)
+        numbers = _union(numbers, observed)
         return _Lane(key, numbers, dense=_is_range(numbers))
 
     def _states(
@@ -280,6 +280,17 @@ class _Builder:
         """Raises UsageError unless such lines are left out."""
         where = self.history.where(int(table["file"][row]), int(table["line"][row]))
         self.refusals.refuse(where, Problem(field, found, expected))
+
+
+def _union(numbers: I64, further: I64) -> I64:
+    """Sorted, distinct numbers, and those others that are not among them."""
+    if not len(further):
+        return numbers
+    if not len(numbers):
+        return np.unique(further)
+    places = np.minimum(np.searchsorted(numbers, further), len(numbers) - 1)
+    others = further[numbers[places] != further]
+    return np.sort(np.concatenate([numbers, np.unique(others)])) if len(others) else numbers
 
 
 def _is_range(numbers: I64) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -112,7 +113,11 @@ class NdjsonReader:
 
     def _column(self, name: str, accepted: Field, lines: list[dict[str, Any]]) -> I64 | None:
         """One field of many lines as numbers; None when any of them does not fit."""
-        values = [line.get(name, _ABSENT) for line in lines]
+        values: list[Any]
+        try:
+            values = list(map(itemgetter(name), lines))
+        except KeyError:
+            values = [line.get(name, _ABSENT) for line in lines]
         kinds = set(map(type, values))
         partly = _Absent in kinds
         if partly and accepted.required:

@@ -51,7 +51,9 @@ class Reads:
         # Where it is not said, a record was sent to where it was read.
         for sent, read in (("sent_topic", "topic"), ("sent_partition", "partition")):
             unsaid = columns[sent] < 0
-            columns[sent] = np.where(unsaid, columns[read], columns[sent])
+            columns[sent] = (
+                columns[read] if unsaid.all() else np.where(unsaid, columns[read], columns[sent])
+            )
         live = columns.pop("live").astype(np.bool_)
         kept, gone = _settled(columns, live)
         live[gone] = True

@@ -41,7 +41,11 @@ MEMBER: Final = (
 
 
 class Table:
-    """Columns of int64 that grow by blocks of rows."""
+    """Columns of int64 that grow by blocks of rows.
+
+    A column that holds one number in every row, as most do, takes no room: its stride is 0. So
+    columns are for reading only.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -55,16 +59,24 @@ class Table:
         """Append `count` rows; a column that is one number holds it in every row."""
         for name in self.names:
             column = np.asarray(columns[name], dtype=np.int64)
-            if not column.ndim:
-                column = np.broadcast_to(column, (count,))
+            if not column.ndim or (count and bool((column == column[0]).all())):
+                column = np.broadcast_to(column if not column.ndim else column[0], (count,))
             self._blocks[name].append(column)
         self._count += count
 
     def column(self, name: str) -> I64:
         """One column, whole."""
-        blocks = self._blocks[name]
-        if len(blocks) != 1:
-            blocks[:] = [np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int64)]
+        blocks = [block for block in self._blocks[name] if len(block)]
+        if not blocks:
+            return np.zeros(0, dtype=np.int64)
+        if len(blocks) > 1:
+            same = {int(block[0]) if block.strides == (0,) else None for block in blocks}
+            blocks = [
+                np.broadcast_to(blocks[0][0], (self._count,))
+                if None not in same and len(same) == 1
+                else np.concatenate(blocks)
+            ]
+            self._blocks[name] = blocks
         return blocks[0]
 
     def replace(self, values: I64, *names: str) -> None:
