@@ -47,6 +47,24 @@ def test_what_was_acknowledged_and_delivered_is_kept(judge: Judged) -> None:
     assert any(f"producer 1 is {sent} (values 0.…)" in each for each in verdict["reasons"])
 
 
+def test_every_line_that_the_tools_print_is_taken(judge: Judged) -> None:
+    """Names as kafka-tools 4.3.1 prints them."""
+    part = {"topic": "t", "partition": 0}
+    lines = [
+        STARTED,
+        {"timestamp": 2, "name": "partitions_assigned", "partitions": [part]},
+        record("0.0", 0),
+        consumed(0, 0),
+        {"timestamp": 4, "name": "offsets_committed", "offsets": [{**part, "offset": 1}],
+         "success": True},
+        {"timestamp": 5, "name": "partitions_revoked", "partitions": [part]},
+        {"timestamp": 5, "name": "shutdown_requested"},
+        {"timestamp": 5, "name": "shutdown_complete"},
+    ]  # fmt: skip
+    judge(judge.write("p", STARTED, success("0.0", 0)), judge.write("c", *lines))
+    assert judge.status == 0, judge.stderr
+
+
 def test_several_files_of_each_are_one_history(judge: Judged) -> None:
     first = judge.write("p0", STARTED, success("0.0", 0), success("0.1", 3))
     second = judge.write("p1", STARTED, success("1.0", 1), error("1.1"))

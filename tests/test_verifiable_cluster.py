@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -43,14 +44,21 @@ class Tool:
         # What the JVM says on stderr is no line of the tool.
         shell = ["sh", "-c", 'exec "$@" 2>"$0"', str(folder / f"{name}.stderr")]
         self._process = Process([*shell, *java], what=name, folder=folder)
+        self._events: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._read_bytes = 0
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The whole lines of a name that it has printed so far."""
-        if not self.output.exists():
-            return []
-        text = self.output.read_text()
-        whole = text[: text.rfind("\n") + 1]
-        return [json.loads(line) for line in whole.splitlines() if f'"{name}"' in line]
+        if self.output.exists():
+            with self.output.open("rb") as output:
+                output.seek(self._read_bytes)
+                data = output.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            self._read_bytes += len(whole)
+            for line in whole.splitlines():
+                event = json.loads(line)
+                self._events[event["name"]].append(event)
+        return self._events[name]
 
     def end(self) -> None:
         """Ask it to end, and await that it has said so."""

@@ -44,6 +44,7 @@ _NUMBER_DIGITS: Final = 18
 _SILENT: Final = frozenset(
     (
         "startup_complete",
+        "shutdown_requested",
         "shutdown_complete",
         "partitions_assigned",
         "partitions_revoked",
