@@ -100,6 +100,8 @@ def test_a_control_and_a_profile_outside_its_envelope_are_not_to_be_bounded() ->
     [
         ([acked(0, 0), live(0, 0), acked(1, 1)], []),  # the reader has not come so far
         ([acked(0, 0), acked(1, 1), live(1, 1)], ["no_lost"]),
+        # Another record stands where it was acknowledged.
+        ([acked(0, 0), acked(1, 0), live(0, 0)], ["no_lost"]),
         ([acked(0, 0), live(0, 0), live(0, 1)], ["no_duplicate"]),
         ([acked(0, 0), live(0, 0), acked(1, 1), live(1, 1)], []),
     ],

@@ -115,6 +115,6 @@ def _passed_over(evidence: Evidence, topic: int) -> int:
                 low, state = cells.cells(ledger, *key, begin, cells.CHUNK)
                 _, read = cells.cells(live, *key, begin, cells.CHUNK)
                 at = unpack_offsets(low, state)
-                passed = (state >= ACKED) & (at >= 0) & (at < reached) & (read == 0)
+                passed = (state >= ACKED) & (at >= 0) & (at <= reached) & (read == 0)
                 missing += int(np.count_nonzero(passed))
     return missing
