@@ -235,10 +235,12 @@ class Stage:
             )
             return [future.result(10).offset for future in futures.values()]
 
-        seen = "no answer yet"
+        seen = "no answer"
         while True:
-            # While leaders move, an answer may be a refusal: asked again within the bound.
+            # While leaders move, an answer may be a refusal. The client asks with the leader epoch
+            # that it knows and looks for no newer one by itself, so metadata is asked for first.
             with contextlib.suppress(KafkaException):
+                self._past_links.list_topics(timeout=5.0)
                 stable, high = (
                     offsets(level)
                     for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
