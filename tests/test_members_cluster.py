@@ -99,18 +99,25 @@ def alive(pids: list[int]) -> list[int]:
 def test_a_killed_member_is_replaced_and_what_it_left_is_judged(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    names = ("consume-at-least-once", "consume-at-most-once", "exactly-once-pipeline")
+    names = (
+        "consume-at-least-once",
+        "consume-at-most-once",
+        "exactly-once-pipeline",
+        "share-group",
+    )
+    planned = {name: load_builtin()[name].consume.members for name in names}  # type: ignore[union-attr]
     with running(cluster, tmp_path / "run", *names, rate_per_s=200) as run:
         for name in names:
             await_that(lambda name=name: run.working(name, 1), f"member 1 of {name} to work")
         for name in names:
             os.kill(run.pids()[name, 1], signal.SIGKILL)
         for name in names:
-            await_that(lambda name=name: run.working(name, 3), f"member 3 of {name} to work")
+            new = planned[name] + 1
+            await_that(lambda name=name, new=new: run.working(name, new), f"{name} {new} to work")
     for name in names:
         ends = {journal.member: int(journal.entries["step"][-1]) for journal in run.journals(name)}
         assert ends.pop(1) != Step.CLOSED
-        assert set(ends) == {2, 3}
+        assert set(ends) == set(range(2, planned[name] + 2))
         assert set(ends.values()) == {Step.CLOSED}
     assert alive(list(run.pids().values())) == []
     verdict = run.session.judge(drain_timeout_s=60, say=lambda _: None)
@@ -118,7 +125,8 @@ def test_a_killed_member_is_replaced_and_what_it_left_is_judged(
         broken = [each.promise for each in profile.promises if each.verdict == "broken"]
         assert broken == []
         assert profile.consume is not None
-        assert (profile.consume.members, profile.consume.died) == (3, 1)
+        assert profile.consume.members == planned[profile.profile] + 1
+        assert profile.consume.died == 1
         # All that was written was worked off, but what at-most-once may skip.
         assert profile.consume.pending == 0
         assert profile.counts["unprocessed"] == 0 or profile.profile == "consume-at-most-once"
@@ -157,6 +165,12 @@ def test_each_fault_of_groups_leaves_evidence_and_a_group_that_works_on(
     killed, paused = outputs[0]["evidence"]["members"], outputs[4]["evidence"]["members"]
     assert [each["last_step"] in ("BEGIN", "EFFECT") for each in (*killed, *paused)] == [True] * 2
     assert paused[0]["steps_after"]
+    recovered = {event["fault"]: event["after_ms"] for event in run.run_dir.events("recovered")}
+    assert recovered["kill_member"] > 0
+    assert recovered["pause_member"] > 0
+    lags = list(run.run_dir.events("lag"))
+    assert {event["partition"] for event in lags} == set(range(PARTITIONS))
+    assert max(event["end"] - max(event["committed"], 0) for event in lags) > 0
     verdict = run.session.judge(drain_timeout_s=60, say=lambda _: None)
     found = verdict.profiles[0]
     assert [each.promise for each in found.promises if each.verdict == "broken"] == []

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from harness.brokers.config import HOST
+from harness.brokers.flexible import FlexibleAnswer, compact_length
 from harness.errors import FaultError
 
 _KEY: Final = 45
@@ -31,12 +32,12 @@ def reassignment_request(
     topics: dict[str, list[tuple[int, Sequence[int]]]] = {}
     for (topic, partition), order in replicas.items():
         topics.setdefault(topic, []).append((partition, order))
-    body = struct.pack(">i", timeout_ms) + _length(len(topics))
+    body = struct.pack(">i", timeout_ms) + compact_length(len(topics))
     for topic, partitions in topics.items():
         name = topic.encode()
-        body += _length(len(name)) + name + _length(len(partitions))
+        body += compact_length(len(name)) + name + compact_length(len(partitions))
         for partition, order in partitions:
-            body += struct.pack(">i", partition) + _length(len(order))
+            body += struct.pack(">i", partition) + compact_length(len(order))
             body += b"".join(struct.pack(">i", broker) for broker in order) + b"\0"
         body += b"\0"
     body += b"\0"
@@ -49,7 +50,7 @@ def parse_reassignment(answer: bytes, correlation: int) -> dict[Key, str]:
     Raises ValueError when the bytes are no such answer. A refusal of the whole request stands
     under ("", -1).
     """
-    reader = _Answer(answer)
+    reader = FlexibleAnswer(answer)
     if reader.int32() != correlation:
         raise ValueError("not an answer to the question asked")
     reader.tags()
@@ -103,53 +104,3 @@ async def _ask(
             return parse_reassignment(await reader.readexactly(length), 1)
         finally:
             writer.close()
-
-
-def _length(count: int) -> bytes:
-    """The length of a compact array or string: one more than it is, as an unsigned varint."""
-    value, encoded = count + 1, b""
-    while value > 0x7F:
-        encoded += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return encoded + bytes([value])
-
-
-class _Answer:
-    """Reads the fields of a flexible response, one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def _take(self, count: int) -> bytes:
-        part = self._data[self._at : self._at + count]
-        if len(part) < count:
-            raise ValueError("an answer cut short")
-        self._at += count
-        return part
-
-    def int16(self) -> int:
-        return int.from_bytes(self._take(2), "big", signed=True)
-
-    def int32(self) -> int:
-        return int.from_bytes(self._take(4), "big", signed=True)
-
-    def varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self._take(1)[0]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            shift += 7
-
-    def length(self) -> int:
-        return max(0, self.varint() - 1)
-
-    def string(self) -> str:
-        return self._take(self.length()).decode()
-
-    def tags(self) -> None:
-        for _ in range(self.varint()):
-            self.varint()
-            self._take(self.varint())

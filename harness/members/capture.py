@@ -15,9 +15,10 @@ import numpy as np
 from confluent_kafka import Message
 
 from harness.disk import write_whole
-from harness.members.lag import GroupOffsets
+from harness.members.lag import GroupOffsets, Offsets
+from harness.members.share_offsets import share_offsets
 from harness.record import OUTPUT_BYTES_MIN, decode, inputs_of, run_hash
-from harness.rundir import RunInfo, write_json
+from harness.rundir import ProfileRun, RunInfo, write_json
 from harness.verify.consumers.recorded import INPUT
 
 _ASK_S: Final = 5.0
@@ -29,8 +30,8 @@ def capture_groups(
 ) -> None:
     """Write groups.json: the committed offsets of each group whose coordinator answers in time.
 
-    A share group has none of this kind and is left out. Nothing is written for a run without
-    consumers.
+    For a share group these are the start offsets of its partitions. Nothing is written for a run
+    without consumers.
     """
     consuming = [profile for profile in info.profiles if profile.consume is not None]
     if not consuming:
@@ -40,25 +41,35 @@ def capture_groups(
     deadline = time.monotonic() + timeout_s
     for profile in consuming:
         assert profile.consume is not None
-        if profile.consume.mode == "share":
-            continue
-        group = profile.consume.group
-        keys = [(profile.topics[0], each) for each in range(info.load.partitions)]
-        asking = GroupOffsets(client_config, group)
-        try:
-            while (committed := asking.committed(keys, _ASK_S)) is None:
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(_PAUSE_S)
-        finally:
-            asking.close()
+        committed = _ask(profile, info.load.partitions, client_config, deadline)
         if committed is not None:
-            groups[group] = {
+            groups[profile.consume.group] = {
                 f"{index[topic]}:{partition}": offset
                 for (topic, partition), offset in sorted(committed.items())
                 if topic in index
             }
     write_json(folder / "groups.json", groups)
+
+
+def _ask(
+    profile: ProfileRun, partitions: int, client_config: Mapping[str, str], deadline: float
+) -> Offsets | None:
+    """The offsets of one group, asked again until the deadline; None when nobody said."""
+    assert profile.consume is not None
+    group, topic = profile.consume.group, profile.topics[0]
+    asking = None if profile.consume.mode == "share" else GroupOffsets(client_config, group)
+    try:
+        while True:
+            if asking is None:
+                found = share_offsets(client_config, group, topic, range(partitions), _ASK_S)
+            else:
+                found = asking.committed([(topic, each) for each in range(partitions)], _ASK_S)
+            if found is not None or time.monotonic() > deadline:
+                return found
+            time.sleep(_PAUSE_S)
+    finally:
+        if asking is not None:
+            asking.close()
 
 
 class InputRows:
