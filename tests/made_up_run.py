@@ -56,7 +56,7 @@ FOUND = {
     "transactional": {},
     "unsafe-topic": {"lost": 5388, "inconsistent_offset": 4},
     "consume-at-most-once": {"unprocessed": 412},
-    "consume-at-least-once": {"repeated": 388, "reprocessed": 2},
+    "consume-at-least-once": {"repeated": 388, "unprocessed": 2},
 }
 PRODUCERS = tuple(FOUND)[:5]
 CONSUMERS = tuple(FOUND)[6:]

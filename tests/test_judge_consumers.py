@@ -243,6 +243,30 @@ def test_what_consumers_did_adds_up(tmp_path: Path) -> None:
     assert (consume.members, consume.died) == (1, 1)
 
 
+def test_a_sample_names_who_had_the_record_last_and_the_fault_that_was_nearest(
+    tmp_path: Path,
+) -> None:
+    def at(seconds: float) -> int:
+        return START_US + round(seconds * SECOND_US)
+
+    history = [
+        records(2),
+        killed_member(1),
+        killed_member(9, "g"),
+        assigned(0, at_us=at(2)),
+        polled(0, at_us=at(8)),
+        committed(1, at_us=at(8.5)),
+        worked(0, at_us=at(8.6))[:1],
+        assigned(0, member=2, at_us=at(10)),
+        polled(1, member=2, at_us=at(11)),
+        worked(1, member=2, at_us=at(11)),
+        group_at(2),
+    ]
+    samples = judged(tmp_path / "run", history, info=INFO).profiles[0].samples
+    found = [(each.anomaly, each.offset, each.member, each.since_fault_s) for each in samples]
+    assert found == [("unprocessed", 0, 1, -0.4), ("poll_skip", 0, 2, 2.0)]
+
+
 @pytest.mark.parametrize(
     ("behind", "back_s"),
     [

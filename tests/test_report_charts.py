@@ -197,10 +197,11 @@ def test_no_mark_where_the_axis_reaches() -> None:
     assert 'class="burst"' not in drawn
 
 
-def test_a_long_profile_name_is_cut_to_its_gutter() -> None:
+def test_a_long_profile_name_takes_two_lines_and_is_cut_to_its_gutter() -> None:
     name = "a-profile-with-a-name-of-48-characters-altogether"[:48]
     drawn = latency_chart(RunSeries(profiles=[series(name)], end_s=2.0))
-    assert ">a-profile-with-a…</text>" in drawn
+    assert ">a-profile-with-a-</text>" in drawn
+    assert ">name-of-48-chara…</text>" in drawn
 
 
 def test_nothing_is_drawn_outside_the_picture() -> None:

@@ -80,7 +80,7 @@ def test_consumers_have_a_table_of_their_own() -> None:
     text = piped(made(names=[*PRODUCERS, *CONSUMERS]))
     table = text[text.index("consumers of") :]
     assert row(table, "consume-at-most-once")[-3:] == ["412*", "0", "0"]
-    assert row(table, "consume-at-least-once")[-3:] == ["0", "388*", "2!"]
+    assert row(table, "consume-at-least-once")[-3:] == ["2!", "388*", "0"]
     assert "3 of 5" in table
     assert "consumers of" not in piped(made(names=list(PRODUCERS)))
 
@@ -98,6 +98,18 @@ def test_a_table_of_consumers_with_millions_of_records_fits() -> None:
     assert all(len(line) <= 100 for line in text.splitlines())
     assert "…" not in text
     assert "99,999,999" in text
+
+
+@pytest.mark.parametrize("times", [1, 300])
+def test_a_verdict_beside_a_long_name_is_not_cut(times: int) -> None:
+    verdict = made(INCONCLUSIVE)
+    for profile in verdict.profiles:
+        profile.profile = "pipeline-without-offsets"
+        profile.verdict = INCONCLUSIVE
+        profile.counts = {name: count * times for name, count in profile.counts.items()}
+    text = piped(verdict)
+    assert "inconclusive" in text[: text.index("* permitted")]
+    assert all(len(line) <= 100 for line in text.splitlines())
 
 
 def test_sent_is_not_passed_off_as_acknowledged() -> None:

@@ -33,6 +33,9 @@ def _sample(
     if at_us is not None and injected_us:
         # Before the first fault the time to it, below zero: what was in flight can be lost too.
         nearest = max(bisect_right(injected_us, at_us) - 1, 0)
+        if occurrence.at_us is not None and nearest + 1 < len(injected_us):
+            # What a member did last before it was struck belongs to the fault that struck it.
+            nearest += injected_us[nearest + 1] - at_us < at_us - injected_us[nearest]
         since_s = round((at_us - injected_us[nearest]) / 1e6, 3)
     return Sample(
         anomaly=occurrence.anomaly,

@@ -59,13 +59,6 @@ class Cell:
     """The cell in words, for pointers and screen readers."""
 
 
-def columns(verdict: Verdict) -> tuple[str, ...]:
-    """The anomalies of the verdict table; those of consumers only where a profile has any."""
-    if any(consumes(profile) for profile in verdict.profiles):
-        return ANOMALIES
-    return PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES
-
-
 def consumes(profile: ProfileVerdict) -> bool:
     """Whether anything was judged of a profile's consumers."""
     return (
@@ -75,12 +68,27 @@ def consumes(profile: ProfileVerdict) -> bool:
     )
 
 
-def matrix(verdict: Verdict) -> list[tuple[ProfileVerdict, list[Cell]]]:
-    """The verdict table: a row a profile, a cell an anomaly of `columns`."""
-    shown = columns(verdict)
-    return [
-        (profile, [_cell(profile, anomaly) for anomaly in shown]) for profile in verdict.profiles
-    ]
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A verdict table: a row a profile, a cell an anomaly."""
+
+    title: str
+    anomalies: tuple[str, ...]
+    rows: list[tuple[ProfileVerdict, list[Cell]]]
+
+
+def matrices(verdict: Verdict) -> list[Matrix]:
+    """What is promised about records, and, where a profile has consumers, about these."""
+    found = [_matrix("", PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES, verdict.profiles)]
+    consuming = [profile for profile in verdict.profiles if consumes(profile)]
+    if consuming:
+        found.append(_matrix("Consumers", CONSUMER_ANOMALIES, consuming))
+    return found
+
+
+def _matrix(title: str, anomalies: tuple[str, ...], profiles: list[ProfileVerdict]) -> Matrix:
+    rows = [(each, [_cell(each, anomaly) for anomaly in anomalies]) for each in profiles]
+    return Matrix(title, anomalies, rows)
 
 
 def _cell(profile: ProfileVerdict, anomaly: str) -> Cell:
@@ -90,8 +98,6 @@ def _cell(profile: ProfileVerdict, anomaly: str) -> Cell:
     if promise is None:
         if anomaly in TRANSACTION_ANOMALIES and not count:
             return Cell("none", "", 0, f"{who}: does not apply, it works without transactions")
-        if anomaly in CONSUMER_ANOMALIES and not consumes(profile):
-            return Cell("none", "", 0, f"{who}: does not apply, it has no consumers")
         if anomaly == "unseen":
             kind = "inconclusive" if count else "none"
             return Cell(kind, "?" if count else "", count, f"{who}: {count:,} found")

@@ -40,6 +40,8 @@ OWN_COLUMN: Final = ("lost", "duplicate", "inversion")
 OF_EFFECTS: Final = ("unprocessed", "repeated", "reprocessed")
 """Anomalies with a column of their own in the table of consumers."""
 OTHERS: Final = tuple(anomaly for anomaly in ANOMALIES if anomaly not in OWN_COLUMN + OF_EFFECTS)
+NAME_SHORT_MAX: Final = 18
+MILLION: Final = 1_000_000
 REASONS_MAX: Final = 12
 
 
@@ -110,14 +112,22 @@ def _hanging(line: str) -> Text:
 
 
 def _table(verdict: Verdict, shape: box.Box) -> Table:
-    table = Table(box=shape, padding=(0, 1), collapse_padding=True, header_style="bold")
-    table.add_column("profile", no_wrap=True)
+    longest = max((len(profile.profile) for profile in verdict.profiles), default=0)
+    # With long names it only fits without the blanks around columns.
+    padding = (0, 1 if longest <= NAME_SHORT_MAX else 0)
+    table = Table(box=shape, padding=padding, collapse_padding=True, header_style="bold")
+    # Where even that is too much, a name goes on in the next line; a verdict is never cut.
+    most = max((profile.counts["attempted"] for profile in verdict.profiles), default=0)
+    crowded = longest > NAME_SHORT_MAX and most >= MILLION
+    table.add_column("profile", overflow="fold", no_wrap=not crowded)
     for name in ("attempted", "acked", "unknown", *OWN_COLUMN, "other"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", min_width=12)
     for profile in verdict.profiles:
         counts = profile.counts
-        told = Text(tally(profile), style=STYLES[profile.verdict] if profile.promises else "dim")
+        # `inconclusive` and `3 of 15` may stand on two lines, `3` and `of 15` not.
+        words = tally(profile).replace(" of ", "\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}")
+        told = Text(words, style=STYLES[profile.verdict] if profile.promises else "dim")
         if standing(profile):
             told.append(f" ({standing(profile)})", style="dim")
         table.add_row(

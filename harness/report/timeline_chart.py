@@ -41,6 +41,7 @@ BURST_SHARE: Final = 2.0
 """Throughput beyond this multiple of what is usually attempted is cut off, with a mark: a backlog
 that is acknowledged at once would otherwise press everything else flat."""
 NAME_MAX: Final = 17
+NAME_LEADING: Final = 14.0
 CHARACTER: Final = 6.2
 """Width of a small label's character; only decides whether a label has room."""
 
@@ -114,8 +115,13 @@ def _chart(identity: str, run: RunSeries, title: str, unit: str, strip: Strip) -
     parts = [_hatch(identity), *_faults(identity, run, x, height), *_time_axis(run, x, height)]
     for index, series in enumerate(run.profiles):
         top = TOP + index * (STRIP + GAP)
-        name = label(24, top + STRIP / 2 + 4, _short(series.profile), "name")
-        parts.append(group([name, *strip(series, top, x)]))
+        lines = _name_lines(series.profile)
+        first = top + STRIP / 2 + 4 - NAME_LEADING * (len(lines) - 1) / 2
+        names = [
+            label(24, first + NAME_LEADING * number, line, "name")
+            for number, line in enumerate(lines)
+        ]
+        parts.append(group([*names, *strip(series, top, x)]))
     parts += _leaders(run, x, height)
     middle = (TOP + height) / 2
     parts.append(
@@ -128,6 +134,16 @@ def _chart(identity: str, run: RunSeries, title: str, unit: str, strip: Strip) -
         )
     )
     return figure(identity, WIDTH, height + BOTTOM, title, parts)
+
+
+def _name_lines(name: str) -> list[str]:
+    """A profile's name, on two lines where it is long."""
+    if len(name) <= NAME_MAX:
+        return [name]
+    hyphen = name.rfind("-", 0, NAME_MAX)
+    if hyphen < 0:
+        return [_short(name)]
+    return [name[: hyphen + 1], _short(name[hyphen + 1 :])]
 
 
 def _short(name: str) -> str:

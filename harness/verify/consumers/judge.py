@@ -139,10 +139,7 @@ class _Consumers:
             return
         missing = records.unprocessed(self._uncertain(records.partition))
         self.found.counts["unprocessed"] += len(missing)
-        for offset in missing[: self.found.room("unprocessed")].tolist():
-            self.found.sample(
-                Occurrence("unprocessed", records.topic, records.partition, offset=offset)
-            )
+        self._samples_of_offsets(records, "unprocessed", missing, Step.POLLED)
 
     def _effects_are_known(self, partition: int) -> bool:
         """Whether an effect that is not on record is known not to have happened."""
@@ -196,10 +193,7 @@ class _Consumers:
         if self.pipeline:
             self.found.counts["reprocessed"] += count
             for anomaly in ("repeated", "reprocessed"):
-                for offset in offsets[: self.found.room(anomaly)].tolist():
-                    self.found.sample(
-                        Occurrence(anomaly, records.topic, records.partition, offset=offset)
-                    )
+                self._samples_of_offsets(records, anomaly, offsets, Step.EFFECT)
             return
         self._sample_further(records, works)
         for work, again in zip(works, reprocessed(works), strict=True):
@@ -207,6 +201,39 @@ class _Consumers:
             self.found.counts["reprocessed"] += len(places)
             for place in places[: self.found.room("reprocessed")].tolist():
                 self._sample(records, "reprocessed", work, place)
+
+    def _samples_of_offsets(
+        self, records: InputPartition, anomaly: str, offsets: I64, step: Step
+    ) -> None:
+        """Samples of records, each with the member that came to this step with it last, and when.
+
+        Of a member that had its last record in hand when it died, the time is that of its death.
+        """
+        chosen = offsets[: self.found.room(anomaly)]
+        latest: dict[int, tuple[int, int]] = {}
+        for journal in self.journals if len(chosen) else ():
+            entries = journal.entries
+            there = (entries["step"] == step) & (entries["topic"] == records.topic)
+            there &= (entries["partition"] == records.partition) & np.isin(
+                entries["offset"], chosen
+            )
+            died = not bool((entries["step"] == Step.CLOSED).any())
+            for entry in entries[there]:
+                at_us = int(entries["at_us"][-1] if died else entry["at_us"])
+                offset = int(entry["offset"])
+                latest[offset] = max(latest.get(offset, (0, 0)), (at_us, journal.member))
+        for offset in chosen.tolist():
+            last = latest.get(offset)
+            self.found.sample(
+                Occurrence(
+                    anomaly,
+                    records.topic,
+                    records.partition,
+                    offset=offset,
+                    member=None if last is None else last[1],
+                    at_us=None if last is None else last[0],
+                )
+            )
 
     def _sample_further(self, records: InputPartition, works: list[Work]) -> None:
         """Samples of effects beyond the first of each record, by the clock."""
