@@ -53,7 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("run_dir", nargs="?", metavar="RUN_DIR", help="a run's directory")
     verify.add_argument(
         "--history",
-        action="append",
+        action="extend",
+        nargs="+",
         metavar="FILE",
         help="a history recorded elsewhere (repeatable): our own format, or the output of Kafka's "
         "VerifiableProducer and VerifiableConsumer",

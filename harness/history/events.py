@@ -23,7 +23,7 @@ from harness.history.tables import CORRUPT, FOREIGN, INTACT
 from harness.members.journal import Step
 
 SCHEMA: Final = "delivery-history/1"
-PARTITION_MAX: Final = (1 << 20) - 1
+PARTITION_MAX: Final = (1 << 16) - 1
 PRODUCER_MAX: Final = (1 << 32) - 1
 NUMBER_MAX: Final = (1 << 62) - 1
 EPOCH_MAX: Final = (1 << 31) - 1
