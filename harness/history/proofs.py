@@ -34,17 +34,32 @@ def proofs_of(
     holes_allowed = profile.transactional or compacted
     read = reads.per_partition()
     found: dict[tuple[int, int], DrainedPartition] = {}
-    for topic in range(len(info.topics)):
-        for partition in range(info.load.partitions):
-            key = topic, partition
-            count, highest = read.get(key, (0, -1))
-            claim = history.drains.get(key)
-            if claim is not None:
-                found[key] = _claimed(key, claim, count, highest, profile.transactional,
-                                      holes_allowed)  # fmt: skip
-            else:
-                found[key] = _reached(history, key, count, highest, unseen.get(key))
+    for key in sorted(_told_of(history) | read.keys()):
+        count, highest = read.get(key, (0, -1))
+        claim = history.drains.get(key)
+        if claim is not None:
+            found[key] = _claimed(key, claim, count, highest, profile.transactional, holes_allowed)
+        else:
+            found[key] = _reached(history, key, count, highest, unseen.get(key))
     return found
+
+
+def _told_of(history: History) -> set[tuple[int, int]]:
+    """The topic-partitions that the history says anything about."""
+    keys = {*history.drains, *history.reached, *history.group_offsets}
+    members = history.members
+    placed = members.column("offset") >= 0
+    tables = [
+        (table.column("topic"), table.column("partition"))
+        for table in (history.attempts, history.watched, history.reads)
+    ]
+    tables.append((members.column("topic")[placed], members.column("partition")[placed]))
+    for topic, partition in tables:
+        places = (topic << 32) | partition
+        # Long runs of one place are the rule; what is left is small.
+        distinct = np.unique(places[np.flatnonzero(np.diff(places, prepend=-1))])
+        keys |= {(each >> 32, each & 0xFFFFFFFF) for each in distinct.tolist()}
+    return keys
 
 
 def _claimed(

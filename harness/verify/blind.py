@@ -48,7 +48,7 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
     open_ended: list[str] = []
     short: list[str] = []
     for topic in topics:
-        for partition in range(evidence.info.load.partitions):
+        for partition in evidence.partitions_of(topic):
             proof = evidence.drained_partition(topic, partition)
             name = f"{evidence.info.topics[topic]}-{partition}"
             if not proof.proven:
@@ -59,7 +59,7 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
                 open_ended.append(name)
                 if proof.reason:
                     short.append(f"{name} ({proof.reason})")
-    every = len(topics) * evidence.info.load.partitions
+    every = sum(len(evidence.partitions_of(topic)) for topic in topics)
     for reason, names in unproven.items():
         which = "any of its partitions" if len(names) == every else some(names)
         found.cannot_see(f"the drain is not proven complete for {which}: {reason}", *_NEEDS_DRAIN)
@@ -142,7 +142,7 @@ def _transactions(evidence: Evidence, found: ProfileFindings, topics: range) -> 
     unwatched = [
         f"{evidence.info.topics[topic]}-{partition}"
         for topic in topics
-        for partition in range(evidence.info.load.partitions)
+        for partition in evidence.partitions_of(topic)
         if (evidence.info.topics[topic], partition) not in watched
     ]
     if unwatched:

@@ -93,7 +93,7 @@ def hung_transactions(evidence: Evidence, found: ProfileFindings) -> None:
     faults = evidence.timeline.faults
     for topic in profile_topics(evidence, found.profile):
         name = evidence.info.topics[topic]
-        for partition in range(evidence.info.load.partitions):
+        for partition in evidence.partitions_of(topic):
             series = evidence.timeline.offsets.get((name, partition))
             stuck = _stuck_offsets(*series, faults, bound_us) if series is not None else []
             drained = _stuck_at_drain(evidence, topic, partition, bound_us)

@@ -10,7 +10,7 @@ No client library is imported here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -153,6 +153,12 @@ class Evidence:
             return sequence
         numbers = self.elsewhere.sequences.get((producer, topic, partition))
         return sequence if numbers is None else int(numbers[sequence])
+
+    def partitions_of(self, topic: int) -> Sequence[int]:
+        """The partitions of a topic; of a history those that it tells of."""
+        if self.elsewhere is None or self.drain is None:
+            return range(self.info.load.partitions)
+        return [each for of, each in sorted(self.drain.partitions) if of == topic]
 
     def drained_partition(self, topic: int, partition: int) -> DrainedPartition:
         """The proof for a topic-partition; an unproven one where there is none."""

@@ -117,7 +117,7 @@ def _outputs(evidence: Evidence, found: ProfileFindings) -> None:
     unread = [
         f"{evidence.info.topics[topic]}-{partition}"
         for topic in profile_topics(evidence, found.profile)[1:]
-        for partition in range(evidence.info.load.partitions)
+        for partition in evidence.partitions_of(topic)
         if not evidence.drained_partition(topic, partition).whole
     ]
     if unread:

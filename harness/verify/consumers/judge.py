@@ -61,7 +61,7 @@ class _Consumers:
             partition: InputPartition(
                 evidence, self.topic, partition, drained.of(self.topic, partition)
             )
-            for partition in range(evidence.info.load.partitions)
+            for partition in evidence.partitions_of(self.topic)
         }
         for partition, records in self.partitions.items():
             records.take_committed(committed.get((self.topic, partition), 0))
