@@ -109,6 +109,7 @@ def consume_verdict(evidence: Evidence, found: ProfileFindings) -> ConsumeVerdic
         partitions_lost=consumed.lost,
         fenced=consumed.fenced,
         lag=_lags(found.profile, evidence.timeline),
+        send_offsets=consume.send_offsets,
     )
 
 

@@ -166,6 +166,8 @@ class ConsumeVerdict:
     partitions_lost: int
     fenced: int
     lag: list[ConsumerLag]
+    send_offsets: bool = True
+    """Does a pipeline commit its offsets in the transactions of its output?"""
 
 
 @dataclass(slots=True)

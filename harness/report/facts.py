@@ -249,7 +249,7 @@ class Consumers:
 
     profile: ProfileVerdict
     did: ConsumeVerdict
-    mode: str
+    manner: str
     lag_max: int | None
     recovered_ms: float | None
     """Of the partition that took longest; None when one was not back, or nobody looked."""
@@ -268,7 +268,7 @@ def consumers(verdict: Verdict) -> list[Consumers]:
             Consumers(
                 profile,
                 did,
-                wording.MODES[did.mode],
+                wording.manner(did),
                 max((each.max for each in did.lag), default=None),
                 max(back) if back and len(back) == len(recovered) else None,
             )

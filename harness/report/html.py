@@ -17,6 +17,7 @@ from markupsafe import Markup
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.assets import folder
 from harness.errors import RunDirError, redact_argv
+from harness.judge.promises import WHOLE_RUN
 from harness.judge.verdict import Verdict
 from harness.report import facts, wording
 from harness.report.document import read_verdict
@@ -91,6 +92,7 @@ def render(
         standing=wording.standing,
         glyphs=facts.GLYPHS,
         consumer_anomalies=CONSUMER_ANOMALIES,
+        whole_run=WHOLE_RUN,
         matrices=facts.matrices(verdict),
         alike=facts.alike,
         kinds=facts.kinds_of_faults,

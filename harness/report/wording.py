@@ -15,6 +15,7 @@ from harness.judge.verdict import (
     INCONCLUSIVE,
     KEPT,
     NOT_APPLICABLE,
+    ConsumeVerdict,
     ProfileVerdict,
     PromiseVerdict,
     Verdict,
@@ -30,6 +31,7 @@ MODES: Final[Mapping[str, str]] = {
     "share": "share group, acknowledges each record",
 }
 """When consumers of each mode commit."""
+WITHOUT_OFFSETS: Final = "commits after the transaction of its output"
 WORTHWHILE_BOUND: Final = 0.1
 """The chance per fault for which the number of faults needed is named."""
 
@@ -146,6 +148,15 @@ def _kept(promise: PromiseVerdict, *, challenged: bool) -> bool:
 
 def _order(promise: str) -> int:
     return ANOMALIES.index(anomaly_of(promise))
+
+
+def manner(consume: ConsumeVerdict) -> str:
+    """When the consumers of a profile commit, and how their group agrees."""
+    if consume.mode == "share":
+        return MODES[consume.mode]
+    within = consume.send_offsets or consume.mode != "transactional"
+    mode = MODES[consume.mode] if within else WITHOUT_OFFSETS
+    return f"{mode}; {consume.protocol} protocol"
 
 
 def tally(profile: ProfileVerdict) -> str:
