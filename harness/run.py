@@ -177,6 +177,8 @@ def carry_out(
             if isinstance(brokers, LocalCluster):
                 progress.stage("healing")
                 heal(brokers, run_dir)
+            if any(profile.consume is not None for profile in session.info.profiles):
+                progress.stage("letting the consumers catch up")
             session.stop_recording()
         if stop.asked:
             run_dir.append("run", "harness", phase="interrupted")

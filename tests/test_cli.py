@@ -39,6 +39,8 @@ from harness.errors import redact, redact_argv
             "--keep-cluster",
         ),
         (["run", "--kafka-version", "newest"], "--kafka-version"),
+        (["run", "--experiment", "kill_member"], "no profile of this run has any"),
+        (["run", "--config", "group.id=mine"], "group.id"),
         (["verify", "/nowhere"], "run.json"),
         (["verify"], "run directory"),
         (["verify", "/nowhere", "--processes", "0"], "accepted is 1 to 64"),
@@ -105,6 +107,22 @@ def test_missing_controls_are_added_and_no_control_leaves_them_out() -> None:
     added = plan("--profile", "idempotent").request.controls
     assert [profile.name for profile in added] == ["leader-ack", "at-least-once"]
     assert plan("--profile", "idempotent", "--no-control").request.controls == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "controls"),
+    [
+        ("exactly-once-pipeline", {"consume-auto-commit", "consume-at-least-once"}),
+        ("consume-at-most-once", {"consume-at-least-once"}),
+        ("consume-at-least-once", {"consume-auto-commit"}),
+        ("consume-auto-commit", set()),
+    ],
+)
+def test_a_consumer_control_is_added_only_for_what_somebody_promises(
+    profile: str, controls: set[str]
+) -> None:
+    asked = plan("--profile", profile, "--experiment", "kill_member")
+    assert {each.name for each in asked.request.controls} == controls
 
 
 def test_settings_change_the_subjects_and_never_the_controls() -> None:
