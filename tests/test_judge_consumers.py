@@ -23,6 +23,7 @@ from histories import (
     judged,
     polled,
     records,
+    revoked,
     run_info,
     unproven,
     worked,
@@ -265,6 +266,37 @@ def test_a_sample_names_who_had_the_record_last_and_the_fault_that_was_nearest(
     samples = judged(tmp_path / "run", history, info=INFO).profiles[0].samples
     found = [(each.anomaly, each.offset, each.member, each.since_fault_s) for each in samples]
     assert found == [("unprocessed", 0, 1, -0.4), ("poll_skip", 0, 2, 2.0)]
+
+
+STORIES: dict[str, tuple[list[Any], list[str]]] = {
+    "poll_skip": (
+        [records(4), assigned(), polled(0, 3)],
+        ["to read on where its group is", "handed the record at offset 0", "record at offset 3"],
+    ),
+    "backward_poll": (
+        [records(3), assigned(0), polled(0, 1, 2, 1)],
+        ["from offset 0", "record at offset 1", "record at offset 2", "record at offset 1"],
+    ),
+    "unassigned_read": (
+        [records(2), assigned(0), polled(0), revoked(), polled(1)],
+        ["gives the partition up", "handed the record at offset 1"],
+    ),
+    "commit_beyond_position": (
+        [records(4), assigned(0), polled(0), committed(3)],
+        ["handed the record at offset 0", "has committed up to offset 3"],
+    ),
+}
+
+
+@pytest.mark.parametrize("anomaly", STORIES)
+def test_a_witness_tells_what_the_member_was_handed_around_it(tmp_path: Path, anomaly: str) -> None:
+    history, told = STORIES[anomaly]
+    witnesses = judged(tmp_path / "run", history, info=INFO).profiles[0].witnesses
+    lines = next(iter(each.text for each in witnesses if each.anomaly == anomaly))
+    for words in told:
+        at = next((place for place, line in enumerate(lines) if words in line), None)
+        assert at is not None, (words, lines)
+        lines = lines[at + 1 :]
 
 
 @pytest.mark.parametrize(

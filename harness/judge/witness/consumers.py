@@ -67,8 +67,16 @@ def _of_journal(journal: Journal, each: Occurrence) -> Iterator[Event]:
     offsets = entries["offset"][mine]
     own = np.isin(steps, list(_OF_THE_RECORD)) & (offsets == each.offset)
     chosen = set(np.flatnonzero(own).tolist())
-    if each.member == journal.member and each.anomaly in ("poll_skip", "backward_poll"):
-        chosen |= _polled_before(steps, chosen)
+    if each.member == journal.member:
+        instants = entries["at_us"][mine]
+        if each.anomaly == "poll_skip":
+            jump = (steps == Step.POLLED) & (offsets > each.offset) & (instants == each.at_us)
+            chosen |= set(np.flatnonzero(jump)[:1].tolist())
+        elif each.anomaly == "commit_beyond_position":
+            commit = (steps == Step.COMMITTED) & (offsets == each.offset) & (instants == each.at_us)
+            chosen |= set(np.flatnonzero(commit)[:1].tolist())
+        if each.anomaly in ("poll_skip", "backward_poll", "commit_beyond_position"):
+            chosen |= _polled_before(steps, chosen)
     for step in _COMMITS:
         # The first of a kind that covers the record tells; those after it only repeat it.
         covering = np.flatnonzero((steps == step) & (offsets > each.offset))
@@ -90,12 +98,13 @@ def _of_journal(journal: Journal, each: Occurrence) -> Iterator[Event]:
 
 
 def _polled_before(steps: npt.NDArray[np.uint8], chosen: set[int]) -> set[int]:
-    """The hand-over before each chosen one: what was skipped, or gone back behind."""
+    """The hand-over before each chosen one, or before a commit beyond it: what was skipped, gone
+    back behind, or committed past."""
     polled = np.flatnonzero(steps == Step.POLLED)
     found = set()
     for index in chosen:
         place = int(np.searchsorted(polled, index))
-        if place > 0 and index in polled:
+        if place > 0 and steps[index] in (Step.POLLED, Step.COMMITTED):
             found.add(int(polled[place - 1]))
     return found
 
@@ -103,6 +112,8 @@ def _polled_before(steps: npt.NDArray[np.uint8], chosen: set[int]) -> set[int]:
 def _event(journal: Journal, entry: np.void) -> Event:
     step, offset = Step(int(entry["step"])), int(entry["offset"])
     words = {**_OF_THE_RECORD, **_COMMITS, **_REBALANCES}[step].format(offset=offset)
+    if step is Step.ASSIGNED and offset < 0:
+        words = "is assigned the partition, to read on where its group is"
     if step is Step.COMMITTED:
         words += " (it waited)" if int(entry["flags"]) & SYNCHRONOUS else " (in the background)"
     if step in _OF_THE_RECORD:
