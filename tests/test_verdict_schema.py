@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from histories import acked, fault, judged, observed, profile, run_info, slot
+from histories import (
+    acked,
+    assigned,
+    consuming,
+    event,
+    fault,
+    group_at,
+    judged,
+    observed,
+    polled,
+    profile,
+    records,
+    run_info,
+    slot,
+    worked,
+)
 from jsonschema import Draft202012Validator
 
 from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES, PROMISES
 from harness.assets import folder
+from harness.report.document import verdict_of
 from harness.verify.findings import COUNTS
 
 SCHEMA = json.loads((folder("reports") / "schemas" / "verdict.schema.json").read_text())
@@ -51,6 +68,30 @@ def test_a_verdict_with_everything_in_it_conforms(document: dict[str, Any]) -> N
     assert document["profiles"][0]["samples"]
     assert document["faults"]
     assert document["profiles"][0]["availability"]
+
+
+def test_a_verdict_on_consumers_and_keys_conforms_and_is_read_back(tmp_path: Path) -> None:
+    info = run_info([consuming()])
+    info.load = replace(info.load, keys=2)
+    history = [
+        event("incarnation", phase="started", incarnation=1, first_record=0, profile=""),
+        event("lag", profile="consume-commit-after", topic="t", partition=0, committed=-1, end=3),
+        records(3),
+        assigned(0),
+        polled(0, 2),
+        worked(0, 0),
+        group_at(3),
+    ]
+    verdict = judged(tmp_path / "run", history, info=info)
+    document = json.loads(json.dumps(verdict.to_json()))
+    assert problems(document) == []
+    consume = document["profiles"][0]["consume"]
+    assert consume["lag"] == [
+        {"topic": "t", "partition": 0, "max": 3, "last": 3, "recovered_ms": None}
+    ]
+    assert document["profiles"][0]["keys"]["keys"] == 2
+    assert {each["member"] for each in document["profiles"][0]["samples"]} >= {1}
+    assert verdict_of(document) == verdict
 
 
 def test_the_schema_names_the_same_counts_anomalies_and_promises_as_the_code() -> None:
