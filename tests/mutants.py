@@ -37,10 +37,12 @@ STAGES: Final = (
         "tests/test_shares.py",
     ),
     (
-        "tests/test_histories.py",
-        "tests/test_verifiable.py",
         "tests/test_judge_availability.py",
         "tests/test_drain.py",
+    ),
+    (
+        "tests/test_histories.py",
+        "tests/test_verifiable.py",
     ),
     (
         "tests/test_generated_histories.py",
