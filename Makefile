@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN ?=
 
-.PHONY: run test lint test-fast series transactions members kills histories mutants bench clean help
+.PHONY: run test lint test-fast series transactions repeats members kills histories mutants bench clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ transactions: $(STAMP)  ## transactions in trouble: coordinators killed and move
 
 members: $(STAMP)  ## consumers under kills, pauses and coordinator moves, ten seeds
 	$(BIN)/python -m tests.members_series $(MEMBERS)
+
+repeats: $(STAMP)  ## repeated runs and their aggregate
+	$(BIN)/python -m pytest -m long tests/test_statistics_cluster.py
 
 kills: $(STAMP)  ## SIGKILL of load, reader and harness in mid-run, ten times each
 	$(BIN)/python -m tests.kills $(KILLS)

@@ -18,7 +18,7 @@ from harness.brokers import KAFKA_VERSION
 from harness.brokers.foreign import capabilities_of
 from harness.errors import UsageError, redact_argv
 from harness.faults.experiments import Experiment, load_experiment, validate_for
-from harness.faults.registry import FAULTS
+from harness.faults.registry import COORDINATES_TRANSACTIONS, FAULTS
 from harness.profiles import (
     DeliveryProfile,
     Overrides,
@@ -71,6 +71,7 @@ def plan(args: argparse.Namespace) -> Asked:
         validate_for(experiment, capabilities, kind, members=consuming)
     check_brokers(args)
     check_series(args, experiments)
+    check_transactions(subjects, experiments)
     aims = aims_of(experiments)
     run_id = new_run_id()
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
@@ -182,6 +183,20 @@ def check_series(args: argparse.Namespace, experiments: list[Experiment]) -> Non
                 "--keep-cluster: each of the --repeat runs starts brokers of its own. Start a "
                 "cluster to keep with `harness cluster up`, and name it with --brokers."
             )
+
+
+def check_transactions(subjects: list[DeliveryProfile], experiments: list[Experiment]) -> None:
+    """A transaction coordinator can be struck only where somebody has transactions."""
+    if any(profile.producer.get("transactional.id") for profile in subjects):
+        return
+    for experiment in experiments:
+        for name in experiment.faults:
+            if name in COORDINATES_TRANSACTIONS:
+                raise UsageError(
+                    f"experiment {experiment.name}: fault {name} strikes the coordinator of "
+                    "transactions, and no profile of this run has any. Add one that does: "
+                    "--profile transactional."
+                )
 
 
 def load_plan(args: argparse.Namespace) -> LoadPlan:

@@ -141,6 +141,12 @@ FAULTS: Final = {
 }
 
 
+COORDINATES_TRANSACTIONS: Final = frozenset(
+    ("kill_transaction_coordinator", "move_transaction_coordinator")
+)
+"""Faults that strike the coordinator of a transactional.id, so that somebody must have one."""
+
+
 def fault_named(name: str) -> Fault:
     """The fault of that name. Raises UsageError listing those there are."""
     try:
