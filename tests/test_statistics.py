@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from histories import (
     slot,
 )
 from jsonschema import Draft202012Validator
+from rich.console import Console
 
 from harness.assets import folder
 from harness.cli import build_parser
@@ -31,6 +33,7 @@ from harness.judge.until import faults_needed, progress_of, promises_to_bound, s
 from harness.judge.verdict import Verdict
 from harness.options import plan
 from harness.repeat import argv_of_one, seeds
+from harness.report.aggregate import print_aggregate
 
 TOPIC = "t"
 
@@ -145,6 +148,24 @@ def test_the_aggregate_adds_up_runs_and_takes_the_worst_verdict(tmp_path: Path) 
     assert promises["no_lost"].bound_95_per_fault == pytest.approx(1 - 0.05 ** (1 / 3))
     schema = json.loads((folder("reports") / "schemas" / "aggregate.schema.json").read_text())
     Draft202012Validator(schema).validate(json.loads(json.dumps(found.to_json())))
+
+
+def test_the_table_of_an_aggregate_fits_a_pipe_and_names_spreads_and_bounds(
+    tmp_path: Path,
+) -> None:
+    runs = [
+        verdict(tmp_path / str(n), acked(0, 0), observed(0, 0), copies, loaded(12), struck(1, 4))
+        for n, copies in enumerate(([], [observed(0, 1), observed(0, 2)]))
+    ]
+    found = aggregate(7, 2, [Outcome(n, n, f"run-{n}", each) for n, each in enumerate(runs, 1)])
+    console = Console(file=io.StringIO())
+    print_aggregate(found, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= 100
+    assert not any(line.endswith(" ") for line in text.splitlines())
+    assert "duplicate 0–2" in text
+    assert "1 kept, 1 broken" in text
+    assert "Broken: 2 runs of 2 asked for, 2 faults in all" in text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 
 from rich import box
@@ -11,13 +12,25 @@ from rich.text import Text
 
 from harness.judge.aggregate import FAILED, Aggregate, ProfileSum
 from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT
+from harness.report.terminal import COLUMNS_MAX
 from harness.report.wording import many, percent
 
 _STYLES = {KEPT: "bold green", BROKEN: "bold red", INCONCLUSIVE: "bold yellow", FAILED: "bold red"}
 
 
 def print_aggregate(found: Aggregate, console: Console) -> None:
-    """Print what the runs show together."""
+    """Print what the runs show together; a pipe gets 100 columns and no blanks at line ends."""
+    if console.is_terminal:
+        _print(found, console)
+        return
+    plain = Console(width=COLUMNS_MAX, file=io.StringIO(), highlight=False)
+    _print(found, plain)
+    text = plain.file.getvalue()  # type: ignore[attr-defined]
+    lines = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    console.file.write(lines.encode(console.encoding, "replace").decode(console.encoding))
+
+
+def _print(found: Aggregate, console: Console) -> None:
     shape = box.SIMPLE_HEAD if console.encoding.lower().startswith("utf") else box.ASCII
     table = Table(box=shape, header_style="bold", padding=(0, 1), collapse_padding=True)
     table.add_column("profile", no_wrap=True)
