@@ -369,6 +369,20 @@ def test_a_partition_led_elsewhere_is_not_hit(tmp_path: Path) -> None:
     assert "no partition of it was hit" in result.reason
 
 
+@pytest.mark.parametrize(
+    ("leaders", "verdict"), [((1, 3), "inconclusive"), ((3, 1), "kept")], ids=["left", "came"]
+)
+def test_who_led_last_before_the_fault_decides_whether_a_partition_is_hit(
+    leaders: tuple[int, int], verdict: str, tmp_path: Path
+) -> None:
+    led = [
+        event("leader", START_US + at, topic=SUBJECT, partition=0, leader=leader, leader_epoch=e)
+        for at, leader, e in ((0, leaders[0], 4), (500_000, leaders[1], 5), (1_500_000, 2, 6))
+    ]
+    result = exposure_of(tmp_path, led, loaded(), experiment(struck("another-topic")))
+    assert result.verdict == verdict, result.reason
+
+
 def test_acknowledgements_after_the_next_fault_belong_to_that_one(tmp_path: Path) -> None:
     second = [
         fault("inject", 5, "g"),
