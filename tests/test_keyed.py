@@ -134,6 +134,16 @@ COMPACTION: dict[str, tuple[list[Any], dict[str, int], int]] = {
         {"lost": 1, "unseen": 1},
         0,
     ),
+    "acknowledged without an offset and absent, while an unknown record of its key is there": (
+        [acked(0), unknown(2), observed(2, 2)],
+        {"unseen": 1},
+        0,
+    ),
+    "a producer whose keys are not on record may have taken anybody's place": (
+        [acked(0, 0), acked(0, 7, producer=2), observed(0, 7, producer=2)],
+        {"unseen": 1},
+        0,
+    ),
     "a foreign record above it may have its key": (
         [acked(0, 0), foreign(3)],
         {"unseen": 1},
