@@ -355,6 +355,10 @@ SHARED: dict[str, tuple[list[Any], dict[str, int]]] = {
         [records(2), polled(0, 1), worked(0), accepted(0, 1)],
         {"unprocessed": 1},
     ),
+    "a record below the group's start that nobody accepted may have been archived": (
+        [records(2), polled(0, 1), worked(0), accepted(0), group_at(2)],
+        {},
+    ),
     "a record that was rejected need not be processed": (
         [records(2), polled(0, 1), worked(0), accepted(0), accepted(1, detail=3)],
         {},

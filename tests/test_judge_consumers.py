@@ -10,6 +10,7 @@ import pytest
 from histories import (
     SLOT_US,
     START_US,
+    accepted,
     acked,
     assigned,
     committed,
@@ -214,6 +215,19 @@ def test_a_killed_member_of_a_pipeline_is_no_load_that_died(tmp_path: Path) -> N
     ):
         evidence = evidence_of(tmp_path / name, history, info=pipeline, closed=False)
         assert reconcile(evidence)[0].unclosed == unclosed
+
+
+def test_what_a_share_group_gave_up_keeps_its_promise_open(tmp_path: Path) -> None:
+    shared = consuming("share", promises=["no_unprocessed"])
+    history = [records(2), polled(0, 1), worked(0), accepted(0)]
+    for name, at, verdict, says in (
+        ("pending", 1, KEPT, ""),
+        ("passed", 2, INCONCLUSIVE, "past 1 that nobody accepted"),
+    ):
+        info = run_info([shared])
+        promise = promises(judged(tmp_path / name, [history, group_at(at)], info=info))
+        assert promise["unprocessed"].verdict == verdict
+        assert says in promise["unprocessed"].reason
 
 
 def test_a_member_that_died_before_it_had_a_journal_did_nothing(tmp_path: Path) -> None:

@@ -38,6 +38,13 @@ def blind_spots(
     if consume.mode == "share":
         if not any(each.passed.any() for each in partitions):
             found.cannot_see("its members accepted no record", "unprocessed", "reprocessed")
+        given_up = sum(each.given_up for each in partitions)
+        if given_up:
+            found.cannot_see(
+                f"its share group is past {given_up} that nobody accepted or processed: "
+                "rejected records, or archived at their delivery limit",
+                "unprocessed",
+            )
     else:
         _committed(evidence, found, consume.group, partitions)
     if consume.mode == "transactional":

@@ -57,6 +57,12 @@ class InputPartition:
         ]
         self.passed[offsets[(offsets >= 0) & (offsets < len(self.passed))]] = True
 
+    @property
+    def given_up(self) -> int:
+        """How many records below the group's offset were neither committed nor processed."""
+        below = slice(0, self.committed)
+        return int(np.count_nonzero(self.real[below] & ~self.passed[below] & ~self.done[below]))
+
     def take_effects(self, offsets: I64) -> None:
         """Note effects of these offsets, in any order."""
         self.effects += len(offsets)

@@ -64,7 +64,12 @@ class _Consumers:
             for partition in evidence.partitions_of(self.topic)
         }
         for partition, records in self.partitions.items():
-            records.take_committed(committed.get((self.topic, partition), 0))
+            offset = committed.get((self.topic, partition), 0)
+            if consume.mode == SHARE:
+                # Where a share group starts: below it records were accepted, rejected or archived.
+                records.committed = offset
+            else:
+                records.take_committed(offset)
 
     def judge(self) -> None:
         """Count everything."""
