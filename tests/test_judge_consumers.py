@@ -222,7 +222,7 @@ def test_what_a_share_group_gave_up_keeps_its_promise_open(tmp_path: Path) -> No
     history = [records(2), polled(0, 1), worked(0), accepted(0)]
     for name, at, verdict, says in (
         ("pending", 1, KEPT, ""),
-        ("passed", 2, INCONCLUSIVE, "past 1 that nobody accepted"),
+        ("passed", 2, INCONCLUSIVE, "gave up 1 of its records"),
     ):
         info = run_info([shared])
         promise = promises(judged(tmp_path / name, [history, group_at(at)], info=info))

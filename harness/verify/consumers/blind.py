@@ -41,8 +41,8 @@ def blind_spots(
         given_up = sum(each.given_up for each in partitions)
         if given_up:
             found.cannot_see(
-                f"its share group is past {given_up} that nobody accepted or processed: "
-                "rejected records, or archived at their delivery limit",
+                f"its share group gave up {given_up} of its records: rejected, or archived at "
+                "their delivery limit",
                 "unprocessed",
             )
     else:
