@@ -162,6 +162,20 @@ def test_a_transaction_that_was_open_when_its_coordinator_was_struck_commits_who
     assert phases == ["inject", "injected", "heal", "healed"]
 
 
+def test_without_a_run_a_coordinator_is_moved_on_a_cluster_that_never_had_a_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LocalCluster.start() as untouched:
+        monkeypatch.setenv("HARNESS_CLUSTER", str(untouched.directory))
+        monkeypatch.delenv("HARNESS_RUN_DIR", raising=False)
+        monkeypatch.delenv("HARNESS_CLIENT_CONFIG", raising=False)
+        assert TRANSACTION_STATE not in attach().view.topics()
+        output = faults.move_transaction_coordinator()
+        assert output["took_effect"], output["evidence"]["shortcomings"]
+        assert output["evidence"]["coordinates"] == []
+        assert {move["topic"] for move in output["evidence"]["partitions"]} == {TRANSACTION_STATE}
+
+
 def test_no_coordinator_can_be_struck_by_election_when_nobody_else_is_in_sync(run: Target) -> None:
     transactional_producer(run)
     run.local.signal(1, faults.processes.signal.SIGKILL)

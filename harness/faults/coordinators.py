@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from confluent_kafka import Producer
+
 from harness.brokers.state import read_state
 from harness.errors import FaultError
 from harness.faults.activity import activity
@@ -35,6 +37,8 @@ __all__ = [
 
 TRANSACTION_STATE: Final = "__transaction_state"
 CONSUMER_OFFSETS: Final = "__consumer_offsets"
+PROBE_ID: Final = "harness-probe"
+INIT_TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +178,17 @@ def _next_first(state: PartitionState) -> list[int]:
 
 
 def run_transactional_ids(target: Target) -> list[Client]:
-    """The transactional.ids of the run that is struck; none without a run."""
-    return [] if target.run_dir is None else transactional_ids(target.run_dir.read_info())
+    """The transactional.ids of the run that is struck; none without a run.
+
+    Without a run on a local cluster where nobody has had a transaction yet, the internal topic is
+    made by asking for a coordinator once, so that there is one to strike.
+    """
+    if target.run_dir is not None:
+        return transactional_ids(target.run_dir.read_info())
+    if target.brokers.kind == "local" and TRANSACTION_STATE not in target.view.topics():
+        settings = {**target.brokers.client_config, "transactional.id": PROBE_ID, "log_level": 2}
+        Producer(settings).init_transactions(INIT_TIMEOUT_S)
+    return []
 
 
 @activity
