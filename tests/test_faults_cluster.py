@@ -24,7 +24,7 @@ from harness.faults.experiments import load_experiment
 from harness.faults.healing import living
 from harness.faults.journal import read_journal
 from harness.faults.leaders import await_full_isr
-from harness.faults.registry import FAULTS
+from harness.faults.registry import FAULTS, MEMBERS
 from harness.faults.run import start_experiment
 from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, to_us
 
@@ -89,7 +89,15 @@ def assert_whole(target: Target) -> None:
 
 
 # Faults of a coordinator strike internal topics: tests/test_coordinators_cluster.py.
-@pytest.mark.parametrize("name", sorted(n for n in FAULTS if "coordinator" not in n))
+BROKER_FAULTS = sorted(
+    name
+    for name, fault in FAULTS.items()
+    if "coordinator" not in name and MEMBERS not in fault.needs
+)
+"""Coordinators and consumer groups have tests of their own, with transactions and members."""
+
+
+@pytest.mark.parametrize("name", BROKER_FAULTS)
 def test_a_fault_takes_effect_with_evidence_and_is_healed(run: Target, name: str) -> None:
     pids = {broker: run.local.pid(broker) for broker in run.local.broker_ids}
     load = produce_until_killed(run)
