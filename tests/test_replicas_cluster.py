@@ -106,6 +106,8 @@ def write_once_followers_stand_still(run: Target) -> list[int]:
     while not all(pid and psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in pids):
         assert time.monotonic() < deadline, "the followers were not stopped within 20 s"
         time.sleep(0.01)
+    # Each follower has a fetch open, whose response it takes in when it wakes: these go there.
+    write(run, 3, 0, acks=1)
     return write(run, 2, 0, acks=1)
 
 
@@ -124,13 +126,17 @@ def test_what_only_the_killed_leader_held_is_told_from_what_every_broker_holds(
     assert output["took_effect"], output["evidence"]["shortcomings"]
     faults.heal()
 
-    assert offsets == list(range(len(common), len(common) + RECORDS))
+    first = len(common) + RECORDS
+    assert offsets == list(range(first, first + RECORDS))
     found = load_replicas(run.run_dir, 1)
     assert found is not None
     (dead,) = found.dead
-    assert (dead.broker, dead.successor_start, dead.end) == (2, len(common), offsets[-1] + 1)
+    assert (dead.broker, dead.end) == (2, offsets[-1] + 1)
+    assert len(common) <= dead.successor_start <= first
     assert dead.complete
-    assert [(each.producer, each.first_offset) for each in dead.stranded] == [(2, offsets[0])]
+    stranded = {each.producer: each.first_offset for each in dead.stranded}
+    assert stranded[2] == offsets[0]
+    assert stranded.keys() <= {2, 3}
     today = search(run, (1, 7), (2, 7))
     today.dead = found.dead
     struck = read_timeline(run.run_dir.events()).faults

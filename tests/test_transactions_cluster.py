@@ -25,5 +25,5 @@ def test_every_scene_of_a_transaction_in_trouble_leaves_all_of_it_or_nothing(
     found = {name: profile.counts[name] for name in ANOMALIES if profile.counts[name]}
     assert found == {}, profile.witnesses
     assert stage.fates() == []
-    assert len(stage.expected) == 20
+    assert len(stage.expected) == 26, "every transaction of every scene was played"
     assert {each.verdict for each in profile.promises} <= {"kept", "inconclusive"}
