@@ -82,7 +82,8 @@ _EXTENT_HEAD: Final = _EXTENT.itemsize
 _CAPACITY_MIN: Final = 128
 _CAPACITY_MAX: Final = 65_536
 _SEGMENT_MIN: Final = 64 * 1024
-_SEGMENT_MAX: Final = 4 * 1024 * 1024
+_SEGMENT_MAX: Final = 13 * (_EXTENT_HEAD + _CAPACITY_MAX * 5)
+"""A whole number of the largest extents: what does not hold one more is lost."""
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]

@@ -385,3 +385,12 @@ def test_no_room_to_grow_is_an_error_and_never_a_bus_error(tmp_path: Path) -> No
     opened = ColumnFile.open(tmp_path / "1.ledger")
     assert len(cells(opened, 0, 0)) >= 10_000
     opened.close()
+
+
+def test_a_large_file_takes_little_more_than_five_bytes_a_cell(tmp_path: Path) -> None:
+    cells = 20_000_000
+    with new_file(tmp_path / "1.ledger") as file:
+        for first in range(0, cells // 3, 65_536):
+            for partition in range(3):
+                file.mark(0, partition, first, 65_536, OPEN)
+    assert (tmp_path / "1.ledger").stat().st_blocks * 512 < 5.2 * cells
