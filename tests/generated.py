@@ -411,13 +411,16 @@ class Plain(World):
         if attempt is None:
             return False
         offset = self.chance.randrange(self.highest(attempt.partition) + 1)
-        taken = {r.offset for r in self.drained if r.partition == attempt.partition}
+        place = (attempt.partition, offset)
+        there = [other for other in self.drained if (other.partition, other.offset) == place]
+        free = all(other.attempt is None or not other.attempt.touched for other in there)
         read = Read(attempt.partition, offset, attempt)
-        if offset in taken and self.one_in(2):
-            # The same reader, earlier: its lines say when.
-            for other in self.drained:
-                if (other.partition, other.offset) == (attempt.partition, offset):
-                    other.read_us = T0_US + 5
+        if there and self.one_in(2) and free:
+            # The same reader, earlier: its lines say when. What it got later has to stay.
+            for other in there:
+                other.read_us = T0_US + 5
+                if other.attempt is not None:
+                    other.attempt.touched = True
             read.read_us, read.replaced = T0_US, True
             self.drained.append(read)
         else:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
@@ -54,6 +54,7 @@ QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "dat
 
 @settings(max_examples=500, **QUIET)
 @given(CASES)
+@example(generate(904_728_239_620, 7, transactional=False))
 def test_planted_anomalies_are_found_and_nothing_else(case: Case) -> None:
     check(case)
 
@@ -61,6 +62,7 @@ def test_planted_anomalies_are_found_and_nothing_else(case: Case) -> None:
 @pytest.mark.long
 @settings(max_examples=10_000, **QUIET)
 @given(CASES)
+@example(generate(904_728_239_620, 7, transactional=False))
 def test_planted_anomalies_are_found_and_nothing_else_in_ten_thousand_histories(case: Case) -> None:
     check(case)
 
