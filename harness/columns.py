@@ -32,6 +32,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -62,23 +63,12 @@ _HEADER: Final = np.dtype(
         ("profile", "S64"),
     ]
 )
-_EXTENT: Final = np.dtype(
-    [
-        ("magic", "<u4"),
-        ("topic", "<u2"),
-        ("reserved", "<u2"),
-        ("partition", "<u4"),
-        ("capacity", "<u4"),
-        ("first_sequence", "<u8"),
-        ("pad", "<u8"),
-    ]
-)
-_EXTENT_FIELDS: Final = struct.Struct("<IH2xIIQ")
-"""magic, topic, partition, capacity and first sequence of an extent's head: the same layout"""
+_EXTENT: Final = struct.Struct("<IH2xIIQ8x")
+"""magic, topic, partition, capacity and first sequence of an extent's head"""
 _MAGIC: Final = b"HKCOL01\n"
 _EXTENT_MAGIC: Final = 0x54584548
 _PAGE: Final = 4096
-_EXTENT_HEAD: Final = _EXTENT.itemsize
+_EXTENT_HEAD: Final = _EXTENT.size
 _CAPACITY_MIN: Final = 128
 _CAPACITY_MAX: Final = 65_536
 _SEGMENT_MIN: Final = 64 * 1024
@@ -107,6 +97,7 @@ def unpack_offsets(low: U32, high: U8) -> I64:
     return np.where(high >= ACKED, offsets, np.int64(-1))
 
 
+@dataclass(slots=True)
 class Extent:
     """Consecutive cells of one topic-partition; `low` and `high` are views into a buffer.
 
@@ -114,24 +105,13 @@ class Extent:
     extents than there is memory for arrays.
     """
 
-    __slots__ = ("_buffer", "_start", "capacity", "first_sequence", "partition", "topic")
-
-    def __init__(
-        self,
-        topic: int,
-        partition: int,
-        first_sequence: int,
-        capacity: int,
-        buffer: mmap.mmap | bytes,
-        start: int,
-    ) -> None:
-        """`buffer` holds `low[capacity]` from byte `start` on, and `high[capacity]` behind it."""
-        self.topic = topic
-        self.partition = partition
-        self.first_sequence = first_sequence
-        self.capacity = capacity
-        self._buffer = buffer
-        self._start = start
+    topic: int
+    partition: int
+    first_sequence: int
+    capacity: int
+    _buffer: mmap.mmap | bytes
+    _start: int
+    """Of `low[capacity]` in the buffer; `high[capacity]` stands behind it."""
 
     @classmethod
     def of(cls, topic: int, partition: int, low: U32, high: U8) -> Extent:
@@ -238,7 +218,7 @@ class ColumnFile:
     def _walk(self, mapping: mmap.mmap, size: int) -> None:
         position = _PAGE
         while position + _EXTENT_HEAD <= size:
-            magic, topic, partition, capacity, first = _EXTENT_FIELDS.unpack_from(mapping, position)
+            magic, topic, partition, capacity, first = _EXTENT.unpack_from(mapping, position)
             if magic != _EXTENT_MAGIC or capacity == 0:
                 # The unused rest of a segment: segments begin on pages.
                 position = (position // _PAGE + 1) * _PAGE
@@ -283,13 +263,8 @@ class ColumnFile:
         assert self._segment is not None
         position = self._segment_used
         extent = self._add(key, first, self._segment, position, capacity)
-        head = np.zeros(1, dtype=_EXTENT)
-        head["topic"] = topic
-        head["partition"] = partition
-        head["capacity"] = capacity
-        head["first_sequence"] = first
-        head["magic"] = _EXTENT_MAGIC
-        self._segment[position : position + _EXTENT_HEAD] = head.tobytes()
+        head = _EXTENT.pack(_EXTENT_MAGIC, topic, partition, capacity, first)
+        self._segment[position : position + _EXTENT_HEAD] = head
         self._segment_used += _extent_bytes(capacity)
         return extent
 

@@ -31,7 +31,7 @@ from harness.progress import Progress
 from harness.report.terminal import print_verdict
 from harness.rounds import Rounds
 from harness.rundir import RunDir
-from harness.session import RunRequest, Session, python, wait_for_event
+from harness.session import RunRequest, Session, wait_for_event
 
 SETTLE_S = 3.0
 """Load that goes on after the last experiment, so that recovery is on record."""
@@ -217,7 +217,7 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
     run_dir = session.run_dir
     load = stop.watch_over(
         Child(
-            [python(), "-m", "harness.load.process", str(run_dir.path)],
+            [sys.executable, "-m", "harness.load.process", str(run_dir.path)],
             log=run_dir.logs / "load.log",
             environment=session.environment(),
         )

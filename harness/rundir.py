@@ -123,6 +123,16 @@ class ProfileRun:
         return bool(self.producer.get("transactional.id"))
 
     @property
+    def compacted(self) -> bool:
+        """Whether its topics keep the last record of each key only."""
+        return "compact" in str(self.topic.get("cleanup.policy", ""))
+
+    @property
+    def transaction_timeout_ms(self) -> int:
+        """How long a transaction of it may stay open, as set or by librdkafka's default."""
+        return int(self.producer.get("transaction.timeout.ms", 60_000))
+
+    @property
     def acks(self) -> str:
         """`0`, `1` or `all`, however the setting was spelled."""
         value = str(self.producer.get("acks", self.producer.get("request.required.acks", "all")))
@@ -180,6 +190,12 @@ class RunInfo:
     def topic_ids(self) -> list[str]:
         """The ids of `topics`, in the same order."""
         return [topic_id for profile in self.profiles for topic_id in profile.topic_ids]
+
+    def topics_of(self, profile: ProfileRun) -> range:
+        """The indexes of a profile's topics among the run's. Raises ValueError for another's."""
+        place = [each.profile for each in self.profiles].index(profile.profile)
+        first = sum(len(each.topics) for each in self.profiles[:place])
+        return range(first, first + len(profile.topics))
 
     def profile_of(self, topic_index: int) -> ProfileRun:
         """The profile that owns a topic index. Raises IndexError."""

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import random
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ class Session:
         self._observer = Observer(self.run_dir, self.info, self.brokers.client_config)
         self._observer.start()
         self._reader = Child(
-            [python(), "-m", "harness.verify.reader", str(self.run_dir.path)],
+            [sys.executable, "-m", "harness.verify.reader", str(self.run_dir.path)],
             log=self.run_dir.logs / "reader.log",
             environment=self.environment(),
         )
@@ -164,7 +165,7 @@ class Session:
     def _start_members(self) -> None:
         """Start the consumers under test, and await that each partition has one."""
         self._members = Child(
-            [python(), "-m", "harness.members.pool", str(self.run_dir.path)],
+            [sys.executable, "-m", "harness.members.pool", str(self.run_dir.path)],
             log=self.run_dir.logs / "members.log",
             environment=self.environment(),
         )
@@ -372,10 +373,3 @@ def versions(brokers: Brokers) -> dict[str, str]:
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": str(os.cpu_count()),
     }
-
-
-def python() -> str:
-    """The interpreter that this process runs in."""
-    import sys
-
-    return sys.executable

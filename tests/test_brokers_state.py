@@ -30,7 +30,7 @@ from harness.brokers.state import (
     sweep,
     take_lock,
 )
-from harness.brokers.wire import View, ask, metadata_request, parse_metadata
+from harness.brokers.wire import View, ask, exchange, metadata_request, parse_metadata
 from harness.errors import ClusterError, UsageError
 
 
@@ -304,6 +304,24 @@ def test_an_answer_to_another_question_is_refused() -> None:
 def test_a_metadata_request_carries_its_length() -> None:
     request = metadata_request(1)
     assert struct.unpack(">i", request[:4])[0] == len(request) - 4
+
+
+@pytest.mark.parametrize("length", [0, -1, 1 << 30])
+def test_an_answer_of_an_impossible_length_is_not_waited_for(length: int) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(struct.pack(">i", length))
+        await writer.drain()
+
+    async def main() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        try:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(ValueError, match=f"an answer of {length} bytes"):
+                await exchange("127.0.0.1", port, metadata_request(1), 5.0)
+        finally:
+            server.close()
+
+    asyncio.run(main())
 
 
 def test_a_broker_that_accepts_and_never_answers_is_given_up_in_time() -> None:

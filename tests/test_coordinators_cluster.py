@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from struck import struck_run
 
 from harness import faults
 from harness.brokers import LocalCluster
 from harness.errors import FaultError
 from harness.faults.backend import Target, attach
 from harness.faults.coordinators import TRANSACTION_STATE, coordinating_partition
-from harness.faults.leaders import await_full_isr
-from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -24,24 +22,14 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 @pytest.fixture
 def run(cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     """A run directory with one transactional profile of one topic."""
-    run_id = new_run_id()
-    topic = f"harness-{run_id}-coordinated"
-    run_dir = RunDir.create(tmp_path / "run")
-    producer = {"transactional.id": f"harness-{run_id}-coordinated-{{instance}}"}
-    profile = ProfileRun("coordinated", "subject", [topic], [""], producer, {}, {}, [])
-    plan = LoadPlan(100, "constant", None, 100, 0, 1, 1, 0, 500)
-    run_dir.write_info(
-        RunInfo(run_id, 1, [], cluster.bootstrap, "cluster", {}, [profile], plan, [], {})
-    )
-    monkeypatch.setenv("HARNESS_RUN_DIR", str(run_dir.path))
-    monkeypatch.setenv("HARNESS_CLUSTER", str(cluster.directory))
-    monkeypatch.setenv("HARNESS_CLIENT_CONFIG", json.dumps(cluster.client_config))
-    target = attach()
-    target.view.create_topic(topic, [2, 3, 1])
-    await_full_isr(target.view, lambda: [topic], 30)
-    yield target
-    faults.heal()
-    target.view.delete_topic(topic)
+    with struck_run(
+        cluster,
+        tmp_path / "run",
+        monkeypatch,
+        "coordinated",
+        **{"transactional.id": "{topic}-{instance}"},
+    ) as target:
+        yield target
 
 
 def identity(target: Target) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from confluent_kafka import Producer
+from struck import environment, struck_run
 
 from harness import faults
 from harness.brokers import LocalCluster
@@ -26,7 +27,7 @@ from harness.faults.journal import read_journal
 from harness.faults.leaders import await_full_isr
 from harness.faults.registry import FAULTS, MEMBERS
 from harness.faults.run import start_experiment
-from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, to_us
+from harness.rundir import to_us
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -34,30 +35,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 @pytest.fixture
 def run(cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     """A run directory with one topic, all its leaders on broker 2."""
-    run_id = new_run_id()
-    topic = f"harness-{run_id}-faults"
-    run_dir = RunDir.create(tmp_path / "run")
-    profile = ProfileRun("faults", "subject", [topic], [""], {}, {}, {}, [])
-    plan = LoadPlan(100, "constant", None, 100, 0, 1, 1, 0, 500)
-    run_dir.write_info(
-        RunInfo(run_id, 1, [], cluster.bootstrap, "cluster", {}, [profile], plan, [], {})
-    )
-    for key, value in environment(cluster, run_dir).items():
-        monkeypatch.setenv(key, value)
-    target = attach()
-    target.view.create_topic(topic, [2, 3, 1])
-    await_full_isr(target.view, lambda: [topic], 30)
-    yield target
-    faults.heal()
-    target.view.delete_topic(topic)
-
-
-def environment(cluster: LocalCluster, run_dir: RunDir) -> dict[str, str]:
-    return {
-        "HARNESS_RUN_DIR": str(run_dir.path),
-        "HARNESS_CLUSTER": str(cluster.directory),
-        "HARNESS_CLIENT_CONFIG": json.dumps(cluster.client_config),
-    }
+    with struck_run(cluster, tmp_path / "run", monkeypatch, "faults") as target:
+        yield target
 
 
 def produce_until_killed(target: Target) -> subprocess.Popen[bytes]:

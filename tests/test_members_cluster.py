@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from harness.members.journal import Journal, Step, read_journals
 from harness.profiles import load_builtin
 from harness.record import run_hash
 from harness.rundir import LoadPlan, RunDir, new_run_id
-from harness.session import RunRequest, Session, python
+from harness.session import RunRequest, Session
 
 pytestmark = pytest.mark.cluster
 PARTITIONS = 3
@@ -75,7 +76,7 @@ def running(cluster: LocalCluster, out: Path, *profiles: str, rate_per_s: float)
     try:
         session.start_recording()
         load = Child(
-            [python(), "-m", "harness.load.process", str(out)],
+            [sys.executable, "-m", "harness.load.process", str(out)],
             log=out / "logs" / "load.log",
             environment=session.environment(),
         )

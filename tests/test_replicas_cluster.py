@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +11,16 @@ import numpy as np
 import psutil
 import pytest
 from confluent_kafka import Producer
+from struck import struck_run
 
 from harness import faults
 from harness.brokers import LocalCluster
-from harness.faults.backend import Target, attach
+from harness.faults.backend import Target
 from harness.faults.leaders import await_full_isr
 from harness.judge.witness.whereabouts import PRESENT, TRUNCATED, whereabouts
 from harness.record import Encoder, run_hash
 from harness.replicas.evidence import ReplicaEvidence
 from harness.replicas.search import Wanted, search_replicas
-from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id
 from harness.verify.evidence import load_replicas
 from harness.verify.timeline import read_timeline
 
@@ -33,23 +32,8 @@ RECORDS = 50
 @pytest.fixture
 def run(cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     """A run directory with one topic of one partition, led by broker 2."""
-    run_id = new_run_id()
-    topic = f"harness-{run_id}-replicas"
-    run_dir = RunDir.create(tmp_path / "run")
-    profile = ProfileRun("replicas", "subject", [topic], [""], {}, {}, {}, [])
-    plan = LoadPlan(100, "constant", None, 100, 0, 1, 1, 0, 500)
-    run_dir.write_info(
-        RunInfo(run_id, 1, [], cluster.bootstrap, "cluster", {}, [profile], plan, [], {})
-    )
-    monkeypatch.setenv("HARNESS_RUN_DIR", str(run_dir.path))
-    monkeypatch.setenv("HARNESS_CLUSTER", str(cluster.directory))
-    monkeypatch.setenv("HARNESS_CLIENT_CONFIG", json.dumps(cluster.client_config))
-    target = attach()
-    target.view.create_topic(topic, [2, 3, 1])
-    await_full_isr(target.view, lambda: [topic], 30)
-    yield target
-    faults.heal()
-    target.view.delete_topic(topic)
+    with struck_run(cluster, tmp_path / "run", monkeypatch, "replicas") as target:
+        yield target
 
 
 def write(run: Target, producer: int, first: int, **settings: object) -> list[int]:

@@ -1,7 +1,7 @@
 """What is measured: load by each built-in profile and verification, at 100 B and at 1 KiB.
 
 The number of records makes a run long enough for start-up (an interpreter here, a JVM with its
-compiler there) to be a small part of it, and keeps the whole below 20 minutes on two cores.
+compiler there) to be a small part of it.
 """
 
 from __future__ import annotations

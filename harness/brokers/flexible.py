@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+from harness.brokers.wire import framed
+
+NO_TAGS = b"\0"
+
+
+def flexible_request(key: int, version: int, correlation: int, body: bytes) -> bytes:
+    """The bytes of a request whose header ends with tagged fields, of which there are none."""
+    return framed(key, version, correlation, NO_TAGS + body)
+
+
+def compact_string(text: str) -> bytes:
+    """A text as a compact string."""
+    encoded = text.encode()
+    return compact_length(len(encoded)) + encoded
+
 
 def compact_length(count: int) -> bytes:
     """The length of a compact array or string: one more than it is, as an unsigned varint."""
@@ -37,6 +52,13 @@ class FlexibleAnswer:
 
     def int32(self) -> int:
         return int.from_bytes(self._take(4), "big", signed=True)
+
+    def header(self, correlation: int) -> None:
+        """Pass the header and the throttle time. Raises ValueError for another question's."""
+        if self.int32() != correlation:
+            raise ValueError("not an answer to the question asked")
+        self.tags()
+        self.int32()
 
     def varint(self) -> int:
         value = shift = 0

@@ -1,8 +1,8 @@
-"""One question to one broker: which brokers do you see?
+"""Requests that no client library makes for us, written by hand, over plain connections.
 
-A client library asks whichever broker it likes; readiness has to be asked of each one. So this
-speaks the one request that is needed, Metadata version 2 (served by every Kafka 4), over a plain
-connection.
+One question is asked here: which brokers do you see? A client library asks whichever broker it
+likes; readiness has to be asked of each one. So this speaks Metadata version 2, served by every
+Kafka 4.
 """
 
 from __future__ import annotations
@@ -20,6 +20,30 @@ _CLIENT_ID: Final = b"delivery-harness"
 _ANSWER_BYTES_MAX: Final = 1 << 20
 
 
+def framed(key: int, version: int, correlation: int, body: bytes) -> bytes:
+    """A request with its length and its header, as older message versions have it."""
+    head = struct.pack(">hhih", key, version, correlation, len(_CLIENT_ID)) + _CLIENT_ID
+    return struct.pack(">i", len(head) + len(body)) + head + body
+
+
+async def exchange(host: str, port: int, request: bytes, timeout_s: float) -> bytes:
+    """Send a request over a connection of its own; the answer without its length.
+
+    Raises OSError (TimeoutError is one) or IncompleteReadError when none comes, and ValueError
+    when what comes is too long for one.
+    """
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(request)
+            (length,) = struct.unpack(">i", await reader.readexactly(4))
+            if not 0 < length <= _ANSWER_BYTES_MAX:
+                raise ValueError(f"an answer of {length} bytes")
+            return await reader.readexactly(length)
+        finally:
+            writer.close()
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """The cluster as one broker sees it."""
@@ -33,9 +57,7 @@ class View:
 
 def metadata_request(correlation: int) -> bytes:
     """The bytes of a Metadata request for no topic."""
-    head = struct.pack(">hhih", _METADATA, _VERSION, correlation, len(_CLIENT_ID)) + _CLIENT_ID
-    body = struct.pack(">i", 0)
-    return struct.pack(">i", len(head) + len(body)) + head + body
+    return framed(_METADATA, _VERSION, correlation, struct.pack(">i", 0))
 
 
 def parse_metadata(answer: bytes, correlation: int) -> View:
@@ -68,15 +90,6 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
 async def ask(port: int, timeout_s: float) -> View | None:
     """The view of the broker behind `port`; None when it gives none in time."""
     try:
-        async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(HOST, port)
-            try:
-                writer.write(metadata_request(1))
-                (length,) = struct.unpack(">i", await reader.readexactly(4))
-                if not 0 < length <= _ANSWER_BYTES_MAX:
-                    return None
-                return parse_metadata(await reader.readexactly(length), 1)
-            finally:
-                writer.close()
+        return parse_metadata(await exchange(HOST, port, metadata_request(1), timeout_s), 1)
     except (OSError, asyncio.IncompleteReadError, ValueError):
         return None  # TimeoutError is an OSError

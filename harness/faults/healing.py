@@ -11,7 +11,7 @@ from harness.faults.backend import Target, attach
 from harness.faults.injection import SOURCE, Injection, open_faults
 from harness.faults.interrupts import uninterrupted
 from harness.faults.leaders import await_full_isr, await_preferred
-from harness.faults.roster import continue_members
+from harness.members.roster import continue_members
 from harness.members.wanted import want_as_planned
 from harness.rundir import now
 

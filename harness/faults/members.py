@@ -19,7 +19,8 @@ from harness.faults.injection import Injection, state_after_stop
 from harness.faults.interrupts import uninterrupted
 from harness.faults.leaders import POLL_S, await_that
 from harness.faults.processes import broker_setting
-from harness.faults.roster import (
+from harness.members.journal import Step
+from harness.members.roster import (
     Living,
     assigned_since,
     busiest,
@@ -30,7 +31,6 @@ from harness.faults.roster import (
     rebalanced_since,
     signal_member,
 )
-from harness.members.journal import Step
 from harness.members.wanted import want, want_as_planned
 from harness.rundir import ProfileRun, RunDir, now
 

@@ -14,13 +14,18 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from harness.brokers.config import HOST
-from harness.brokers.flexible import FlexibleAnswer, compact_length
+from harness.brokers.flexible import (
+    NO_TAGS,
+    FlexibleAnswer,
+    compact_length,
+    compact_string,
+    flexible_request,
+)
+from harness.brokers.wire import exchange
 from harness.errors import FaultError
 
 _KEY: Final = 45
 _VERSION: Final = 0
-_CLIENT_ID: Final = b"delivery-harness"
-_ANSWER_BYTES_MAX: Final = 1 << 20
 Key = tuple[str, int]
 
 
@@ -28,20 +33,17 @@ def reassignment_request(
     correlation: int, replicas: Mapping[Key, Sequence[int]], timeout_ms: int
 ) -> bytes:
     """The bytes of a request that gives each (topic, partition) its replicas in that order."""
-    head = struct.pack(">hhih", _KEY, _VERSION, correlation, len(_CLIENT_ID)) + _CLIENT_ID + b"\0"
     topics: dict[str, list[tuple[int, Sequence[int]]]] = {}
     for (topic, partition), order in replicas.items():
         topics.setdefault(topic, []).append((partition, order))
     body = struct.pack(">i", timeout_ms) + compact_length(len(topics))
     for topic, partitions in topics.items():
-        name = topic.encode()
-        body += compact_length(len(name)) + name + compact_length(len(partitions))
+        body += compact_string(topic) + compact_length(len(partitions))
         for partition, order in partitions:
             body += struct.pack(">i", partition) + compact_length(len(order))
-            body += b"".join(struct.pack(">i", broker) for broker in order) + b"\0"
-        body += b"\0"
-    body += b"\0"
-    return struct.pack(">i", len(head) + len(body)) + head + body
+            body += b"".join(struct.pack(">i", broker) for broker in order) + NO_TAGS
+        body += NO_TAGS
+    return flexible_request(_KEY, _VERSION, correlation, body + NO_TAGS)
 
 
 def parse_reassignment(answer: bytes, correlation: int) -> dict[Key, str]:
@@ -51,10 +53,7 @@ def parse_reassignment(answer: bytes, correlation: int) -> dict[Key, str]:
     under ("", -1).
     """
     reader = FlexibleAnswer(answer)
-    if reader.int32() != correlation:
-        raise ValueError("not an answer to the question asked")
-    reader.tags()
-    reader.int32()  # throttle time
+    reader.header(correlation)
     refused: dict[Key, str] = {}
     code, message = reader.int16(), reader.string()
     if code:
@@ -81,7 +80,8 @@ def reorder_replicas(
         f"{topic}-{partition}" for topic, partition in replicas
     )
     try:
-        refused = asyncio.run(_ask(port, replicas, timeout_s))
+        request = reassignment_request(1, replicas, int(timeout_s * 1000))
+        refused = parse_reassignment(asyncio.run(exchange(HOST, port, request, timeout_s)), 1)
     except (OSError, asyncio.IncompleteReadError, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise FaultError(f"{what}: no answer within {timeout_s:g} s ({reason}).") from error
@@ -89,18 +89,3 @@ def reorder_replicas(
         (topic, partition), reason = next(iter(refused.items()))
         where = f"{topic}-{partition}" if topic else "the request"
         raise FaultError(f"{what}: {where} was refused: {reason}.")
-
-
-async def _ask(
-    port: int, replicas: Mapping[Key, Sequence[int]], timeout_s: float
-) -> dict[Key, str]:
-    async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(HOST, port)
-        try:
-            writer.write(reassignment_request(1, replicas, int(timeout_s * 1000)))
-            (length,) = struct.unpack(">i", await reader.readexactly(4))
-            if not 0 < length <= _ANSWER_BYTES_MAX:
-                raise ValueError(f"an answer of {length} bytes")
-            return parse_reassignment(await reader.readexactly(length), 1)
-        finally:
-            writer.close()

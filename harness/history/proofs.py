@@ -30,8 +30,7 @@ def proofs_of(
     unseen: by topic-partition, the acknowledged offsets (-1: without one) that nothing read.
     """
     profile = info.profiles[0]
-    compacted = "compact" in str(profile.topic.get("cleanup.policy", ""))
-    holes_allowed = profile.transactional or compacted
+    holes_allowed = profile.transactional or profile.compacted
     read = reads.per_partition()
     found: dict[tuple[int, int], DrainedPartition] = {}
     for key in sorted(_told_of(history) | read.keys()):

@@ -74,10 +74,8 @@ def suspicions(evidence: Evidence) -> list[str]:
     a record was acknowledged and never got that record.
     """
     found: list[str] = []
-    first = 0
     for profile in evidence.info.profiles:
-        topics = range(first, first + len(profile.topics))
-        first += len(profile.topics)
+        topics = evidence.info.topics_of(profile)
         if not profile.in_verdict or profile.envelope_breaches:
             continue
         if "no_duplicate" in profile.promises:

@@ -71,8 +71,7 @@ class Client:
         self.profile = profile
         self.instance = instance
         load = context.info.load
-        first = sum(len(p.topics) for p in context.info.profiles[: _place(context, profile)])
-        self.topics = list(range(first, first + len(profile.input_topics)))
+        self.topics = list(context.info.topics_of(profile)[: len(profile.input_topics)])
         self.lanes = Lanes(self.topics, load.partitions, load.keys, first=instance)
         self.open_max = max(1, min(OPEN_RECORDS_MAX, OPEN_BYTES_MAX // load.message_bytes))
         self.incarnation = Incarnation(context, profile, instance, self.lanes.next_record)
@@ -165,7 +164,3 @@ class Client:
         self.closed = True
         self._take_last_reports()
         self.incarnation.close("closed", reason)
-
-
-def _place(context: LoadContext, profile: ProfileRun) -> int:
-    return [each.profile for each in context.info.profiles].index(profile.profile)

@@ -48,7 +48,6 @@ RECORDS_MAX: Final = OPEN_RECORDS_MAX
 INTERVAL_MS: Final = 100.0
 INIT_TIMEOUT_S: Final = 30.0
 END_MARGIN_S: Final = 5.0
-_TIMEOUT_DEFAULT_MS: Final = 60_000
 
 
 class TransactionLog:
@@ -114,9 +113,7 @@ class TransactionalClient(Client):
     def __init__(self, context: LoadContext, profile: ProfileRun, instance: int) -> None:
         super().__init__(context, profile, instance)
         self._random = random.Random(f"{context.info.seed}/{profile.profile}/{instance}")
-        self._timeout_s = (
-            float(profile.producer.get("transaction.timeout.ms", _TIMEOUT_DEFAULT_MS)) / 1000
-        )
+        self._timeout_s = profile.transaction_timeout_ms / 1000
         self._interval_us = (profile.transaction_interval_ms or INTERVAL_MS) * 1000
         self._call: Call | None = None
         self._call_name = ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from harness.members.journal import Step
-from harness.members.member import Member, positions
+from harness.members.member import Member, place_of, positions
 
 
 class CommitBefore(Member):
@@ -22,7 +22,7 @@ class CommitBefore(Member):
             return
         committed = self.commit(positions(records))
         for record in records:
-            partition, offset = _place(record)
+            partition, offset = place_of(record)
             if partition in committed:
                 self.process(partition, offset)
 
@@ -33,7 +33,7 @@ class CommitAfter(Member):
     def turn(self) -> None:
         records = self.take()
         for record in records:
-            self.process(*_place(record))
+            self.process(*place_of(record))
         if records:
             self.commit(positions(records))
 
@@ -49,7 +49,7 @@ class AutoCommit(Member):
 
     def turn(self) -> None:
         for record in self.take():
-            self.process(*_place(record))
+            self.process(*place_of(record))
 
 
 class StoredOffsets(AutoCommit):
@@ -57,7 +57,7 @@ class StoredOffsets(AutoCommit):
 
     def turn(self) -> None:
         for record in self.take():
-            partition, offset = _place(record)
+            partition, offset = place_of(record)
             self.process(partition, offset)
             try:
                 self.consumer.store_offsets(
@@ -67,11 +67,3 @@ class StoredOffsets(AutoCommit):
                 self.say_error(error.args[0])  # no longer its own: the next owner does it again
                 continue
             self.note(Step.STORED, partition=partition, offset=offset + 1)
-
-
-def _place(record: Message) -> tuple[int, int]:
-    """(partition, offset) of a record that was read."""
-    partition, offset = record.partition(), record.offset()
-    assert partition is not None
-    assert offset is not None
-    return partition, offset

@@ -216,6 +216,11 @@ class Member:
         began = time.monotonic()
         messages = self.consumer.consume(RECORDS_MAX, GATHER_S)
         self._see_pause(began, GATHER_S)
+        return self.handed_over(messages)
+
+    def handed_over(self, messages: Sequence[Message]) -> list[Message]:
+        """The records among what the client returned, put on record with one write; errors are
+        said."""
         records = []
         for message in messages:
             error = message.error()
@@ -223,19 +228,15 @@ class Member:
                 records.append(message)
             elif error.code() != KafkaError._PARTITION_EOF:
                 self.say_error(error)
-        self.note_polled(records)
-        return records
-
-    def note_polled(self, records: Sequence[Message]) -> None:
-        """Put on record, with one write, what was handed over."""
         if not records:
-            return
+            return records
         entries = np.zeros(len(records), dtype=ENTRY)
         entries["at_us"] = self.clock.now_us()
         entries["offset"] = [record.offset() for record in records]
         entries["partition"] = [record.partition() for record in records]
         entries["topic"], entries["step"] = self.topic_index, Step.POLLED
         self.journal.write_all(entries)
+        return records
 
     def work(self, partition: int, offset: int) -> None:
         """Process one record up to its effect, which the caller brings about."""
@@ -325,11 +326,18 @@ class Member:
         )
 
 
+def place_of(record: Message) -> tuple[int, int]:
+    """(partition, offset) of a record that was read."""
+    partition, offset = record.partition(), record.offset()
+    assert partition is not None
+    assert offset is not None
+    return partition, offset
+
+
 def positions(records: Sequence[Message]) -> dict[int, int]:
     """The next offset of each partition after these records."""
     after: dict[int, int] = {}
     for record in records:
-        partition, offset = record.partition(), record.offset()
-        if partition is not None and offset is not None:
-            after[partition] = max(after.get(partition, 0), offset + 1)
+        partition, offset = place_of(record)
+        after[partition] = max(after.get(partition, 0), offset + 1)
     return after

@@ -19,14 +19,12 @@ from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.errors import REDACTED
 from harness.load.clock import Clock
 from harness.load.ledger import Ledger
-from harness.load.transactions import Ranges, TransactionLog
+from harness.load.transactions import END_MARGIN_S, Ranges, TransactionLog
 from harness.members.names import transactional_id
 from harness.record import INPUT, OUTPUT_BYTES_MIN, Encoder, run_hash, with_inputs
 from harness.rundir import ProfileRun, RunDir, RunInfo
 
 INIT_TIMEOUT_S: Final = 20.0
-END_MARGIN_S: Final = 5.0
-_TIMEOUT_DEFAULT_MS: Final = 60_000
 
 
 class Output:
@@ -45,10 +43,7 @@ class Output:
         self.clock = clock
         self.topic = profile.topics[1]
         self.topic_index = info.topics.index(self.topic)
-        self.timeout_s = (
-            float(profile.producer.get("transaction.timeout.ms", _TIMEOUT_DEFAULT_MS)) / 1000
-            + END_MARGIN_S
-        )
+        self.timeout_s = profile.transaction_timeout_ms / 1000 + END_MARGIN_S
         settings = {key: value for key, value in profile.producer.items() if value != REDACTED}
         settings |= {
             "transactional.id": transactional_id(info.run_id, profile.profile, slot),

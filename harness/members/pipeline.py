@@ -16,15 +16,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from harness.load.clock import Clock
 from harness.members.journal import SYNCHRONOUS, Step
-from harness.members.member import Member, Place, positions
+from harness.members.member import Member, place_of, positions
 from harness.members.output import Output
-from harness.rundir import RunDir, RunInfo
 
 _ANSWER_S: Final = 10.0
 _PAUSE_S: Final = 0.2
@@ -36,18 +34,9 @@ _FENCED: Final = frozenset(
 class Pipeline(Member):
     """See above."""
 
-    def __init__(
-        self,
-        run_dir: RunDir,
-        info: RunInfo,
-        place: Place,
-        clock: Clock,
-        connection: Mapping[str, Any],
-    ) -> None:
-        super().__init__(run_dir, info, place, clock, connection)
-        self._output: Output | None = None
-        self._back = False
-        """Must reading go back to the committed offsets?"""
+    _output: Output | None = None
+    _back: bool = False
+    """Must reading go back to the committed offsets?"""
 
     def turn(self) -> None:
         output = self._ready_output()
@@ -68,7 +57,7 @@ class Pipeline(Member):
             made = True
             attempts = output.attempt(self.topic_index, records)
             for record, (sequence, value) in zip(records, attempts, strict=True):
-                partition, offset = int(record.partition() or 0), int(record.offset() or 0)
+                partition, offset = place_of(record)
                 self.work(partition, offset)
                 output.send(partition, sequence, value)
                 self.note(Step.EFFECT, partition=partition, offset=offset, detail=sequence)

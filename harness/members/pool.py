@@ -24,6 +24,7 @@ from harness.load.clock import Clock
 from harness.load.context import connection_settings
 from harness.members.lag import LagWatch
 from harness.members.process import EPOCH, kind_of
+from harness.members.roster import group_events, held_partitions
 from harness.members.wanted import wanted_members
 from harness.rundir import ConsumeRun, ProfileRun, RunDir, RunInfo
 
@@ -196,32 +197,23 @@ class Pool:
     def _await_ready(self) -> None:
         """Wait until every partition has a member, and say so; the load starts after that."""
         deadline = time.monotonic() + READY_TIMEOUT_S
-        waiting = {
-            group.profile.profile: set(range(self.info.load.partitions))
+        inputs = {
+            group.profile.profile: {
+                f"{group.profile.topics[0]}/{each}" for each in range(self.info.load.partitions)
+            }
             for group in self._groups
             if group.consume.mode != "share"
         }
+        waiting = inputs
         # Nobody is assigned anything in a share group: its members are ready once they stay.
-        settled = time.monotonic() + (SHARE_READY_S if len(waiting) < len(self._groups) else 0.0)
+        settled = time.monotonic() + (SHARE_READY_S if len(inputs) < len(self._groups) else 0.0)
         while (
             (any(waiting.values()) or time.monotonic() < settled)
             and time.monotonic() < deadline
             and not self._stopping
         ):
-            held: dict[str, set[int]] = {name: set() for name in waiting}
-            by_member: dict[tuple[str, int], set[int]] = {}
-            for event in self.run_dir.events("rebalance"):
-                mine = by_member.setdefault((event["profile"], event["member"]), set())
-                named = {int(each.rpartition("/")[2]) for each in event["partitions"]}
-                if event["phase"] == "assigned":
-                    mine |= named
-                else:
-                    mine -= named
-            for (name, _), mine in by_member.items():
-                held[name] |= mine
-            waiting = {
-                name: set(range(self.info.load.partitions)) - have for name, have in held.items()
-            }
+            events = group_events(self.run_dir)
+            waiting = {name: inputs[name] - held_partitions(events, name) for name in inputs}
             time.sleep(TICK_S)
             self._tend()
             self._check_they_stay()

@@ -11,7 +11,7 @@ from typing import Any, Final
 from confluent_kafka import AcknowledgeType, KafkaException, Message, ShareConsumer
 
 from harness.members.journal import SYNCHRONOUS, Step
-from harness.members.member import GATHER_S, Member
+from harness.members.member import GATHER_S, Member, place_of
 
 _ANSWER_S: Final = 10.0
 _REFUSED: Final = frozenset(
@@ -54,22 +54,14 @@ class Share(Member):
         self.shared.close()
 
     def take(self) -> list[Message]:
-        records = []
-        for message in self.shared.poll(GATHER_S):
-            error = message.error()
-            if error is None:
-                records.append(message)
-            else:
-                self.say_error(error)
-        self.note_polled(records)
-        return records
+        return self.handed_over(self.shared.poll(GATHER_S))
 
     def turn(self) -> None:
         records = self.take()
         if not records:
             return
         for record in records:
-            self.process(int(record.partition() or 0), int(record.offset() or 0))
+            self.process(*place_of(record))
             self.shared.acknowledge(record, AcknowledgeType.ACCEPT)
         try:
             answers = self.shared.commit_sync(_ANSWER_S)
@@ -82,7 +74,7 @@ class Share(Member):
         for cause in failed.values():
             self.say_error(cause)
         for record in records:
-            partition, offset = int(record.partition() or 0), int(record.offset() or 0)
+            partition, offset = place_of(record)
             if partition not in failed:
                 self.note(
                     Step.ACKNOWLEDGED,

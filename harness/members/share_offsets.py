@@ -12,23 +12,27 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from harness.brokers.flexible import FlexibleAnswer, compact_length
+from harness.brokers.flexible import (
+    NO_TAGS,
+    FlexibleAnswer,
+    compact_length,
+    compact_string,
+    flexible_request,
+)
+from harness.brokers.wire import exchange
 
 _KEY: Final = 90
 _VERSION: Final = 0
-_CLIENT_ID: Final = b"delivery-harness"
-_ANSWER_BYTES_MAX: Final = 1 << 20
 Offsets = dict[tuple[str, int], int]
 
 
 def offsets_request(correlation: int, group: str, topic: str, partitions: Sequence[int]) -> bytes:
     """The bytes of a request for the start offsets of some partitions."""
-    head = struct.pack(">hhih", _KEY, _VERSION, correlation, len(_CLIENT_ID)) + _CLIENT_ID + b"\0"
-    body = compact_length(1) + _text(group)
-    body += compact_length(1) + _text(topic) + compact_length(len(partitions))
+    body = compact_length(1) + compact_string(group)
+    body += compact_length(1) + compact_string(topic) + compact_length(len(partitions))
     body += b"".join(struct.pack(">i", partition) for partition in partitions)
-    body += b"\0" * 3  # no tagged fields: of the topic, of the group, of the request
-    return struct.pack(">i", len(head) + len(body)) + head + body
+    body += NO_TAGS * 3  # of the topic, of the group, of the request
+    return flexible_request(_KEY, _VERSION, correlation, body)
 
 
 def parse_offsets(answer: bytes, correlation: int) -> Offsets | None:
@@ -37,10 +41,7 @@ def parse_offsets(answer: bytes, correlation: int) -> Offsets | None:
     Raises ValueError when the bytes are no such answer.
     """
     reader = FlexibleAnswer(answer)
-    if reader.int32() != correlation:
-        raise ValueError("not an answer to the question asked")
-    reader.tags()
-    reader.int32()  # throttle time
+    reader.header(correlation)
     found: Offsets = {}
     refused = False
     for _ in range(reader.length()):
@@ -80,29 +81,11 @@ def share_offsets(
     for server in client_config["bootstrap.servers"].split(","):
         host, _, port = server.strip().rpartition(":")
         try:
-            answer = asyncio.run(_ask(host, int(port), group, topic, partitions, timeout_s))
+            request = offsets_request(1, group, topic, partitions)
+            data = asyncio.run(exchange(host, int(port), request, timeout_s))
+            answer = parse_offsets(data, 1)
         except (OSError, asyncio.IncompleteReadError, ValueError):
             continue  # another broker may be the coordinator, or may live
         if answer is not None:
             return answer
     return None
-
-
-async def _ask(
-    host: str, port: int, group: str, topic: str, partitions: Sequence[int], timeout_s: float
-) -> Offsets | None:
-    async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(host, port)
-        try:
-            writer.write(offsets_request(1, group, topic, partitions))
-            (length,) = struct.unpack(">i", await reader.readexactly(4))
-            if not 0 < length <= _ANSWER_BYTES_MAX:
-                raise ValueError(f"an answer of {length} bytes")
-            return parse_offsets(await reader.readexactly(length), 1)
-        finally:
-            writer.close()
-
-
-def _text(value: str) -> bytes:
-    encoded = value.encode()
-    return compact_length(len(encoded)) + encoded

@@ -19,8 +19,6 @@ from harness.verify.findings import Occurrence, ProfileFindings
 from harness.verify.timeline import Fault
 from harness.verify.transactions import COMMITTED, UNDECIDED, Tally
 
-TRANSACTION_TIMEOUT_MS: Final = 60_000
-"""librdkafka's default of transaction.timeout.ms."""
 ABORT_SCAN_MS: Final = 10_000
 """The coordinator looks for timed-out transactions this often (Kafka's default of
 transaction.abort.timed.out.transaction.cleanup.interval.ms)."""
@@ -33,12 +31,7 @@ I64: TypeAlias = npt.NDArray[np.int64]
 
 def profile_topics(evidence: Evidence, profile: ProfileRun) -> range:
     """The indexes of a profile's topics among the run's."""
-    first = 0
-    for each in evidence.info.profiles:
-        if each is profile:
-            break
-        first += len(each.topics)
-    return range(first, first + len(profile.topics))
+    return evidence.info.topics_of(profile)
 
 
 def load_topics(evidence: Evidence, profile: ProfileRun) -> range:
@@ -83,8 +76,7 @@ def _judge_log(found: ProfileFindings, incarnation: int, tally: Tally) -> None:
 
 def hung_bound_us(profile: ProfileRun) -> int:
     """How long a last stable offset may stand still below the high watermark, in µs."""
-    timeout = profile.producer.get("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
-    return (int(timeout) + ABORT_SCAN_MS + FAILOVER_MS) * 1000
+    return (profile.transaction_timeout_ms + ABORT_SCAN_MS + FAILOVER_MS) * 1000
 
 
 def hung_transactions(evidence: Evidence, found: ProfileFindings) -> None:

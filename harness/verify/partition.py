@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.keys import KeyCycle
-from harness.rundir import ProfileRun
 from harness.verify import cells
 from harness.verify.copies import Extras
 from harness.verify.evidence import Evidence
@@ -24,11 +23,6 @@ from harness.verify.place import KeyMarks, Place
 from harness.verify.transactions import Tally
 
 I64: TypeAlias = npt.NDArray[np.int64]
-
-
-def is_compacted(profile: ProfileRun) -> bool:
-    """Whether a profile's topics keep the last record of each key only."""
-    return "compact" in str(profile.topic.get("cleanup.policy", ""))
 
 
 class Partition:
@@ -57,7 +51,7 @@ class Partition:
             instants=ReadInstants.of(evidence.live.batches, topic, partition)
             if found.profile.transactional
             else None,
-            compacted=is_compacted(found.profile),
+            compacted=found.profile.compacted,
         )
 
     def reconcile(self, tallies: dict[int, Tally]) -> None:

@@ -111,10 +111,9 @@ class DrainProof:
         profiles = {topic: profile for profile in info.profiles for topic in profile.topics}
         for proof in self.partitions:
             profile = profiles[proof.topic]
-            compacted = "compact" in str(profile.topic.get("cleanup.policy", ""))
             proof.conclude(
                 read_committed=profile.transactional,
-                holes_allowed=profile.transactional or compacted,
+                holes_allowed=profile.transactional or profile.compacted,
             )
         for proof in self.partitions:
             if not proof.complete:

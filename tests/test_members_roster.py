@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 
 from harness.errors import FaultError
-from harness.faults.roster import (
+from harness.members.journal import JournalWriter, Step, journal_path
+from harness.members.roster import (
     Living,
     assigned_since,
     busiest,
+    held_partitions,
     last_step,
     living,
     rebalanced_since,
     signal_member,
 )
-from harness.members.journal import JournalWriter, Step, journal_path
 from harness.members.wanted import want, want_as_planned, wanted_members
 from harness.rundir import RunDir
 
@@ -76,6 +77,13 @@ def test_who_was_started_and_has_not_ended_lives_with_what_it_holds() -> None:
         Living(PROFILE, 3, 103, {"t/0"}),
     ]
     assert living(EVENTS[:5], PROFILE)[0].partitions == {"t/0", "t/1"}
+
+
+def test_what_a_dead_member_held_is_held_by_nobody_until_another_one_takes_it() -> None:
+    assert held_partitions(EVENTS[:6], PROFILE) == {"t/0", "t/1", "t/2"}
+    assert held_partitions(EVENTS[:8], PROFILE) == {"t/2"}
+    assert held_partitions(EVENTS, PROFILE) == {"t/0", "t/1"}
+    assert held_partitions(EVENTS, "nobody") == set()
 
 
 def test_the_busiest_comes_first_and_on_a_tie_the_oldest() -> None:

@@ -54,6 +54,11 @@ def living(events: Iterable[dict[str, Any]], profile: str) -> list[Living]:
     return [members[number] for number in sorted(members)]
 
 
+def held_partitions(events: Iterable[dict[str, Any]], profile: str) -> set[str]:
+    """`topic/partition` of what the living members of a profile have together."""
+    return set().union(*(member.partitions for member in living(events, profile)))
+
+
 def living_members(run_dir: RunDir, profile: str) -> list[Living]:
     """The members of a profile that live now."""
     return living(group_events(run_dir), profile)
