@@ -139,7 +139,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("below = np.flatnonzero(last_stable < high)", "below = np.flatnonzero(last_stable <= high)"),
         ("drain.ended_us - begun_us > bound_us", "drain.ended_us - begun_us >= bound_us"),
         ("total += healed_us - start_us", "total += 0"),
-        ("(int(timeout) + ABORT_SCAN_MS + FAILOVER_MS) * 1000", "(int(timeout) + ABORT_SCAN_MS) * 1000"),
+        ("(profile.transaction_timeout_ms + ABORT_SCAN_MS + FAILOVER_MS) * 1000", "(profile.transaction_timeout_ms + ABORT_SCAN_MS) * 1000"),
     ),
     *_in(
         "verify/blind.py",
