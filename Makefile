@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN ?=
 
-.PHONY: run test lint test-fast series transactions repeats members kills histories mutants bench clean help
+.PHONY: run test lint test-fast series transactions repeats members kills histories mutants bench growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,10 @@ mutants: $(STAMP)  ## the rules changed one at a time: is every change caught by
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 bench: $(STAMP)  ## load and verification beside Kafka's own performance tools
-	$(BIN)/harness bench --json reports/runs/bench.json
+	$(BIN)/harness bench --json reports/runs/bench.json $(BENCH)
+
+growth: $(STAMP)  ## load and verification of one, ten and a hundred million records
+	$(BIN)/harness bench --only footprint --growth 100000000 --json reports/runs/growth.json
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || { \

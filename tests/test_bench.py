@@ -27,10 +27,12 @@ from harness.bench.peer import (
 from harness.bench.series import Pair, Request, entry_of, in_turn
 from harness.bench.sides import Run, StartUp
 from harness.bench.table import print_table, rate_goal
-from harness.bench.worker import WorkerResult, result_of
+from harness.bench.worker import WorkerResult, result_of, window
 from harness.errors import HarnessError, UsageError
+from harness.load.client import OPEN_RECORDS_MAX
 from harness.profiles import load_builtin
 from harness.record import decode
+from harness.rundir import ProfileRun
 
 CASE = Case("load idempotent 100 B", "load", "idempotent", 100, 1_000_000, "ProducerPerformance")
 NO_START_UP = StartUp(0.0, 0.0)
@@ -86,7 +88,32 @@ def test_a_number_of_records_out_of_range_is_refused() -> None:
 def test_the_footprint_is_measured_unless_something_else_was_asked_for(
     only: list[str], records: int | None, footprint: bool
 ) -> None:
-    assert Request.of(pairs=1, only=only, records=records).footprint is footprint
+    assert bool(Request.of(pairs=1, only=only, records=records).growth) is footprint
+
+
+def test_growth_goes_up_by_tens_to_the_size_that_was_asked_for() -> None:
+    asked = Request.of(pairs=1, only=["footprint"], records=None, growth=30_000_000)
+    assert asked.growth == (1_000_000, 10_000_000, 30_000_000)
+    assert Request.of(pairs=1, only=[], records=None).growth == (1_000_000, 10_000_000)
+
+
+@pytest.mark.parametrize("growth", [0, 1_000_000, 1_000_000_001])
+def test_a_growth_that_gives_no_slope_or_is_out_of_range_is_refused(growth: int) -> None:
+    with pytest.raises(UsageError, match=f"--growth {growth}: accepted is"):
+        Request.of(pairs=1, only=[], records=None, growth=growth)
+
+
+def test_the_flood_keeps_one_request_a_partition_open_where_the_client_is_idempotent() -> None:
+    profiles = load_builtin()
+
+    def open_records(name: str, message_bytes: int) -> int:
+        settings = dict(profiles[name].producer)
+        run = ProfileRun(name, "subject", ["t"], ["i"], settings, {}, {}, [])
+        return window(run, message_bytes, 3)
+
+    assert open_records("idempotent", 100) == 3 * 8_620
+    assert open_records("transactional", 1024) == 3 * 961
+    assert open_records("at-least-once", 1024) == OPEN_RECORDS_MAX
 
 
 def test_importing_the_bench_loads_no_client_library() -> None:

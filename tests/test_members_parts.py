@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, ShareConsumer, TopicPartition
 
 from harness.errors import HarnessError, UsageError
 from harness.load.clock import Clock
-from harness.members.capture import InputRows
+from harness.members.inputs import InputRows
 from harness.members.journal import SYNCHRONOUS, Step, error_code, read_journals
 from harness.members.member import Member, Place
 from harness.members.process import KINDS, kind_of, new_member

@@ -1,4 +1,4 @@
-"""The list of mutants is kept up with the source: `make mutants` takes too long to find that out."""
+"""Mutants are kept up with the source: `make mutants` itself takes too long to find that out."""
 
 from __future__ import annotations
 

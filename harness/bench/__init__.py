@@ -6,7 +6,7 @@
     peer      Kafka's side: ProducerPerformance and ConsumerPerformance, settings translated
     measured  one process at a time: its CPU time, its memory, its output
     series    pairs in turn, and their medians
-    footprint disk and memory a record
+    footprint how time, disk and memory grow with the number of records
 
 How the figures are to be read stands in docs/benchmarks.md.
 """
@@ -37,11 +37,19 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="records a run (default: as many as take several seconds, by case)",
     )
+    parser.add_argument(
+        "--growth",
+        type=int,
+        metavar="N",
+        help="the largest run of the growth table (default 10000000)",
+    )
 
 
 def run_bench(args: argparse.Namespace) -> int:
     """Carry out `harness bench`; 0, or the exit code of the error that ended it."""
     from harness.bench.series import Request, bench
 
-    request = Request.of(pairs=args.pairs, only=args.only or [], records=args.records)
+    request = Request.of(
+        pairs=args.pairs, only=args.only or [], records=args.records, growth=args.growth
+    )
     return bench(request, Path(args.json) if args.json else None)

@@ -30,12 +30,14 @@ VERIFY_PROFILE: Final = "idempotent"
 RECORDS_MIN: Final = 1_000
 RECORDS_MAX: Final = 100_000_000
 _RECORDS: Final = {
-    (LOAD, 100): 1_500_000,
-    (LOAD, 1024): 400_000,
+    (LOAD, 100): 1_000_000,
+    (LOAD, 1024): 250_000,
     (VERIFY, 100): 4_000_000,
     (VERIFY, 1024): 1_000_000,
 }
-FOOTPRINT_RECORDS: Final = (1_000_000, 10_000_000, 100_000_000)
+GROWTH_MIN: Final = 1_000_000
+GROWTH_DEFAULT: Final = 10_000_000
+GROWTH_MAX: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +99,16 @@ def chosen(only: Sequence[str], records: int | None) -> list[Case]:
     if not RECORDS_MIN <= records <= RECORDS_MAX:
         raise UsageError(f"--records {records}: accepted is {RECORDS_MIN} to {RECORDS_MAX}.")
     return [replace(case, records=records) for case in cases]
+
+
+def growth_sizes(largest: int) -> tuple[int, ...]:
+    """A million records, ten times as many and so on, and `largest` at the end.
+
+    Raises UsageError when `largest` gives no slope or is out of range.
+    """
+    if not GROWTH_MIN < largest <= GROWTH_MAX:
+        raise UsageError(f"--growth {largest}: accepted is {GROWTH_MIN + 1} to {GROWTH_MAX}.")
+    sizes = [GROWTH_MIN]
+    while sizes[-1] * 10 < largest:
+        sizes.append(sizes[-1] * 10)
+    return (*sizes, largest)

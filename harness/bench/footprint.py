@@ -1,4 +1,4 @@
-"""How time, disk and memory grow: runs of one, ten and a hundred million records.
+"""How time, disk and memory grow: runs of one million records, ten million and so on.
 
 Disk is what the run directory takes after load, live reading and a verification, in allocated
 blocks. Memory is the most anonymous memory that each of the three stages had, sampled; files
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness.bench.cases import FOOTPRINT, FOOTPRINT_RECORDS, LOAD, Case
+from harness.bench.cases import FOOTPRINT, LOAD, Case
 from harness.bench.sides import TIMEOUT_S, Sides
 from harness.columns import ColumnFile
 from harness.errors import HarnessError
@@ -121,7 +121,7 @@ class Footprint:
 
 def measure_footprint(
     sides: Sides,
-    records: Sequence[int] = FOOTPRINT_RECORDS,
+    records: Sequence[int],
     say: Callable[[str], None] = lambda _: None,
 ) -> Footprint:
     """Measure runs of growing size. Those for which the disk has no room are left out, and said.

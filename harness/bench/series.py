@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from harness.bench.cases import FOOTPRINT, LOAD, Case, chosen
+from harness.bench.cases import FOOTPRINT, GROWTH_DEFAULT, LOAD, Case, chosen, growth_sizes
 from harness.bench.footprint import measure_footprint
 from harness.bench.sides import Run, Sides, StartUp
 from harness.bench.table import print_table, write_entries
@@ -35,15 +35,26 @@ class Request:
 
     pairs: int
     cases: tuple[Case, ...]
-    footprint: bool
+    growth: tuple[int, ...]
+    """Sizes of the runs of the growth table; none when it was not asked for."""
 
     @classmethod
-    def of(cls, *, pairs: int, only: Sequence[str], records: int | None) -> Request:
+    def of(
+        cls,
+        *,
+        pairs: int,
+        only: Sequence[str],
+        records: int | None,
+        growth: int | None = None,
+    ) -> Request:
         """Raises UsageError for numbers out of range and for a text that fits no case."""
         if not 1 <= pairs <= PAIRS_MAX:
             raise UsageError(f"--pairs {pairs}: accepted is 1 to {PAIRS_MAX}.")
-        footprint = not only or any(text in FOOTPRINT for text in only)
-        return cls(pairs, tuple(chosen(only, records)), footprint and records is None)
+        sizes = growth_sizes(GROWTH_DEFAULT if growth is None else growth)
+        wanted = not only or any(text in FOOTPRINT for text in only)
+        if growth is None and records is not None:
+            wanted = False
+        return cls(pairs, tuple(chosen(only, records)), sizes if wanted else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +111,8 @@ def measure(
         pairs = measure_pairs(sides, case, request.pairs)
         entries.append(entry_of(case, pairs, start_ups[case.kind]))
         write_entries(path, entries)
-    if request.footprint:
-        entries.append(measure_footprint(sides, say=say).to_json())
+    if request.growth:
+        entries.append(measure_footprint(sides, request.growth, say).to_json())
         write_entries(path, entries)
     return entries
 

@@ -22,16 +22,18 @@ import numpy as np
 
 from harness.collector import rare_collections
 from harness.errors import HarnessError
-from harness.load.client import Client
+from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import LoadContext
 from harness.load.pace import SETTLE_US
 from harness.load.slots import SLOT_US
 from harness.load.transactions import TransactionalClient
-from harness.rundir import RunDir
+from harness.rundir import ProfileRun, RunDir
 
 _STALL_TIMEOUT_US: Final = 60_000_000
 _IDLE_S: Final = 0.005
 _BATCH: Final = 10_000
+_OVERHEAD_BYTES: Final = 16
+"""More than the head of one record takes in a batch."""
 _DRAIN_TIMEOUT_S: Final = 60.0
 
 
@@ -81,13 +83,36 @@ def _load(context: LoadContext, records: int) -> WorkerResult:
     return WorkerResult(records, elapsed_s)
 
 
+def window(profile: ProfileRun, message_bytes: int, partitions: int) -> int:
+    """How many records the flood keeps open: with idempotence one request for each partition.
+
+    librdkafka counts messages in flight where it limits requests in flight (`rktp_msgs_inflight`
+    against `RD_KAFKA_IDEMP_MAX_INFLIGHT` in rdkafka_broker.c, pull request 4989), so an idempotent
+    producer has one request under way in each partition, and while another is ready its broker
+    threads poll without waiting. More open records would make nothing faster, and take the CPU
+    from the brokers.
+    """
+    settings = profile.producer
+    if not settings.get("enable.idempotence"):
+        return OPEN_RECORDS_MAX
+    request = min(
+        int(settings["batch.num.messages"]),
+        int(settings["batch.size"]) // (message_bytes + _OVERHEAD_BYTES),
+    )
+    return max(1, request) * partitions
+
+
 def _flood(client: Client, records: int) -> None:
     """Keep the client full: whole batches in, whole batches of reports out, like `Pace` does."""
-    clock, slots = client.context.clock, client.context.slots
+    clock, slots, load = client.context.clock, client.context.slots, client.context.info.load
+    client.open_max = min(
+        client.open_max, window(client.profile, load.message_bytes, load.partitions)
+    )
+    batch = min(_BATCH, client.open_max)
     now_us = clock.now_us()
     sent, moved_us, settle_us, flush_us = 0, now_us, now_us, now_us
     while sent < records or not client.settled:
-        wanted = min(_BATCH, records - sent)
+        wanted = min(batch, records - sent)
         room = client.room if client.ready else 0
         count = wanted if room >= wanted else 0
         if count:
@@ -98,7 +123,7 @@ def _flood(client: Client, records: int) -> None:
         client.poll()
         now_us = clock.now_us()
         reports = len(client.incarnation.reports)
-        if reports >= _BATCH or now_us >= settle_us:
+        if reports >= batch or now_us >= settle_us:
             client.settle()
             settle_us = now_us + SETTLE_US
         if count or reports:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import javaproperties
 import yaml
 
 from harness.errors import UsageError
@@ -90,6 +89,9 @@ def read_yaml(path: Path) -> Located:
 
 def read_properties(path: Path) -> list[Property]:
     """A Java properties file in file order. Raises UsageError for a key that stands twice."""
+    # Every process of a run loads this module, and hardly any reads such a file.
+    import javaproperties
+
     found: dict[str, Property] = {}
     line = 1
     text = read_text(path)

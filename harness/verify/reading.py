@@ -13,7 +13,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message, TopicPartition
 
-from harness.members.capture import InputRows
+from harness.members.inputs import InputRows
 from harness.rundir import RunInfo
 from harness.verify.consumer import READ_MESSAGES_MAX, Unbatcher, new_consumer
 from harness.verify.observations import ObservationSet
