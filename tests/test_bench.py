@@ -27,7 +27,7 @@ from harness.bench.peer import (
 from harness.bench.series import Pair, Request, entry_of, in_turn
 from harness.bench.sides import Run, StartUp
 from harness.bench.table import print_table, rate_goal
-from harness.bench.worker import WorkerResult, result_of, window
+from harness.bench.worker import Flow, WorkerResult, flow, result_of
 from harness.errors import HarnessError, UsageError
 from harness.load.client import OPEN_RECORDS_MAX
 from harness.profiles import load_builtin
@@ -103,17 +103,19 @@ def test_a_growth_that_gives_no_slope_or_is_out_of_range_is_refused(growth: int)
         Request.of(pairs=1, only=[], records=None, growth=growth)
 
 
-def test_the_flood_keeps_one_request_a_partition_open_where_the_client_is_idempotent() -> None:
+def test_the_flood_keeps_a_request_a_partition_and_a_batch_open_with_idempotence() -> None:
     profiles = load_builtin()
 
-    def open_records(name: str, message_bytes: int) -> int:
+    def flow_of(name: str, message_bytes: int) -> Flow:
         settings = dict(profiles[name].producer)
         run = ProfileRun(name, "subject", ["t"], ["i"], settings, {}, {}, [])
-        return window(run, message_bytes, 3)
+        return flow(run, message_bytes, 3)
 
-    assert open_records("idempotent", 100) == 3 * 8_620
-    assert open_records("transactional", 1024) == 3 * 961
-    assert open_records("at-least-once", 1024) == OPEN_RECORDS_MAX
+    assert flow_of("idempotent", 100) == Flow(10_000, 3 * 8_620 + 10_000)
+    assert flow_of("idempotent", 1024) == Flow(3 * 961, 6 * 961)
+    # The end of a transaction waits for what it holds, and without idempotence nothing is limited.
+    assert flow_of("transactional", 1024) == Flow(10_000, OPEN_RECORDS_MAX)
+    assert flow_of("at-least-once", 1024) == Flow(10_000, OPEN_RECORDS_MAX)
 
 
 def test_importing_the_bench_loads_no_client_library() -> None:

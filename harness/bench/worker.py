@@ -83,32 +83,41 @@ def _load(context: LoadContext, records: int) -> WorkerResult:
     return WorkerResult(records, elapsed_s)
 
 
-def window(profile: ProfileRun, message_bytes: int, partitions: int) -> int:
-    """How many records the flood keeps open: with idempotence one request for each partition.
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How many records the flood sends at a time, and how many it keeps open at most."""
+
+    batch: int
+    window: int
+
+
+def flow(profile: ProfileRun, message_bytes: int, partitions: int) -> Flow:
+    """With idempotence one request for each partition, and a batch to follow it.
 
     librdkafka counts messages in flight where it limits requests in flight (`rktp_msgs_inflight`
     against `RD_KAFKA_IDEMP_MAX_INFLIGHT` in rdkafka_broker.c, pull request 4989), so an idempotent
     producer has one request under way in each partition, and while another is ready its broker
     threads poll without waiting. More open records would make nothing faster, and take the CPU
-    from the brokers.
+    from the brokers. In a transaction they do: its end waits for all of them, and the more it
+    holds the less that weighs.
     """
     settings = profile.producer
-    if not settings.get("enable.idempotence"):
-        return OPEN_RECORDS_MAX
+    if profile.transactional or not settings.get("enable.idempotence"):
+        return Flow(_BATCH, OPEN_RECORDS_MAX)
     request = min(
         int(settings["batch.num.messages"]),
         int(settings["batch.size"]) // (message_bytes + _OVERHEAD_BYTES),
     )
-    return max(1, request) * partitions
+    requests = max(1, request) * partitions
+    batch = min(_BATCH, requests)
+    return Flow(batch, requests + batch)
 
 
 def _flood(client: Client, records: int) -> None:
     """Keep the client full: whole batches in, whole batches of reports out, like `Pace` does."""
     clock, slots, load = client.context.clock, client.context.slots, client.context.info.load
-    client.open_max = min(
-        client.open_max, window(client.profile, load.message_bytes, load.partitions)
-    )
-    batch = min(_BATCH, client.open_max)
+    chosen = flow(client.profile, load.message_bytes, load.partitions)
+    client.open_max, batch = min(client.open_max, chosen.window), chosen.batch
     now_us = clock.now_us()
     sent, moved_us, settle_us, flush_us = 0, now_us, now_us, now_us
     while sent < records or not client.settled:
@@ -120,7 +129,7 @@ def _flood(client: Client, records: int) -> None:
             sent += count
             if sent == records:
                 client.begin_stop()
-        client.poll()
+        client.poll(0.0 if count else _IDLE_S)
         now_us = clock.now_us()
         reports = len(client.incarnation.reports)
         if reports >= batch or now_us >= settle_us:
@@ -133,8 +142,6 @@ def _flood(client: Client, records: int) -> None:
         if now_us >= flush_us:
             slots.flush(now_us)
             flush_us = now_us + SLOT_US
-        if not count:
-            time.sleep(_IDLE_S)
 
 
 def verify(run_dir: RunDir, number: int) -> WorkerResult:

@@ -110,9 +110,9 @@ class Client:
         self.incarnation.produce(topics, partitions, intended_us, keys)
         self._check()
 
-    def poll(self) -> None:
-        """Serve librdkafka's callbacks; never waits."""
-        self.incarnation.poll()
+    def poll(self, wait_s: float = 0.0) -> None:
+        """Serve librdkafka's callbacks; waits for one only where it is told to."""
+        self.incarnation.poll(wait_s)
 
     def settle(self) -> None:
         """Decide about everything that was reported."""

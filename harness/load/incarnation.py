@@ -165,10 +165,10 @@ class Incarnation:
 
     # -- reports ---------------------------------------------------------------------------
 
-    def poll(self) -> None:
-        """Serve what librdkafka has to report; never waits."""
+    def poll(self, wait_s: float = 0.0) -> None:
+        """Serve what librdkafka has to report; waits for one only where it is told to."""
         try:
-            self.producer.poll(0)
+            self.producer.poll(wait_s)
         except KafkaException as error:
             self._fail(error)
         self.reports.stamp(self._context.clock.now_us())

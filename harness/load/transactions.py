@@ -187,11 +187,11 @@ class TransactionalClient(Client):
 
     # -- advancing -------------------------------------------------------------------------
 
-    def poll(self) -> None:
+    def poll(self, wait_s: float = 0.0) -> None:
         """Serve callbacks, end the transaction when its time has come, act on the result."""
         # A call under way serves the callbacks itself.
         if self._call is None:
-            super().poll()
+            super().poll(wait_s)
         self._advance()
 
     def settle(self) -> None:
