@@ -25,7 +25,6 @@ from harness.judge.verdict import (
     ControlResult,
     FaultRecord,
     KeysVerdict,
-    Percentiles,
     Phases,
     ProfileVerdict,
     PromiseVerdict,
@@ -33,6 +32,7 @@ from harness.judge.verdict import (
     Verdict,
     worst,
 )
+from harness.percentiles import Percentiles
 from harness.profiles import DeliveryProfile, lint, load_builtin
 from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, from_us, write_json
 from harness.verify.latency import IntervalRecorder

@@ -27,9 +27,8 @@ def stretch(partition: int, offsets: int, start: int = 0) -> Stretch:
         ([999_999, 999_999], 8, 1),
         ([1_000_000, 1_000_000], 8, 2),
         ([1_000_000, 1_000_000], 1, 1),
-        ([9_000_000, 9_000_000], 2, 1),
         ([9_000_000], 8, 1),
-        ([1_000_000] * 50, 4, 3),
+        ([1_000_000] * 50, 4, 4),
     ],
 )
 def test_more_processes_read_only_where_cores_partitions_and_records_are_worth_it(

@@ -69,7 +69,7 @@ WITHOUT_COUNTERPART: Final = frozenset(
         "transactional.id",  # has an option of the tool's own
     )
 )
-FETCH_BYTES: Final = 4 * 1024 * 1024
+FETCH_BYTES: Final = 2 * 1024 * 1024
 """--fetch-size: as much for one partition as our drain asks for."""
 
 _PAYLOADS: Final = 2_000

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from harness.percentiles import Percentiles
+
 SCHEMA: Final = "delivery-verdict/1"
 KEPT: Final = "kept"
 BROKEN: Final = "broken"
@@ -86,19 +88,6 @@ class Witness:
     text: list[str]
     events: list[dict[str, Any]]
     replicas: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Percentiles:
-    """Percentiles of a latency distribution in ms, rank rounded up as HdrHistogram for Java."""
-
-    count: int
-    p50: float | None
-    p90: float | None
-    p99: float | None
-    p999: float | None
-    p9999: float | None
-    max: float | None
 
 
 @dataclass(frozen=True, slots=True)

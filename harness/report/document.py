@@ -15,7 +15,6 @@ from harness.judge.verdict import (
     ControlResult,
     FaultRecord,
     KeysVerdict,
-    Percentiles,
     Phases,
     ProfileVerdict,
     PromiseVerdict,
@@ -23,6 +22,7 @@ from harness.judge.verdict import (
     Verdict,
     Witness,
 )
+from harness.percentiles import Percentiles
 from harness.rundir import read_json
 
 

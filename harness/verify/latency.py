@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from harness.disk import write_whole
 from harness.errors import EnvironmentFailure
-from harness.judge.verdict import Percentiles
+from harness.percentiles import Percentiles
 from harness.verify.hlog import (
     CELLS,
     HIGHEST_EQUIVALENT_US,

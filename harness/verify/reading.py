@@ -26,10 +26,10 @@ _READ_SETTINGS: Final[Mapping[str, str | int | bool]] = {
     "enable.partition.eof": True,
     "check.crcs": True,
     "fetch.wait.max.ms": 100,
-    "fetch.message.max.bytes": 4 * 1024 * 1024,
+    "fetch.message.max.bytes": 2 * 1024 * 1024,
     # A short queue stays in the processor's cache, and bounds the memory.
-    "queued.min.messages": 100_000,
-    "queued.max.messages.kbytes": 16 * 1024,
+    "queued.min.messages": 30_000,
+    "queued.max.messages.kbytes": 8 * 1024,
 }
 
 _UNREADABLE: Final = frozenset(

@@ -33,9 +33,6 @@ from harness.verify.reading import Reading, Say, Stretch
 
 SHARE_OFFSETS_MIN: Final = 1_000_000
 """Below this a further process costs more to start than it saves."""
-CORES_EACH: Final = 1.3
-"""One reading keeps so many cores busy: its Python thread, and the client's threads beside it. On
-two cores a second one was a seventh faster and took a tenth more CPU time."""
 _CLOSE_GRACE_S: Final = 10.0
 
 
@@ -43,7 +40,7 @@ def processes_for(stretches: Sequence[Stretch], cores: int | None = None) -> int
     """How many processes are worth it: by cores, partitions, and offsets to read."""
     offsets = sum(stretch.target - stretch.start for stretch in stretches)
     cores = cores or os.cpu_count() or 1
-    return max(1, min(int(cores / CORES_EACH), len(stretches), offsets // SHARE_OFFSETS_MIN))
+    return max(1, min(cores, len(stretches), offsets // SHARE_OFFSETS_MIN))
 
 
 def shared_out(stretches: Sequence[Stretch], shares: int) -> list[list[Stretch]]:
