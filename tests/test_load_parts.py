@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from harness import record
 from harness.errors import REDACTED, UsageError
 from harness.load.client import KEYS_KEPT, Lanes
-from harness.load.context import connection_settings, producer_settings
+from harness.load.context import Latencies, connection_settings, producer_settings
 from harness.load.outcomes import groups
 from harness.load.pace import BATCH_MAX, TICK_US, Pace
 from harness.load.slots import SLOT_US, Slots
 from harness.load.transactions import Transaction
 from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo
 from harness.schedule import Constant
+from harness.verify.latency import merge, read_log
 
 START_US = 1_700_000_000_000_000
 
@@ -295,3 +296,13 @@ def test_lag_is_how_late_a_step_comes_and_a_full_client_is_no_lag(client, run_di
     stepped(pace, client, 200_000 + 45_000)
     client.context.slots.flush(START_US, everything=True)
     assert max(event["lag_ms_max"] for event in run_dir.events("generator")) == 45.0
+
+
+def test_the_producers_of_a_profile_share_its_latency_logs(tmp_path: Path) -> None:
+    latencies = Latencies(tmp_path, START_US)
+    first, second = latencies.of("idempotent", "ack", 1), latencies.of("idempotent", "ack", 2)
+    for recorder in (first, second, latencies.of("leader-ack", "ack", 3)):
+        recorder.record(np.array([START_US]), np.array([1_000]))
+    latencies.close()
+    counts = {path.name: int(merge(read_log(path)).sum()) for path in tmp_path.iterdir()}
+    assert counts == {"idempotent.ack.1.hlog": 2, "leader-ack.ack.3.hlog": 1}

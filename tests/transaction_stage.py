@@ -262,7 +262,7 @@ class Stage:
         for client in self._clients:
             client.begin_stop()
             client.close()
-        self.context.slots.flush(now_us(), everything=True)
+        self.context.close()
         self.run_dir.append("run", "load", phase="load_stopped")
         faults.heal()
         self.session.stop_recording()

@@ -6,15 +6,43 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import REDACTED, UsageError
 from harness.load.clock import Clock
 from harness.load.slots import Slots
 from harness.rundir import ProfileRun, RunDir, RunInfo
+from harness.verify.latency import IntervalRecorder
 
 CLIENT_CONFIG = "HARNESS_CLIENT_CONFIG"
 NEVER_US = 2**63 - 1
+
+
+class Latencies:
+    """The latency logs of one load process: one a profile and metric, whatever its producers.
+
+    A recorder takes some hundred kilobytes and some hundred microseconds a second.
+    """
+
+    def __init__(self, folder: Path, start_us: int) -> None:
+        self._folder = folder
+        self._start_us = start_us
+        self._recorders: dict[tuple[str, str], IntervalRecorder] = {}
+
+    def of(self, profile: str, metric: str, incarnation: int) -> IntervalRecorder:
+        """The log of this metric; named by the incarnation that asks first, so no other
+        process of the run has it. Raises EnvironmentFailure when it cannot be written."""
+        key = (profile, metric)
+        if key not in self._recorders:
+            path = self._folder / f"{profile}.{metric}.{incarnation}.hlog"
+            self._recorders[key] = IntervalRecorder(path, self._start_us)
+        return self._recorders[key]
+
+    def close(self) -> None:
+        """Write everything; safe to call again."""
+        for recorder in self._recorders.values():
+            recorder.close()
 
 
 class Call(Protocol):
@@ -66,6 +94,15 @@ class LoadContext:
     slots: Slots
     start_call: Callable[[Callable[[], Any]], Call] = call_now
     warm_until_us: int = field(default=NEVER_US)
+    latency: Latencies = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.latency = Latencies(self.run_dir.latency, self.clock.now_us())
+
+    def close(self) -> None:
+        """Write what is still in memory: the last slots, and the latency logs."""
+        self.slots.flush(self.clock.now_us(), everything=True)
+        self.latency.close()
 
     @classmethod
     def of(cls, run_dir: RunDir, **fields: Any) -> LoadContext:

@@ -1,4 +1,4 @@
-"""One producer incarnation: one librdkafka producer, its ledger and its latency logs.
+"""One producer incarnation: one librdkafka producer and its ledger.
 
 An incarnation is what the broker can tell apart: a new process or a new producer client is a
 new one, with sequences of its own from 0. Order and idempotence are promised inside it only.
@@ -22,7 +22,6 @@ from harness.load.outcomes import Delivered, Reports, by_partition, groups
 from harness.load.slots import SLOT_US
 from harness.record import Encoder, run_hash
 from harness.rundir import ProfileRun
-from harness.verify.latency import IntervalRecorder
 
 I64 = npt.NDArray[np.int64]
 
@@ -72,10 +71,7 @@ class Incarnation:
             info.run_id, self.number, info.load.message_bytes, info.seed + self.number
         )
         self._latency = {
-            metric: IntervalRecorder(
-                context.run_dir.latency / f"{profile.profile}.{metric}.{self.number}.hlog",
-                context.clock.now_us(),
-            )
+            metric: context.latency.of(profile.profile, metric, self.number)
             for metric in ("ack", "service")
         }
         context.run_dir.append(
@@ -256,13 +252,11 @@ class Incarnation:
     # -- the end ---------------------------------------------------------------------------
 
     def close(self, phase: str, reason: str) -> None:
-        """Everything still open becomes UNKNOWN; ledger and latency logs are complete."""
+        """Everything still open becomes UNKNOWN, and the ledger is complete."""
         at_us = self._context.clock.now_us()
         for (topic, partition), count in self.ledger.close().items():
             self._slots.unknown(topic, partition, at_us, count)
         self.open_records = 0
-        for recorder in self._latency.values():
-            recorder.close()
         self._context.run_dir.append(
             "incarnation",
             "load",

@@ -218,7 +218,7 @@ class Load:
         gevent.killall(self._greenlets)
         for client in self._clients:
             client.close("ended")
-        self.context.slots.flush(self.context.clock.now_us(), everything=True)
+        self.context.close()
         self._event("load_stopped", unsent=self._unsent)
 
 
