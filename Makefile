@@ -24,7 +24,7 @@ test: $(STAMP)  ## linter, type checker and every test but the long series
 	$(BIN)/python -m pytest -m "cluster and not long"
 
 test-fast: $(STAMP)  ## the tests that need no broker
-	$(BIN)/python -m pytest -m "not long and not cluster"
+	$(BIN)/python -m pytest -n 2 -m "not long and not cluster"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -259,7 +259,7 @@ def test_a_dead_broker_is_waited_for_and_then_leaves_the_drain_unproven(
     try:
         cluster.wait_exited(3, 10)
         began = time.monotonic()
-        proof = drained(reading, timeout_s=12)
+        proof = drained(reading, timeout_s=9)
         assert time.monotonic() - began < 60
     finally:
         cluster.heal()
