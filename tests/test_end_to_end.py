@@ -16,6 +16,7 @@ from harness.anomalies import ANOMALIES
 from harness.brokers import LocalCluster
 from harness.rundir import RunDir
 from tests import planting
+from tests.shortened import shortened
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
 
@@ -47,9 +48,12 @@ def no_fault_run(
     cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[RunDir, dict[str, Any], int]:
     """One short run of every bare profile without a fault, its topics kept."""
-    out = tmp_path_factory.mktemp("run") / "no-fault"
+    here = tmp_path_factory.mktemp("run")
+    out = here / "no-fault"
+    experiment = shortened("no_fault", here / "no_fault.yaml", pause_s=1, hold_s=3.0)
     done = harness(
-        *("run", "--brokers", f"local:{cluster.name}", "--keep-topics", "--experiment", "no_fault"),
+        *("run", "--brokers", f"local:{cluster.name}", "--keep-topics"),
+        *("--experiment", str(experiment)),
         *("--rate", "200", "--seed", "5", "--out", str(out), "--json"),
     )
     return RunDir(out), verdict_of(done), done.returncode

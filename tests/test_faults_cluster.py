@@ -28,6 +28,7 @@ from harness.faults.leaders import await_full_isr
 from harness.faults.registry import FAULTS, MEMBERS
 from harness.faults.run import start_experiment
 from harness.rundir import to_us
+from tests.shortened import shortened
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -245,7 +246,8 @@ def test_an_experiment_leaves_nothing_in_home_or_the_current_folder(
     home.mkdir()
     monkeypatch.setenv("PYTHONPATH", str(Path(faults.__file__).parents[2]))
     monkeypatch.chdir(here)
-    experiment = load_experiment("no_fault")
+    path = shortened("no_fault", tmp_path / "no_fault.yaml", pause_s=0, hold_s=0.5)
+    experiment = load_experiment(str(path))
     child = start_experiment(
         experiment, run.run_dir, 2, {**environment(cluster, run.run_dir), "HOME": str(home)}
     )

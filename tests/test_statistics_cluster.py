@@ -8,29 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from harness.assets import folder
 from harness.brokers import LocalCluster
 from harness.judge.bounds import bound_95_per_fault
 from harness.rundir import RunDir
+from tests.shortened import shortened
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
-
-
-def quick_experiment(path: Path) -> Path:
-    """cut_responses with shorter pauses."""
-    document = yaml.safe_load((folder("experiments") / "cut_responses.yaml").read_text())
-    for activity in document["method"]:
-        activity["pauses"] = {"before": 1}
-    path.write_text(yaml.safe_dump(document))
-    return path
 
 
 def test_a_run_goes_on_in_rounds_until_the_bound_is_reached(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    experiment = quick_experiment(tmp_path / "cuts.yaml")
+    experiment = shortened("cut_responses", tmp_path / "cuts.yaml", pause_s=1)
     out = tmp_path / "run"
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", "--brokers", f"local:{cluster.name}", "--json"]
