@@ -197,6 +197,10 @@ class RunInfo:
         first = sum(len(each.topics) for each in self.profiles[:place])
         return range(first, first + len(profile.topics))
 
+    def input_topics_of(self, profile: ProfileRun) -> range:
+        """As `topics_of`, those that the load writes to: the others are its members'."""
+        return self.topics_of(profile)[: len(profile.input_topics)]
+
     def profile_of(self, topic_index: int) -> ProfileRun:
         """The profile that owns a topic index. Raises IndexError."""
         for profile in self.profiles:

@@ -65,11 +65,11 @@ def test_both_sides_send_every_record_and_the_figures_are_a_json_list(
 
 
 def test_verification_reads_and_judges_the_topic_that_kafkas_consumer_reads(sides: Sides) -> None:
-    request = Request.of(pairs=1, only=["verify 100 B"], records=RECORDS)
+    request = Request.of(pairs=2, only=["verify 100 B"], records=RECORDS)
     (entry,) = measure(request, sides, lambda _: None, None)
     assert entry["name"] == "verify 100 B"
     assert entry["peer"] == "ConsumerPerformance"
-    assert entry["pairs"] == 1
+    assert entry["pairs"] == 2
     assert all(entry[key] > 0 for key in SIX - {"name", "peer"})
 
 

@@ -22,6 +22,7 @@ from harness.brokers.java import Java
 from harness.errors import HarnessError
 from harness.profiles.model import text
 from harness.record import HEAD_BYTES, Encoder, run_hash
+from harness.verify.reading import FETCH_BYTES
 
 JVM_OPTIONS: Final = (
     "-Xmx512M",
@@ -69,8 +70,6 @@ WITHOUT_COUNTERPART: Final = frozenset(
         "transactional.id",  # has an option of the tool's own
     )
 )
-FETCH_BYTES: Final = 2 * 1024 * 1024
-"""--fetch-size: as much for one partition as our drain asks for."""
 
 _PAYLOADS: Final = 2_000
 _CANDIDATES: Final = 16_384
@@ -138,6 +137,7 @@ def consumer_command(
         *("--bootstrap-server", bootstrap),
         *("--topic", topic),
         *("--num-records", str(case.records)),
+        # As much for one partition as our drain asks for.
         *("--fetch-size", str(FETCH_BYTES)),
         # Joining a group on a busy machine can take longer than the tool's own ten seconds.
         *("--timeout", "60000"),

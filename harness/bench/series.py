@@ -51,10 +51,10 @@ class Request:
         if not 1 <= pairs <= PAIRS_MAX:
             raise UsageError(f"--pairs {pairs}: accepted is 1 to {PAIRS_MAX}.")
         sizes = growth_sizes(GROWTH_DEFAULT if growth is None else growth)
-        wanted = not only or any(text in FOOTPRINT for text in only)
-        if growth is None and records is not None:
-            wanted = False
-        return cls(pairs, tuple(chosen(only, records)), sizes if wanted else ())
+        asked = not only or any(text in FOOTPRINT for text in only)
+        if not asked or (records is not None and growth is None):
+            sizes = ()
+        return cls(pairs, tuple(chosen(only, records)), sizes)
 
 
 @dataclass(frozen=True, slots=True)

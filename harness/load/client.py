@@ -71,7 +71,7 @@ class Client:
         self.profile = profile
         self.instance = instance
         load = context.info.load
-        self.topics = list(context.info.topics_of(profile)[: len(profile.input_topics)])
+        self.topics = list(context.info.input_topics_of(profile))
         self.lanes = Lanes(self.topics, load.partitions, load.keys, first=instance)
         self.open_max = max(1, min(OPEN_RECORDS_MAX, OPEN_BYTES_MAX // load.message_bytes))
         self.incarnation = Incarnation(context, profile, instance, self.lanes.next_record)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
-from harness.verify.commits import profile_topics
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
 
@@ -28,7 +27,7 @@ _NAMED: Final = 3
 
 def blind_spots(evidence: Evidence, found: ProfileFindings) -> None:
     """Note, for each anomaly, what the evidence cannot show about this profile."""
-    topics = profile_topics(evidence, found.profile)
+    topics = evidence.info.topics_of(found.profile)
     _drain(evidence, found, topics)
     _compaction(found)
     if not found.counts["attempted"]:

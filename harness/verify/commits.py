@@ -29,21 +29,11 @@ fault's window is not counted at all."""
 I64: TypeAlias = npt.NDArray[np.int64]
 
 
-def profile_topics(evidence: Evidence, profile: ProfileRun) -> range:
-    """The indexes of a profile's topics among the run's."""
-    return evidence.info.topics_of(profile)
-
-
-def load_topics(evidence: Evidence, profile: ProfileRun) -> range:
-    """Those of them that the load writes to; a pipeline's members write to the others."""
-    return profile_topics(evidence, profile)[: len(profile.input_topics)]
-
-
 def judge_transactions(
     evidence: Evidence, found: ProfileFindings, tallies: dict[int, Tally]
 ) -> None:
     """Count torn and lost transactions of a profile, and the gaps inside committed ones."""
-    topics = profile_topics(evidence, found.profile)
+    topics = evidence.info.topics_of(found.profile)
     for incarnation, tally in sorted(tallies.items()):
         if any(topic in topics for topic, _ in tally.log.ranges):
             _judge_log(found, incarnation, tally)
@@ -83,7 +73,7 @@ def hung_transactions(evidence: Evidence, found: ProfileFindings) -> None:
     """Count last stable offsets that stood still longer than any transaction may stay open."""
     bound_us = hung_bound_us(found.profile)
     faults = evidence.timeline.faults
-    for topic in profile_topics(evidence, found.profile):
+    for topic in evidence.info.topics_of(found.profile):
         name = evidence.info.topics[topic]
         for partition in evidence.partitions_of(topic):
             series = evidence.timeline.offsets.get((name, partition))

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from harness.columns import unpack_offsets
 from harness.keys import KeyCycle
 from harness.verify import cells
-from harness.verify.commits import load_topics
 from harness.verify.copies import Copies, LaneCopies
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
@@ -32,7 +31,7 @@ def key_cycle(
     did not say which record was its first."""
     load = evidence.info.load
     first_record = evidence.timeline.first_records.get(incarnation)
-    topics = load_topics(evidence, found.profile)
+    topics = evidence.info.input_topics_of(found.profile)
     if not load.keys or first_record is None or topic not in topics or partition >= load.keys:
         return None
     return KeyCycle.of(

@@ -21,12 +21,14 @@ from harness.verify.positions import Key, Position, Positions
 
 Say = Callable[[str], None]
 
+FETCH_BYTES: Final = 2 * 1024 * 1024
+"""What is asked for of one partition at a time."""
 _POLL_S: Final = 0.1
 _READ_SETTINGS: Final[Mapping[str, str | int | bool]] = {
     "enable.partition.eof": True,
     "check.crcs": True,
     "fetch.wait.max.ms": 100,
-    "fetch.message.max.bytes": 2 * 1024 * 1024,
+    "fetch.message.max.bytes": FETCH_BYTES,
     # A short queue stays in the processor's cache, and bounds the memory.
     "queued.min.messages": 30_000,
     "queued.max.messages.kbytes": 8 * 1024,

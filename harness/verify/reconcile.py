@@ -18,8 +18,6 @@ from harness.verify.blind import blind_spots
 from harness.verify.commits import (
     hung_transactions,
     judge_transactions,
-    load_topics,
-    profile_topics,
 )
 from harness.verify.consumers.judge import judge_consumers
 from harness.verify.copies import Extras
@@ -60,7 +58,7 @@ def _unclosed(evidence: Evidence, found: ProfileFindings) -> list[int]:
     Members that write a pipeline's output are there to be killed; what their ledgers hold is right
     at every instant, and what they had open is unknown.
     """
-    topics = load_topics(evidence, found.profile)
+    topics = evidence.info.input_topics_of(found.profile)
     return sorted(
         incarnation
         for incarnation, ledger in evidence.ledgers.items()
@@ -106,7 +104,7 @@ def assert_accounted(evidence: Evidence, found: ProfileFindings) -> None:
     counts["read"] = sum(parts.values())
     if evidence.drain is None:
         return
-    topics = profile_topics(evidence, found.profile)
+    topics = evidence.info.topics_of(found.profile)
     read = sum(each.read for key, each in evidence.drain.partitions.items() if key[0] in topics)
     if read != counts["read"]:
         raise HarnessError(

@@ -9,7 +9,6 @@ from typing import Final
 
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.verify.blind import some
-from harness.verify.commits import profile_topics
 from harness.verify.consumers.inputs import InputPartition
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
@@ -123,7 +122,7 @@ def _outputs(evidence: Evidence, found: ProfileFindings) -> None:
         )
     unread = [
         f"{evidence.info.topics[topic]}-{partition}"
-        for topic in profile_topics(evidence, found.profile)[1:]
+        for topic in evidence.info.topics_of(found.profile)[1:]
         for partition in evidence.partitions_of(topic)
         if not evidence.drained_partition(topic, partition).whole
     ]

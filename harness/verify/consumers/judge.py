@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from harness.members.journal import Journal, Step
 from harness.rundir import ConsumeRun
-from harness.verify.commits import profile_topics
 from harness.verify.consumers.again import Work, reprocessed
 from harness.verify.consumers.blind import blind_spots, missing_journals
 from harness.verify.consumers.consumed import Consumed
@@ -53,7 +52,7 @@ class _Consumers:
         self.found = found
         self.consumed = consumed
         self.consume = consume
-        self.topic = profile_topics(evidence, found.profile).start
+        self.topic = evidence.info.topics_of(found.profile).start
         self.journals = evidence.consumption.journals.get(found.profile.profile, [])
         self.pipeline = consume.mode == TRANSACTIONAL
         committed = (evidence.consumption.committed or {}).get(consume.group, {})
@@ -122,7 +121,7 @@ class _Consumers:
     def _outputs(self) -> None:
         """The effects of a pipeline: what the read_committed drain of its output holds."""
         inputs = self.evidence.consumption.inputs
-        outputs = profile_topics(self.evidence, self.found.profile)[1:]
+        outputs = self.evidence.info.topics_of(self.found.profile)[1:]
         if inputs is None:
             return
         ours = (inputs["input_topic"] == self.topic) & np.isin(inputs["topic"], list(outputs))
@@ -151,7 +150,7 @@ class _Consumers:
         if not self.pipeline:
             missing = missing_journals(self.evidence, self.found.profile.profile)
             return bool(self.journals) and not missing
-        outputs = profile_topics(self.evidence, self.found.profile)[1:]
+        outputs = self.evidence.info.topics_of(self.found.profile)[1:]
         return self.evidence.consumption.inputs is not None and all(
             self.evidence.drained_partition(topic, partition).whole for topic in outputs
         )
