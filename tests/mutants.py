@@ -157,6 +157,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("len(self.isr) < len(self.replicas)", "not self.isr"),
         ("if self.holes and not holes_allowed:", "if self.holes and holes_allowed:"),
         ("if self.log_start_after != self.start:", "if False:"),
+        ("if self.log_end != self.end:", "if self.log_end is None:"),
         ("self.position < self.end or not self.eof", "self.position < self.end"),
     ),
     *_in(

@@ -37,6 +37,7 @@ class Reading:
         self.admin = AdminClient(self.config)
         self.run_id = f"{new_run_id()}-{secrets.token_hex(2)}"
         self.sequences: dict[tuple[int, int, int], int] = {}
+        self.producers: dict[tuple[tuple[str, object], ...], Producer] = {}
         topics = [f"harness-{self.run_id}-{profile}" for profile in profiles]
         self.create(topics, topic_settings or {"min.insync.replicas": "2"})
         runs = [
@@ -142,7 +143,13 @@ class Reading:
             assert error is None, error
             offsets.append(message.offset())
 
-        producer = Producer({**self.config, "acks": "all", "enable.idempotence": True, **settings})
+        # An idempotent producer waits half a second for its id: one for each kind of settings.
+        kind = tuple(sorted(settings.items()))
+        if kind not in self.producers:
+            self.producers[kind] = Producer(
+                {**self.config, "acks": "all", "enable.idempotence": True, **settings}
+            )
+        producer = self.producers[kind]
         for value in values:
             producer.produce(self.topics[topic], value, partition=partition, on_delivery=note)
         assert producer.flush(30) == 0

@@ -119,6 +119,7 @@ def proven(**changes: object) -> PartitionProof:
         "start": 0,
         "end": 10,
         "last_stable": 10,
+        "log_end": 10,
         "isr": [1, 2, 3],
         "replicas": [1, 2, 3],
         "position": 10,
@@ -135,8 +136,25 @@ def proven(**changes: object) -> PartitionProof:
     [
         ("all as it should be", {}, "plain", ""),
         ("all as it should be", {}, "transactional", ""),
-        ("an empty log", {"end": 0, "last_stable": 0, "position": 0, "read": 0}, "plain", ""),
+        (
+            "an empty log",
+            {"end": 0, "last_stable": 0, "log_end": 0, "position": 0, "read": 0},
+            "plain",
+            "",
+        ),
         ("read further than the end", {"position": 12, "read": 12}, "plain", ""),
+        (
+            "records that no follower has",
+            {"log_end": None},
+            "plain",
+            "no leader said that its log ends at the high watermark 10",
+        ),
+        (
+            "a log that ended there once",
+            {"log_end": 9},
+            "plain",
+            "no leader said that its log ends at the high watermark 10",
+        ),
         ("a failure", {"reason": "it is gone"}, "plain", "it is gone"),
         ("a replica missing", {"isr": [1, 2]}, "plain", "not in full ISR: in sync [1, 2]"),
         ("no replicas known", {"isr": [], "replicas": []}, "plain", "not in full ISR"),
@@ -200,9 +218,9 @@ def whole_proof(info: RunInfo) -> DrainProof:
     proof = blank_proof(info, "2026-01-01T00:00:00.000000Z")
     for entry in proof.partitions:
         done = proven()
-        for name in ("start", "end", "last_stable", "isr", "replicas", "position", "read", "eof"):
+        for name in ("start", "end", "last_stable", "log_end", "isr", "replicas", "position"):
             setattr(entry, name, getattr(done, name))
-        entry.log_start_after = 0
+        entry.read, entry.eof, entry.log_start_after = done.read, done.eof, 0
     return proof
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from signal import SIGKILL
 
@@ -206,6 +206,49 @@ def test_a_transaction_that_ends_while_the_drain_waits_is_read(transactional: Re
 
 
 # -- not proven -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unreplicated(cluster: LocalCluster, reading: Reading) -> Iterator[Reading]:
+    """Fifty acknowledged records that no follower can fetch, and all replicas in sync."""
+    reading.fill(10)
+    leader = reading.leaders(reading.topics[0])[0]
+    cluster.set_link(leader, "replication", "blackhole")
+    try:
+        reading.write(reading.values(50), acks="1", **{"enable.idempotence": False})
+        yield reading
+    finally:
+        cluster.set_link(leader, "replication", "pass")
+
+
+def test_records_above_the_high_watermark_are_waited_for(
+    cluster: LocalCluster, unreplicated: Reading
+) -> None:
+    """Full ISR and ends that stand still prove nothing while a follower is slow to fetch."""
+    said: list[str] = []
+
+    def mend(text: str) -> None:
+        if "high watermark" in text and not said:
+            said.append(text)
+            for number in cluster.broker_ids:
+                cluster.set_link(number, "replication", "pass")
+
+    run = unreplicated
+    proof = drain(run.run_dir, run.info, run.config, 1, timeout_s=20, progress=mend)
+    assert said, "the drain did not notice"
+    assert proof.complete, proof.reasons
+    assert (proof.partitions[0].end, proof.partitions[0].read) == (70, 70)
+
+
+def test_records_that_stay_above_the_high_watermark_leave_the_drain_unproven(
+    unreplicated: Reading,
+) -> None:
+    proof = drained(unreplicated, timeout_s=1)
+    assert not proof.complete
+    entry = proof.partitions[0]
+    assert (entry.end, entry.log_end, entry.isr) == (20, None, [1, 2, 3])
+    assert "no leader said that its log ends at the high watermark 20" in entry.reason
+    assert [other.complete for other in proof.partitions[1:]] == [True, True]
 
 
 def test_a_topic_made_anew_under_the_same_name_is_another_topic(reading: Reading) -> None:

@@ -9,13 +9,14 @@ What "the log holds no such record" may be concluded from:
    until the broker says at or past the end that there is nothing further;
 4. every offset on the way was returned, except transaction markers and aborted or compacted
    records where the topic has them;
-5. afterwards the ends, asked again, have not grown, and the log starts have not moved.
+5. after the reading each leader says that its log goes no further than the end that was read to
+   (harness.verify.tails): no record stands above the high watermark, nothing was written since;
+6. the log starts have not moved.
 
 A partition where one of these fails is read as far as it goes, and its entry in drain.json says
 why it proves nothing. An end below an acknowledged offset is no obstacle: that is a loss.
 
-A high watermark may trail the log for a moment after replicas are in sync again. So the ends are
-asked a second time, no sooner than `_SETTLE_S` after the first, and what has come up is read too.
+Where a high watermark trails its log, also in full ISR, it is waited for; what comes up is read.
 """
 
 from __future__ import annotations
@@ -41,8 +42,6 @@ from harness.verify.reading import Stretch
 from harness.verify.shares import Shares
 from harness.verify.survey import Key, Say, Survey
 
-_POLL_S: Final = 0.1
-_SETTLE_S: Final = 1.5
 _ROUNDS_MAX: Final = 20
 
 
@@ -102,6 +101,7 @@ class _Drain:
     ) -> None:
         self.shares = shares
         self.timeout_s = timeout_s
+        self.say = say
         self.entries: dict[Key, PartitionProof] = {
             (entry.topic, entry.partition): entry for entry in proof.partitions
         }
@@ -115,24 +115,36 @@ class _Drain:
         if not self.survey.is_the_cluster_of_the_run():
             return
         self.survey.await_in_sync()
-        asked_at = time.monotonic()
         self.survey.ask_starts(self._readable())
+        self._read_to_the_ends()
+        self.survey.ask_starts_again(self._readable())
+        self.survey.describe_again()
+
+    def _read_to_the_ends(self) -> None:
+        """Until every log ends where it was read to, or nothing has moved for too long."""
         patience_s = self.timeout_s
-        for _ in range(_ROUNDS_MAX):
+        rounds, moved_at = 0, time.monotonic()
+        while True:
             before = {key: self._target(key) for key in self._readable()}
             self.survey.await_ends(self._readable(), patience_s=patience_s)
             patience_s = 0.0  # what stayed open for so long is not waited for again
             moved = [key for key in self._readable() if self._target(key) != before[key]]
-            if not moved and time.monotonic() - asked_at >= _SETTLE_S:
-                break
             if moved:
+                rounds += 1
+                if rounds > _ROUNDS_MAX:
+                    for entry in map(self.entries.__getitem__, moved):
+                        entry.reason = "the log keeps growing: something still writes to it"
+                    continue
                 self._read(moved)
-            time.sleep(max(0.0, min(_POLL_S, _SETTLE_S - (time.monotonic() - asked_at))))
-        else:
-            for key in self._readable():
-                self.entries[key].reason = "the log keeps growing: something still writes to it"
-        self.survey.ask_starts_again(self._readable())
-        self.survey.describe_again()
+                moved_at = time.monotonic()
+            trailing = self.survey.ask_log_ends(self._readable())
+            if not trailing or time.monotonic() - moved_at >= self.timeout_s:
+                return
+            (topic, partition), *_ = trailing
+            self.say(
+                f"waiting for the high watermark of {len(trailing)} partitions to reach the end "
+                f"of the log: {topic}/{partition}"
+            )
 
     def _readable(self) -> list[Key]:
         return [key for key, entry in self.entries.items() if not entry.reason]

@@ -26,6 +26,8 @@ class PartitionProof:
     """Where the log ended (read_uncommitted ListOffsets), asked in full ISR."""
     last_stable: int | None = None
     """Where it ended for read_committed."""
+    log_end: int | None = None
+    """`end`, once the leader had said that its log goes no further: nothing is unreplicated."""
     isr: list[int] = field(default_factory=list)
     replicas: list[int] = field(default_factory=list)
     position: int | None = None
@@ -84,6 +86,11 @@ class PartitionProof:
             )
         if self.position is None or self.position < self.end or not self.eof:
             return f"read up to offset {self.position}, and the log ends at {self.end}"
+        if self.log_end != self.end:
+            return (
+                f"no leader said that its log ends at the high watermark {self.end}: what stands "
+                "above it is not in every in-sync replica, and cannot be read"
+            )
         if self.holes and not holes_allowed:
             return f"{self.holes} offsets below {self.position} were passed without a record"
         return ""

@@ -16,12 +16,14 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from harness.rundir import RunInfo
 from harness.verify.proof import DrainProof, PartitionProof
+from harness.verify.tails import ending_logs
 
 Key = tuple[str, int]
 Say = Callable[[str], None]
 
 _REQUEST_S: Final = 5.0
 _REACH_S: Final = 15.0
+_TAIL_S: Final = 2.0
 _PAUSE_S: Final = 0.1
 _GONE_S: Final = 5.0
 _GONE: Final = "the topic does not exist"
@@ -251,6 +253,21 @@ class Survey:
                 waits_for = "end offsets" if unanswered else "open transactions to end"
                 self._say(f"waiting for {waits_for}: {shown}")
                 time.sleep(_PAUSE_S)
+
+    def ask_log_ends(self, keys: list[Key]) -> list[Key]:
+        """Note where a log ends at its high watermark; the partitions where that is not known."""
+        pending = [key for key in keys if self._entries[key].log_end != self._entries[key].end]
+        ends = {key: end for key in pending if (end := self._entries[key].end) is not None}
+        ended = ending_logs(
+            self._client_config,
+            ends,
+            group=f"harness-{self._info.run_id}-ends",
+            timeout_s=min(self._timeout_s, _TAIL_S),
+            on_error=self.note,
+        )
+        for key in ended:
+            self._entries[key].log_end = ends[key]
+        return [key for key in pending if key not in ended]
 
     def _ends(self, keys: list[Key]) -> tuple[dict[Key, int | str], dict[Key, int | str]]:
         """(ends, last stable offsets); the same where nobody reads at read_committed."""
