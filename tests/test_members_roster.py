@@ -20,7 +20,6 @@ from harness.members.roster import (
     held_partitions,
     last_step,
     living,
-    rebalanced_since,
     signal_member,
 )
 from harness.members.wanted import want, want_as_planned, wanted_members
@@ -84,6 +83,7 @@ def test_what_a_dead_member_held_is_held_by_nobody_until_another_one_takes_it() 
     assert held_partitions(EVENTS[:8], PROFILE) == {"t/2"}
     assert held_partitions(EVENTS, PROFILE) == {"t/0", "t/1"}
     assert held_partitions(EVENTS, "nobody") == set()
+    assert held_partitions(EVENTS, PROFILE, other_than=3) == {"t/1"}
 
 
 def test_the_busiest_comes_first_and_on_a_tie_the_oldest() -> None:
@@ -97,8 +97,8 @@ def test_what_others_were_assigned_since_an_instant() -> None:
     assert assigned_since(EVENTS, PROFILE, at(4), other_than=1) == ["t/0", "t/1"]
     assert assigned_since(EVENTS, PROFILE, at(4), other_than=2) == ["t/0"]
     assert assigned_since(EVENTS, PROFILE, at(6)) == []
-    assert rebalanced_since(EVENTS, PROFILE, at(6))
-    assert not rebalanced_since(EVENTS, PROFILE, at(7))
+    assert assigned_since(EVENTS, PROFILE, at(1), to=2) == ["t/2", "t/1"]
+    assert assigned_since(EVENTS, PROFILE, at(4), to=1) == []
 
 
 def test_the_last_step_is_that_of_the_last_whole_entry(tmp_path: Path) -> None:

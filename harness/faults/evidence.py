@@ -93,8 +93,10 @@ class MemberStruck:
     """Which of `partitions` another member was assigned since then."""
     shared: bool = False
     """Of a share group, where nobody is assigned partitions?"""
-    rebalanced: bool = False
-    """Was any member of its group assigned or revoked something since then?"""
+    assigned: list[str] = field(default_factory=list)
+    """What it was itself assigned since then."""
+    spare: bool = False
+    """Are there as many other members as partitions, so that none may be left for it?"""
     resumed_at: str | None = None
     steps_after: list[str] = field(default_factory=list)
     """Which of LOST, REVOKED, FENCED, COMMIT_FAILED stand in its journal after it was resumed."""
@@ -205,10 +207,10 @@ def _of_members(members: Iterable[MemberStruck]) -> Iterator[str]:
         elif each.action == "leave" and not str(each.ended).startswith("left "):
             yield f"{what}: it {each.ended or 'was not seen to leave'}"
         left = sorted(set(each.partitions) - set(each.taken_over))
-        if each.action in ("SIGKILL", "SIGSTOP") and left and not each.shared:
+        if each.action != "join" and left and not each.shared:
             yield f"{what}: nobody else was assigned {', '.join(left)}"
-        if each.action in ("join", "leave") and not each.rebalanced and not each.shared:
-            yield f"{what}: its group did not rebalance"
+        if each.action == "join" and not (each.assigned or each.spare or each.shared):
+            yield f"{what}: it was assigned no partition"
 
 
 def _of_links(cuts: Iterable[Cut]) -> list[str]:

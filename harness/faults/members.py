@@ -26,9 +26,9 @@ from harness.members.roster import (
     busiest,
     entries_since,
     group_events,
+    held_partitions,
     last_step,
     living_members,
-    rebalanced_since,
     signal_member,
 )
 from harness.members.wanted import want, want_as_planned
@@ -125,8 +125,8 @@ def scale_members(
 ) -> dict[str, Any]:
     """Give each group of the run, or a profile's, `to` members.
 
-    Who joins or leaves does it in order. Waits until they have and their groups have rebalanced,
-    at most `evidence_timeout_s`. `heal` brings the number back.
+    Who joins or leaves does it in order. Waits until who joined was assigned a partition and others
+    have those of who left, at most `evidence_timeout_s`. `heal` brings the number back.
     """
     if to < 1:
         raise UsageError(f"scale_members: to is {to}; at least 1 member is expected.")
@@ -289,9 +289,12 @@ def _look(injection: Injection, run_dir: RunDir) -> None:
     """Bring the evidence up to date with what the timeline says by now."""
     events = group_events(run_dir)
     for each in injection.evidence.members:
-        assigned = assigned_since(events, each.profile, each.at, other_than=each.member)
-        each.taken_over = sorted(set(each.taken_over) | (set(assigned) & set(each.partitions)))
-        each.rebalanced = rebalanced_since(events, each.profile, each.at)
+        each.assigned = assigned_since(events, each.profile, each.at, to=each.member)
+        taken = set(assigned_since(events, each.profile, each.at, other_than=each.member))
+        if each.action == "leave":
+            # It may have lost them to a rebalance just before it was asked to leave.
+            taken |= held_partitions(events, each.profile, other_than=each.member)
+        each.taken_over = sorted(set(each.taken_over) | (taken & set(each.partitions)))
         for event in events:
             if (
                 event["event"] == "member"
@@ -335,13 +338,20 @@ def _await_resumed(
 def _scale(
     injection: Injection, run_dir: RunDir, numbers: dict[str, int], timeout_s: float
 ) -> None:
-    """Ask for so many members, wait until they are there, and note who came and who went."""
+    """Ask for so many members, wait until they are there, and note who came and who went.
+
+    Raises FaultError when they are not there in time, and when there were as many before.
+    """
     before = {
         name: {each.member: each for each in living_members(run_dir, name)} for name in numbers
     }
+    if all(len(before[name]) == number for name, number in numbers.items()):
+        had = ", ".join(f"{name} has {number}" for name, number in numbers.items())
+        raise FaultError(f"{had} members already: nothing would change. Ask for another number.")
     at = injection.strike()
     want(run_dir, numbers)
     profiles = {each.profile: each for each in injection.at.consuming()}
+    partitions = run_dir.read_info().load.partitions
 
     def pending() -> str | None:
         for name, number in numbers.items():
@@ -351,12 +361,12 @@ def _scale(
                 return f"{name} has {len(members)} members, {len(begun)} of them at work"
         return None
 
-    with contextlib.suppress(FaultError):
-        await_that(pending, "the number of members", timeout_s=timeout_s, poll_s=POLL_S)
+    await_that(pending, "the number of members", timeout_s=timeout_s, poll_s=POLL_S)
     for name in numbers:
         after = {each.member: each for each in living_members(run_dir, name)}
         for number in sorted(set(before[name]) ^ set(after)):
             member = after.get(number) or before[name][number]
             action = "join" if number in after else "leave"
-            _note(injection, profiles[name], member, action, at)
+            struck = _note(injection, profiles[name], member, action, at)
+            struck.spare = action == "join" and numbers[name] > partitions
     _await_evidence(injection, run_dir, timeout_s)

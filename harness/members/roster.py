@@ -54,9 +54,12 @@ def living(events: Iterable[dict[str, Any]], profile: str) -> list[Living]:
     return [members[number] for number in sorted(members)]
 
 
-def held_partitions(events: Iterable[dict[str, Any]], profile: str) -> set[str]:
+def held_partitions(
+    events: Iterable[dict[str, Any]], profile: str, *, other_than: int | None = None
+) -> set[str]:
     """`topic/partition` of what the living members of a profile have together."""
-    return set().union(*(member.partitions for member in living(events, profile)))
+    members = living(events, profile)
+    return set().union(*(each.partitions for each in members if each.member != other_than))
 
 
 def living_members(run_dir: RunDir, profile: str) -> list[Living]:
@@ -124,9 +127,17 @@ def entries_since(run_dir: RunDir, member: Living, count: int) -> Entries:
 
 
 def assigned_since(
-    events: Iterable[dict[str, Any]], profile: str, at: str, *, other_than: int | None = None
+    events: Iterable[dict[str, Any]],
+    profile: str,
+    at: str,
+    *,
+    to: int | None = None,
+    other_than: int | None = None,
 ) -> list[str]:
-    """Which partitions were assigned to a member of a profile after an instant."""
+    """Which partitions were assigned to a member of a profile after an instant.
+
+    to: to that one alone. other_than: to any but that one.
+    """
     found: dict[str, None] = {}
     for event in events:
         if (
@@ -134,17 +145,8 @@ def assigned_since(
             and event["profile"] == profile
             and event["phase"] == "assigned"
             and event["member"] != other_than
+            and to in (None, event["member"])
             and to_us(event["at"]) > to_us(at)
         ):
             found.update(dict.fromkeys(event["partitions"]))
     return list(found)
-
-
-def rebalanced_since(events: Iterable[dict[str, Any]], profile: str, at: str) -> bool:
-    """Whether any member of a profile was assigned or relieved of anything after an instant."""
-    return any(
-        event["event"] == "rebalance"
-        and event["profile"] == profile
-        and to_us(event["at"]) > to_us(at)
-        for event in events
-    )
