@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from harness.brokers import LocalCluster
 from harness.columns import ColumnFile, unpack_offsets
 from harness.record import Encoder
 from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, now, now_us
 from harness.verify.observations import cell_files
+from harness.verify.tails import ending_logs
 
 PARTITIONS = 3
 MESSAGE_BYTES = 100
@@ -215,3 +223,28 @@ def cells(folder: Path) -> dict[tuple[int, int, int], list[int]]:
                 found[file.incarnation, topic, partition] = offsets[filled].tolist()
         file.close()
     return found
+
+
+def await_settled(config: dict[str, str], topics: Iterable[str], partitions: int) -> None:
+    """Await that all that stands in the logs can be read, at read_committed too.
+
+    A high watermark trails its log until followers have fetched, and a last stable offset the high
+    watermark until markers have followed the commit that returned.
+    """
+    keys = [(topic, partition) for topic in topics for partition in range(partitions)]
+    deadline = time.monotonic() + 30
+    while True:
+        admin = AdminClient(config)
+        ends, stable = (
+            admin.list_offsets(
+                {TopicPartition(*key): OffsetSpec.latest() for key in keys}, isolation_level=level
+            )
+            for level in (IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED)
+        )
+        offsets = {(at.topic, at.partition): each.result(20).offset for at, each in ends.items()}
+        last = {(at.topic, at.partition): each.result(20).offset for at, each in stable.items()}
+        if offsets == last and set(keys) == ending_logs(
+            config, offsets, group="unused", timeout_s=2, on_error=lambda _: None
+        ):
+            return
+        assert time.monotonic() < deadline, f"not all of it can be read: {offsets}, {last}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from readings import await_settled
 from struck import struck_run
 
 from harness import faults
@@ -52,6 +53,7 @@ def transactional_producer(target: Target) -> Producer:
 def committed(target: Target) -> list[bytes]:
     """Every value of the run's topic at read_committed."""
     topic = target.run_topics()[0]
+    await_settled(dict(target.brokers.client_config), [topic], 1)
     consumer = Consumer(
         {
             **target.brokers.client_config,

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from readings import await_settled
 
 from harness.brokers import LocalCluster
 from harness.columns import (
@@ -147,6 +148,7 @@ def records(cluster: LocalCluster, run_dir: RunDir) -> dict[tuple[int, int, int,
     """The same keys → offsets at which the record stands; read_committed for transactions."""
     info = run_dir.read_info()
     found: dict[tuple[int, int, int, int], list[int]] = {}
+    await_settled(dict(cluster.client_config), info.topics, PARTITIONS)
     for profile in info.profiles:
         isolation = "read_committed" if profile.transactional else "read_uncommitted"
         consumer = Consumer(
