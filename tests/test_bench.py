@@ -111,10 +111,11 @@ def test_the_flood_keeps_a_request_a_partition_and_a_batch_open_with_idempotence
         run = ProfileRun(name, "subject", ["t"], ["i"], settings, {}, {}, [])
         return flow(run, message_bytes, 3)
 
-    assert flow_of("idempotent", 100) == Flow(10_000, 3 * 8_620 + 10_000)
-    assert flow_of("idempotent", 1024) == Flow(3 * 961, 6 * 961)
+    assert flow_of("idempotent", 100) == Flow(10_000, 3 * 8_620)
+    assert flow_of("idempotent", 1024) == Flow(3 * 961, 3 * 961)
     # The end of a transaction waits for what it holds, and without idempotence nothing is limited.
-    assert flow_of("transactional", 1024) == Flow(10_000, OPEN_RECORDS_MAX)
+    assert flow_of("transactional", 100) == Flow(10_000, 3 * 8_620)
+    assert flow_of("transactional", 1024) == Flow(10_000, 25_000)
     assert flow_of("at-least-once", 1024) == Flow(10_000, OPEN_RECORDS_MAX)
 
 

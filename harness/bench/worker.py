@@ -32,6 +32,7 @@ from harness.rundir import ProfileRun, RunDir
 _STALL_TIMEOUT_US: Final = 60_000_000
 _IDLE_S: Final = 0.005
 _BATCH: Final = 10_000
+_TRANSACTION_WINDOW: Final = 25_000
 _OVERHEAD_BYTES: Final = 16
 """More than the head of one record takes in a batch."""
 _DRAIN_TIMEOUT_S: Final = 60.0
@@ -85,44 +86,44 @@ def _load(context: LoadContext, records: int) -> WorkerResult:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """How many records the flood sends at a time, and how many it keeps open at most."""
+    """How many records the flood sends at a time, and how many undelivered it has at most."""
 
     batch: int
     window: int
 
 
 def flow(profile: ProfileRun, message_bytes: int, partitions: int) -> Flow:
-    """With idempotence one request for each partition, and a batch to follow it.
+    """With idempotence one request for each partition, and in a transaction somewhat more.
 
     librdkafka counts messages in flight where it limits requests in flight (`rktp_msgs_inflight`
     against `RD_KAFKA_IDEMP_MAX_INFLIGHT` in rdkafka_broker.c, pull request 4989), so an idempotent
     producer has one request under way in each partition, and while another is ready its broker
-    threads poll without waiting. More open records would make nothing faster, and take the CPU
-    from the brokers. In a transaction they do: its end waits for all of them, and the more it
-    holds the less that weighs.
+    threads poll without waiting and take the CPU from the brokers. The end of a transaction waits
+    for what it holds: the more that is, the less the end weighs.
     """
     settings = profile.producer
-    if profile.transactional or not settings.get("enable.idempotence"):
+    if not settings.get("enable.idempotence"):
         return Flow(_BATCH, OPEN_RECORDS_MAX)
     request = min(
         int(settings["batch.num.messages"]),
         int(settings["batch.size"]) // (message_bytes + _OVERHEAD_BYTES),
     )
     requests = max(1, request) * partitions
-    batch = min(_BATCH, requests)
-    return Flow(batch, requests + batch)
+    if profile.transactional:
+        return Flow(_BATCH, max(requests, _TRANSACTION_WINDOW))
+    return Flow(min(_BATCH, requests), requests)
 
 
 def _flood(client: Client, records: int) -> None:
     """Keep the client full: whole batches in, whole batches of reports out, like `Pace` does."""
     clock, slots, load = client.context.clock, client.context.slots, client.context.info.load
     chosen = flow(client.profile, load.message_bytes, load.partitions)
-    client.open_max, batch = min(client.open_max, chosen.window), chosen.batch
     now_us = clock.now_us()
     sent, moved_us, settle_us, flush_us = 0, now_us, now_us, now_us
     while sent < records or not client.settled:
-        wanted = min(batch, records - sent)
-        room = client.room if client.ready else 0
+        wanted = min(chosen.batch, records - sent)
+        undelivered = len(client.incarnation.producer)
+        room = min(client.room, chosen.window - undelivered) if client.ready else 0
         count = wanted if room >= wanted else 0
         if count:
             client.send(np.full(count, now_us, dtype=np.int64))
@@ -132,7 +133,7 @@ def _flood(client: Client, records: int) -> None:
         client.poll(0.0 if count else _IDLE_S)
         now_us = clock.now_us()
         reports = len(client.incarnation.reports)
-        if reports >= batch or now_us >= settle_us:
+        if reports >= chosen.batch or now_us >= settle_us:
             client.settle()
             settle_us = now_us + SETTLE_US
         if count or reports:
