@@ -103,7 +103,12 @@ def test_a_growth_that_gives_no_slope_or_is_out_of_range_is_refused(growth: int)
         Request.of(pairs=1, only=[], records=None, growth=growth)
 
 
-def test_the_flood_keeps_a_request_a_partition_and_a_batch_open_with_idempotence() -> None:
+def test_a_growth_that_is_left_out_is_refused() -> None:
+    with pytest.raises(UsageError, match="Add --only footprint"):
+        Request.of(pairs=1, only=["verify"], records=None, growth=10_000_000)
+
+
+def test_the_flood_keeps_a_request_a_partition_with_idempotence_and_more_in_a_transaction() -> None:
     profiles = load_builtin()
 
     def flow_of(name: str, message_bytes: int) -> Flow:

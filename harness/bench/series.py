@@ -47,11 +47,16 @@ class Request:
         records: int | None,
         growth: int | None = None,
     ) -> Request:
-        """Raises UsageError for numbers out of range and for a text that fits no case."""
+        """Raises UsageError for numbers out of range, for a text that fits no case, and for a
+        growth that `only` leaves out."""
         if not 1 <= pairs <= PAIRS_MAX:
             raise UsageError(f"--pairs {pairs}: accepted is 1 to {PAIRS_MAX}.")
         sizes = growth_sizes(GROWTH_DEFAULT if growth is None else growth)
         asked = not only or any(text in FOOTPRINT for text in only)
+        if growth is not None and not asked:
+            raise UsageError(
+                f"--growth {growth}: --only leaves the growth table out. Add --only {FOOTPRINT}."
+            )
         if not asked or (records is not None and growth is None):
             sizes = ()
         return cls(pairs, tuple(chosen(only, records)), sizes)

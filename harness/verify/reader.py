@@ -52,7 +52,8 @@ _CUT_OFF: Final = frozenset(
     (KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE)
 )
 _SETTINGS: Final[Mapping[str, str | int | bool]] = {
-    "queued.max.messages.kbytes": 32 * 1024,
+    "queued.min.messages": 15_000,
+    "queued.max.messages.kbytes": 8 * 1024,
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 500,
     "topic.metadata.refresh.interval.ms": 5_000,

@@ -21,7 +21,7 @@ from harness.verify.positions import Key, Position, Positions
 
 Say = Callable[[str], None]
 
-FETCH_BYTES: Final = 2 * 1024 * 1024
+FETCH_BYTES: Final = 1024 * 1024
 """What is asked for of one partition at a time."""
 _POLL_S: Final = 0.1
 _READ_SETTINGS: Final[Mapping[str, str | int | bool]] = {
@@ -30,7 +30,7 @@ _READ_SETTINGS: Final[Mapping[str, str | int | bool]] = {
     "fetch.wait.max.ms": 100,
     "fetch.message.max.bytes": FETCH_BYTES,
     # A short queue stays in the processor's cache, and bounds the memory.
-    "queued.min.messages": 30_000,
+    "queued.min.messages": 20_000,
     "queued.max.messages.kbytes": 8 * 1024,
 }
 
