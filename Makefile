@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN ?=
 
-.PHONY: run test lint test-fast series transactions repeats members kills histories mutants bench growth clean help
+.PHONY: run test lint test-fast series transactions starts repeats members kills histories mutants bench growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ transactions: $(STAMP)  ## transactions in trouble: coordinators killed and move
 
 members: $(STAMP)  ## consumers under kills, pauses and coordinator moves, ten seeds
 	$(BIN)/python -m tests.members_series $(MEMBERS)
+
+starts: $(STAMP)  ## a warm start of three brokers takes less than eight seconds
+	$(BIN)/python -m pytest -m long tests/test_brokers_cluster.py
 
 repeats: $(STAMP)  ## repeated runs and their aggregate
 	$(BIN)/python -m pytest -m long tests/test_statistics_cluster.py

@@ -170,8 +170,10 @@ class ColumnFile:
         cls, path: Path, *, run: int, incarnation: int, kind: str, profile: str
     ) -> ColumnFile:
         """Make a new file; FileExistsError when there is one, which is how incarnations are told
-        apart by processes that share a run directory."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        apart by processes that share a run directory. It gets its name once it has its header: a
+        process that looks, or is killed, at any moment leaves or sees no file without one."""
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         file = cls(
             path,
             run=run,
@@ -181,7 +183,14 @@ class ColumnFile:
             closed=False,
             descriptor=descriptor,
         )
-        file._write_header()
+        try:
+            file._write_header()
+            os.link(draft, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        finally:
+            draft.unlink()
         return file
 
     @classmethod

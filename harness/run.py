@@ -130,7 +130,7 @@ def keep_broker_logs(cluster: LocalCluster, run_dir: RunDir) -> None:
         # A log that cannot be copied must not hide why the run is not kept.
         with contextlib.suppress(OSError), cluster.broker_log(broker).open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - BROKER_LOG_BYTES_MAX))
-            (run_dir.logs / f"broker-{broker}.log").write_bytes(log.read())
+            (run_dir.logs / f"broker-{broker}.log").write_bytes(log.read(BROKER_LOG_BYTES_MAX))
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ from harness.errors import ClusterError, UsageError
 from harness.profiles.model import text
 
 REQUEST_TIMEOUT_S = 20.0
+CREATE_TIMEOUT_S = 60.0
+"""A topic is created in its own time where a controller is being elected."""
 _BROKER_SETTINGS = (
     "transaction.state.log.replication.factor",
     "transaction.state.log.min.isr",
@@ -123,16 +125,34 @@ def create_topics(
         new.append(
             NewTopic(name, num_partitions=partitions, replica_assignment=assignment, config=config)
         )
-    for name, future in admin.create_topics(new, operation_timeout=REQUEST_TIMEOUT_S).items():
-        try:
-            future.result(REQUEST_TIMEOUT_S * 2)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
-                raise UsageError(
-                    f"topic {name}: exists already, and a run writes only into its own new topics."
-                ) from error
-            raise ClusterError(f"topic {name}: not created: {error.args[0].str()}") from error
+    for name in sorted(set(topics) & _topics(admin)):
+        raise UsageError(
+            f"topic {name}: exists already, and a run writes only into its own new topics."
+        )
+    await_created(admin.create_topics(new, request_timeout=CREATE_TIMEOUT_S))
     return wait_for_topics(admin, list(topics), partitions=partitions)
+
+
+def _topics(admin: AdminClient) -> set[str]:
+    try:
+        return set(admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics)
+    except KafkaException as error:
+        raise ClusterError(f"Asking for the topics: {error.args[0].str()}") from error
+
+
+def await_created(requested: Mapping[str, Future[None]]) -> None:
+    """Await topics whose names nobody else uses. Raises ClusterError when one is refused.
+
+    That one exists already is success: the client asks again where an answer is late.
+    """
+    for name, future in requested.items():
+        try:
+            future.result(CREATE_TIMEOUT_S + 10)
+        except TimeoutError as error:
+            raise ClusterError(f"topic {name}: the brokers did not answer.") from error
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise ClusterError(f"topic {name}: not created: {error.args[0].str()}") from error
 
 
 def wait_for_topics(

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from confluent_kafka import (
     IsolationLevel,
-    KafkaError,
     KafkaException,
     Producer,
     TopicCollection,
@@ -23,6 +22,7 @@ from harness.brokers import LocalCluster
 from harness.columns import ColumnFile, unpack_offsets
 from harness.record import Encoder
 from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, now, now_us
+from harness.topics import CREATE_TIMEOUT_S, await_created
 from harness.verify.observations import cell_files
 from harness.verify.tails import ending_logs
 
@@ -86,13 +86,7 @@ class Reading:
     def create(self, topics: list[str], settings: dict[str, str]) -> None:
         """Create topics and await that all of their partitions can be written to."""
         new = [NewTopic(topic, PARTITIONS, 3, config=settings) for topic in topics]
-        for future in self.admin.create_topics(new, request_timeout=60).values():
-            try:
-                future.result(70)
-            except KafkaException as error:
-                # On a busy machine the client asks twice; the name is this reading's own.
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise
+        await_created(self.admin.create_topics(new, request_timeout=CREATE_TIMEOUT_S))
         deadline = time.monotonic() + 60
         for topic in topics:
             while len(self.leaders(topic)) < PARTITIONS:
@@ -192,6 +186,9 @@ class Reading:
             producer.commit_transaction(30)
         elif end == "abort":
             producer.abort_transaction(30)
+        if end in ("commit", "abort"):
+            # Its markers may come after the call returned, and take offsets too.
+            await_settled(self.config, self.topics, PARTITIONS)
         return producer
 
     def delete_before(self, offset: int, *, topic: int = 0, partition: int = 0) -> None:
@@ -243,8 +240,12 @@ def await_settled(config: dict[str, str], topics: Iterable[str], partitions: int
         )
         offsets = {(at.topic, at.partition): each.result(20).offset for at, each in ends.items()}
         last = {(at.topic, at.partition): each.result(20).offset for at, each in stable.items()}
-        if offsets == last and set(keys) == ending_logs(
-            config, offsets, group="unused", timeout_s=2, on_error=lambda _: None
+        told = min(offsets.values()) >= 0  # a leader that did not answer comes as -1001
+        if (
+            told
+            and offsets == last
+            and set(keys)
+            == ending_logs(config, offsets, group="unused", timeout_s=2, on_error=lambda _: None)
         ):
             return
         assert time.monotonic() < deadline, f"not all of it can be read: {offsets}, {last}"

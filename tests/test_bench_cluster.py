@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from readings import await_settled
 
 from harness.bench.cases import all_cases
 from harness.bench.footprint import measure_footprint
+from harness.bench.runs import Topic
 from harness.bench.series import Request, measure
 from harness.bench.sides import Sides
 from harness.brokers import LocalCluster
@@ -39,11 +41,13 @@ def test_both_sides_send_every_record_and_the_figures_are_a_json_list(
 ) -> None:
     held: list[int] = []
     delete = sides.topics.delete
-    monkeypatch.setattr(
-        sides.topics,
-        "delete",
-        lambda topic: (held.append(sides.topics.records(topic)), delete(topic)),
-    )
+
+    def count_and_delete(topic: Topic) -> None:
+        await_settled(sides.topics.client_config, [topic.name], 3)
+        held.append(sides.topics.records(topic))
+        delete(topic)
+
+    monkeypatch.setattr(sides.topics, "delete", count_and_delete)
     request = Request.of(
         pairs=1, only=["load leader-ack 1 KiB", "load transactional 100 B"], records=RECORDS
     )

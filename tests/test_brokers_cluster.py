@@ -24,6 +24,7 @@ from harness.brokers.jars import cached_jars
 from harness.brokers.java import find_java
 from harness.brokers.state import ProcessIdentity, read_state
 from harness.errors import ClusterError, UsageError
+from harness.topics import await_created
 
 pytestmark = pytest.mark.cluster
 QUIET = {"log_level": "0"}
@@ -55,13 +56,18 @@ def make_topic(cluster: LocalCluster, name: str, leader: int) -> None:
     others = [i for i in cluster.broker_ids if i != leader]
     admin = AdminClient({**cluster.client_config, **QUIET})
     topic = NewTopic(name, 1, replica_assignment=[[leader, *others]])
-    admin.create_topics([topic])[name].result(20)
+    await_created(admin.create_topics([topic], request_timeout=60))
     eventually(lambda: leader_of(admin, name) == leader, f"broker {leader} leads {name}")
 
 
 def leader_of(admin: AdminClient, topic: str) -> int:
     partition = admin.list_topics(topic, timeout=10).topics[topic].partitions.get(0)
     return -1 if partition is None else int(partition.leader)
+
+
+def in_sync(cluster: LocalCluster, topic: str) -> list[int]:
+    admin = AdminClient({**cluster.client_config, **QUIET})
+    return sorted(admin.list_topics(topic, timeout=10).topics[topic].partitions[0].isrs)
 
 
 def produce(
@@ -124,9 +130,9 @@ def await_values(bootstrap: str, topic: str, expected: list[bytes]) -> None:
 
 
 def test_three_processes_answer_and_see_each_other(cluster: LocalCluster) -> None:
+    eventually(lambda: all(broker.ready for broker in cluster.status()), "all are ready", 60)
     status = cluster.status()
     assert [broker.broker_id for broker in status] == [1, 2, 3] == cluster.broker_ids
-    assert all(broker.ready for broker in status)
     assert len({broker.pid for broker in status}) == 3
     for broker in status:
         assert psutil.Process(broker.pid).name() == "java"
@@ -253,8 +259,9 @@ def test_heal_mends_every_kind_of_harm_at_once(healed: LocalCluster) -> None:
     healed.set_link(3, "replication", "blackhole")
     healed.set_link(3, "client", "refuse", latency_ms=5)
     healed.heal()
+    healed.wait_ready(60)
     status = healed.status()
-    assert all(broker.ready and not broker.paused for broker in status)
+    assert not any(broker.paused for broker in status)
     assert {mode for broker in status for mode in broker.links.values()} == {"pass"}
 
 
@@ -269,6 +276,7 @@ def test_replication_blackholed_stops_acks_all_and_not_acks_1(healed: LocalClust
     assert error is not None
     assert produce(healed, "replication-blackhole", b"one", acks="1") is None
     healed.set_link(1, "replication", "pass")
+    eventually(lambda: in_sync(healed, "replication-blackhole") == [1, 2, 3], "full ISR", 60)
     assert produce(healed, "replication-blackhole", b"after") is None
 
 
@@ -280,21 +288,27 @@ def test_cut_responses_appends_what_is_never_acknowledged(healed: LocalCluster) 
             **healed.client_config,
             **QUIET,
             "acks": "all",
-            "message.timeout.ms": 4000,
-            "request.timeout.ms": 1000,
             "message.send.max.retries": 0,
         }
     )
-    for value in (b"before", b"cut"):
-        if value == b"cut":
-            healed.set_link(1, "client", "cut_responses")
+
+    def send(value: bytes) -> None:
         producer.produce(
             "cut-responses", value, partition=0, on_delivery=lambda error, _: seen.append(error)
         )
-        assert producer.flush(20) == 0
+
+    send(b"before")
+    assert producer.flush(60) == 0
+    healed.set_link(1, "client", "cut_responses")
+    send(b"cut")
+    producer.poll(0)
+    await_values(healed.direct_bootstrap, "cut-responses", [b"before", b"cut"])
+    assert len(seen) == 1
+    healed.close_connections(1, "client")
+    assert producer.flush(60) == 0
     assert seen[0] is None
     assert seen[1] is not None
-    await_values(healed.direct_bootstrap, "cut-responses", [b"before", b"cut"])
+    assert values(healed.direct_bootstrap, "cut-responses") == [b"before", b"cut"]
 
 
 def test_a_refused_client_link_refuses_and_the_direct_listener_answers(
@@ -338,13 +352,12 @@ def test_two_clusters_run_side_by_side_on_ports_and_data_of_their_own(
         processes = identities(other)
     assert not any(process.alive() for process in processes)
     assert not other.directory.exists()
-    assert all(broker.ready for broker in cluster.status())
+    cluster.wait_ready(60)
 
 
+@pytest.mark.long  # on a quiet machine: `make starts`
 @pytest.mark.usefixtures("cluster")
 def test_a_warm_start_takes_less_than_eight_seconds() -> None:
-    if os.getloadavg()[0] > (os.cpu_count() or 1):
-        pytest.skip("the machine is busy with other work; the time would measure that")
     started = time.monotonic()
     with LocalCluster.start():
         took_s = time.monotonic() - started
@@ -483,4 +496,4 @@ def test_only_who_can_read_the_state_file_controls_the_cluster(cluster: LocalClu
         answer = json.loads(stranger.makefile().readline())
     assert answer["ok"] is False
     assert state.token not in json.dumps(answer)
-    assert all(broker.ready for broker in cluster.status())
+    cluster.wait_ready(60)

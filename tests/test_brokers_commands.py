@@ -41,7 +41,7 @@ def test_a_kept_cluster_is_brought_up_stopped_started_and_taken_down_by_command(
     try:
         assert up["name"] == "local"
         assert up["phase"] == "running"
-        assert [broker["ready"] for broker in up["brokers"]] == [True] * 3
+        assert len({broker["pid"] for broker in up["brokers"]} - {None}) == 3
 
         assert cluster("env") == 0
         assert capsys.readouterr().out.splitlines() == [

@@ -12,7 +12,7 @@ from signal import SIGKILL
 
 import numpy as np
 import pytest
-from readings import MESSAGE_BYTES, PARTITIONS, Reading, cells
+from readings import MESSAGE_BYTES, PARTITIONS, Reading, await_settled, cells
 
 from harness.brokers import LocalCluster
 from harness.errors import HarnessError
@@ -168,10 +168,10 @@ def test_an_open_transaction_is_waited_for_and_then_proves_nothing(
         transactional.info,
         transactional.config,
         1,
-        timeout_s=2,
+        timeout_s=5,
         progress=said.append,
     )
-    assert 2 <= time.monotonic() - began < 20
+    assert 5 <= time.monotonic() - began < 60
     assert not proof.complete
     assert any("waiting for open transactions" in text for text in said)
     entry = proof.partitions[0]
@@ -212,10 +212,13 @@ def test_a_transaction_that_ends_while_the_drain_waits_is_read(transactional: Re
 def unreplicated(cluster: LocalCluster, reading: Reading) -> Iterator[Reading]:
     """Fifty acknowledged records that no follower can fetch, and all replicas in sync."""
     reading.fill(10)
+    alone = {"acks": "1", "enable.idempotence": False}
+    reading.write(reading.values(10), **alone)  # it connects before the seconds count
+    await_settled(reading.config, reading.topics, PARTITIONS)
     leader = reading.leaders(reading.topics[0])[0]
     cluster.set_link(leader, "replication", "blackhole")
     try:
-        reading.write(reading.values(50), acks="1", **{"enable.idempotence": False})
+        reading.write(reading.values(40), **alone)
         yield reading
     finally:
         cluster.set_link(leader, "replication", "pass")
@@ -243,11 +246,11 @@ def test_records_above_the_high_watermark_are_waited_for(
 def test_records_that_stay_above_the_high_watermark_leave_the_drain_unproven(
     unreplicated: Reading,
 ) -> None:
-    proof = drained(unreplicated, timeout_s=1)
+    proof = drained(unreplicated, timeout_s=2.5)  # replica.lag.time.max.ms is 5 s
     assert not proof.complete
     entry = proof.partitions[0]
-    assert (entry.end, entry.log_end, entry.isr) == (20, None, [1, 2, 3])
-    assert "no leader said that its log ends at the high watermark 20" in entry.reason
+    assert (entry.end, entry.log_end, entry.isr) == (30, None, [1, 2, 3])
+    assert "no leader said that its log ends at the high watermark 30" in entry.reason
     assert [other.complete for other in proof.partitions[1:]] == [True, True]
 
 
@@ -302,8 +305,8 @@ def test_a_dead_broker_is_waited_for_and_then_leaves_the_drain_unproven(
     try:
         cluster.wait_exited(3, 10)
         began = time.monotonic()
-        proof = drained(reading, timeout_s=9)
-        assert time.monotonic() - began < 60
+        proof = drained(reading, timeout_s=15)
+        assert time.monotonic() - began < 90
     finally:
         cluster.heal()
     assert not proof.complete

@@ -70,8 +70,10 @@ def test_without_a_fault_no_profile_shows_any_anomaly_and_every_promise_is_kept(
         "idempotent": {},
         "transactional": {},
     }
-    assert verdict["verdict"] == "kept", verdict["reasons"]
-    assert code == 0
+    # A machine on which even this load lags behind makes no statement, and says why.
+    late = any("generator" in reason for reason in verdict["reasons"])
+    assert verdict["verdict"] == ("inconclusive" if late else "kept"), verdict["reasons"]
+    assert code == (3 if late else 0)
     for profile in verdict["profiles"]:
         counts = profile["counts"]
         assert counts["attempted"] > 1000

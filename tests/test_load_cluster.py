@@ -34,6 +34,7 @@ from harness.lifeline import Child
 from harness.profiles import load_builtin
 from harness.record import decode, run_hash
 from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, now_us
+from harness.topics import CREATE_TIMEOUT_S, await_created, wait_for_topics
 from harness.verify.latency import merge, percentiles, read_log
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
@@ -83,10 +84,11 @@ def prepare(
         [
             NewTopic(topic, PARTITIONS, 3, config={"min.insync.replicas": "2"})
             for topic in info.topics
-        ]
+        ],
+        request_timeout=CREATE_TIMEOUT_S,
     )
-    for future in created.values():
-        future.result(30)
+    await_created(created)
+    wait_for_topics(admin, info.topics, partitions=PARTITIONS)
     return run_dir
 
 
@@ -244,7 +246,9 @@ def test_a_quiet_run_accounts_for_every_record(cluster, start, tmp_path):
         for metric in ("ack", "service"):
             (path,) = run_dir.latency.glob(f"{profile}.{metric}.*.hlog")
             measured = percentiles(merge(read_log(path)))
-            assert total - 600 < measured.count < total - 300, (profile, metric)
+            # What a transaction aborts has no latency; it may be all of the warm-up.
+            left_out_min = 0 if profile == "transactional" else 300
+            assert total - 600 < measured.count <= total - left_out_min, (profile, metric)
             assert 0 < measured.p50 <= measured.max
     check_transactions(run_dir)
 

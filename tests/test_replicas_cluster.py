@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 from confluent_kafka import Producer
+from readings import await_settled
 from struck import struck_run
 
 from harness import faults
@@ -36,7 +37,13 @@ def run(cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         yield target
 
 
-def write(run: Target, producer: int, first: int, **settings: object) -> list[int]:
+def producer_of(run: Target, **settings: object) -> Producer:
+    return Producer({**run.brokers.client_config, "log_level": 2, "linger.ms": 50, **settings})
+
+
+def write(
+    run: Target, producer: int, first: int, client: Producer | None = None, **settings: object
+) -> list[int]:
     """Write records of one incarnation; the offsets at which they were acknowledged."""
     assert run.run_dir is not None
     info = run.run_dir.read_info()
@@ -44,7 +51,7 @@ def write(run: Target, producer: int, first: int, **settings: object) -> list[in
         0, 0, first, np.arange(RECORDS, dtype=np.int64)
     )
     offsets: list[int] = []
-    client = Producer({**run.brokers.client_config, "log_level": 2, "linger.ms": 50, **settings})
+    client = client or producer_of(run, **settings)
     for value in values:
         client.produce(
             info.topics[0], value, partition=0,
@@ -83,7 +90,7 @@ def test_records_of_every_compression_are_found_in_every_replica_where_they_were
     assert found.sought[-1].found == []
 
 
-def write_once_followers_stand_still(run: Target) -> list[int]:
+def write_once_followers_stand_still(run: Target, client: Producer) -> list[int]:
     """Records that the leader acknowledges alone: both followers have been stopped."""
     pids = [run.local.pid(broker) for broker in (1, 3)]
     deadline = time.monotonic() + 20
@@ -91,8 +98,8 @@ def write_once_followers_stand_still(run: Target) -> list[int]:
         assert time.monotonic() < deadline, "the followers were not stopped within 20 s"
         time.sleep(0.01)
     # Each follower has a fetch open, whose response it takes in when it wakes: these go there.
-    write(run, 3, 0, acks=1)
-    return write(run, 2, 0, acks=1)
+    write(run, 3, 0, client)
+    return write(run, 2, 0, client)
 
 
 def test_what_only_the_killed_leader_held_is_told_from_what_every_broker_holds(
@@ -102,9 +109,12 @@ def test_what_only_the_killed_leader_held_is_told_from_what_every_broker_holds(
     assert run.run_dir is not None
     topic = run.run_topics()[0]
     common = write(run, 1, 0, acks="all")
+    client = producer_of(run, acks=1)
+    common += write(run, 1, RECORDS, client)  # it connects before the seconds count
+    await_settled(dict(run.brokers.client_config), [topic], 1)
     await_full_isr(run.view, run.run_topics, 30)
     with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(write_once_followers_stand_still, run)
+        writing = pool.submit(write_once_followers_stand_still, run, client)
         output = faults.stop_followers_then_kill_leader(hold_s=3.0)
         offsets = writing.result(30)
     assert output["took_effect"], output["evidence"]["shortcomings"]

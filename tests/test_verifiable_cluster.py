@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from readings import await_settled
 
 from harness.bench.measured import Process
 from harness.brokers import LocalCluster
@@ -185,6 +186,7 @@ def test_verifiable_tools_under_a_leader_kill_are_judged_as_plain_sets_count_the
             cluster.heal()
         for producer in (weak, safe):
             producer.end()
+        await_settled(dict(cluster.client_config), [topic], PARTITIONS)
         ends = end_offsets(cluster, topic)
         await_that(lambda: delivered_upto(readers) == ends, f"the consumer to reach {ends}", 60)
         for reader in readers:

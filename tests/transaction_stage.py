@@ -127,7 +127,8 @@ class Stage:
         built_in = load_builtin()[PROFILE]
         producer = {
             **built_in.producer,
-            "transaction.timeout.ms": TIMEOUT_MS,
+            # A coordinator may be moved while it is open.
+            "transaction.timeout.ms": 3 * TIMEOUT_MS,
             "delivery.timeout.ms": TIMEOUT_MS,
             "socket.timeout.ms": TIMEOUT_MS // 2,
             "request.timeout.ms": TIMEOUT_MS // 2,

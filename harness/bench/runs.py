@@ -16,8 +16,10 @@ from harness.errors import HarnessError
 from harness.profiles.model import DeliveryProfile
 from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, now
 from harness.topics import (
+    CREATE_TIMEOUT_S,
     REQUEST_TIMEOUT_S,
     admin_client,
+    await_created,
     awaited,
     cluster_facts,
     delete_topics,
@@ -58,8 +60,7 @@ class Topics:
         """A new topic with the profile's settings; the brokers spread its leaders."""
         settings = {**profile.topic_config(), **SETTINGS_OF_BENCH}
         new = NewTopic(name, PARTITIONS, profile.replication_factor or 3, config=settings)
-        future = self._admin.create_topics([new], operation_timeout=REQUEST_TIMEOUT_S)[name]
-        awaited(future, f"Creating the topic {name}")
+        await_created(self._admin.create_topics([new], request_timeout=CREATE_TIMEOUT_S))
         ids = wait_for_topics(self._admin, [name], partitions=PARTITIONS)
         return Topic(name, ids[name])
 

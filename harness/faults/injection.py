@@ -118,16 +118,17 @@ class Injection:
         sent = self.signal(broker, signal.SIGKILL)
         sent.exit_status = self.at.local.wait_exited(broker, _EXIT_TIMEOUT_S)
 
-    def cut(self, broker: int, listener: str, mode: str, hold_s: float) -> Cut:
-        """Cut a link for `hold_s` and see meanwhile that nothing comes through."""
+    def cut(self, broker: int, listener: str, mode: str, hold_s: float, patience_s: float) -> Cut:
+        """Cut a link for `hold_s` and see meanwhile that nothing comes through.
+
+        It stays cut for longer, `patience_s` at most, while the broker does not answer past it.
+        """
         at = self.strike()
-        deadline = time.monotonic() + hold_s
         cut = Cut(broker, listener, mode, at)
         self.evidence.links.append(cut)
         self.at.local.set_link(broker, listener, mode)
-        seen = witness(self.at.local, broker, listener, hold_s)
+        seen = witness(self.at.local, broker, listener, hold_s, max(hold_s, patience_s))
         cut.answered_through_link, cut.answered_past_link = seen.through_link, seen.past_link
-        time.sleep(max(0.0, deadline - time.monotonic()))
         return cut
 
     def restore_links(self, *, reset: bool = False) -> None:
@@ -139,14 +140,26 @@ class Injection:
             self.at.local.set_link(cut.broker, cut.listener, "pass")
             cut.restored_at = from_us(now_us())
 
-    def observe(self) -> None:
-        """Note leader and epoch of the partitions aimed at as they are now."""
+    def observe(self, timeout_s: float = 20.0) -> None:
+        """Note leader and epoch of the partitions aimed at as they are now.
+
+        A leader that is late to answer is asked again; what it has not said after `timeout_s`
+        stays open.
+        """
         moves = {move.key: move for move in self.evidence.partitions}
         topics = list(dict.fromkeys(move.topic for move in self.evidence.partitions))
-        states = {state.key: state for state in self.at.view.partitions(topics)}
-        for key, epoch in self.at.view.epochs(moves).items():
-            moves[key].leader_after = states[key].leader
-            moves[key].epoch_after = epoch
+        left = set(moves)
+
+        def pending() -> str | None:
+            states = {state.key: state for state in self.at.view.partitions(topics)}
+            for key, epoch in self.at.view.epochs(left).items():
+                moves[key].leader_after = states[key].leader
+                moves[key].epoch_after = epoch
+                left.discard(key)
+            return f"{len(left)} leaders have not answered" if left else None
+
+        with contextlib.suppress(FaultError):
+            await_that(pending, "leaders", timeout_s=timeout_s, poll_s=POLL_S)
 
     def observe_move(self, timeout_s: float) -> None:
         """Wait until every partition aimed at is led again, in a newer epoch, by another broker.

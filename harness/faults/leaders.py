@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 from harness.errors import FaultError
 
 REQUEST_TIMEOUT_S: Final = 2.0
+TOPIC_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.1
 Key = tuple[str, int]
 Result = TypeVar("Result")
@@ -157,17 +158,22 @@ class ClusterView:
     def create_topic(self, name: str, replicas: Sequence[int]) -> None:
         """Create a topic of one partition on `replicas`, the first of them leading."""
         topic = NewTopic(name, num_partitions=1, replica_assignment=[list(replicas)])
-        future = self._admin.create_topics([topic], operation_timeout=10.0)[name]
+        future = self._admin.create_topics([topic], request_timeout=TOPIC_TIMEOUT_S)[name]
         try:
-            _answer(future, f"creating topic {name}", timeout_s=15.0)
+            _answer(future, f"creating topic {name}", timeout_s=TOPIC_TIMEOUT_S + 10)
         except FaultError as error:
             if "TOPIC_ALREADY_EXISTS" not in str(error):
                 raise
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
-        future = self._admin.delete_topics([name], operation_timeout=10.0)[name]
-        _answer(future, f"deleting topic {name}", timeout_s=15.0)
+        future = self._admin.delete_topics([name], request_timeout=TOPIC_TIMEOUT_S)[name]
+        try:
+            _answer(future, f"deleting topic {name}", timeout_s=TOPIC_TIMEOUT_S + 10)
+        except FaultError as error:
+            # The client asks again where an answer is late.
+            if "UNKNOWN_TOPIC_OR_PART" not in str(error):
+                raise
 
     def _metadata(self) -> Any:
         try:

@@ -1,6 +1,6 @@
 """Faults of the network in front of a broker, made by the proxy before its listeners."""
 
-from typing import Any
+from typing import Any, Final
 
 from harness.faults.activity import activity
 from harness.faults.backend import attach
@@ -9,6 +9,11 @@ from harness.faults.interrupts import uninterrupted
 from harness.faults.processes import aim_at_leader, check_hold
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
+
+_ANSWER_S: Final = 10.0
+"""So long a broker may take to show that it lives."""
+_LAG_SHARE: Final = 0.8
+"""Of replica.lag.time.max.ms: so long a replication link may stay cut for that."""
 
 __all__ = ["cut_replication_then_kill_leader", "cut_responses"]
 
@@ -25,10 +30,10 @@ def cut_replication_then_kill_leader(
     target = attach()
     fault = "cut_replication_then_kill_leader"
     with Injection(fault, target, hold_s=hold_s) as injection:
-        check_hold(injection, target)
+        lag_s = check_hold(injection, target)
         leader, _ = aim_at_leader(injection)
         try:
-            injection.cut(leader, "replication", "blackhole", hold_s)
+            injection.cut(leader, "replication", "blackhole", hold_s, _LAG_SHARE * lag_s)
             injection.kill(leader)
         finally:
             with uninterrupted():
@@ -48,7 +53,7 @@ def cut_responses(hold_s: float = 0.7) -> dict[str, Any]:
     with Injection("cut_responses", target, hold_s=hold_s) as injection:
         leader, _ = aim_at_leader(injection)
         try:
-            injection.cut(leader, "client", "cut_responses", hold_s)
+            injection.cut(leader, "client", "cut_responses", hold_s, _ANSWER_S)
         finally:
             with uninterrupted():
                 injection.restore_links(reset=True)

@@ -47,7 +47,7 @@ MOMENTS: Final[dict[str, frozenset[Step]]] = {
 """When a member is struck: once the last step of its journal is one of these."""
 _COMMITS_UNSEEN: Final = frozenset({"auto", "stored", "share"})
 """Modes whose members do not see their commits when they happen: they are struck at work."""
-_MOMENT_S: Final = 3.0
+_MOMENT_S: Final = 10.0
 _LOOK_S: Final = 0.0005
 _TRIES: Final = 50
 _TELLING: Final = (Step.REVOKED, Step.LOST, Step.FENCED, Step.COMMIT_FAILED)
@@ -63,7 +63,7 @@ def kill_member(
     """SIGKILL the member with the most partitions, of each group of the run or of a profile's.
 
     moment: any, work (it processes records), commit (a commit was just called) or committed (one
-    just returned); after three seconds any moment is taken. spread_ms: strike so much later at
+    just returned); after ten seconds any moment is taken. spread_ms: strike so much later at
     most, at random. Waits until the pool saw it end and other members have its partitions, at
     most `evidence_timeout_s`.
     """
@@ -89,7 +89,8 @@ def pause_member(
 
     It wakes up believing that it still has its partitions, as after a long pause for garbage
     collection or of a virtual machine. `hold_s` must exceed the session timeout; where it exceeds
-    the transaction timeout as well, a pipeline's member finds itself fenced.
+    the transaction timeout as well, a pipeline's member finds itself fenced. It stays stopped for
+    longer, `evidence_timeout_s` at most, while nobody has taken over.
     """
     target = attach()
     steps = _steps(moment)
@@ -106,7 +107,7 @@ def pause_member(
                 paused[-1] = (member, struck, written)
                 struck.state = state_after_stop(member.pid)
             deadline = time.monotonic() + hold_s
-            _await_evidence(injection, run_dir, hold_s)
+            _await_evidence(injection, run_dir, max(hold_s, evidence_timeout_s))
             time.sleep(max(0.0, deadline - time.monotonic()))
         finally:
             with uninterrupted():

@@ -81,6 +81,7 @@ def stop_followers_then_kill_leader(
 def pause_leader(hold_s: float = 6.0, evidence_timeout_s: float = 20.0) -> dict[str, Any]:
     """SIGSTOP the leader for `hold_s`, so that another broker is elected, then SIGCONT it.
 
+    It stays stopped for longer, `evidence_timeout_s` at most, while no other broker is elected.
     The old leader wakes up believing that it leads, as after a long pause for garbage collection
     or of a virtual machine. `hold_s` must exceed the brokers' broker.session.timeout.ms.
     """
@@ -96,7 +97,7 @@ def pause_leader(hold_s: float = 6.0, evidence_timeout_s: float = 20.0) -> dict[
         deadline = time.monotonic() + hold_s
         try:
             injection.signal(leader, signal.SIGSTOP)
-            injection.observe_move(hold_s)
+            injection.observe_move(max(hold_s, evidence_timeout_s))
             time.sleep(max(0.0, deadline - time.monotonic()))
         finally:
             with uninterrupted():
@@ -136,8 +137,11 @@ def aim_at_leader(injection: Injection) -> tuple[int, list[PartitionState]]:
     return leader, led
 
 
-def check_hold(injection: Injection, target: Target) -> None:
-    """Raises UsageError when the hold is not shorter than the time until the ISR shrinks."""
+def check_hold(injection: Injection, target: Target) -> float:
+    """The seconds until the ISR shrinks; 0 where the brokers do not say.
+
+    Raises UsageError when the hold is not shorter.
+    """
     hold_s = injection.evidence.hold_s
     lag_ms = broker_setting(target, LAG_SETTING)
     if hold_s is not None and lag_ms is not None and hold_s * 1000 >= float(lag_ms):
@@ -146,6 +150,7 @@ def check_hold(injection: Injection, target: Target) -> None:
             f"{lag_ms}: the leader would shrink the ISR, and records lost then were not promised "
             "to survive. Hold shorter than that."
         )
+    return 0.0 if lag_ms is None else float(lag_ms) / 1000
 
 
 def broker_setting(target: Target, name: str) -> str | None:

@@ -127,7 +127,10 @@ class LagWatch:
         self._committed: dict[str, Offsets] = {}
         self._waiting: dict[str, list[_Recovery]] = {}
         self._seen_faults: set[str] = set()
-        self._new_faults: list[dict[str, Any]] = []
+        self._new_faults: dict[str, list[dict[str, Any]]] = {
+            profile.profile: [] for profile in self._profiles
+        }
+        """By profile: a group whose offsets were not told hears of them the next time."""
         self._read_to = 0
 
     def prepare(self) -> None:
@@ -265,8 +268,9 @@ class LagWatch:
         waiting = self._waiting.setdefault(name, [])
         waiting += [
             _Recovery(each["fault_id"], each["fault"], to_us(each["at"]), ends)
-            for each in self._new_faults
+            for each in self._new_faults[name]
         ]
+        self._new_faults[name].clear()
         for each in list(waiting):
             if any(committed.get(key, 0) < end for key, end in each.ends.items()):
                 continue
@@ -282,7 +286,6 @@ class LagWatch:
 
     def _read_faults(self) -> None:
         """Which faults the timeline names that it did not name before."""
-        self._new_faults = []
         if not self._run_dir.timeline.exists():
             return
         with self._run_dir.timeline.open("rb") as lines:
@@ -293,4 +296,5 @@ class LagWatch:
         for event in self._run_dir.parse(whole.splitlines()):
             if event["event"] == "fault" and event["fault_id"] not in self._seen_faults:
                 self._seen_faults.add(event["fault_id"])
-                self._new_faults.append(event)
+                for waiting in self._new_faults.values():
+                    waiting.append(event)
