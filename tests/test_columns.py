@@ -210,6 +210,25 @@ def test_a_failure_inside_the_block_does_not_count_as_a_clean_close(tmp_path: Pa
 def test_an_incarnation_number_is_taken_only_once(tmp_path: Path) -> None:
     with new_file(tmp_path / "1.ledger"), pytest.raises(FileExistsError):
         new_file(tmp_path / "1.ledger")
+    assert [each.name for each in tmp_path.iterdir()] == ["1.ledger"]
+
+
+def test_a_file_has_its_header_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others look for files of that name at any moment, and a writer may be killed at any."""
+    seen: list[list[str]] = []
+    write = ColumnFile._write_header
+
+    def look_and_write(file: ColumnFile) -> None:
+        seen.append(sorted(each.name for each in tmp_path.glob("*.ledger")))
+        write(file)
+
+    monkeypatch.setattr(ColumnFile, "_write_header", look_and_write)
+    with new_file(tmp_path / "1.ledger"):
+        assert seen == [[]]
+        with ColumnFile.open(tmp_path / "1.ledger") as found:
+            assert found.incarnation == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"HKCOL01", b"HKCOL02\n" + bytes(4096), b"{}\n" * 2000])

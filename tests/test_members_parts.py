@@ -13,6 +13,7 @@ from harness.errors import HarnessError, UsageError
 from harness.load.clock import Clock
 from harness.members.inputs import InputRows
 from harness.members.journal import SYNCHRONOUS, Step, error_code, read_journals
+from harness.members.lag import LagWatch
 from harness.members.member import Member, Place
 from harness.members.process import KINDS, kind_of, new_member
 from harness.profiles import load_builtin
@@ -197,3 +198,28 @@ def test_a_drain_notes_the_input_of_each_intact_output_record_and_of_no_other(
     found = read_consumption(tmp_path / "members", tmp_path, info).inputs
     assert found is not None
     assert found.tolist() == [(11, 71, 2, 1, 0), (17, 70, 2, 1, 0), (18, 71, 2, 1, 0)]
+
+
+def test_a_group_that_was_not_told_its_offsets_still_recovers_from_the_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator that is late in the very round in which the fault is first seen."""
+    profile = profile_run("consume-at-least-once")
+    run_dir = RunDir(tmp_path)
+    watch = LagWatch(run_dir, run_info(profile), NOWHERE)
+    told: list[dict[tuple[str, int], int] | None] = [None, dict.fromkeys(keys(profile), 7)]
+    group = watch._groups[profile.profile]
+    monkeypatch.setattr(group, "committed", lambda *_: told.pop(0))
+    run_dir.append("fault", "chaos", fault_id="f1", fault="kill_member", phase="inject")
+    try:
+        for _ in range(2):
+            watch._read_faults()
+            watch._look(profile, dict.fromkeys(keys(profile), 7))
+    finally:
+        watch.stop()
+    recovered = [(each["fault_id"], each["fault"]) for each in run_dir.events("recovered")]
+    assert recovered == [("f1", "kill_member")]
+
+
+def keys(profile: ProfileRun) -> list[tuple[str, int]]:
+    return [(profile.topics[0], partition) for partition in range(3)]
