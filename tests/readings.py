@@ -241,11 +241,10 @@ def await_settled(config: dict[str, str], topics: Iterable[str], partitions: int
         offsets = {(at.topic, at.partition): each.result(20).offset for at, each in ends.items()}
         last = {(at.topic, at.partition): each.result(20).offset for at, each in stable.items()}
         told = min(offsets.values()) >= 0  # a leader that did not answer comes as -1001
-        if (
-            told
-            and offsets == last
-            and set(keys)
-            == ending_logs(config, offsets, group="unused", timeout_s=2, on_error=lambda _: None)
-        ):
-            return
+        if told and offsets == last:
+            ended = ending_logs(
+                config, offsets, group="unused", timeout_s=2, on_error=lambda _: None
+            )
+            if ended == set(keys):
+                return
         assert time.monotonic() < deadline, f"not all of it can be read: {offsets}, {last}"

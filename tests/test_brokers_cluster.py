@@ -24,7 +24,7 @@ from harness.brokers.jars import cached_jars
 from harness.brokers.java import find_java
 from harness.brokers.state import ProcessIdentity, read_state
 from harness.errors import ClusterError, UsageError
-from harness.topics import await_created
+from harness.topics import CREATE_TIMEOUT_S, await_created
 
 pytestmark = pytest.mark.cluster
 QUIET = {"log_level": "0"}
@@ -56,7 +56,7 @@ def make_topic(cluster: LocalCluster, name: str, leader: int) -> None:
     others = [i for i in cluster.broker_ids if i != leader]
     admin = AdminClient({**cluster.client_config, **QUIET})
     topic = NewTopic(name, 1, replica_assignment=[[leader, *others]])
-    await_created(admin.create_topics([topic], request_timeout=60))
+    await_created(admin.create_topics([topic], request_timeout=CREATE_TIMEOUT_S))
     eventually(lambda: leader_of(admin, name) == leader, f"broker {leader} leads {name}")
 
 

@@ -33,6 +33,7 @@ _STALL_TIMEOUT_US: Final = 60_000_000
 _IDLE_S: Final = 0.005
 _BATCH: Final = 10_000
 _TRANSACTION_WINDOW: Final = 25_000
+"""Undelivered records in a transaction: fewer cost rate, more cost CPU (docs/benchmarks.md)."""
 _OVERHEAD_BYTES: Final = 16
 """More than the head of one record takes in a batch."""
 _DRAIN_TIMEOUT_S: Final = 60.0

@@ -20,9 +20,9 @@ from confluent_kafka import TopicPartition as At
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from harness.errors import FaultError
+from harness.topics import CREATE_TIMEOUT_S
 
 REQUEST_TIMEOUT_S: Final = 2.0
-TOPIC_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.1
 Key = tuple[str, int]
 Result = TypeVar("Result")
@@ -158,22 +158,13 @@ class ClusterView:
     def create_topic(self, name: str, replicas: Sequence[int]) -> None:
         """Create a topic of one partition on `replicas`, the first of them leading."""
         topic = NewTopic(name, num_partitions=1, replica_assignment=[list(replicas)])
-        future = self._admin.create_topics([topic], request_timeout=TOPIC_TIMEOUT_S)[name]
-        try:
-            _answer(future, f"creating topic {name}", timeout_s=TOPIC_TIMEOUT_S + 10)
-        except FaultError as error:
-            if "TOPIC_ALREADY_EXISTS" not in str(error):
-                raise
+        future = self._admin.create_topics([topic], request_timeout=CREATE_TIMEOUT_S)[name]
+        _done(future, f"creating topic {name}", KafkaError.TOPIC_ALREADY_EXISTS)
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
-        future = self._admin.delete_topics([name], request_timeout=TOPIC_TIMEOUT_S)[name]
-        try:
-            _answer(future, f"deleting topic {name}", timeout_s=TOPIC_TIMEOUT_S + 10)
-        except FaultError as error:
-            # The client asks again where an answer is late.
-            if "UNKNOWN_TOPIC_OR_PART" not in str(error):
-                raise
+        future = self._admin.delete_topics([name], request_timeout=CREATE_TIMEOUT_S)[name]
+        _done(future, f"deleting topic {name}", KafkaError.UNKNOWN_TOPIC_OR_PART)
 
     def _metadata(self) -> Any:
         try:
@@ -273,6 +264,17 @@ def _answer(future: Any, what: str, timeout_s: float = 2 * REQUEST_TIMEOUT_S) ->
         raise FaultError(f"{what}: {_reason(error)}") from error
     except TimeoutError as error:
         raise FaultError(f"{what}: no answer within {timeout_s:g} s") from error
+
+
+def _done(future: Any, what: str, already: int) -> None:
+    """Await a change to a topic. That it is `already` so is success: the client asks again where
+    an answer is late."""
+    try:
+        _answer(future, what, timeout_s=CREATE_TIMEOUT_S + 10)
+    except FaultError as error:
+        cause = error.__cause__
+        if not isinstance(cause, KafkaException) or cause.args[0].code() != already:
+            raise
 
 
 def _reason(error: KafkaException) -> str:

@@ -31,7 +31,7 @@ from harness.members.roster import (
     living_members,
     signal_member,
 )
-from harness.members.wanted import want, want_as_planned
+from harness.members.wanted import want, want_as_planned, wanted_members
 from harness.rundir import ProfileRun, RunDir, now
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
@@ -134,6 +134,12 @@ def scale_members(
     target = attach()
     with Injection("scale_members", target) as injection:
         run_dir, profiles = _struck(target, profile)
+        wanted = wanted_members(run_dir)
+        if all(wanted.get(each.profile, _planned(each)) == to for each in profiles):
+            raise FaultError(
+                f"{_names(profiles)}: has {to} members already, and nothing would change. Ask for "
+                "another number."
+            )
         injection.aim(f"{_names(profiles)}: {to} members each", [])
         _scale(injection, run_dir, {each.profile: to for each in profiles}, evidence_timeout_s)
     return injection.output()
@@ -341,14 +347,11 @@ def _scale(
 ) -> None:
     """Ask for so many members, wait until they are there, and note who came and who went.
 
-    Raises FaultError when they are not there in time, and when there were as many before.
+    Raises FaultError when they are not there in time.
     """
     before = {
         name: {each.member: each for each in living_members(run_dir, name)} for name in numbers
     }
-    if all(len(before[name]) == number for name, number in numbers.items()):
-        had = ", ".join(f"{name} has {number}" for name, number in numbers.items())
-        raise FaultError(f"{had} members already: nothing would change. Ask for another number.")
     at = injection.strike()
     want(run_dir, numbers)
     profiles = {each.profile: each for each in injection.at.consuming()}

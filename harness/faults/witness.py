@@ -27,9 +27,8 @@ def witness(
 ) -> Testimony:
     """Ask a broker through a link and past it at once, while the link is cut.
 
-    Returns after `hold_s`, or once the broker has answered past the link, but after `patience_s`
-    at the latest: a broker that is slow to answer is no broker that is dead. Up to that moment
-    nothing must have come through the link.
+    Takes `hold_s`, and longer while the broker does not answer past the link, `patience_s` at most:
+    a broker that is slow to answer is not dead. Nothing must come through the link until then.
     """
     ports = read_state(cluster.directory).ports[broker]
 

@@ -58,9 +58,11 @@ def ending_logs(
                 topic, partition, error = message.topic(), message.partition(), message.error()
                 if topic is None or partition is None:
                     continue
-                waiting.discard((topic, partition))
-                if error is not None and error.code() == KafkaError._AUTO_OFFSET_RESET:
+                if error is None:  # it has grown
+                    waiting.discard((topic, partition))
+                elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                    waiting.discard((topic, partition))
                     ended.add((topic, partition))
     finally:
         consumer.close()
-    return ended & set(ends)
+    return ended
