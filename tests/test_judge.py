@@ -145,11 +145,12 @@ def test_a_bound_is_given_where_zero_was_observed_under_exposed_faults(
 @pytest.mark.parametrize(
     ("verdicts", "result"),
     [
-        ([], "kept"),
+        ([], "not_applicable"),
         (["kept", "kept"], "kept"),
         (["kept", "inconclusive"], "inconclusive"),
         (["inconclusive", "broken", "kept"], "broken"),
-        (["not_applicable"], "kept"),
+        (["not_applicable"], "not_applicable"),
+        (["not_applicable", "kept"], "kept"),
         (["not_applicable", "inconclusive"], "inconclusive"),
     ],
 )
@@ -513,10 +514,41 @@ def test_a_run_that_proves_nothing_is_inconclusive_even_where_nobody_promises_an
     tmp_path: Path,
 ) -> None:
     info = run_info([profile("unsafe-topic", promises=[])])
-    history = [acked(0, 0), observed(0, 0)]
-    assert judged(tmp_path / "whole", history, info=info).verdict == "kept"
-    cut = [*history, event("run", phase="interrupted")]
+    cut = [acked(0, 0), observed(0, 0), event("run", phase="interrupted")]
     assert judged(tmp_path / "cut", cut, info=info).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("alone", "says"),
+    [
+        (profile("unsafe-topic", in_verdict=False), "unsafe-topic does not count in a verdict"),
+        (profile("silent", promises=[]), "silent promises nothing"),
+        (
+            profile("one-copy", envelope_breaches=["replication.factor is 1"]),
+            "the promises of one-copy do not apply",
+        ),
+    ],
+)
+def test_a_run_that_judged_nothing_is_inconclusive_and_says_what_would_be_judged(
+    alone: Any, says: str, tmp_path: Path
+) -> None:
+    history = [acked(0, 0), observed(0, 0)]
+    verdict = judged(tmp_path / "run", history, info=run_info([alone]))
+    assert (verdict.verdict, exit_code(verdict)) == ("inconclusive", EXIT_INCONCLUSIVE)
+    (why,) = (reason for reason in verdict.reasons if reason.startswith("nothing was judged"))
+    assert says in why
+    assert "replication.factor 3" in why
+
+
+def test_a_profile_that_does_not_apply_takes_nothing_from_one_that_was_kept(
+    tmp_path: Path,
+) -> None:
+    outside = profile("one-copy", topics=[CONTROL], envelope_breaches=["replication.factor is 1"])
+    info = run_info([profile(topics=[SUBJECT]), outside])
+    verdict = judged(tmp_path / "run", [acked(0, 0), observed(0, 0)], info=info)
+    assert [each.verdict for each in verdict.profiles] == ["kept", "not_applicable"]
+    assert verdict.verdict == "kept"
+    assert not any("nothing was judged" in reason for reason in verdict.reasons)
 
 
 def test_the_end_of_a_log_is_told_by_its_first_line(tmp_path: Path) -> None:
@@ -617,7 +649,8 @@ def test_outside_the_envelope_counts_are_given_and_nothing_is_promised(tmp_path:
     verdict = judged(tmp_path / "run", [acked(0, 0)], info=run_info([outside]))
     assert {each.verdict for each in verdict.profiles[0].promises} == {"not_applicable"}
     assert verdict.profiles[0].counts["lost"] == 1
-    assert verdict.verdict == "kept"
+    assert verdict.profiles[0].verdict == "not_applicable"
+    assert verdict.verdict == "inconclusive"
     assert any("min.insync.replicas is 1" in reason for reason in verdict.reasons)
 
 

@@ -153,6 +153,19 @@ def test_colour_comes_on_a_terminal_beside_the_words() -> None:
     assert "\x1b[" in on_terminal(made(BROKEN), 100)
 
 
+def test_what_does_not_apply_is_not_green_and_the_headline_says_that_nothing_was_judged() -> None:
+    verdict = replace(made(names=["idempotent"]), verdict=INCONCLUSIVE)
+    profile = verdict.profiles[0]
+    profile.promises = [replace(each, verdict=NOT_APPLICABLE) for each in profile.promises]
+    profile.verdict = NOT_APPLICABLE
+    colored = Console(file=io.StringIO(), force_terminal=True, width=100, color_system="standard")
+    print_verdict(verdict, colored)
+    text = colored.file.getvalue()  # type: ignore[attr-defined]
+    assert "not applicable" in text
+    assert "32m" not in text, "green"
+    assert "Inconclusive: nothing was judged" in text
+
+
 def test_the_json_document_prints_like_the_verdict_itself() -> None:
     stream = io.StringIO()
     print_verdict(made(BROKEN).to_json(), Console(file=stream))

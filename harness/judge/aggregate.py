@@ -196,10 +196,9 @@ def _promise(name: str, runs: list[PromiseVerdict]) -> PromiseSum:
     faults = sum(each.faults_exposed for each in clean)
     broke = any(each.observed for each in runs)
     verdicts = [each.verdict for each in runs]
-    applicable = any(verdict != NOT_APPLICABLE for verdict in verdicts)
     return PromiseSum(
         promise=name,
-        verdict=worst(verdicts) if applicable else NOT_APPLICABLE,
+        verdict=worst(verdicts),
         runs=_tally(verdicts),
         challenged_runs=sum(each.challenged for each in runs),
         faults_exposed=faults,

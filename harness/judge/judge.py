@@ -61,12 +61,9 @@ def judge_findings(evidence: Evidence, findings: list[ProfileFindings]) -> Verdi
     obstacles = run_obstacles(evidence)
     found_by = {found.profile.profile: found for found in findings}
     profiles = [_profile(evidence, found, found_by, obstacles) for found in findings]
-    verdict = worst(
-        [
-            *(each.verdict for each in profiles if each.in_verdict),
-            *([INCONCLUSIVE] if obstacles else []),
-        ]
-    )
+    counted = worst(each.verdict for each in profiles if each.in_verdict)
+    proven = not obstacles and counted != NOT_APPLICABLE
+    verdict = counted if proven else worst([counted, INCONCLUSIVE])
     return Verdict(
         run_id=info.run_id,
         seed=info.seed,
@@ -180,6 +177,7 @@ def _reasons(
         if promise.verdict == BROKEN
     ]
     reasons += [f"the run: {obstacle}" for obstacle in run_wide]
+    reasons += _nothing_judged(profiles)
     for each in counted:
         reasons += _inconclusive(each)
         outside = [promise for promise in each.promises if promise.verdict == NOT_APPLICABLE]
@@ -210,6 +208,28 @@ def _reasons(
     if evidence.elsewhere is not None:
         reasons += evidence.elsewhere.notes
     return reasons
+
+
+def _nothing_judged(profiles: list[ProfileVerdict]) -> list[str]:
+    """Why a run that has no applicable promise shows nothing, and what would change that."""
+    counted = [each for each in profiles if each.in_verdict]
+    if any(each.verdict != NOT_APPLICABLE for each in counted):
+        return []
+    why = []
+    for each in profiles:
+        if each.role == "control":
+            continue
+        if not each.in_verdict:
+            why.append(f"{each.profile} does not count in a verdict")
+        elif not each.promises:
+            why.append(f"{each.profile} promises nothing")
+        else:
+            why.append(f"the promises of {each.profile} do not apply")
+    return [
+        f"nothing was judged, so nothing was shown to be kept: {'; '.join(why) or 'no profile'}. "
+        "Promises apply to a profile that makes some, on a topic with replication.factor 3 or "
+        "more, min.insync.replicas 2 or more and unclean.leader.election.enable=false"
+    ]
 
 
 def _all_kept_elsewhere(profiles: list[ProfileVerdict]) -> str:

@@ -1,7 +1,8 @@
 """The verdict as data: what verdict.json holds (schema `delivery-verdict/1`).
 
-`kept` · `broken` · `inconclusive`, where broken > inconclusive > kept; a promise can also be
-`not_applicable`, outside the envelope in which its profile promises anything.
+`kept` · `broken` · `inconclusive`, where broken > inconclusive > kept. A promise can also be
+`not_applicable`, outside the envelope in which its profile promises anything, and so can a profile
+none of whose promises applies. A run is never `not_applicable`: it is inconclusive then.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ KEPT: Final = "kept"
 BROKEN: Final = "broken"
 INCONCLUSIVE: Final = "inconclusive"
 NOT_APPLICABLE: Final = "not_applicable"
-_PRECEDENCE: Final = {KEPT: 0, INCONCLUSIVE: 1, BROKEN: 2}
+_PRECEDENCE: Final = {NOT_APPLICABLE: 0, KEPT: 1, INCONCLUSIVE: 2, BROKEN: 3}
 
 
 def worst(verdicts: Iterable[str]) -> str:
-    """broken > inconclusive > kept; `not_applicable` does not count, and nothing at all is kept."""
-    counted = [verdict for verdict in verdicts if verdict != NOT_APPLICABLE]
-    return max(counted, key=_PRECEDENCE.__getitem__, default=KEPT)
+    """broken > inconclusive > kept > not_applicable; where there is none, `not_applicable`."""
+    return max(verdicts, key=_PRECEDENCE.__getitem__, default=NOT_APPLICABLE)
 
 
 @dataclass(frozen=True, slots=True)
