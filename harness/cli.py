@@ -39,7 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
         description="Find out which delivery promises a Kafka keeps, under load and faults.",
         epilog=_EXIT_CODES,
     )
-    parser.add_argument("--version", action="version", version=f"harness {harness.__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"harness {harness.__version__} (delivery-harness)"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="load, break, heal, read back, judge", epilog=_EXIT_CODES)

@@ -35,3 +35,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "kafka").symlink_to(jars)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return folder
+
+
+@pytest.fixture
+def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's cluster as brokers that somebody else runs: nothing here knows its state."""
+    folder = tmp_path / "strangers" / "delivery-harness"
+    folder.mkdir(parents=True)
+    (folder / "kafka").symlink_to(cache_folder() / "kafka")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent))

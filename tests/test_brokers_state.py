@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness.brokers.config import BROKER_IDS, PORTS_PER_NODE, NodePorts
+from harness.brokers.foreign import capabilities_of, connect
+from harness.brokers.known import cluster_at, cluster_with_id
 from harness.brokers.ports import Hold, bind, choose_ports, is_free, port_range
 from harness.brokers.state import (
     ClusterState,
@@ -333,3 +335,46 @@ def test_a_broker_that_accepts_and_never_answers_is_given_up_in_time() -> None:
             server.close()
 
     assert asyncio.run(main()) is None
+
+
+@pytest.mark.parametrize(
+    ("addresses", "ours"),
+    [
+        ("127.0.0.1:100,127.0.0.1:200,127.0.0.1:300", True),
+        ("127.0.0.1:200", True),
+        ("localhost:300,127.0.0.1:100", True),
+        ("127.0.0.1:304", True),  # past the proxy
+        ("127.0.0.1:303", False),  # where followers fetch
+        ("127.0.0.1:301", False),
+        ("broker.example:100", False),
+        ("127.0.0.1:100,broker.example:9092", False),
+    ],
+)
+def test_the_addresses_of_a_running_cluster_are_that_cluster(addresses: str, ours: bool) -> None:
+    directory = make("one", kept=True)
+    held = take_lock(directory)
+    assert held is not None
+    try:
+        assert cluster_at(addresses.split(",")) == (directory if ours else None)
+        assert connect(addresses).kind == ("local" if ours else "foreign")
+        assert bool(capabilities_of(addresses)) is ours
+    finally:
+        os.close(held)
+
+
+def test_the_addresses_of_a_cluster_that_has_ended_may_be_somebody_elses() -> None:
+    make("one", kept=True)
+    assert connect("127.0.0.1:100").kind == "foreign"
+    assert cluster_with_id("c") is None
+
+
+def test_a_running_cluster_is_known_by_its_cluster_id() -> None:
+    directory = make("one", kept=True)
+    held = take_lock(directory)
+    assert held is not None
+    try:
+        assert cluster_with_id("c") == directory
+        assert cluster_with_id("d") is None
+        assert cluster_with_id("") is None
+    finally:
+        os.close(held)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,11 @@ def test_redaction_knows_secret_names_in_every_spelling() -> None:
         "sasl.jaas.config=[redacted]",
         "--config=ssl.key.password=[redacted]",
     ]
+
+
+def test_the_version_names_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out.strip()
+    assert said == f"harness {metadata.version('delivery-harness')} (delivery-harness)"

@@ -169,7 +169,7 @@ def test_a_failed_fault_is_written_down_and_healed(run: Target) -> None:
     assert "replica.lag.time.max.ms" in events(run)[0]["reason"]
 
 
-@pytest.mark.usefixtures("run")
+@pytest.mark.usefixtures("run", "strangers")
 def test_without_process_control_a_fault_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_CLUSTER")
     assert attach().brokers.kind == "foreign"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.faults import control
 from harness.faults.journal import MISSING, findings, read_journal
 
 
@@ -92,3 +93,35 @@ def test_a_journal_is_read_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "journal.json"
     path.write_text(json.dumps(journal()))
     assert read_journal(path) == findings(journal())
+
+
+def said_at_the_end(
+    document: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> str:
+    monkeypatch.delenv("HARNESS_RUN_DIR", raising=False)
+    control.after_experiment_control(document["experiment"], document)
+    return capsys.readouterr().err
+
+
+def test_an_experiment_whose_action_failed_does_not_end_in_silence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = journal(run=[activity("kill", "failed", exception=["UsageError: no control\n"])])
+    said = said_at_the_end(failed, capsys, monkeypatch)
+    assert "kill failed: UsageError: no control" in said
+    assert "`chaos run` ends with status 0 all the same" in said
+
+
+def test_what_chaos_run_itself_ends_with_is_not_claimed_to_be_0(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for document in (journal(status="aborted"), journal(deviated=True, run=[activity("x", None)])):
+        said = said_at_the_end(document, capsys, monkeypatch)
+        assert "not carried out as written" in said
+        assert "status 0" not in said
+
+
+def test_a_sound_experiment_ends_without_a_complaint(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said_at_the_end(journal(), capsys, monkeypatch) == ""

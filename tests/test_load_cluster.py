@@ -472,6 +472,7 @@ def test_settings_that_librdkafka_refuses_end_the_load_with_their_reason(cluster
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.usefixtures("strangers")
 def test_locust_alone_prepares_a_run_and_exits_by_its_verdict(cluster, tmp_path):
     scenario = Path(__file__).parent.parent / "scenarios" / "steady.py"
     ended = subprocess.run(

@@ -1,7 +1,8 @@
 """The foreign broker kind: brokers that somebody else runs, reached by bootstrap servers.
 
 No fault can signal their processes or cut their links. Nothing is connected to here; the session
-checks what it needs of them before it makes a topic.
+checks what it needs of them before it makes a topic. Addresses of a local cluster of ours are not
+foreign: they name that cluster.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness.brokers.kind import PROCESS, PROXY, Brokers
+from harness.brokers.known import cluster_at
 from harness.brokers.local import LocalCluster
 from harness.errors import UsageError
 
@@ -60,7 +62,7 @@ def capabilities_of(spec: str) -> frozenset[str]:
     Raises UsageError for a value that names none.
     """
     check_spec(spec)
-    local = spec == LOCAL or spec.startswith(_LOCAL_NAMED)
+    local = spec == LOCAL or spec.startswith(_LOCAL_NAMED) or cluster_at(spec.split(","))
     return frozenset({PROCESS, PROXY}) if local else frozenset()
 
 
@@ -78,12 +80,16 @@ def check_spec(spec: str) -> None:
 def connect(spec: str, client_config: Mapping[str, str] | None = None) -> Brokers:
     """The running brokers that a --brokers value names.
 
-    `local` is the one kept cluster, `local:NAME` a running one by name. Raises UsageError for a
-    value that names none, ClusterError when the local cluster that is meant does not run.
+    `local` is the one kept cluster, `local:NAME` a running one by name; addresses of a running
+    local cluster are that cluster. Raises UsageError for a value that names none, ClusterError
+    when the local cluster that is meant does not run.
     """
     check_spec(spec)
     if spec == LOCAL:
         return LocalCluster.attach()
     if spec.startswith(_LOCAL_NAMED):
         return LocalCluster.attach(spec.removeprefix(_LOCAL_NAMED))
+    directory = cluster_at(spec.split(","))
+    if directory is not None:
+        return LocalCluster.attach(str(directory))
     return ForeignBrokers(spec, client_config)

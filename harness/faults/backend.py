@@ -5,7 +5,8 @@ ours in between:
 
     HARNESS_RUN_DIR         the run whose topics are aimed at and whose timeline is written
     HARNESS_CLUSTER         state directory of the local cluster
-    HARNESS_BROKERS         bootstrap servers of brokers that somebody else runs
+    HARNESS_BROKERS         bootstrap servers: of a local cluster, which they name as well, or of
+                            brokers that somebody else runs
     HARNESS_CLIENT_CONFIG   JSON object of librdkafka settings needed to reach them
 
 Without any of them it is the one kept local cluster, and the topics named `harness-*`.
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.brokers import Brokers, LocalCluster, connect
+from harness.brokers.known import cluster_with_id
 from harness.errors import FaultError, UsageError
 from harness.faults.leaders import ClusterView, PartitionState, answered
 from harness.faults.registry import MEMBERS, Fault
@@ -46,7 +48,7 @@ class Target:
         raise UsageError(
             f"brokers at {self.brokers.bootstrap}: this needs control over broker processes, and "
             "the harness has it only over a cluster it started. Use --brokers local, or "
-            "`harness cluster up` and HARNESS_BROKERS unset."
+            "`harness cluster up` and no other address in HARNESS_BROKERS."
         )
 
     def require(self, fault: Fault) -> None:
@@ -127,7 +129,19 @@ def attach(environment: Mapping[str, str] | None = None) -> Target:
         brokers = LocalCluster.attach(cluster or None)
     else:
         brokers = connect(bootstrap, config)
-    return Target(brokers, ClusterView({**brokers.client_config, **config}), run_dir)
+    view = ClusterView({**brokers.client_config, **config})
+    if brokers.kind == "foreign":
+        brokers = _ours(view) or brokers
+    return Target(brokers, view, run_dir)
+
+
+def _ours(view: ClusterView) -> LocalCluster | None:
+    """The local cluster that brokers at a strange address turn out to be, by their cluster id."""
+    try:
+        directory = cluster_with_id(view.cluster_id())
+    except FaultError:
+        return None  # whoever needs an answer of them asks again, and says so
+    return None if directory is None else LocalCluster.attach(str(directory))
 
 
 def _client_config(text: str | None) -> dict[str, str]:

@@ -12,10 +12,12 @@ activities themselves watch over their parent and write their own events.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from harness.faults.interrupts import watch_parent
+from harness.faults.journal import COMPLETED, JournalFindings, findings
 from harness.rundir import RunDir
 
 SOURCE: Final = "chaos"
@@ -45,6 +47,24 @@ def after_experiment_control(context: dict[str, Any], state: Any, **_: Any) -> N
     """The experiment has ended; `state` is its journal."""
     journal = state if isinstance(state, dict) else {}
     _write("ended", context, status=journal.get("status"), deviated=journal.get("deviated"))
+    if journal:
+        _complain(findings(journal), sys.stderr)
+
+
+def _complain(found: JournalFindings, output: TextIO) -> None:
+    """Say at the end what went wrong; Chaos Toolkit's exit status alone can hide it."""
+    if found.sound:
+        return
+    print("harness: the experiment was not carried out as written:", file=output)
+    for reason in found.reasons:
+        print(f"  - {reason}", file=output)
+    if found.status == COMPLETED and not found.deviated:
+        print(
+            "harness: `chaos run` ends with status 0 all the same: a failed action does not change "
+            "its status. The journal holds every error.",
+            file=output,
+        )
+    output.flush()
 
 
 def _write(phase: str, experiment: dict[str, Any], **fields: Any) -> None:

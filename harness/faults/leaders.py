@@ -101,6 +101,10 @@ class ClusterView:
         """Names of all topics, internal ones included."""
         return sorted(self._metadata().topics)
 
+    def cluster_id(self) -> str:
+        """What the cluster calls itself."""
+        return str(self._metadata().cluster_id or "")
+
     def brokers(self) -> list[int]:
         """Ids of the brokers that are registered and not fenced."""
         return sorted(self._metadata().brokers)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from harness.brokers import LocalCluster
+from harness.brokers.known import cluster_with_id
 from harness.errors import HarnessError
 from harness.record import run_hash
 from harness.replicas.evidence import ReplicaEvidence
@@ -48,9 +49,11 @@ def _wanted(info: RunInfo, each: Occurrence) -> Wanted | None:
 
 
 def cluster_of(info: RunInfo) -> LocalCluster | None:
-    """The kept local cluster that a run was made on, if it is still there."""
+    """The running local cluster that a run was made on, if it is still there."""
+    directory = cluster_with_id(info.cluster_id)
+    if directory is None:
+        return None
     try:
-        cluster = LocalCluster.attach()
+        return LocalCluster.attach(str(directory))
     except HarnessError:
         return None
-    return cluster if cluster.bootstrap == info.bootstrap else None
