@@ -7,15 +7,14 @@ error answer at once, and so that nothing is started by an import.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import harness
-from harness.errors import EXIT_HARNESS_FAILED, EXIT_INTERRUPTED_TWICE, HarnessError, UsageError
+from harness.arguments import Parser, add_connection_arguments
+from harness.ending import guarded
+from harness.verify_command import add_verify_arguments, run_verify
 
-PROCESSES_MAX = 64
 _EXIT_CODES = """\
 exit codes:
   0  every promise kept          3  inconclusive
@@ -23,18 +22,9 @@ exit codes:
   2  wrong usage or configuration, found before anything was started or touched"""
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that has no abbreviations: what works today must not change its meaning."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        kwargs.setdefault("allow_abbrev", False)
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; the documentation test reads it too."""
-    parser = _Parser(
+    parser = Parser(
         prog="harness",
         description="Find out which delivery promises a Kafka keeps, under load and faults.",
         epilog=_EXIT_CODES,
@@ -52,32 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="judge a run again from its directory, or a history recorded elsewhere",
         epilog=_EXIT_CODES,
     )
-    verify.add_argument("run_dir", nargs="?", metavar="RUN_DIR", help="a run's directory")
-    verify.add_argument(
-        "--history",
-        action="extend",
-        nargs="+",
-        metavar="FILE",
-        help="a history recorded elsewhere (repeatable): our own format, or the output of Kafka's "
-        "VerifiableProducer and VerifiableConsumer",
-    )
-    verify.add_argument(
-        "--profile",
-        metavar="NAME",
-        help="whose promises a history is judged by (default: at-least-once)",
-    )
-    verify.add_argument(
-        "--lenient", action="store_true", help="count and skip malformed lines of a history"
-    )
-    verify.add_argument(
-        "--processes",
-        type=int,
-        metavar="N",
-        help="read in so many processes, by partition (default: as many as cores and records are "
-        "worth); the result is the same",
-    )
-    add_connection_arguments(verify)
-    verify.add_argument("--json", action="store_true", help="print verdict.json to stdout")
+    add_verify_arguments(verify)
 
     bench = commands.add_parser(
         "bench", help="measure load and verification beside Kafka's own performance tools"
@@ -107,20 +72,6 @@ def build_parser() -> argparse.ArgumentParser:
         commands.add_parser("doctor", help="what this machine has, and what is missing for what")
     )
     return parser
-
-
-def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
-    """Settings that clients need to reach brokers."""
-    parser.add_argument(
-        "--config",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a librdkafka setting for every client; topic.KEY=VALUE for a topic setting",
-    )
-    parser.add_argument(
-        "--properties", metavar="FILE", help="a Java client's .properties file with such settings"
-    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -166,7 +117,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="three brokers of our own (default), or brokers that run already",
     )
     where.add_argument("--kafka-version", metavar="V", help="of the local brokers")
-    add_connection_arguments(where)  # type: ignore[arg-type]
+    add_connection_arguments(where)
     where.add_argument(
         "--keep-cluster", action="store_true", help="leave the local brokers running"
     )
@@ -209,18 +160,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the `harness` command."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
+
+    def work() -> int:
         args = build_parser().parse_args(arguments)
         args.argv = ["harness", *arguments]
         return dispatch(args)
-    except HarnessError as error:
-        print(f"harness: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("harness: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED_TWICE
-    except BrokenPipeError:
-        return EXIT_HARNESS_FAILED
+
+    return guarded(work)
 
 
 def dispatch(args: argparse.Namespace) -> int:
@@ -250,79 +196,6 @@ def dispatch(args: argparse.Namespace) -> int:
     from harness.brokers.doctor import run_doctor
 
     return run_doctor(args)
-
-
-def run_verify(args: argparse.Namespace) -> int:
-    """Carry out `harness verify`."""
-    if args.history:
-        return verify_history(args)
-    if args.profile or args.lenient:
-        option = "--profile" if args.profile else "--lenient"
-        raise UsageError(f"verify: {option} goes with --history; a run directory needs none.")
-    if args.processes is not None and not 1 <= args.processes <= PROCESSES_MAX:
-        raise UsageError(f"verify: --processes {args.processes}: accepted is 1 to {PROCESSES_MAX}.")
-    if not args.run_dir:
-        raise UsageError(
-            "verify: name a run directory, harness verify reports/runs/<run_id>, or a history, "
-            "harness verify --history FILE"
-        )
-    from harness.judge.judge import exit_code
-    from harness.options import overrides_of
-    from harness.progress import Progress
-    from harness.replicas.look import cluster_of
-    from harness.report.terminal import print_verdict
-    from harness.rundir import RunDir
-    from harness.session import judge_run
-
-    run_dir = RunDir(Path(args.run_dir))
-    info = run_dir.read_info()
-    connection = overrides_of(args.config, args.properties).connection
-    progress = Progress(quiet=args.json)
-    with progress:
-        progress.stage(f"verifying run {info.run_id}")
-        number = run_dir.next_verification()
-        verdict = judge_run(
-            run_dir,
-            info,
-            {"bootstrap.servers": info.bootstrap, **connection},
-            number=number,
-            drain_timeout_s=60.0,
-            say=progress.detail,
-            cluster=cluster_of(info),
-            processes=args.processes,
-        )
-    if args.json:
-        json.dump(verdict.to_json(), sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    else:
-        print_verdict(verdict, progress.output)
-        progress.output.print(f"verdict  {run_dir.verdict(number)}", soft_wrap=True)
-    return exit_code(verdict)
-
-
-def verify_history(args: argparse.Namespace) -> int:
-    """Carry out `harness verify --history`."""
-    if args.run_dir:
-        raise UsageError(
-            f"verify: {args.run_dir} and --history: judge either a run directory or a history."
-        )
-    if args.processes is not None:
-        raise UsageError("verify: --processes: a history is judged in one process; leave it out.")
-    if args.config or args.properties:
-        option = "--config" if args.config else "--properties"
-        raise UsageError(f"verify: {option}: a history is judged without any broker; leave it out.")
-    from harness.history.command import judge_files
-    from harness.judge.judge import exit_code
-    from harness.progress import Progress
-    from harness.report.terminal import print_verdict
-
-    verdict = judge_files([Path(each) for each in args.history], args.profile, lenient=args.lenient)
-    if args.json:
-        json.dump(verdict.to_json(), sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    else:
-        print_verdict(verdict, Progress(quiet=False).output)
-    return exit_code(verdict)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,24 @@ def is_secret(key: str) -> bool:
     return _SECRET_KEY.search(key) is not None
 
 
+_SECRETS: set[str] = set()
+_SECRET_LENGTH_MIN = 4
+
+
+def remember_secret(value: str) -> None:
+    """A secret's value, so that `scrub` finds it wherever it turns up."""
+    for part in (value, *value.splitlines()):
+        if len(part.strip()) >= _SECRET_LENGTH_MIN:
+            _SECRETS.add(part.strip())
+
+
+def scrub(text: str) -> str:
+    """A text of somebody else's (a library, a traceback) without the secrets known by now."""
+    for value in sorted(_SECRETS, key=len, reverse=True):
+        text = text.replace(value, REDACTED)
+    return text
+
+
 def redact(settings: Mapping[str, object]) -> dict[str, object]:
     """A copy of `settings` with the values of secret keys replaced by `[redacted]`."""
     return {key: REDACTED if is_secret(key) else value for key, value in settings.items()}

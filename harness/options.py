@@ -31,6 +31,7 @@ from harness.profiles import (
 from harness.record import MESSAGE_BYTES_MIN
 from harness.rundir import LoadPlan, new_run_id
 from harness.session import RunRequest
+from harness.suggest import nearest
 
 DEFAULT_EXPERIMENTS: Final = ("stop_followers_then_kill_leader", "cut_responses")
 WARM_UP_S: Final = 4.0
@@ -58,7 +59,9 @@ def plan(args: argparse.Namespace) -> Asked:
     if args.compression is not None:
         if args.compression not in COMPRESSIONS:
             raise UsageError(
-                f"--compression {args.compression}: accepted are {', '.join(COMPRESSIONS)}."
+                f"--compression {args.compression}: unknown"
+                f"{nearest(args.compression, COMPRESSIONS)}; accepted are "
+                f"{', '.join(COMPRESSIONS)}."
             )
         overrides.producer["compression.type"] = args.compression
     known = load_profiles([args.profiles] if args.profiles else [])

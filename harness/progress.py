@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.status import Status
 
+from harness.output import console
 from harness.rundir import RunDir
 
 
@@ -15,8 +15,8 @@ class Progress:
     """What the harness is doing now, for how long, and what the load sees meanwhile."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, highlight=False)
-        self.output = Console(stderr=quiet, highlight=False)
+        self.console = console(stderr=True)
+        self.output = console(stderr=quiet)
         self._started = time.monotonic()
         self._status: Status | None = None
         self._stage = ""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import random
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -18,6 +16,7 @@ from typing import Final
 from harness import options
 from harness.errors import HarnessError, UsageError
 from harness.judge.aggregate import Aggregate, Outcome, aggregate
+from harness.output import delivering, print_json
 from harness.progress import Progress
 from harness.report.aggregate import print_aggregate
 from harness.run import Stop, run_once
@@ -94,10 +93,10 @@ def _all_failed(outcomes: Sequence[Outcome]) -> bool:
 
 
 def _show(found: Aggregate, folder: Path, progress: Progress, *, as_json: bool) -> int:
-    if as_json:
-        json.dump(found.to_json(), sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    else:
-        print_aggregate(found, progress.output)
-        progress.output.print(f"aggregate  {folder / 'aggregate.json'}", soft_wrap=True)
+    with delivering(found.exit_code, str(folder / "aggregate.json")):
+        if as_json:
+            print_json(found.to_json())
+        else:
+            print_aggregate(found, progress.output)
+            progress.output.print(f"aggregate  {folder / 'aggregate.json'}", soft_wrap=True)
     return found.exit_code

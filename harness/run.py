@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -27,6 +26,7 @@ from harness.faults.run import start_experiment
 from harness.judge.judge import exit_code
 from harness.judge.verdict import KEPT, Verdict
 from harness.lifeline import Child
+from harness.output import delivering, print_json
 from harness.progress import Progress
 from harness.report.terminal import print_verdict
 from harness.rounds import Rounds
@@ -91,15 +91,16 @@ def run_run(args: argparse.Namespace) -> int:
     progress = Progress(quiet=args.json)
     verdict = run_once(asked, args.keep_topics, progress, Stop())
     run_dir = RunDir(asked.request.out)
-    if args.json:
-        json.dump(verdict.to_json(), sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    else:
-        print_verdict(verdict, progress.output)
-        progress.output.print(
-            f"verdict  {run_dir.verdict(1)}\nreport   {run_dir.report_html}", soft_wrap=True
-        )
-    return exit_code(verdict)
+    code = exit_code(verdict)
+    with delivering(code, str(run_dir.verdict(1))):
+        if args.json:
+            print_json(verdict.to_json())
+        else:
+            print_verdict(verdict, progress.output)
+            progress.output.print(
+                f"verdict  {run_dir.verdict(1)}\nreport   {run_dir.report_html}", soft_wrap=True
+            )
+    return code
 
 
 def run_once(asked: options.Asked, keep_topics: bool, progress: Progress, stop: Stop) -> Verdict:

@@ -16,6 +16,13 @@ Exit codes: **0** every promise kept · **1** a promise broken · **2** wrong us
 found before anything was started or touched · **3** inconclusive · **4** the harness or its
 environment failed. The first Ctrl-C heals what was broken and judges what there is (3), the second
 gives up (130).
+
+A result that cannot be written to stdout (a full disk, a reader that closed the pipe) ends with 4
+and one sentence on stderr; where the verdict is in a file of a run directory and a promise is
+broken, the exit code stays 1. An exception that the harness does not expect ends with 4, one
+sentence, and a file with the traceback that the sentence names. Progress that cannot be written to
+stderr changes nothing. `harness validate` ends with 1 where it found errors, and with 4 where its
+findings could not be written.
 """
 
 

@@ -25,6 +25,7 @@ from harness.assets import folder
 from harness.errors import UsageError
 from harness.faults.backend import memberless, refusal
 from harness.faults.registry import FAULTS, MEMBERS, fault_named
+from harness.suggest import nearest
 
 EXTENSION: Final = "harness"
 MODULE: Final = "harness.faults"
@@ -115,8 +116,9 @@ def find(name_or_path: str) -> Path:
         return shipped
     names = sorted(path.stem for path in folder("experiments").glob("*.yaml"))
     raise UsageError(
-        f"experiment {name_or_path!r}: unknown. There are {', '.join(names)}; or give the path of "
-        f"a file of your own, ending in {', '.join(_SUFFIXES)}."
+        f"experiment {name_or_path!r}: unknown{nearest(name_or_path, names)}. There are "
+        f"{', '.join(names)}; or give the path of a file of your own, ending in "
+        f"{', '.join(_SUFFIXES)}."
     )
 
 

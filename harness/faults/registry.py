@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.errors import UsageError
+from harness.suggest import nearest
 
 PROCESS: Final = "process"
 """Capability: signals to broker processes, their exit, their restart."""
@@ -152,4 +153,6 @@ def fault_named(name: str) -> Fault:
     try:
         return FAULTS[name]
     except KeyError:
-        raise UsageError(f"fault {name!r}: unknown; there are {', '.join(FAULTS)}.") from None
+        raise UsageError(
+            f"fault {name!r}: unknown{nearest(name, FAULTS)}; there are {', '.join(FAULTS)}."
+        ) from None

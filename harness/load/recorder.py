@@ -17,13 +17,14 @@ import secrets
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Final
 
 from harness import options
 from harness.brokers import Brokers, LocalCluster, connect
 from harness.cli import add_run_arguments
-from harness.errors import EXIT_INCONCLUSIVE, HarnessError
+from harness.errors import EXIT_HARNESS_FAILED, EXIT_INCONCLUSIVE, HarnessError, scrub
 from harness.judge.judge import exit_code
 from harness.lifeline import watch
 from harness.load.context import connection_settings
@@ -140,6 +141,13 @@ def main(arguments: list[str]) -> int:
         if answer.parent.is_dir():
             write_json(answer, {"error": str(error), "exit_code": error.exit_code})
         return error.exit_code
+    except Exception as error:
+        # Its status becomes Locust's, where 1 means a broken promise.
+        traceback.print_exc()
+        if answer.parent.is_dir() and not answer.exists():
+            text = f"a defect of the harness: {type(error).__name__}: {scrub(str(error))}"
+            write_json(answer, {"error": text, "exit_code": EXIT_HARNESS_FAILED})
+        return EXIT_HARNESS_FAILED
 
 
 if __name__ == "__main__":

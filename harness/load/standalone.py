@@ -25,7 +25,6 @@ from typing import Any, ClassVar, Final
 import gevent
 from locust import LoadTestShape
 from locust.runners import LocalRunner
-from rich.console import Console
 
 from harness.errors import (
     EXIT_HARNESS_FAILED,
@@ -36,6 +35,7 @@ from harness.errors import (
 )
 from harness.lifeline import Child
 from harness.load.users import Load, ProducerUser
+from harness.output import console
 from harness.profiles import choose, load_profiles
 from harness.report.terminal import print_verdict
 from harness.rundir import RunDir, read_json
@@ -250,9 +250,9 @@ class Standalone:
                 tail = "".join((run_dir.logs / "recorder.log").read_text().splitlines(True)[-5:])
                 log.error("the run was not judged (status %d):\n%s", status, tail)
                 return
-            console = Console()
-            print_verdict(json.loads(path.read_text(encoding="utf-8")), console)
-            console.print(f"verdict  {path}\nreport   {run_dir.report_html}", soft_wrap=True)
+            out = console()
+            print_verdict(json.loads(path.read_text(encoding="utf-8")), out)
+            out.print(f"verdict  {path}\nreport   {run_dir.report_html}", soft_wrap=True)
         finally:
             recorder.close()
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import EXIT_KEPT, EXIT_USAGE
+from harness.output import console, print_json
 from harness.profiles.load import load_builtin
 from harness.profiles.model import is_true
 from harness.profiles.validate import FileReport, validate
@@ -47,14 +47,14 @@ def run_validate(args: argparse.Namespace) -> int:
             "errors": errors,
             "warnings": warnings,
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print_json(document)
     else:
-        console, complaints = Console(highlight=False), Console(stderr=True, highlight=False)
+        out, complaints = console(), console(stderr=True)
         for report in reports:
-            _print_report(report, console, complaints)
+            _print_report(report, out, complaints)
         read = [report for report in reports if report.error is None]
         if read:
-            console.print(
+            out.print(
                 f"{_many(errors, 'error')}, {_many(warnings, 'warning')} in "
                 f"{_many(len(read), 'file')}. Rules: docs/profiles.md",
                 soft_wrap=True,
@@ -68,12 +68,12 @@ def _many(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _print_report(report: FileReport, console: Console, complaints: Console) -> None:
+def _print_report(report: FileReport, out: Console, complaints: Console) -> None:
     if report.error is not None:
         complaints.print(report.error, markup=False, soft_wrap=True)
         return
     if not report.findings:
-        console.print(
+        out.print(
             f"{report.file}: nothing to object to ({', '.join(report.subjects)})",
             markup=False,
             soft_wrap=True,
@@ -84,25 +84,34 @@ def _print_report(report: FileReport, console: Console, complaints: Console) -> 
         line.append(f"{finding.severity} ", style=style)
         line.append(f"[{finding.rule}] ", style="dim")
         line.append(finding.message)
-        console.print(line, soft_wrap=True)
-        console.print(Text(f"    {finding.fix}", style="green"), soft_wrap=True)
+        out.print(line, soft_wrap=True)
+        out.print(Text(f"    {finding.fix}", style="green"), soft_wrap=True)
 
 
 def add_list_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `harness list`."""
     parser.add_argument("kind", choices=KINDS, help="what to list")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON document on stdout, with all columns"
+    )
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Print names: one untruncated name a line when piped, a table on a terminal."""
+    """Print names: one untruncated name a line when piped, a table on a terminal.
+
+    With --json everything that the table shows, as one object for each name.
+    """
     header, rows = {
         "profiles": _profiles,
         "experiments": _experiments,
         "scenarios": _scenarios,
         "faults": _faults,
     }[args.kind]()
-    console = Console(highlight=False)
-    if not console.is_terminal:
+    if args.json:
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
+        return EXIT_KEPT
+    out = console()
+    if not out.is_terminal:
         for row in rows:
             print(row[0])
         return EXIT_KEPT
@@ -110,7 +119,7 @@ def run_list(args: argparse.Namespace) -> int:
     table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    out.print(table)
     return EXIT_KEPT
 
 

@@ -22,8 +22,8 @@ from harness.profiles.settings import (
     Overrides,
     canonical,
     client_settings,
-    nearest,
 )
+from harness.suggest import nearest
 
 RENAMED: Final[Mapping[str, str]] = {
     "fetch.max.wait.ms": "fetch.wait.max.ms",

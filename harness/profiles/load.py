@@ -13,7 +13,6 @@ field and what is accepted.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +25,7 @@ from harness.profiles.consume import consume_plan, consume_trouble
 from harness.profiles.documents import Located, read_yaml
 from harness.profiles.model import PROFILE_NAME, DeliveryProfile, Setting
 from harness.profiles.settings import check_consumer, check_producer, check_topic
+from harness.suggest import nearest
 
 BUILTIN: Final = Path(__file__).with_name("builtin.yaml")
 FIELDS: Final = (
@@ -81,16 +81,10 @@ def choose(
     for name in names:
         if name not in profiles:
             raise UsageError(
-                f"--profile {name}: there is no such profile{did_you_mean(name, profiles)}. "
+                f"--profile {name}: there is no such profile{nearest(name, profiles)}. "
                 f"Known: {', '.join(profiles)}."
             )
     return [profiles[name] for name in dict.fromkeys(names)]
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean …?)`, or nothing when no known word is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]}?)" if near else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +116,7 @@ def _profiles(
     for key in content:
         if key != "profiles" and not str(key).startswith("x-"):
             raise UsageError(
-                f"{document.where(key)}: {key}: unknown{did_you_mean(str(key), ['profiles'])}. "
+                f"{document.where(key)}: {key}: unknown{nearest(str(key), ['profiles'])}. "
                 "Accepted at the top: profiles, and x-… for what YAML anchors refer to."
             )
     loaded: dict[str, DeliveryProfile] = {}
@@ -158,7 +152,7 @@ def _profiles(
         else:
             names = [*known, *(str(other) for other in bodies if other != name)]
             raise entry.refuse(
-                f"{parent!r} is no profile{did_you_mean(str(parent), names)}. "
+                f"{parent!r} is no profile{nearest(str(parent), names)}. "
                 f"Known: {', '.join(names)}.",
                 "extends",
             )
@@ -180,7 +174,7 @@ def _profile(entry: _Entry, base: DeliveryProfile | None, builtin: bool) -> Deli
     for key in body:
         if key not in FIELDS or (key in _RESERVED and not builtin):
             raise entry.refuse(
-                f"unknown field{did_you_mean(str(key), FIELDS)}. Accepted: {_accepted(builtin)}.",
+                f"unknown field{nearest(str(key), FIELDS)}. Accepted: {_accepted(builtin)}.",
                 str(key),
             )
     producer = _settings(entry, "producer", base.producer if base else {})
@@ -247,7 +241,7 @@ def _promises(entry: _Entry, base: DeliveryProfile | None) -> tuple[str, ...]:
     for promise in stated:
         if promise not in PROMISES:
             raise entry.refuse(
-                f"{promise!r} is no promise{did_you_mean(str(promise), PROMISES)}. "
+                f"{promise!r} is no promise{nearest(str(promise), PROMISES)}. "
                 f"Accepted: {', '.join(PROMISES)}.",
                 "promises",
             )

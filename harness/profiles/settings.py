@@ -6,7 +6,6 @@ suggestion before any client exists, and nothing here imports the client library
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +16,7 @@ import yaml
 
 from harness.errors import UsageError, is_secret
 from harness.profiles.model import FALSE, TRUE, DeliveryProfile, Setting, text
+from harness.suggest import nearest
 
 _KNOWN: Final = Path(__file__).with_name("known_settings.yaml")
 
@@ -128,12 +128,6 @@ def canonical(name: str) -> str:
 def is_connection(name: str) -> bool:
     """Whether a setting tells how to reach the brokers."""
     return name in CONNECTION_NAMES or name.startswith(CONNECTION_PREFIXES)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` (did you mean …?)`, or nothing when no known name is near."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def _check(part: str, name: str, value: Any) -> tuple[str, str | None]:

@@ -24,9 +24,9 @@ from harness.profiles.settings import (
     check_topic,
     client_settings,
     is_connection,
-    nearest,
     topic_settings,
 )
+from harness.suggest import nearest
 
 PROPERTIES: Final = (".properties", ".conf", ".config")
 YAML: Final = (".yaml", ".yml", ".json")

@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from harness.errors import EXIT_KEPT, RunDirError, UsageError
+from harness.output import console
 from harness.report.document import read_verdict
 from harness.report.html import write_report
 from harness.report.terminal import witness_lines
@@ -40,8 +39,8 @@ def run_report(args: argparse.Namespace) -> int:
         raise RunDirError(f"{run_dir.path}: no run directory, it holds no run.json.")
     path = Path(args.verdict) if args.verdict else run_dir.latest_verdict()
     written = write_report(run_dir, path)
-    console = Console(stderr=True, highlight=False)
+    notes = console(stderr=True)
     for line in witness_lines(read_verdict(path)):
-        console.print(line)
+        notes.print(line)
     sys.stdout.write(f"{written}\n")
     return EXIT_KEPT
