@@ -8,7 +8,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.history.events import NAME_MAX, SCHEMA, TYPES, Field
+from harness.history.events import (
+    MILLISECONDS,
+    NAME_MAX,
+    SCHEMA,
+    TYPES,
+    UNPRINTABLE,
+    Field,
+)
 
 SAYS = {
     "history": "May stand first: which format this is.",
@@ -30,12 +37,29 @@ def field_schema(accepted: Field) -> dict[str, Any]:
     """What one field accepts."""
     if accepted.words is not None:
         words = list(accepted.words)
+        if not accepted.required:
+            return {"enum": [*words, None]}
         return {"const": words[0]} if len(words) == 1 else {"enum": words}
-    if accepted.kind == "number":
-        return {"type": "integer", "minimum": 0, "maximum": accepted.most}
-    if accepted.kind == "flag":
-        return {"type": "boolean"}
-    return {"type": "string", "minLength": 1, "maxLength": NAME_MAX}
+    schema: dict[str, Any]
+    if accepted.kind in ("number", "instant"):
+        schema = {"type": "integer", "minimum": 0, "maximum": accepted.most}
+        if accepted.kind == "instant":
+            least, most = MILLISECONDS
+            schema["not"] = {"type": "integer", "minimum": least, "maximum": most}
+    elif accepted.kind == "flag":
+        schema = {"type": "boolean"}
+    else:
+        schema = {"type": "string", "minLength": 1, "maxLength": NAME_MAX}
+        if accepted.kind == "text":
+            schema["not"] = {"type": "string", "pattern": UNPRINTABLE}
+    if not accepted.required:
+        schema["type"] = [schema["type"], "null"]
+    return schema
+
+
+def said(*keys: str) -> dict[str, Any]:
+    """Fields that are there and not null, all of them."""
+    return {"required": list(keys), "properties": {key: {"not": {"type": "null"}} for key in keys}}
 
 
 def type_schema(name: str) -> dict[str, Any]:
@@ -54,7 +78,7 @@ def type_schema(name: str) -> dict[str, Any]:
     }
     if name in ("attempt", "outcome"):
         acked = {"properties": {"outcome": {"const": "acked"}}, "required": ["outcome"]}
-        schema["if"] = {"required": ["offset"]}
+        schema["if"] = said("offset")
         schema["then"] = acked
     if name == "observation":
         odd = {"properties": {"content": {"enum": ["corrupt", "foreign"]}}, "required": ["content"]}
@@ -62,16 +86,15 @@ def type_schema(name: str) -> dict[str, Any]:
         schema["then"] = {
             "not": {
                 "anyOf": [
-                    {"required": [key]}
-                    for key in ("producer", "sequence", "sent_topic", "sent_partition")
+                    said(key) for key in ("producer", "sequence", "sent_topic", "sent_partition")
                 ]
             }
         }
-        schema["else"] = {"required": ["producer", "sequence"]}
-        schema["dependentRequired"] = {
-            "input_topic": ["input_offset"],
-            "input_offset": ["input_topic"],
-        }
+        schema["else"] = said("producer", "sequence")
+        schema["oneOf"] = [
+            said("input_topic", "input_offset"),
+            {"not": {"anyOf": [said("input_topic"), said("input_offset")]}},
+        ]
     return schema
 
 

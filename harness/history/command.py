@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness.history.tables import History
 from harness.history.verifiable import NAMES, VerifiableReader
 from harness.judge.judge import judge
 from harness.judge.verdict import Verdict
+from harness.printable import printable
 from harness.profiles import DeliveryProfile, choose, load_builtin
 from harness.verify.evidence import Evidence
 
@@ -35,9 +37,7 @@ def judge_files(paths: Sequence[Path], profile_name: str | None, *, lenient: boo
 
 def read_files(paths: Sequence[Path], profile: DeliveryProfile, *, lenient: bool) -> Evidence:
     """What files say, as evidence. Raises UsageError for files that are no history."""
-    twice = sorted({str(path) for path in paths if list(paths).count(path) > 1})
-    if twice:
-        raise UsageError(f"--history {twice[0]}: named twice; name each file once.")
+    _refuse_twice(paths)
     refusals = Refusals(lenient)
     history = History(files=list(paths))
     readers = _Readers(history, refusals)
@@ -53,6 +53,22 @@ def read_files(paths: Sequence[Path], profile: DeliveryProfile, *, lenient: bool
         digest.update(source.digest.digest())
     readers.finish()
     return evidence_of(history, profile, refusals, digest.hexdigest())
+
+
+def _refuse_twice(paths: Sequence[Path]) -> None:
+    """Raises UsageError when one file is named twice, also by two paths or by two hard links."""
+    named: dict[object, Path] = {}
+    for path in paths:
+        identity: object = path
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            identity = found.st_dev, found.st_ino
+        before = named.setdefault(identity, path)
+        if before is not path:
+            also = "" if before == path else f" ({printable(str(before))} is the same file)"
+            raise UsageError(
+                f"--history {printable(str(path))}: named twice{also}; name each file once."
+            )
 
 
 def _nothing_in(path: Path, source: Source) -> str:
@@ -101,6 +117,7 @@ def _format(block: Block) -> str:
     for line in block.objects:
         if line.get("name") in NAMES and "type" not in line:
             return KAFKAS
-        if line.get("type") in TYPES:
+        kind = line.get("type")
+        if isinstance(kind, str) and kind in TYPES:
             return OWN
     return KAFKAS if "name" in block.objects[0] and "type" not in block.objects[0] else OWN

@@ -6,6 +6,7 @@ reports/schemas/history.schema.json.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +30,13 @@ NUMBER_MAX: Final = (1 << 62) - 1
 EPOCH_MAX: Final = (1 << 31) - 1
 NAME_MAX: Final = 249
 """A topic's name has at most this many characters."""
+INSTANT_MAX: Final = 253_402_300_799_999_999
+"""The last microsecond of the year 9999."""
+MILLISECONDS: Final = (946_684_800_000, 4_102_444_799_999)
+"""The years 2000 to 2099 in milliseconds: no instant in microseconds is meant by these."""
+UNPRINTABLE: Final = "[\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029\\ud800-\\udfff]"
+"""What no name may hold, as a regular expression: control characters and halves of pairs."""
+_UNPRINTABLE: Final = re.compile(UNPRINTABLE)
 
 OUTCOMES: Final[Mapping[str, int]] = {
     "acked": ACKED_NO_OFFSET,
@@ -72,7 +80,7 @@ class Field:
     """One field of a type of line."""
 
     kind: str
-    """number, text, flag or word"""
+    """number, instant (in µs), text (a name), remark (for people), flag or word"""
     required: bool = True
     most: int = NUMBER_MAX
     words: Mapping[str, int] | None = None
@@ -86,9 +94,13 @@ class Field:
             return f"one of {', '.join(self.words)}"
         if self.kind == "number":
             return f"a whole number from 0 to {self.most}"
+        if self.kind == "instant":
+            return "microseconds since 1970-01-01, a whole number"
         if self.kind == "flag":
             return "true or false"
-        return f"text of 1 to {NAME_MAX} characters"
+        if self.kind == "remark":
+            return f"text of 1 to {NAME_MAX} characters"
+        return f"text of 1 to {NAME_MAX} characters without control characters"
 
     def problem(self, name: str, value: object) -> Problem | None:
         """Why it does not accept a value; None when it does."""
@@ -96,11 +108,30 @@ class Field:
             good = isinstance(value, str) and value in self.words
         elif self.kind == "number":
             good = type(value) is int and 0 <= value <= self.most
+        elif self.kind == "instant":
+            return _instant_problem(name, value, self.expected)
         elif self.kind == "flag":
             good = type(value) is bool
         else:
             good = isinstance(value, str) and 1 <= len(value) <= NAME_MAX
+            good = good and (self.kind == "remark" or is_name(str(value)))
         return None if good else Problem(name, shown(value), self.expected)
+
+
+def is_name(text: str) -> bool:
+    """Whether text holds nothing that would act on a terminal instead of being shown."""
+    return not _UNPRINTABLE.search(text)
+
+
+def _instant_problem(name: str, value: object, expected: str) -> Problem | None:
+    """Why a value is no instant in microseconds; the unit that it may be in is named."""
+    if type(value) is not int or value < 0:
+        return Problem(name, shown(value), expected)
+    if value > INSTANT_MAX:
+        return Problem(name, f"{shown(value)} is beyond the year 9999 (nanoseconds?)", expected)
+    if MILLISECONDS[0] <= value <= MILLISECONDS[1]:
+        return Problem(name, f"{value} is in January or February 1970 (milliseconds?)", expected)
+    return None
 
 
 def _word(words: Mapping[str, int], *, required: bool = True, default: int = -1) -> Field:
@@ -108,30 +139,32 @@ def _word(words: Mapping[str, int], *, required: bool = True, default: int = -1)
 
 
 _TEXT: Final = Field("text")
-_NOTE: Final = Field("text", required=False)
+_REMARK: Final = Field("remark", required=False)
 _PRODUCER: Final = Field("number", most=PRODUCER_MAX)
 _PARTITION: Final = Field("number", most=PARTITION_MAX)
 _OFFSET: Final = Field("number", most=OFFSET_MAX)
 _NUMBER: Final = Field("number")
 _OFFSET_IF_KNOWN: Final = Field("number", required=False, most=OFFSET_MAX)
 _NUMBER_IF_KNOWN: Final = Field("number", required=False)
+_INSTANT: Final = Field("instant", most=INSTANT_MAX)
+_INSTANT_IF_KNOWN: Final = Field("instant", required=False, most=INSTANT_MAX)
 _PLACE: Final = {"topic": _TEXT, "partition": _PARTITION}
 _IDENTITY: Final = {"producer": _PRODUCER, **_PLACE, "sequence": _NUMBER}
 
 TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
-    "history": {"schema": _word({SCHEMA: 1}), "name": _NOTE},
+    "history": {"schema": _word({SCHEMA: 1}), "name": _REMARK},
     "attempt": {
         **_IDENTITY,
         "outcome": _word(OUTCOMES, required=False, default=OPEN),
         "offset": _OFFSET_IF_KNOWN,
         "transaction": _NUMBER_IF_KNOWN,
-        "at_us": _NUMBER_IF_KNOWN,
+        "at_us": _INSTANT_IF_KNOWN,
     },
     "outcome": {
         **_IDENTITY,
         "outcome": _word(OUTCOMES),
         "offset": _OFFSET_IF_KNOWN,
-        "at_us": _NUMBER_IF_KNOWN,
+        "at_us": _INSTANT_IF_KNOWN,
     },
     "observation": {
         **_PLACE,
@@ -142,7 +175,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "sent_topic": Field("text", required=False),
         "sent_partition": Field("number", required=False, most=PARTITION_MAX),
         "set": _word(SETS, required=False, default=0),
-        "read_us": _NUMBER_IF_KNOWN,
+        "read_us": _INSTANT_IF_KNOWN,
         "leader_epoch": Field("number", required=False, most=EPOCH_MAX),
         "input_topic": Field("text", required=False),
         "input_offset": _OFFSET_IF_KNOWN,
@@ -151,7 +184,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "producer": _PRODUCER,
         "transaction": _NUMBER,
         "step": _word(STEPS),
-        "at_us": _NUMBER,
+        "at_us": _INSTANT,
     },
     "drain": {
         **_PLACE,
@@ -159,33 +192,33 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "start": Field("number", required=False, most=OFFSET_MAX, default=0),
         "end": _OFFSET_IF_KNOWN,
         "last_stable": _OFFSET_IF_KNOWN,
-        "ended_us": _NUMBER_IF_KNOWN,
-        "reason": _NOTE,
+        "ended_us": _INSTANT_IF_KNOWN,
+        "reason": _REMARK,
     },
     "offsets": {
         **_PLACE,
-        "at_us": _NUMBER,
+        "at_us": _INSTANT,
         "last_stable": _OFFSET,
         "high_watermark": _OFFSET,
     },
     "member": {
         "member": _PRODUCER,
         "step": _word(MEMBER_STEPS),
-        "at_us": _NUMBER_IF_KNOWN,
+        "at_us": _INSTANT_IF_KNOWN,
     },
     "assignment": {
         "member": _PRODUCER,
         **_PLACE,
         "step": _word(ASSIGNMENT_STEPS),
         "offset": _OFFSET_IF_KNOWN,
-        "at_us": _NUMBER_IF_KNOWN,
+        "at_us": _INSTANT_IF_KNOWN,
     },
     "processing": {
         "member": _PRODUCER,
         **_PLACE,
         "offset": _OFFSET,
         "step": _word(PROCESSING_STEPS),
-        "at_us": _NUMBER_IF_KNOWN,
+        "at_us": _INSTANT_IF_KNOWN,
     },
     "commit": {
         "member": _PRODUCER,
@@ -193,11 +226,14 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "offset": _OFFSET,
         "step": _word(COMMIT_STEPS),
         "synchronous": Field("flag", required=False, default=0),
-        "at_us": _NUMBER_IF_KNOWN,
+        "at_us": _INSTANT_IF_KNOWN,
     },
     "group_offset": {**_PLACE, "offset": _OFFSET},
 }
-"""type → field → what it accepts. Every line may also carry a `note`, which is not read."""
+"""type → field → what it accepts. Every line may also carry a `note`, which is not read.
+
+A field that may be left out may also be null, which says the same.
+"""
 
 
 def problem_of(line: Mapping[str, Any]) -> Problem | None:
@@ -211,17 +247,18 @@ def problem_of(line: Mapping[str, Any]) -> Problem | None:
         if key not in fields and key not in ("type", "note"):
             return Problem(key, "unknown field", f"only {', '.join(fields)} in a line of {name}")
     for key, accepted in fields.items():
-        if key in line:
-            problem = accepted.problem(key, line[key])
+        value = line.get(key)
+        if value is not None or (accepted.required and key in line):
+            problem = accepted.problem(key, value)
             if problem is not None:
                 return problem
         elif accepted.required:
             return Problem(key, "is missing", accepted.expected)
-    return _contradiction(line)
+    return _contradiction({key: value for key, value in line.items() if value is not None})
 
 
 def _contradiction(line: Mapping[str, Any]) -> Problem | None:
-    """Fields that do not go together."""
+    """Fields that do not go together. `line`: without those that are null."""
     if line["type"] in ("attempt", "outcome"):
         if "offset" in line and line.get("outcome") != "acked":
             return Problem("offset", shown(line["offset"]), "an offset only where outcome is acked")

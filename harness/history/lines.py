@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import UsageError
+from harness.printable import printable
 
 BLOCK_BYTES: Final = 1 << 22
 _NAMED: Final = 3
 _SHOWN: Final = 60
+_LOGGED: Final = re.compile(
+    rb"(\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[\d.,]*Z?\]? \[?(TRACE|DEBUG|INFO|WARN|ERROR|FATAL)\b"
+    rb"|SLF4J(\(.\))?: |WARNING: |(OpenJDK|Java HotSpot)\(?[\w() -]* warning: |\tat [\w.$/]+\()"
+    rb"[^\x00-\x08\x0a-\x1f\x7f{}]*"
+)
+"""A line of a Java logger, whole: with its instant and level, without any part of an event. No
+fragment of an event looks like it, so that such a line can have damaged none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,7 @@ class Where:
     line: int
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}"
+        return f"{printable(str(self.path))}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Refusals:
 
     lenient: bool = False
     noise: int = 0
-    """Lines that can be no event, whole or torn: another program's output."""
+    """Lines that a logger wrote: they can be no event, whole or torn."""
     damaged: int = 0
     """Lines that may have told of something."""
     examples: list[str] = field(default_factory=list)
@@ -90,8 +99,14 @@ class Block:
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: JSON, cut short."""
-    text = value.decode(errors="replace") if isinstance(value, bytes) else json.dumps(value)
+    """A value as a message shows it: JSON, cut short, and nothing that acts on a terminal."""
+    if isinstance(value, bytes):
+        text = printable(value[: 4 * _SHOWN].decode(errors="replace"))
+    else:
+        try:
+            text = json.dumps(value)
+        except (RecursionError, ValueError):
+            text = f"a {type(value).__name__} that is too large to show"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -149,14 +164,13 @@ class Source:
             return Block(self.path, numbers, objects)
         kept: list[int] = []
         objects = []
-        for number, line in zip(numbers, lines, strict=True):
-            line = line.strip()
+        for number, whole in zip(numbers, lines, strict=True):
+            line = whole.strip()
             if not line:
                 continue
             value = _object(line)
             if isinstance(value, Problem):
-                # An event that was torn still begins or ends as one.
-                noise = not (line.startswith(b"{") or line.endswith(b"}"))
+                noise = _LOGGED.fullmatch(whole.rstrip()) is not None
                 self.refusals.refuse(Where(self.path, number), value, noise=noise)
                 continue
             kept.append(number)
@@ -164,21 +178,58 @@ class Source:
         return Block(self.path, kept, objects)
 
 
+class _Twice(ValueError):
+    """A key stands twice in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of which each key stands once. Raises _Twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _no_number(word: str) -> Any:
+    """NaN and Infinity, which Python would read and JSON does not have."""
+    raise ValueError(f"{word} is no JSON")
+
+
+_FAST: Final = json.JSONDecoder(parse_constant=_no_number)
+_CAREFUL: Final = json.JSONDecoder(parse_constant=_no_number, object_pairs_hook=_once)
+
+
 def _together(lines: list[bytes]) -> list[dict[str, Any]] | None:
     """The objects of lines that are all one; None when any is not."""
+    data = b"[" + b",0,".join(lines) + b"]"
     try:
-        values = json.loads(b"[" + b",0,".join(lines) + b"]")
+        text = data.decode()
+        values = _FAST.decode(text)
+        objects, between = values[::2], values[1::2]
+        alternating = len(values) == 2 * len(lines) - 1 and between.count(0) == len(between)
+        if not alternating or set(map(type, objects)) != {dict}:
+            return None
+        # Each key stands before a colon: where there are no more colons than keys that were
+        # found, no key stood twice.
+        if text.count(":") != sum(map(len, objects)):
+            objects = _CAREFUL.decode(text)[::2]
     except (ValueError, RecursionError):
         return None
-    objects, between = values[::2], values[1::2]
-    alternating = len(values) == 2 * len(lines) - 1 and between.count(0) == len(between)
-    return objects if alternating and set(map(type, objects)) == {dict} else None
+    return list(objects)
 
 
 def _object(line: bytes) -> dict[str, Any] | Problem:
     expected = "one JSON object a line"
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        value = _CAREFUL.decode(line.decode())
+    except _Twice as twice:
+        name = printable(str(twice))[:_SHOWN]
+        return Problem(name, "stands twice in the line", "each field once")
+    except UnicodeDecodeError:
+        return Problem("", f"{shown(line)} is not UTF-8", expected)
+    except RecursionError:
+        return Problem("", f"{shown(line)} is nested too deeply", expected)
+    except ValueError:
         return Problem("", f"{shown(line)} is no JSON", expected)
     return value if isinstance(value, dict) else Problem("", shown(value), expected)

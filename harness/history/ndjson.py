@@ -9,15 +9,24 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from operator import itemgetter
+from types import NoneType
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.columns import ACKED, ACKED_NO_OFFSET
-from harness.history.events import NAME_MAX, TYPES, Field, problem_of
-from harness.history.lines import Block, Refusals
+from harness.history.events import (
+    MILLISECONDS,
+    NAME_MAX,
+    TYPES,
+    Field,
+    is_name,
+    problem_of,
+)
+from harness.history.lines import Block, Problem, Refusals
 from harness.history.tables import INTACT, DrainClaim, History
+from harness.printable import printable
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Columns: TypeAlias = dict[str, I64]
@@ -80,7 +89,7 @@ class NdjsonReader:
             return None
         parsed: dict[str, tuple[Columns, list[int]]] = {}
         for name, places in by_type.items():
-            fields = TYPES.get(name)
+            fields = TYPES.get(name) if isinstance(name, str) else None
             if fields is None:
                 return None
             lines = block.objects
@@ -117,45 +126,56 @@ class NdjsonReader:
         try:
             values = list(map(itemgetter(name), lines))
         except KeyError:
-            values = [line.get(name, _ABSENT) for line in lines]
+            values = [line.get(name) for line in lines]
         kinds = set(map(type, values))
-        partly = _Absent in kinds
-        if partly and accepted.required:
+        # null says nothing, as a field that is not there.
+        partly = NoneType in kinds
+        if not partly:
+            return self._whole(name, accepted, values, kinds)
+        if accepted.required:
             return None
-        if kinds - {_Absent} != {_TYPE_OF[accepted.kind]}:
+        column = np.full(len(values), accepted.default, dtype=np.int64)
+        given = [value for value in values if value is not None]
+        if given:
+            said = self._whole(name, accepted, given, kinds - {NoneType})
+            if said is None:
+                return None
+            column[[value is not None for value in values]] = said
+        return column
+
+    def _whole(self, name: str, accepted: Field, values: list[Any], kinds: set[type]) -> I64 | None:
+        """One field of lines that all have it."""
+        if kinds != {_TYPE_OF[accepted.kind]}:
             return None
         if accepted.words is not None:
-            codes: Mapping[Any, int] = {**accepted.words, _ABSENT: accepted.default}
-            numbers = [codes.get(value) for value in values]
+            numbers = [accepted.words.get(value) for value in values]
             return None if None in numbers else np.array(numbers, dtype=np.int64)
-        if accepted.kind == "text":
-            return self._texts(name, values)
-        if partly:
-            values = [accepted.default if value is _ABSENT else value for value in values]
+        if accepted.kind in ("text", "remark"):
+            return self._texts(name, accepted, values)
         try:
             column = np.array(values, dtype=np.int64)
         except OverflowError:
             return None
-        least = min(accepted.default, 0) if partly else 0
-        if accepted.kind == "number":
-            if int(column.max()) > accepted.most or int(column.min()) < least:
-                return None
-            if partly and -1 in {v for v in (line.get(name) for line in lines) if v is not None}:
-                return None
+        if accepted.kind != "flag" and (int(column.max()) > accepted.most or int(column.min()) < 0):
+            return None
+        if accepted.kind == "instant" and bool(
+            ((column >= MILLISECONDS[0]) & (column <= MILLISECONDS[1])).any()
+        ):
+            return None
         return column
 
-    def _texts(self, name: str, values: list[Any]) -> I64 | None:
+    def _texts(self, name: str, accepted: Field, values: list[str]) -> I64 | None:
         """Topics as their indexes; other text is not kept, only checked."""
         distinct = set(values)
-        distinct.discard(_ABSENT)
         if not all(1 <= len(text) <= NAME_MAX for text in distinct):
+            return None
+        if accepted.kind == "text" and not all(map(is_name, distinct)):
             return None
         if not name.endswith("topic"):
             return np.zeros(len(values), dtype=np.int64)
         for text in distinct - self._topics.keys():
             self._topics[text] = self.history.topic(text)
-        codes: Mapping[Any, int] = {_ABSENT: -1, **self._topics}
-        return np.array([codes[value] for value in values], dtype=np.int64)
+        return np.array([self._topics[value] for value in values], dtype=np.int64)
 
     # -- tables ----------------------------------------------------------------------------
 
@@ -185,14 +205,37 @@ class NdjsonReader:
         for row, place in enumerate(places):
             line = block.objects[place]
             key = int(columns["topic"][row]), int(columns["partition"][row])
-            self.history.drains[key] = DrainClaim(
+            claim = DrainClaim(
                 complete=line["complete"],
-                start=line.get("start", 0),
+                start=line.get("start") or 0,
                 end=line.get("end"),
                 last_stable=line.get("last_stable"),
                 ended_us=line.get("ended_us"),
-                reason=line.get("reason", ""),
+                reason=printable(line.get("reason") or ""),
             )
+            problem = self._drain_problem(claim, key)
+            if problem is None:
+                self.history.drains[key] = claim
+            else:
+                self.refusals.refuse(block.where(place), problem)
+
+    def _drain_problem(self, claim: DrainClaim, key: tuple[int, int]) -> Problem | None:
+        """Why a drain line contradicts itself or an earlier one."""
+        if claim.end is not None and claim.start > claim.end:
+            return Problem(
+                "start",
+                f"{claim.start} is above the end {claim.end}",
+                "a log that starts at or below its end",
+            )
+        before = self.history.drains.get(key)
+        if before is not None and before != claim:
+            where = f"{self.history.topics[key[0]]}-{key[1]}"
+            return Problem(
+                "partition",
+                f"another drain line says something else about {where}",
+                "one drain line a topic-partition",
+            )
+        return None
 
     def _watched(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
         self.history.watched.add(len(places), columns)
@@ -202,18 +245,26 @@ class NdjsonReader:
         order = np.asarray(places, dtype=np.int64) + self._before
         self.history.members.add(len(places), {**blank, **columns, "order": order})
 
-    def _group_offsets(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+    def _group_offsets(self, columns: Columns, block: Block, places: list[int]) -> None:
         rows = (columns[name].tolist() for name in ("topic", "partition", "offset"))
-        for topic, partition, offset in zip(*rows, strict=True):
-            self.history.group_offsets[topic, partition] = offset
+        for topic, partition, offset, place in zip(*rows, places, strict=True):
+            before = self.history.group_offsets.setdefault((topic, partition), offset)
+            if before != offset:
+                found = f"{offset}, and another line says {before}"
+                self.refusals.refuse(
+                    block.where(place),
+                    Problem("offset", found, "one group_offset line a topic-partition"),
+                )
 
 
-class _Absent:
-    """Stands for a field that a line does not have; null is no number and is refused."""
-
-
-_ABSENT: Final = _Absent()
-_TYPE_OF: Final[Mapping[str, type]] = {"number": int, "flag": bool, "text": str, "word": str}
+_TYPE_OF: Final[Mapping[str, type]] = {
+    "number": int,
+    "instant": int,
+    "flag": bool,
+    "text": str,
+    "remark": str,
+    "word": str,
+}
 
 
 def _consistent(name: str, columns: Columns) -> bool:
