@@ -6,7 +6,8 @@ and a run cut short can still be judged. `timeline.ndjson` has several writers: 
 
 Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` and `source`):
 
-    run         phase: started | members_ready | load_started | warmed_up | bound |
+    run         unsent, unsent_by: {profile: count} (on load_stopped: due and never attempted)
+                phase: started | members_ready | load_started | warmed_up | bound |
                 load_stopped | healed | members_caught_up | members_stopped | drained | ended
     fault       fault_id, fault, phase: inject | injected | heal | healed | failed, target,
                 evidence, took_effect (on injected), reason (on failed)
@@ -14,7 +15,9 @@ Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` an
     isr         topic, partition, isr: [broker ids]
     offsets     topic, partition, last_stable, high_watermark   (transactional topics)
     load        profile, topic, partition, from_us, to_us, attempted, acked, failed, unknown,
-                ack_ms_max                     (one a slot of 250 ms; attempted by send time)
+                ack_ms_max                     (one a slot of 250 ms; attempted by send time),
+                attempted_by: {incarnation: count}, failed_by and unknown_by: {reason: count}
+                                               (each only where it is not empty)
     generator   lag_ms_max                     (how late the generator's own clock was, per slot)
     incarnation profile, incarnation, phase: started | closed | replaced, reason
     client_error profile, incarnation, code, reason, fatal

@@ -16,7 +16,7 @@ from harness.load.client import KEYS_KEPT, Lanes
 from harness.load.context import Latencies, connection_settings, producer_settings
 from harness.load.outcomes import groups
 from harness.load.pace import BATCH_MAX, TICK_US, Pace
-from harness.load.slots import SLOT_US, Slots
+from harness.load.slots import LEFT_OPEN, SLOT_US, Slots
 from harness.load.transactions import Transaction
 from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo
 from harness.schedule import Constant
@@ -167,12 +167,13 @@ def test_slots_say_when_attempts_were_made_and_when_they_were_answered(run_dir):
     info = run_info([profile_run("a", ["ta"]), profile_run("b", ["tb1", "tb2"])])
     slots = Slots(run_dir, info)
     base = START_US // SLOT_US * SLOT_US
-    slots.attempted(2, 1, base + 1, 5)
-    slots.attempted(2, 1, base + SLOT_US - 1, 2)
+    slots.attempted(2, 1, base + 1, 5, incarnation=3)
+    slots.attempted(2, 1, base + SLOT_US - 1, 2, incarnation=4)
     slots.acked(2, 1, base + SLOT_US, 4, 12_345)
     slots.acked(2, 1, base + SLOT_US + 9, 1, 2_000)
-    slots.failed(2, 1, base + SLOT_US, 1)
-    slots.unknown(0, 0, base, 3)
+    slots.failed(2, 1, base + SLOT_US, 1, "_QUEUE_FULL")
+    slots.unknown(0, 0, base, 2, "_MSG_TIMED_OUT")
+    slots.unknown(0, 0, base, 1, LEFT_OPEN)
     slots.flush(base + SLOT_US)
     assert list(run_dir.events("load")) == [], "a slot is written once it is over"
     slots.flush(base + 10 * SLOT_US)
@@ -184,6 +185,12 @@ def test_slots_say_when_attempts_were_made_and_when_they_were_answered(run_dir):
         ("a", "ta", 0, base, 0, 0, 0, 3, 0.0),
         ("b", "tb2", 1, base, 7, 0, 0, 0, 0.0),
         ("b", "tb2", 1, base + SLOT_US, 0, 5, 1, 0, 12.345),
+    ]
+    reasons = ("attempted_by", "failed_by", "unknown_by")
+    assert [{name: e[name] for name in reasons if name in e} for e in run_dir.events("load")] == [
+        {"unknown_by": {"_MSG_TIMED_OUT": 2, "left_open": 1}},
+        {"attempted_by": {"3": 5, "4": 2}},
+        {"failed_by": {"_QUEUE_FULL": 1}},
     ]
 
 

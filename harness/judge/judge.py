@@ -14,6 +14,7 @@ from harness.errors import EXIT_BROKEN, EXIT_INCONCLUSIVE, EXIT_KEPT
 from harness.judge.availability import availability, during
 from harness.judge.consuming import consume_verdict, consumer_exposures
 from harness.judge.exposure import Exposure, exposures, trials
+from harness.judge.loading import load_notes, load_obstacles, load_verdict
 from harness.judge.obstacles import fault_record, profile_obstacles, run_obstacles
 from harness.judge.phases import latency_phases
 from harness.judge.promises import WHOLE_RUN, PromiseCase, judge_promise
@@ -90,6 +91,8 @@ def _profile(
     timeline = evidence.timeline
     met = exposures(profile, timeline)
     consumers = consumer_exposures(profile, evidence) if profile.consume is not None else met
+    load = load_verdict(evidence, found)
+    obstacles = [*profile_obstacles(found), *load_obstacles(load, found.counts["attempted"])]
     promises = [
         judge_promise(
             _case(
@@ -97,6 +100,7 @@ def _profile(
                 found,
                 found_by,
                 promise,
+                obstacles,
                 run_wide,
                 consumers if anomaly_of(promise) in CONSUMER_ANOMALIES else met,
             )
@@ -116,6 +120,7 @@ def _profile(
         consume=consume_verdict(evidence, found),
         keys=KeysVerdict(**asdict(found.keyed)) if found.keyed.keys else None,
         witnesses=witnesses(evidence, found),
+        load=load,
     )
 
 
@@ -124,6 +129,7 @@ def _case(
     found: ProfileFindings,
     found_by: dict[str, ProfileFindings],
     promise: str,
+    obstacles: list[str],
     run_wide: list[str],
     met: list[Exposure],
 ) -> PromiseCase:
@@ -135,7 +141,7 @@ def _case(
         promise=promise,
         observed=found.counts[anomaly],
         breaches=found.profile.envelope_breaches,
-        obstacles=[*found.blind.get(anomaly, ()), *profile_obstacles(found)],
+        obstacles=[*found.blind.get(anomaly, ()), *obstacles],
         run_obstacles=run_wide,
         aimed_control=named,
         control=None
@@ -192,6 +198,9 @@ def _reasons(
             "controls were left out (--no-control): what an experiment aims at is proven only "
             "where the profile that it names as control took part anyway"
         )
+    for each in counted:
+        notes = load_notes(each.load, each.counts["attempted"])
+        reasons += [f"{each.profile}: {note}" for note in notes if not _told(note, reasons)]
     for found in findings:
         total = sum(found.foreign_runs.values())
         if total and evidence.elsewhere is not None:
@@ -208,6 +217,11 @@ def _reasons(
     if evidence.elsewhere is not None:
         reasons += evidence.elsewhere.notes
     return reasons
+
+
+def _told(note: str, reasons: list[str]) -> bool:
+    """Whether a reason says it already, as what keeps promises from being judged."""
+    return any(note in reason for reason in reasons)
 
 
 def _nothing_judged(profiles: list[ProfileVerdict]) -> list[str]:

@@ -122,6 +122,35 @@ class KeysVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class FailureVerdict:
+    """Attempts that ended without an acknowledgement for one reason."""
+
+    outcome: str
+    """`failed` or `unknown`"""
+    code: str
+    """The client's error code, or a word of the harness for what no error says."""
+    meaning: str
+    count: int
+    first_at: str | None
+    """RFC 3339, to 250 ms; null where nobody noted when."""
+    last_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadVerdict:
+    """What the load was asked for and what it did, of one profile."""
+
+    asked_per_s: float
+    achieved_per_s: float | None
+    """Attempts a second, from the first to the last one; null without any."""
+    planned: int | None
+    """Records that were due until the load stopped; null where it did not say."""
+    unsent: int | None
+    """Those of them that were never attempted."""
+    failures: list[FailureVerdict]
+
+
+@dataclass(frozen=True, slots=True)
 class ConsumerLag:
     """How far a group was behind on one partition of its input, in offsets."""
 
@@ -178,6 +207,8 @@ class ProfileVerdict:
     keys: KeysVerdict | None = None
     """Of its records' keys; null where they have none."""
     witnesses: list[Witness] = field(default_factory=list)
+    load: LoadVerdict | None = None
+    """Null for a history, and in verdicts of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from harness.errors import HarnessError
 from harness.load.context import LoadContext, producer_settings
 from harness.load.ledger import Ledger
 from harness.load.outcomes import Delivered, Reports, by_partition, groups
-from harness.load.slots import SLOT_US
+from harness.load.slots import LEFT_OPEN, SLOT_US
 from harness.record import Encoder, run_hash
 from harness.rundir import ProfileRun
 
@@ -27,6 +27,12 @@ I64 = npt.NDArray[np.int64]
 
 _OWN_DOING = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 """What an abort does to records that were not delivered yet."""
+
+
+def _by_code(errors: Sequence[Any]) -> list[tuple[Any, int]]:
+    """One error of each code, with how often that code occurs."""
+    counts = Counter(error.code() for error in errors)
+    return [(error, counts[code]) for code, error in {e.code(): e for e in errors}.items()]
 
 
 class Incarnation:
@@ -84,6 +90,11 @@ class Incarnation:
             phase="started",
         )
 
+    @property
+    def why_open(self) -> str:
+        """Why a record without any report stays so: a fatal error's code, or LEFT_OPEN."""
+        return LEFT_OPEN if self.fatal is None else self.fatal.partition(":")[0]
+
     # -- sending ---------------------------------------------------------------------------
 
     def produce(
@@ -107,7 +118,7 @@ class Incarnation:
             size = count if isinstance(rows, slice) else len(rows)
             first = self.ledger.open(topic, partition, size)
             sequences[rows] = np.arange(first, first + size, dtype=np.uint64)
-            self._slots.attempted(topic, partition, at_us, size)
+            self._slots.attempted(topic, partition, at_us, size, self.number)
             ranges[(topic, partition)] = (first, first + size - 1)
         self.open_records += count
         values = self._encoder.encode_rows(topics, partitions, sequences, intended_us)
@@ -155,9 +166,11 @@ class Incarnation:
             at_us = self._context.clock.now_us()
             sequences = np.array(refused, dtype=np.uint64) + np.uint64(first)
             self.ledger.failed(topic, partition, sequences)
-            self._slots.failed(topic, partition, at_us, len(refused))
             self.refused += len(refused)
-            self._note(messages[refused[0]]["_error"], len(refused))
+            errors = [messages[index]["_error"] for index in refused]
+            for refusal, count in _by_code(errors):
+                self._slots.failed(topic, partition, at_us, count, refusal.name())
+                self._note(refusal, count)
 
     # -- reports ---------------------------------------------------------------------------
 
@@ -180,24 +193,24 @@ class Incarnation:
             self.record_acknowledged(part)
         if errored:
             at_us = self._context.clock.now_us()
-            for group in by_partition([message for _, message in errored]):
-                count = len(group.sequences)
-                self.ledger.unknown(group.topic, group.partition, group.sequences)
-                self._slots.unknown(group.topic, group.partition, at_us, count)
-                self.open_records -= count
-                self.errored_in_slot += count
+            for error, _ in _by_code([error for error, _ in errored]):
+                code = error.code()
+                messages = [message for each, message in errored if each.code() == code]
+                for group in by_partition(messages):
+                    count = len(group.sequences)
+                    self.ledger.unknown(group.topic, group.partition, group.sequences)
+                    self._slots.unknown(group.topic, group.partition, at_us, count, error.name())
+                    self.open_records -= count
+                    self.errored_in_slot += count
 
     def take_reports(self) -> tuple[list[Delivered], list[tuple[Any, Any]]]:
         """What was reported since the last time, undecided; errors are noted."""
         delivered, errored = self.reports.take(
             self._context.clock.now_us(), with_offsets=self.acks != "0"
         )
-        by_code = {error.code(): error for error, _ in errored}
-        if by_code:
-            counts = Counter(error.code() for error, _ in errored)
-            for code, error in by_code.items():
-                if code not in _OWN_DOING:
-                    self._note(error, counts[code])
+        for error, count in _by_code([error for error, _ in errored]):
+            if error.code() not in _OWN_DOING:
+                self._note(error, count)
         return delivered, errored
 
     def record_acknowledged(self, part: Delivered) -> None:
@@ -255,7 +268,7 @@ class Incarnation:
         """Everything still open becomes UNKNOWN, and the ledger is complete."""
         at_us = self._context.clock.now_us()
         for (topic, partition), count in self.ledger.close().items():
-            self._slots.unknown(topic, partition, at_us, count)
+            self._slots.unknown(topic, partition, at_us, count, self.why_open)
         self.open_records = 0
         self._context.run_dir.append(
             "incarnation",

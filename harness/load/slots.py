@@ -3,18 +3,26 @@
 An attempt counts in the slot in which it was handed to the client, an outcome in the slot in
 which it became known. Slots lie on whole multiples of 250 ms since the epoch, so that those of
 all producers, and of other processes, fall together. For acks=0 `acked` counts what the client
-reported as sent: nobody acknowledges anything there.
+reported as sent: nobody acknowledges anything there. Attempts are also counted by incarnation, so
+that each attempt can be placed in time by its sequence; those that failed or whose outcome is
+unknown also by reason: the client's error code, or one of the words below.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from harness.rundir import RunDir, RunInfo, from_us
 
 SLOT_US: Final = 250_000
+ABORTED: Final = "aborted"
+"""Failed: its transaction was aborted because the profile aborts some on purpose."""
+ABORTED_AFTER_ERROR: Final = "aborted_after_error"
+"""Failed: its transaction was aborted because one of its records could not be written."""
+LEFT_OPEN: Final = "left_open"
+"""Unknown: the client had reported nothing about it when its producer was closed."""
 _GRACE_US: Final = 100_000
 """Outcomes are taken from the client's reports this much after the fact, at most."""
 
@@ -28,6 +36,11 @@ class Slot:
     failed: int = 0
     unknown: int = 0
     ack_us_max: int = 0
+    attempted_by: dict[int, int] = field(default_factory=dict)
+    """incarnation → how many of `attempted`"""
+    failed_by: dict[str, int] = field(default_factory=dict)
+    unknown_by: dict[str, int] = field(default_factory=dict)
+    """reason → how many of `failed`, of `unknown`"""
 
 
 class Slots:
@@ -48,9 +61,13 @@ class Slots:
             slot = self._open[key] = Slot()
         return slot
 
-    def attempted(self, topic: int, partition: int, at_us: int, count: int) -> None:
-        """`count` attempts were handed to the client."""
-        self._slot(topic, partition, at_us).attempted += count
+    def attempted(
+        self, topic: int, partition: int, at_us: int, count: int, incarnation: int
+    ) -> None:
+        """`count` attempts were handed to the client of an incarnation."""
+        slot = self._slot(topic, partition, at_us)
+        slot.attempted += count
+        slot.attempted_by[incarnation] = slot.attempted_by.get(incarnation, 0) + count
 
     def acked(self, topic: int, partition: int, at_us: int, count: int, ack_us_max: int) -> None:
         """`count` attempts were acknowledged, the slowest this long after it was intended."""
@@ -58,13 +75,17 @@ class Slots:
         slot.acked += count
         slot.ack_us_max = max(slot.ack_us_max, ack_us_max)
 
-    def failed(self, topic: int, partition: int, at_us: int, count: int) -> None:
-        """`count` attempts are certainly absent."""
-        self._slot(topic, partition, at_us).failed += count
+    def failed(self, topic: int, partition: int, at_us: int, count: int, why: str) -> None:
+        """`count` attempts are certainly absent; why: an error code or a word of this module."""
+        slot = self._slot(topic, partition, at_us)
+        slot.failed += count
+        slot.failed_by[why] = slot.failed_by.get(why, 0) + count
 
-    def unknown(self, topic: int, partition: int, at_us: int, count: int) -> None:
-        """What became of `count` attempts cannot be said."""
-        self._slot(topic, partition, at_us).unknown += count
+    def unknown(self, topic: int, partition: int, at_us: int, count: int, why: str) -> None:
+        """What became of `count` attempts cannot be said; why: as in `failed`."""
+        slot = self._slot(topic, partition, at_us)
+        slot.unknown += count
+        slot.unknown_by[why] = slot.unknown_by.get(why, 0) + count
 
     def lag(self, at_us: int, lag_us: int) -> None:
         """The generator woke this late."""
@@ -129,4 +150,13 @@ class Slots:
             "failed": slot.failed,
             "unknown": slot.unknown,
             "ack_ms_max": round(slot.ack_us_max / 1000, 3),
+            **{
+                name: {str(key): count for key, count in counts.items()}
+                for name, counts in (
+                    ("attempted_by", slot.attempted_by),
+                    ("failed_by", slot.failed_by),
+                    ("unknown_by", slot.unknown_by),
+                )
+                if counts
+            },
         }

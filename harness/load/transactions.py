@@ -38,6 +38,7 @@ from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import Call, LoadContext
 from harness.load.outcomes import Delivered
+from harness.load.slots import ABORTED, ABORTED_AFTER_ERROR
 from harness.rundir import ProfileRun
 
 I64 = npt.NDArray[np.int64]
@@ -86,6 +87,8 @@ class Transaction:
     end_called: bool = False
     must_abort: bool = False
     """One of its records was reported with an error: only an abort is left."""
+    on_purpose: bool = False
+    """It is aborted because the profile aborts a share of its transactions."""
     aborting: bool = False
     """It takes no more records and is aborted once those that it has were delivered."""
     reported: int = 0
@@ -121,6 +124,8 @@ class TransactionalClient(Client):
         self._transaction: Transaction | None = None
         self._delivered: list[Delivered] = []
         self._number = 0
+        self._end_error = ""
+        """The code of the error with which its transaction did not end."""
         self._log = self._open_log()
 
     def _open_log(self) -> TransactionLog:
@@ -241,6 +246,7 @@ class TransactionalClient(Client):
             on_purpose = self._random.random() < self.profile.abort_ratio
             if on_purpose or self._refused(transaction):
                 transaction.aborting = True
+                transaction.on_purpose = on_purpose and not self._refused(transaction)
             else:
                 self._call_end("commit", transaction, now_us)
 
@@ -264,6 +270,7 @@ class TransactionalClient(Client):
         if name == "init":
             self._initialised = True
             return
+        self._end_error = ""
         transaction, self._transaction = self._transaction, None
         assert transaction is not None
         step = "committed" if name == "commit" else "aborted"
@@ -288,6 +295,7 @@ class TransactionalClient(Client):
                 cause.fatal(),
             )
             transaction = self._transaction
+            self._end_error = cause.name()
             aborts = cause.txn_requires_abort() and not cause.fatal()
             if name == "commit" and aborts and transaction is not None:
                 self._call_end("abort", transaction, self.context.clock.now_us())
@@ -324,16 +332,18 @@ class TransactionalClient(Client):
                     self.context.slots.acked(topic, partition, now_us, count, 0)
 
     def _aborted(self, transaction: Transaction, now_us: int) -> None:
-        self._settle_all(transaction, now_us, FAILED)
+        chosen = transaction.on_purpose and not transaction.must_abort
+        why = ABORTED if chosen else ABORTED_AFTER_ERROR
+        self._settle_all(transaction, now_us, FAILED, why)
 
-    def _settle_all(self, transaction: Transaction, now_us: int, state: int) -> None:
+    def _settle_all(self, transaction: Transaction, now_us: int, state: int, why: str) -> None:
         slots = self.context.slots
         for (topic, partition), (first, last) in transaction.ranges.items():
             count = self.incarnation.ledger.settle_range(topic, partition, first, last, state)
             self.incarnation.open_records -= count
             if count:
                 note = slots.failed if state == FAILED else slots.unknown
-                note(topic, partition, now_us, count)
+                note(topic, partition, now_us, count, why)
 
     # -- successors and the end ------------------------------------------------------------
 
@@ -346,7 +356,8 @@ class TransactionalClient(Client):
             now_us = self.context.clock.now_us()
             ranges = None if transaction.end_called else transaction.ranges
             self._log.write(transaction.number, "unknown", now_us, ranges)
-            self._settle_all(transaction, now_us, UNKNOWN)
+            why = self._end_error or self.incarnation.why_open
+            self._settle_all(transaction, now_us, UNKNOWN, why)
         self._delivered.clear()
         self._log.close()
 
@@ -356,6 +367,7 @@ class TransactionalClient(Client):
         if self.incarnation is not before:
             self._initialised = False
             self._number = 0
+            self._end_error = ""
             self._log = self._open_log()
 
     @property

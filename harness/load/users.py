@@ -15,6 +15,7 @@ ledgers home; that is not built, and a worker says so.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final
 
@@ -83,7 +84,7 @@ class Load:
         self._started = Event()
         self._start_us = 0
         self._greenlets = [self._spawn(self._begin)]
-        self._unsent = 0
+        self._unsent: Counter[str] = Counter()
         self._stopping = False
         self._ended = False
 
@@ -194,7 +195,7 @@ class Load:
         """Stop a client: await what is open, within a bound; the rest becomes unknown."""
         clock = self.context.clock
         client = pace.client
-        self._unsent += pace.unsent(clock.now_us())
+        self._unsent[client.profile.profile] += pace.unsent(clock.now_us())
         client.begin_stop()
         deadline_us = clock.now_us() + int(self.stop_timeout_s * 1e6)
         while not client.settled and clock.now_us() < deadline_us:
@@ -219,7 +220,8 @@ class Load:
         for client in self._clients:
             client.close("ended")
         self.context.close()
-        self._event("load_stopped", unsent=self._unsent)
+        unsent = {name: count for name, count in self._unsent.items() if count}
+        self._event("load_stopped", unsent=self._unsent.total(), unsent_by=unsent)
 
 
 class ProducerUser(User):  # type: ignore[misc]

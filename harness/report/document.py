@@ -13,8 +13,10 @@ from harness.judge.verdict import (
     ConsumerLag,
     ConsumeVerdict,
     ControlResult,
+    FailureVerdict,
     FaultRecord,
     KeysVerdict,
+    LoadVerdict,
     Phases,
     ProfileVerdict,
     PromiseVerdict,
@@ -65,6 +67,10 @@ def _profile(document: dict[str, Any]) -> ProfileVerdict:
         fields["consume"] = ConsumeVerdict(**{**consume, "lag": lag})
     keys = fields.get("keys")
     fields["keys"] = None if keys is None else KeysVerdict(**keys)
+    load = fields.get("load")
+    if load is not None:
+        failures = [FailureVerdict(**each) for each in load["failures"]]
+        fields["load"] = LoadVerdict(**{**load, "failures": failures})
     return ProfileVerdict(**fields)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.rundir import to_us
+from harness.verify.loads import Failure, LoadLog, Sender, SentSlots
 
 I64: TypeAlias = npt.NDArray[np.int64]
 F64: TypeAlias = npt.NDArray[np.float64]
@@ -161,6 +162,12 @@ class Timeline:
     """incarnation → which of its client's records was its first one"""
     lags: dict[tuple[str, str, int], tuple[I64, I64, I64]] = field(default_factory=dict)
     """(profile, topic, partition) → (at_us, committed offset, end offset), −1 for none committed"""
+    sent: dict[Sender, SentSlots] = field(default_factory=dict)
+    """(topic, partition, incarnation) → its attempts, slot by slot"""
+    failures: dict[tuple[str, str, str], Failure] = field(default_factory=dict)
+    """(topic, `failed` or `unknown`, reason) → how many attempts ended so, and when"""
+    unsent: dict[str, int] | None = None
+    """profile → records that were due and never attempted; None where the load did not say"""
     unreadable: int = 0
 
     def phase(self, name: str) -> Moment | None:
@@ -212,11 +219,13 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
         defaultdict(lambda: (array("q"), array("q"), array("q")))
     )
     lag_at, lag_ms = array("q"), array("d")
+    load_log = LoadLog()
     for event in events:
         try:
             match event["event"]:
                 case "load":
                     loads[_key(event)].add(event)
+                    load_log.add(event)
                 case "generator":
                     at, lag = to_us(event["at"]), float(event["lag_ms_max"])
                     lag_at.append(at)
@@ -234,6 +243,9 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
                     _note_fault(faults, timeline.faults, event)
                 case "run":
                     timeline.run.append(_moment(event))
+                    if "unsent_by" in event:
+                        named = event["unsent_by"].items()
+                        timeline.unsent = {str(name): int(count) for name, count in named}
                 case "lag":
                     group = (str(event["profile"]), *_key(event))
                     row = (to_us(event["at"]), event["committed"], event["end"])
@@ -252,6 +264,7 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
         except (KeyError, TypeError, ValueError, AttributeError):
             timeline.unreadable += 1
     timeline.loads = {key: columns.series() for key, columns in loads.items()}
+    timeline.sent, timeline.failures = load_log.sent(), load_log.failures
     timeline.offsets = {
         key: tuple(np.array(column, dtype=np.int64) for column in columns)  # type: ignore[misc]
         for key, columns in offsets.items()
