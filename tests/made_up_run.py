@@ -23,8 +23,10 @@ from harness.judge.verdict import (
     ConsumerLag,
     ConsumeVerdict,
     ControlResult,
+    FailureVerdict,
     FaultRecord,
     KeysVerdict,
+    LoadVerdict,
     Phases,
     ProfileVerdict,
     PromiseVerdict,
@@ -305,7 +307,21 @@ def _profile(profile: DeliveryProfile, found: dict[str, int], verdict: str) -> P
         in_verdict=profile.counted,
         consume=None if profile.consume is None else _consume(profile, counts),
         keys=KeysVerdict(64, counts["inversion"] // 2, 7, 5, 0),
+        load=LoadVerdict(RATE, RATE - 1.5, attempted + 70, 70, _failures(counts)),
     )
+
+
+def _failures(counts: dict[str, int]) -> list[FailureVerdict]:
+    """Why attempts were not acknowledged: aborted on purpose, or timed out."""
+    timed_out = "not acknowledged within delivery.timeout.ms"
+    aborted = "its transaction was aborted on purpose"
+    found = [
+        FailureVerdict("failed", "aborted", aborted, counts["failed"], _at(4), _at(40)),
+        FailureVerdict(
+            "unknown", "_MSG_TIMED_OUT", timed_out, counts["unknown"], _at(12), _at(13.5)
+        ),
+    ]
+    return [each for each in found if each.count]
 
 
 def _consume(profile: DeliveryProfile, counts: dict[str, int]) -> ConsumeVerdict:

@@ -30,6 +30,7 @@ STAGES: Final = (
     (
         "tests/test_reconcile.py",
         "tests/test_judge.py",
+        "tests/test_judge_load.py",
         "tests/test_consumers.py",
         "tests/test_judge_consumers.py",
         "tests/test_keys.py",
@@ -51,7 +52,11 @@ STAGES: Final = (
     ),
 )
 """The quickest first: most mutants fall to the golden histories."""
-FIRST: Final = {"harness/judge/": "tests/test_judge.py"}
+FIRST: Final = {
+    "harness/judge/loading.py": "tests/test_judge_load.py",
+    "harness/verify/loads.py": "tests/test_judge_load.py",
+    "harness/judge/": "tests/test_judge.py",
+}
 """Where a mutant is most likely to fall, by where it is made."""
 TIMEOUT_S: Final = 600.0
 FAILED_TESTS: Final = 1
@@ -188,6 +193,20 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("and counted != NOT_APPLICABLE", ""),
         ("unseen=found.counts[\"unseen\"] if anomaly == \"lost\" else 0", "unseen=0"),
         ("exposures=trials(info, anomaly, met) if named is not None else met", "exposures=met"),
+    ),
+    *_in(
+        "judge/loading.py",
+        ("load.unsent > UNSENT_SHARE_MAX * load.planned", "load.unsent >= UNSENT_SHARE_MAX * load.planned"),
+        ("if missing > FAILED_SHARE_MAX * attempted:", "if missing >= FAILED_SHARE_MAX * attempted:"),
+        ("if each.code not in _MEANT", "if True"),
+        ("        if topic in found.profile.topics:\n", "        if topic:\n"),
+        ("    if evidence.elsewhere is not None:\n", "    if False:\n"),
+        ("min(begins) if begins else 0", "max(begins) if begins else 0"),
+    ),
+    *_in(
+        "verify/loads.py",
+        ("self.first_us = min(self.first_us, from_us)", "self.first_us = from_us"),
+        ('np.searchsorted(upto, sequences, side="right")', 'np.searchsorted(upto, sequences, side="left")'),
     ),
     *_in(
         "judge/bounds.py",

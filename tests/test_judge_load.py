@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from histories import (
     unknown,
 )
 
+from harness.cli import main
 from harness.judge.loading import FAILED_SHARE_MAX, UNSENT_SHARE_MAX
 from harness.judge.verdict import LoadVerdict, PromiseVerdict, Verdict
 from harness.verify.loads import SentSlots
@@ -111,7 +113,7 @@ def test_failed_attempts_are_told_with_their_reason_count_and_time(tmp_path: Pat
     )
     assert (second.outcome, second.code, second.count) == ("unknown", "_MSG_TIMED_OUT", 1)
     (told,) = (reason for reason in found.reasons if "attempts" in reason)
-    assert "5 of 16 attempts (31.2%)" in told
+    assert "5 of 16 attempts (31.2 %)" in told
     assert "4 failed, _QUEUE_FULL: the client's own queue was full" in told
     assert "between 22:13:20.00 and 22:13:22.25 UTC" in told
     assert found.verdict == "kept"
@@ -169,3 +171,22 @@ def test_an_attempt_is_placed_in_time_by_its_sequence() -> None:
     sequences = np.array([0, 5, 9, 10, 13, 14, -1])
     assert slots.sent_us(sequences).tolist() == [0, 125_000, 225_000, 500_000, 687_500, -1, -1]
     assert slots.total == 14
+
+
+def test_a_history_has_no_load_of_ours_and_may_have_failed_for_the_most_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines: list[dict[str, Any]] = [{"type": "history", "schema": "delivery-history/1"}]
+    where = {"producer": 1, "topic": TOPIC, "partition": 0}
+    lines += [
+        {"type": "attempt", **where, "sequence": s, "outcome": "failed" if s else "acked"}
+        | ({} if s else {"offset": 0})
+        for s in range(4)
+    ]
+    lines += [{"type": "observation", **where, "sequence": 0, "offset": 0}]
+    path = tmp_path / "history.ndjson"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    main(["verify", "--history", str(path), "--profile", "idempotent", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert document["profiles"][0]["load"] is None
+    assert not any("came to nothing" in reason for reason in document["reasons"])

@@ -79,8 +79,20 @@ def test_the_page_asks_for_nothing_outside_itself(made: tuple[RunDir, str, Page]
 def test_every_link_of_the_page_has_a_target(made: tuple[RunDir, str, Page]) -> None:
     page = made[2]
     targets = {str(a["href"])[1:] for tag, a in page.tags if tag == "a"}
-    assert len(targets) == 14
+    assert len(targets) == 15
     assert targets <= page.ids()
+
+
+def test_the_page_shows_the_load_that_was_asked_for_the_one_that_was_sent_and_why_not_more(
+    made: tuple[RunDir, str, Page],
+) -> None:
+    text = made[2].text
+    assert "1,000 records/s a profile asked for, 998 sent" in text
+    load = text[text.index("Load: asked for and sent") :]
+    assert "idempotent 1,000 998 44,070 70" in load
+    assert "idempotent unknown _MSG_TIMED_OUT not acknowledged within" in load
+    assert "12 10:15:12.00 and 10:15:13.50" in load
+    assert "transactional failed aborted its transaction was aborted on purpose 4,400" in load
 
 
 def test_the_verdict_and_how_sure_it_is_stand_first(made: tuple[RunDir, str, Page]) -> None:

@@ -9,7 +9,16 @@ import pytest
 from made_up_run import CONSUMERS, FOUND, PRODUCERS, make_verdict
 from rich.console import Console
 
-from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, NOT_APPLICABLE, Verdict, worst
+from harness.judge.verdict import (
+    BROKEN,
+    INCONCLUSIVE,
+    KEPT,
+    NOT_APPLICABLE,
+    FailureVerdict,
+    LoadVerdict,
+    Verdict,
+    worst,
+)
 from harness.profiles import load_builtin
 from harness.report.terminal import print_verdict
 from harness.report.wording import assurance, headline, tally
@@ -151,6 +160,20 @@ def test_a_terminal_is_never_written_beyond_its_width_or_100_columns(width: int)
 
 def test_colour_comes_on_a_terminal_beside_the_words() -> None:
     assert "\x1b[" in on_terminal(made(BROKEN), 100)
+
+
+def test_the_rate_sent_stands_beside_the_rate_asked_for_and_failures_have_their_reasons() -> None:
+    verdict = made(names=["leader-ack", "idempotent"])
+    full = FailureVerdict("failed", "_QUEUE_FULL", "the queue was full", 76_170, None, None)
+    meant = FailureVerdict("failed", "aborted", "on purpose", 9, None, None)
+    first, second = verdict.profiles
+    first.load = LoadVerdict(5_000, 4_996.4, 150_000, 0, [meant])
+    second.load = LoadVerdict(5_000, 1_350.0, 200_000, 146_000, [full])
+    text = piped(verdict)
+    assert "load: 5,000 records/s a profile asked for, 1,350 to 4,996 sent" in text
+    assert "planned and never sent: idempotent 146,000 (73\N{NO-BREAK SPACE}%)" in text
+    assert "not acknowledged: idempotent 76,170 failed (_QUEUE_FULL)" in text
+    assert "aborted" not in text
 
 
 def test_what_does_not_apply_is_not_green_and_the_headline_says_that_nothing_was_judged() -> None:

@@ -115,7 +115,7 @@ def load_obstacles(load: LoadVerdict | None, attempted: int) -> list[str]:
         return found
     if load.unsent and load.planned and load.unsent > UNSENT_SHARE_MAX * load.planned:
         found.append(
-            f"{_unsent(load)}; at most {UNSENT_SHARE_MAX:.0%} may be missing. Lower --rate, or "
+            f"{_unsent(load)}; at most {_share(UNSENT_SHARE_MAX, 1)} may be missing. Lower --rate, or "
             "give the machine more room"
         )
     missing = sum(each.count for each in unacknowledged(load))
@@ -143,7 +143,7 @@ def _unsent(load: LoadVerdict) -> str:
     achieved = "" if load.achieved_per_s is None else f": {load.achieved_per_s:,.0f} records/s"
     return (
         f"the load generator sent only {load.planned - load.unsent:,} of the {load.planned:,} "
-        f"records that its schedule planned, {load.unsent:,} ({load.unsent / load.planned:.1%}) "
+        f"records that its schedule planned, {load.unsent:,} ({_share(load.unsent, load.planned)}) "
         f"were never sent{achieved}, {load.asked_per_s:,.0f} were asked for"
     )
 
@@ -155,8 +155,12 @@ def _failed(load: LoadVerdict, attempted: int) -> str:
         f"{each.count:,} {each.outcome}, {each.code}: {each.meaning}{_when(each)}"
         for each in chosen
     )
-    return f"{missing:,} of {attempted:,} attempts ({missing / attempted:.1%}) failed or ended "\
+    return f"{missing:,} of {attempted:,} attempts ({_share(missing, attempted)}) failed or ended "\
         f"unknown ({ways})"  # fmt: skip
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole * 100:.3g} %"
 
 
 def _when(failure: FailureVerdict) -> str:

@@ -22,6 +22,7 @@ from harness.judge.verdict import (
     NOT_APPLICABLE,
     ConsumeVerdict,
     FaultRecord,
+    LoadVerdict,
     ProfileVerdict,
     PromiseVerdict,
     Sample,
@@ -143,6 +144,11 @@ def balances(verdict: Verdict) -> list[Balance]:
         explained = counts["duplicate"] + sum(counts[name] for name in MISPLACED)
         found.append(Balance(profile, counts["read"] - explained, outcomes == counts["attempted"]))
     return found
+
+
+def loads(verdict: Verdict) -> list[tuple[str, LoadVerdict]]:
+    """What was asked of each profile's load and what it did."""
+    return [(each.profile, each.load) for each in verdict.profiles if each.load is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ def render(
         alike=facts.alike,
         kinds=facts.kinds_of_faults,
         balances=facts.balances(verdict),
+        loads=facts.loads(verdict),
+        achieved=wording.achieved(verdict),
         stories=facts.fault_stories(verdict, series.start_us),
         interruptions=facts.interruptions(verdict),
         consumers=facts.consumers(verdict),

@@ -27,7 +27,7 @@ from harness.judge.verdict import (
 )
 from harness.report.document import verdict_of
 from harness.report.facts import Consumers, consumers, first_witnesses
-from harness.report.wording import assurance, headline, standing, tally
+from harness.report.wording import assurance, headline, load_lines, standing, tally
 
 COLUMNS_MAX: Final = 100
 STYLES: Final = {
@@ -75,7 +75,7 @@ def _print(verdict: Verdict, console: Console, *, ascii_only: bool = False) -> N
     consuming = consumers(verdict)
     if consuming:
         console.print(_consumers(consuming, shape))
-    for note in _notes(verdict):
+    for note in [*_notes(verdict), *load_lines(verdict)]:
         say(Text(note, style="dim"), 1)
     console.print()
     say(Text(headline(verdict), style=STYLES[verdict.verdict]), 1)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness.anomalies import ANOMALIES, anomaly_of
+from harness.judge.loading import TOLD_SHARE, unacknowledged
 from harness.judge.verdict import (
     BROKEN,
     INCONCLUSIVE,
@@ -85,6 +86,40 @@ def headline(verdict: Verdict) -> str:
             f"not be shown to hold {under}."
         )
     return f"Kept: {many(total, 'promise')} of {many(len(profiles), 'profile')} held {under}."
+
+
+def achieved(verdict: Verdict) -> str:
+    """The records a second that profiles were sent, least to most; empty where none is known."""
+    loads = [each.load for each in verdict.profiles if each.load is not None]
+    rates = [load.achieved_per_s for load in loads if load.achieved_per_s is not None]
+    if not rates:
+        return ""
+    least, most = f"{min(rates):,.0f}", f"{max(rates):,.0f}"
+    return least if least == most else f"{least} to {most}"
+
+
+def load_lines(verdict: Verdict) -> list[str]:
+    """The rate that was sent beside the one asked for, and why attempts were not acknowledged."""
+    loads = [(each, each.load) for each in verdict.profiles if each.load is not None]
+    sent = achieved(verdict)
+    if not sent:
+        return []
+    lines = [f"load: {loads[0][1].asked_per_s:,.0f} records/s a profile asked for, {sent} sent"]
+    missing = [
+        f"{profile.profile} {load.unsent:,} ({percent(load.unsent / load.planned)})"
+        for profile, load in loads
+        if load.unsent and load.planned and load.unsent >= TOLD_SHARE * load.planned
+    ]
+    if missing:
+        lines.append(f"planned and never sent: {', '.join(missing)}")
+    failures = [
+        f"{profile.profile} {listed([f'{e.count:,} {e.outcome} ({e.code})' for e in chosen])}"
+        for profile, load in loads
+        if (chosen := unacknowledged(load))
+    ]
+    if failures:
+        lines.append(f"not acknowledged: {'; '.join(failures)}")
+    return lines
 
 
 def assurance(verdict: Verdict) -> list[str]:
