@@ -64,7 +64,9 @@ def add_connection_arguments(parser: argparse._ActionsContainer) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a librdkafka setting for every client; topic.KEY=VALUE for a topic setting",
+        help="a librdkafka setting for every client; topic.KEY=VALUE for a topic setting; "
+        "KEY=env:NAME and KEY=file:PATH read the value there, so that no secret is on the command "
+        "line",
     )
     parser.add_argument(
         "--properties", metavar="FILE", help="a Java client's .properties file with such settings"

@@ -112,9 +112,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where")
     where.add_argument(
         "--brokers",
-        default="local",
         metavar="local|HOST:PORT,…|strimzi://NS/CLUSTER",
-        help="three brokers of our own (default), or brokers that run already",
+        help="three brokers of our own (default), or brokers that run already; bootstrap.servers "
+        "of --config or --properties names them as well",
     )
     where.add_argument("--kafka-version", metavar="V", help="of the local brokers")
     add_connection_arguments(where)

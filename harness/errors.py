@@ -64,6 +64,8 @@ class Interrupted(HarnessError):
 
 
 REDACTED = "[redacted]"
+REFERENCES = ("env:", "file:")
+"""How a value begins that says where it is to be read; as it is no secret, it is shown."""
 _SECRET_KEY = re.compile(
     r"password|secret|token|jaas|credential|api[._-]?key|oauthbearer\.config|\.pem$|private[._-]?key",
     re.IGNORECASE,
@@ -102,10 +104,11 @@ def redact_argv(argv: list[str]) -> list[str]:
     """A command line with the values of secret `key=value` arguments replaced."""
 
     def shown(argument: str) -> str:
-        head, separator, _ = argument.partition("=")
+        head, separator, value = argument.partition("=")
         if separator and head.startswith("--") and "=" in argument[len(head) + 1 :]:
             option, rest = head, argument[len(head) + 1 :]
             return f"{option}={shown(rest)}"
-        return f"{head}={REDACTED}" if separator and is_secret(head) else argument
+        hidden = separator and is_secret(head) and not value.startswith(REFERENCES)
+        return f"{head}={REDACTED}" if hidden else argument
 
     return [shown(argument) for argument in argv]

@@ -15,7 +15,8 @@ from typing import Final
 
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.brokers import KAFKA_VERSION
-from harness.brokers.foreign import capabilities_of
+from harness.brokers.foreign import LOCAL, capabilities_of, parse_bootstrap
+from harness.client_check import check_connection, check_producer
 from harness.errors import UsageError, redact_argv
 from harness.faults.experiments import Experiment, load_experiment, validate_for
 from harness.faults.registry import COORDINATES_TRANSACTIONS, FAULTS
@@ -37,6 +38,8 @@ DEFAULT_EXPERIMENTS: Final = ("stop_followers_then_kill_leader", "cut_responses"
 WARM_UP_S: Final = 4.0
 LAG_LIMIT_MS: Final = 1000.0
 MESSAGE_BYTES_MAX: Final = 900_000
+BOOTSTRAP: Final = "bootstrap.servers"
+SECURITY: Final = ("security.", "sasl.", "ssl.", "https.ca.")
 COMPRESSIONS: Final = ("none", "gzip", "snappy", "lz4", "zstd")
 REPEAT_MAX: Final = 10_000
 _VERSION: Final = re.compile(r"^\d+\.\d+\.\d+$")
@@ -57,22 +60,20 @@ def plan(args: argparse.Namespace) -> Asked:
     """Check the arguments of `harness run`. Raises UsageError for what cannot be run."""
     overrides = overrides_of(args.config, args.properties)
     if args.compression is not None:
-        if args.compression not in COMPRESSIONS:
-            raise UsageError(
-                f"--compression {args.compression}: unknown"
-                f"{nearest(args.compression, COMPRESSIONS)}; accepted are "
-                f"{', '.join(COMPRESSIONS)}."
-            )
-        overrides.producer["compression.type"] = args.compression
+        overrides.producer["compression.type"] = compression(args.compression)
+    brokers = address_of(args.brokers, overrides)
+    check_connection(overrides.connection, overrides.places)
     known = load_profiles([args.profiles] if args.profiles else [])
     subjects = [overrides.apply(profile) for profile in selected(args, known)]
+    for subject in subjects:
+        check_producer(subject, overrides.places)
     experiments = [load_experiment(name) for name in args.experiment or DEFAULT_EXPERIMENTS]
-    capabilities = capabilities_of(args.brokers)
+    capabilities = capabilities_of(brokers)
     kind = "local" if capabilities else "foreign"
     for experiment in experiments:
         consuming = any(profile.consume is not None for profile in subjects)
         validate_for(experiment, capabilities, kind, members=consuming)
-    check_brokers(args)
+    check_brokers(args, brokers)
     check_series(args, experiments)
     check_transactions(subjects, experiments)
     aims = aims_of(experiments)
@@ -93,7 +94,7 @@ def plan(args: argparse.Namespace) -> Asked:
             aims=aims,
             until_bound=args.until_bound,
         ),
-        brokers=args.brokers,
+        brokers=brokers,
         connection=overrides.connection,
         kafka_version=args.kafka_version or KAFKA_VERSION,
         keep_cluster=args.keep_cluster,
@@ -106,6 +107,48 @@ def overrides_of(config: list[str], properties: str | None) -> Overrides:
     if properties is not None:
         read_properties(Path(properties), into=overrides)
     return split_settings(config, into=overrides)
+
+
+def compression(name: str) -> str:
+    """A kind of compression. Raises UsageError that suggests the nearest one."""
+    if name not in COMPRESSIONS:
+        raise UsageError(
+            f"--compression {name}: unknown{nearest(name, COMPRESSIONS)}; accepted are "
+            f"{', '.join(COMPRESSIONS)}."
+        )
+    return name
+
+
+def address_of(given: str | None, overrides: Overrides) -> str:
+    """The brokers that are meant: --brokers, or bootstrap.servers of the client settings.
+
+    Without either they are local ones. Raises UsageError where the two name different brokers, and
+    for settings of TLS or SASL with brokers that have neither.
+    """
+    stated = overrides.connection.pop(BOOTSTRAP, None)
+    if stated is not None:
+        place = overrides.places[BOOTSTRAP]
+        addresses = parse_bootstrap(stated, place)
+        if given and set(_split(given)) != set(addresses):
+            raise UsageError(
+                f"{place}: {stated}, but --brokers {given}: these are not the same brokers. Leave "
+                "one of the two out."
+            )
+        given = given or ",".join(addresses)
+    brokers = given or LOCAL
+    if brokers == LOCAL or brokers.startswith(f"{LOCAL}:"):
+        for name, value in overrides.connection.items():
+            if name.startswith(SECURITY) and value.lower() != "plaintext":
+                raise UsageError(
+                    f"{overrides.places[name]}: is for brokers with TLS or SASL, and the local "
+                    "brokers have neither. Name the brokers that are meant: --brokers HOST:PORT, "
+                    "or bootstrap.servers beside this setting."
+                )
+    return brokers
+
+
+def _split(addresses: str) -> list[str]:
+    return [part.strip() for part in addresses.split(",")]
 
 
 def selected(args: argparse.Namespace, known: dict[str, DeliveryProfile]) -> list[DeliveryProfile]:
@@ -147,9 +190,9 @@ def controls_for(
     return choose(missing, builtin)
 
 
-def check_brokers(args: argparse.Namespace) -> None:
+def check_brokers(args: argparse.Namespace, brokers: str) -> None:
     """What only makes sense for one kind of brokers."""
-    if args.brokers != "local":
+    if brokers != LOCAL:
         for given, option in (
             (args.keep_cluster, "--keep-cluster"),
             (args.kafka_version, "--kafka-version"),
@@ -157,7 +200,7 @@ def check_brokers(args: argparse.Namespace) -> None:
             if given:
                 raise UsageError(
                     f"{option}: is for brokers that the harness starts, and --brokers "
-                    f"{args.brokers} names others. Leave one of them out."
+                    f"{brokers} names others. Leave one of them out."
                 )
     if args.kafka_version and not _VERSION.match(args.kafka_version):
         raise UsageError(

@@ -144,6 +144,7 @@ def brokers_for(asked: options.Asked, progress: Progress) -> Iterator[Brokers]:
     cluster = LocalCluster.start(
         kept=asked.keep_cluster, kafka_version=asked.kafka_version, progress=progress.detail
     )
+    cluster.add_client_settings(asked.connection)
     keep = False
     try:
         yield cluster

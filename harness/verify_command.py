@@ -57,8 +57,10 @@ def run_verify(args: argparse.Namespace) -> int:
             "verify: name a run directory, harness verify reports/runs/<run_id>, or a history, "
             "harness verify --history FILE"
         )
+    from harness.brokers.foreign import parse_bootstrap
+    from harness.client_check import check_connection
     from harness.judge.judge import exit_code
-    from harness.options import overrides_of
+    from harness.options import BOOTSTRAP, overrides_of
     from harness.progress import Progress
     from harness.replicas.look import cluster_of
     from harness.report.terminal import print_verdict
@@ -67,7 +69,11 @@ def run_verify(args: argparse.Namespace) -> int:
 
     run_dir = RunDir(Path(args.run_dir))
     info = run_dir.read_info()
-    connection = overrides_of(args.config, args.properties).connection
+    overrides = overrides_of(args.config, args.properties)
+    connection = {BOOTSTRAP: info.bootstrap, **overrides.connection}
+    if BOOTSTRAP in overrides.connection:
+        parse_bootstrap(connection[BOOTSTRAP], overrides.places[BOOTSTRAP])
+    check_connection(connection, overrides.places)
     progress = Progress(quiet=args.json)
     with progress:
         progress.stage(f"verifying run {info.run_id}")
@@ -75,7 +81,7 @@ def run_verify(args: argparse.Namespace) -> int:
         verdict = judge_run(
             run_dir,
             info,
-            {"bootstrap.servers": info.bootstrap, **connection},
+            connection,
             number=number,
             drain_timeout_s=60.0,
             say=progress.detail,

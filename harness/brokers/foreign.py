@@ -44,14 +44,18 @@ class ForeignBrokers:
         return f"ForeignBrokers({self.bootstrap!r})"
 
 
-def parse_bootstrap(text: str) -> list[str]:
-    """`a:9092, b:9092` → ["a:9092", "b:9092"]. Raises UsageError naming the part that is wrong."""
+def parse_bootstrap(text: str, place: str = "--brokers") -> list[str]:
+    """`a:9092, b:9092` → ["a:9092", "b:9092"]. Raises UsageError naming the part that is wrong.
+
+    place: where the text was given.
+    """
     found = []
     for part in text.split(","):
         address = part.strip()
         match = _ADDRESS.fullmatch(address)
         if match is None or not 0 < int(match["port"]) <= _PORT_MAX:
-            raise UsageError(f"--brokers {text}: {address!r} is no HOST:PORT; {_ACCEPTED}.")
+            accepted = _ACCEPTED if place == "--brokers" else "accepted is HOST:PORT[,HOST:PORT…]"
+            raise UsageError(f"{place} {text}: {address!r} is no HOST:PORT; {accepted}.")
         found.append(address)
     return found
 
@@ -85,11 +89,14 @@ def connect(spec: str, client_config: Mapping[str, str] | None = None) -> Broker
     when the local cluster that is meant does not run.
     """
     check_spec(spec)
-    if spec == LOCAL:
-        return LocalCluster.attach()
-    if spec.startswith(_LOCAL_NAMED):
-        return LocalCluster.attach(spec.removeprefix(_LOCAL_NAMED))
     directory = cluster_at(spec.split(","))
-    if directory is not None:
-        return LocalCluster.attach(str(directory))
-    return ForeignBrokers(spec, client_config)
+    if spec == LOCAL:
+        cluster = LocalCluster.attach()
+    elif spec.startswith(_LOCAL_NAMED):
+        cluster = LocalCluster.attach(spec.removeprefix(_LOCAL_NAMED))
+    elif directory is not None:
+        cluster = LocalCluster.attach(str(directory))
+    else:
+        return ForeignBrokers(spec, client_config)
+    cluster.add_client_settings(client_config or {})
+    return cluster

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +59,10 @@ class LocalCluster:
 
     def __repr__(self) -> str:
         return f"LocalCluster({self.name!r}, {self.bootstrap})"
+
+    def add_client_settings(self, settings: Mapping[str, str]) -> None:
+        """Settings that clients of this handle have beside the address."""
+        self.client_config = {**settings, "bootstrap.servers": self.bootstrap}
 
     # -- starting and finding ----------------------------------------------------------------
 

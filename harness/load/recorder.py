@@ -23,12 +23,20 @@ from typing import Final
 
 from harness import options
 from harness.brokers import Brokers, LocalCluster, connect
+from harness.brokers.foreign import LOCAL
 from harness.cli import add_run_arguments
-from harness.errors import EXIT_HARNESS_FAILED, EXIT_INCONCLUSIVE, HarnessError, scrub
+from harness.client_check import check_connection
+from harness.errors import (
+    EXIT_HARNESS_FAILED,
+    EXIT_INCONCLUSIVE,
+    HarnessError,
+    redact_argv,
+    scrub,
+)
 from harness.judge.judge import exit_code
 from harness.lifeline import watch
 from harness.load.context import connection_settings
-from harness.profiles import load_profiles
+from harness.profiles import Overrides, load_profiles
 from harness.rundir import RunDir, new_run_id, write_json
 from harness.session import RunRequest, Session
 
@@ -36,23 +44,31 @@ DRAIN_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.5
 
 
-def brokers_of(spec: str) -> Brokers:
-    """The brokers meant: the option, then HARNESS_CLUSTER, HARNESS_BROKERS, the kept cluster.
+def brokers_of(spec: str, overrides: Overrides) -> Brokers:
+    """The brokers meant: the option or bootstrap.servers of the client settings, then
+    HARNESS_CLUSTER, HARNESS_BROKERS, the kept cluster.
 
     Raises UsageError or ClusterError when there are none.
     """
-    if spec:
-        return connect(spec, connection_settings())
-    if os.environ.get("HARNESS_CLUSTER"):
-        return LocalCluster.attach(os.environ["HARNESS_CLUSTER"])
-    return connect(os.environ.get("HARNESS_BROKERS") or "local", connection_settings())
+    cluster = os.environ.get("HARNESS_CLUSTER")
+    if spec or options.BOOTSTRAP in overrides.connection:
+        meant = options.address_of(spec, overrides)
+    elif cluster:
+        meant = options.address_of(LOCAL, overrides)
+    else:
+        meant = options.address_of(os.environ.get("HARNESS_BROKERS"), overrides)
+    settings = {**connection_settings(), **overrides.connection}
+    if cluster and meant == LOCAL and not spec:
+        attached = LocalCluster.attach(cluster)
+        attached.add_client_settings(settings)
+        return attached
+    return connect(meant, settings)
 
 
-def request_of(args: argparse.Namespace) -> RunRequest:
+def request_of(args: argparse.Namespace, overrides: Overrides) -> RunRequest:
     """A run without experiments. Raises UsageError for what cannot be run."""
-    overrides = options.overrides_of(args.config, args.properties)
     if args.compression:
-        overrides.producer["compression.type"] = args.compression
+        overrides.producer["compression.type"] = options.compression(args.compression)
     known = load_profiles([args.profiles] if args.profiles else [])
     run_id = new_run_id()
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
@@ -80,10 +96,13 @@ def command_of(args: argparse.Namespace, seed: int) -> list[str]:
         ("--compression", args.compression),
         ("--duration", args.duration),
         ("--brokers", args.brokers),
+        ("--properties", args.properties),
     ):
         if value:
             command += [option, str(value)]
-    return command
+    for setting in args.config:
+        command += ["--client-config", setting]
+    return redact_argv(command)
 
 
 def record(args: argparse.Namespace, answer: Path) -> int:
@@ -91,8 +110,10 @@ def record(args: argparse.Namespace, answer: Path) -> int:
     stopped, orphaned = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     watch(orphaned.set)
-    request = request_of(args)
-    brokers = brokers_of(args.brokers)
+    overrides = options.overrides_of(args.config, args.properties)
+    request = request_of(args, overrides)
+    brokers = brokers_of(args.brokers, overrides)
+    check_connection(overrides.connection, overrides.places)
     run_dir = RunDir.create(request.out)
     _log_to(run_dir.logs / "recorder.log")
     session = Session.prepare(request, run_dir, brokers)

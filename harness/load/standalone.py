@@ -123,6 +123,15 @@ class Standalone:
             help="delivery profiles, comma-separated; otherwise the built-in producer profiles",
         )
         add("--profiles-file", default="", help="a YAML file with profiles of your own")
+        add("--properties", default="", help="a Java client's .properties file")
+        add(
+            "--client-config",
+            action="append",
+            default=[],
+            include_in_web_ui=False,  # a form would show what it holds
+            help="KEY=VALUE, a librdkafka setting for every client (repeatable), as `harness run "
+            "--config` takes it; KEY=env:NAME and KEY=file:PATH keep a secret off the command line",
+        )
         add("--rate", type=float, default=1000.0, help="records/s for each profile")
         add(
             "--schedule",
@@ -152,6 +161,10 @@ class Standalone:
                 arguments += [f"--{name}", str(getattr(options, name))]
         if options.profiles_file:
             arguments += ["--profiles", options.profiles_file]
+        if options.properties:
+            arguments += ["--properties", options.properties]
+        for setting in options.client_config:
+            arguments += ["--config", setting]
         if options.duration:
             arguments += ["--duration", str(options.duration)]
         for name in self.profile_names():

@@ -78,6 +78,7 @@ def read_properties(path: Path, *, into: Overrides | None = None) -> Overrides:
     for setting in translate(path):
         if setting.name not in VERIFICATION and setting.name != "transactional.id":
             overrides.add(setting.name, setting.value, setting.where)
+            overrides.places[setting.name] = f"{setting.where}: {setting.key}"
     return overrides
 
 

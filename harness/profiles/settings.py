@@ -6,6 +6,7 @@ suggestion before any client exists, and nothing here imports the client library
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,8 +15,9 @@ from typing import Any, Final
 
 import yaml
 
-from harness.errors import UsageError, is_secret
+from harness.errors import UsageError, is_secret, remember_secret
 from harness.profiles.model import FALSE, TRUE, DeliveryProfile, Setting, text
+from harness.profiles.values import resolved
 from harness.suggest import nearest
 
 _KNOWN: Final = Path(__file__).with_name("known_settings.yaml")
@@ -55,6 +57,9 @@ _OWNED_VALUES: Final[Mapping[str, str]] = {
     "delivery.report.only.error": "false",
     "enable.partition.eof": "true",
 }
+
+
+_PLACEHOLDER: Final = re.compile(r"\$\{[^}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,8 @@ class Overrides:
     producer: dict[str, Setting] = field(default_factory=dict)
     consumer: dict[str, Setting] = field(default_factory=dict)
     topic: dict[str, Setting] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    """Where each client setting was given, for messages about it."""
 
     def apply(self, profile: DeliveryProfile) -> DeliveryProfile:
         """The profile with these producer, consumer and topic settings."""
@@ -189,6 +196,8 @@ class Overrides:
 
     def add(self, name: str, value: str, where: str) -> None:
         """Sort one setting in. Raises UsageError that names `where` and what is accepted."""
+        if is_secret(name):
+            remember_secret(value)
         clients, aliases, topics = _known()
         part, bare = "", name
         head, dot, tail = name.partition(".")
@@ -220,8 +229,14 @@ class Overrides:
             wrong = (
                 "belongs into a profile (--profiles FILE), where its transactions are described."
             )
+        if wrong is None and _PLACEHOLDER.search(value):
+            wrong = (
+                "a placeholder ${…} is not replaced here. Write the value itself, or give the "
+                f"setting as --config {name}=env:VARIABLE or {name}=file:PATH."
+            )
         if wrong is not None:
             raise UsageError(f"{where}: {name}: {wrong}")
+        self.places[first] = f"{where}: {name}"
         if part == "connection":
             self.connection[first] = value
         if part == "topic":
@@ -237,6 +252,7 @@ def split_settings(pairs: Iterable[str], *, into: Overrides | None = None) -> Ov
 
     A plain name goes to the clients that use it, `topic.NAME` to the topics, `consumer.NAME` and
     `producer.NAME` to that client alone; how to reach the brokers stands apart, as `connection`.
+    A value `env:NAME` is read from the environment, `file:PATH` from a file.
     Raises UsageError for anything unknown, with the nearest known name.
     """
     overrides = into or Overrides()
@@ -245,5 +261,9 @@ def split_settings(pairs: Iterable[str], *, into: Overrides | None = None) -> Ov
         if not equals or not name.strip():
             shown = "" if is_secret(pair) else f" {pair}"
             raise UsageError(f"--config{shown}: key=value is expected, such as linger.ms=5.")
-        overrides.add(name.strip(), value.strip(), "--config")
+        bare = name.strip()
+        found = resolved(bare, value.strip(), "--config")
+        if found != value.strip() and is_connection(canonical(bare)):
+            remember_secret(found)
+        overrides.add(bare, found, "--config")
     return overrides
