@@ -44,7 +44,7 @@ def check_connection(settings: Mapping[str, Any], places: Mapping[str, str]) -> 
     found = refusal(settings)
     if found is not None:
         name, why = found
-        raise UsageError(f"{_place(name, settings, places)}: {why}")
+        raise UsageError(f"{place_of(name, settings, places)}: {why}")
 
 
 def refusal(settings: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -142,7 +142,7 @@ def _without_token(settings: Mapping[str, Any]) -> bool:
     return ENDPOINT not in settings and unsecured not in ("true", "t", "1")
 
 
-def _place(name: str, settings: Mapping[str, Any], places: Mapping[str, str]) -> str:
+def place_of(name: str, settings: Mapping[str, Any], places: Mapping[str, str]) -> str:
     """Where a setting was given; for one that is missing, where what asks for it was."""
     if name in places:
         return places[name]

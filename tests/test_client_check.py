@@ -156,6 +156,22 @@ def test_settings_that_the_client_refuses_are_wrong_usage_before_anything_is_mad
     assert list(work.iterdir()) == []
 
 
+@pytest.mark.parametrize("case", REFUSED)
+def test_validate_says_of_a_file_what_a_run_says_of_it(
+    case: str, pem: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs, _, says = REFUSED[case]
+    file = tmp_path / "client.properties"
+    file.write_text("".join(f"{pair.format(pem=pem)}\n" for pair in pairs))
+    assert main(["run", *ADDRESS, "--properties", str(file)]) == 2
+    refused = capsys.readouterr().err.removeprefix("harness: ").strip()
+    assert main(["validate", "--json", str(file)]) == 1
+    found = json.loads(capsys.readouterr().out)["files"][0]["findings"]
+    client = [each for each in found if each["rule"] == "client-refuses"]
+    assert [f"{each['where']}: {each['message']}" for each in client] == [refused]
+    assert says in refused
+
+
 def test_settings_that_the_client_takes_are_not_refused(pem: Path) -> None:
     for pairs in (
         [],

@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.errors import EXIT_KEPT, EXIT_USAGE
+from harness.errors import EXIT_KEPT, EXIT_USAGE, UsageError
 from harness.output import console, print_json
+from harness.profiles.java import read_properties
 from harness.profiles.load import load_builtin
 from harness.profiles.model import is_true
+from harness.profiles.rule import Finding
 from harness.profiles.validate import FileReport, validate
 
 KINDS: Final = ("profiles", "experiments", "scenarios", "faults")
@@ -38,7 +40,7 @@ def add_validate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_validate(args: argparse.Namespace) -> int:
     """Lint files: 1 for errors, 0 for warnings alone, 2 for a file that cannot be read as one."""
-    reports = [validate(Path(file)) for file in args.files]
+    reports = [with_client(validate(Path(file))) for file in args.files]
     errors = sum(report.count("error") for report in reports)
     warnings = sum(report.count("warning") for report in reports)
     if args.json:
@@ -62,6 +64,25 @@ def run_validate(args: argparse.Namespace) -> int:
     if any(report.error is not None for report in reports):
         return EXIT_USAGE
     return EXIT_FINDINGS if errors else EXIT_KEPT
+
+
+def with_client(report: FileReport) -> FileReport:
+    """Add what the client itself refuses of a properties file, which `harness run` refuses too."""
+    if report.kind != "properties" or report.error is not None:
+        return report
+    from harness.client_check import place_of, refusal
+
+    try:
+        overrides = read_properties(Path(report.file))
+    except UsageError:
+        return report  # what cannot be read as settings is among the findings already
+    found = refusal(overrides.connection)
+    if found is not None:
+        name, why = found
+        where = place_of(name, overrides.connection, overrides.places)
+        fix = "`harness run` ends with exit code 2 for this setting. Correct it."
+        report.findings.insert(0, Finding("client-refuses", "error", where, why, fix))
+    return report
 
 
 def _many(count: int, noun: str) -> str:
