@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from confluent_kafka import Producer
 from readings import await_settled
@@ -17,7 +16,9 @@ from struck import struck_run
 from harness import faults
 from harness.brokers import LocalCluster
 from harness.faults.backend import Target
+from harness.faults.evidence import STOPPED
 from harness.faults.leaders import await_full_isr
+from harness.faults.stopped import state_after_stop
 from harness.judge.witness.whereabouts import PRESENT, TRUNCATED, whereabouts
 from harness.record import Encoder, run_hash
 from harness.replicas.evidence import ReplicaEvidence
@@ -28,6 +29,7 @@ from harness.verify.timeline import read_timeline
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 RECORDS = 50
+HOLD_S = 4.0
 
 
 @pytest.fixture
@@ -90,16 +92,21 @@ def test_records_of_every_compression_are_found_in_every_replica_where_they_were
     assert found.sought[-1].found == []
 
 
-def write_once_followers_stand_still(run: Target, client: Producer) -> list[int]:
-    """Records that the leader acknowledges alone: both followers have been stopped."""
+def write_while_followers_are_stopped(run: Target, client: Producer) -> list[int]:
+    """Records that the leader acknowledges alone, until half of the hold is over.
+
+    Each follower may take in the first of them when it continues: those in the reply to the fetch
+    that it had open. That reply is under way long before the last of them are written.
+    """
     pids = [run.local.pid(broker) for broker in (1, 3)]
     deadline = time.monotonic() + 20
-    while not all(pid and psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in pids):
+    while not all(pid and state_after_stop(pid) == STOPPED for pid in pids):
         assert time.monotonic() < deadline, "the followers were not stopped within 20 s"
-        time.sleep(0.01)
-    # Each follower has a fetch open, whose response it takes in when it wakes: these go there.
-    write(run, 3, 0, client)
-    return write(run, 2, 0, client)
+    until = time.monotonic() + HOLD_S / 2
+    offsets: list[int] = []
+    while time.monotonic() < until:
+        offsets += write(run, 2, len(offsets), client)
+    return offsets
 
 
 def test_what_only_the_killed_leader_held_is_told_from_what_every_broker_holds(
@@ -114,26 +121,37 @@ def test_what_only_the_killed_leader_held_is_told_from_what_every_broker_holds(
     await_settled(dict(run.brokers.client_config), [topic], 1)
     await_full_isr(run.view, run.run_topics, 30)
     with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(write_once_followers_stand_still, run, client)
-        output = faults.stop_followers_then_kill_leader(hold_s=3.0)
+        writing = pool.submit(write_while_followers_are_stopped, run, client)
+        output = faults.stop_followers_then_kill_leader(hold_s=HOLD_S)
         offsets = writing.result(30)
-    assert output["took_effect"], output["evidence"]["shortcomings"]
+    evidence = output["evidence"]
+    assert output["took_effect"], evidence["shortcomings"]
+    # When they were stopped, both followers held what was replicated, and nothing more.
+    assert [
+        (each["broker"], each["partition"], each["end_when_stopped"])
+        for each in evidence["follower_logs"]
+    ] == [(1, 0, len(common)), (3, 0, len(common))]
     faults.heal()
 
-    first = len(common) + RECORDS
-    assert offsets == list(range(first, first + RECORDS))
+    assert offsets == list(range(len(common), len(common) + len(offsets)))
     found = load_replicas(run.run_dir, 1)
     assert found is not None
     (dead,) = found.dead
-    assert (dead.broker, dead.end) == (2, offsets[-1] + 1)
-    assert len(common) <= dead.successor_start <= first
-    assert dead.complete
-    stranded = {each.producer: each.first_offset for each in dead.stranded}
-    assert stranded[2] == offsets[0]
-    assert stranded.keys() <= {2, 3}
-    today = search(run, (1, 7), (2, 7))
+    assert (dead.broker, dead.end, dead.complete) == (2, offsets[-1] + 1, True)
+    # Where the next leader went on is known from its log alone: after the reply it had open.
+    cut_off = dead.successor_start
+    assert cut_off is not None
+    assert len(common) <= cut_off <= offsets[-1]
+    (stranded,) = dead.stranded
+    assert stranded.producer == 2
+    assert stranded.first_offset == cut_off
+    assert stranded.last_sequence == len(offsets) - 1
+    today = search(run, (1, 7), (2, 0), (2, stranded.first_sequence), (2, len(offsets) - 1))
     today.dead = found.dead
     struck = read_timeline(run.run_dir.events()).faults
     assert whereabouts(today, struck, topic, 0, 1, 7).held == PRESENT
-    lost = whereabouts(today, struck, topic, 0, 2, 7)
-    assert (lost.held, lost.broker, lost.offset) == (TRUNCATED, 2, offsets[7])
+    taken_in = cut_off > len(common)
+    assert (whereabouts(today, struck, topic, 0, 2, 0).held == PRESENT) == taken_in
+    for sequence in (stranded.first_sequence, len(offsets) - 1):
+        lost = whereabouts(today, struck, topic, 0, 2, sequence)
+        assert (lost.held, lost.broker, lost.offset) == (TRUNCATED, 2, offsets[sequence])

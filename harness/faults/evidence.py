@@ -26,11 +26,26 @@ class Signalled:
     signal: str
     at: str
     state: str | None = None
-    """The process state seen afterwards, as psutil names it; only asked for SIGSTOP."""
+    """The process state seen afterwards, as psutil names it, `stopped` once every thread is
+    stopped; only asked for SIGSTOP."""
     exit_status: int | None = None
     """As subprocess has it: -9 after SIGKILL. None while it runs."""
     restarted_pid: int | None = None
     """Which process took its place, where the fault itself restarts it."""
+
+
+@dataclass(slots=True)
+class FollowerLog:
+    """The log of a follower that was stopped.
+
+    When it continues it takes in at most the reply to the one fetch that it had open.
+    """
+
+    broker: int
+    topic: str
+    partition: int
+    end_when_stopped: int | None
+    """Its log end offset then. None: it was not read."""
 
 
 @dataclass(slots=True)
@@ -143,6 +158,8 @@ class Evidence:
     brokers: list[Signalled] = field(default_factory=list)
     links: list[Cut] = field(default_factory=list)
     partitions: list[PartitionMove] = field(default_factory=list)
+    follower_logs: list[FollowerLog] = field(default_factory=list)
+    """Of the followers that were stopped, where the fault stops any."""
     elections: list[Election] = field(default_factory=list)
     coordinates: list[Coordination] = field(default_factory=list)
     """Whose coordinator was struck, where the fault aims at one."""

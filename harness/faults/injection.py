@@ -15,18 +15,16 @@ import contextlib
 import logging
 import secrets
 import signal
-import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, Self
 
-import psutil
-
 from harness.errors import FaultError
 from harness.faults.backend import Target, names_of
-from harness.faults.evidence import STOPPED, Cut, Evidence, PartitionMove, Signalled, shortcomings
+from harness.faults.evidence import Cut, Evidence, PartitionMove, Signalled, shortcomings
 from harness.faults.leaders import POLL_S, Key, PartitionState, await_that
 from harness.faults.registry import FAULTS
+from harness.faults.stopped import follower_logs, state_after_stop
 from harness.faults.witness import witness
 from harness.record import run_hash
 from harness.replicas.dead import note_dead_logs
@@ -35,7 +33,6 @@ from harness.rundir import RunDir, from_us, now_us, write_json
 
 logger = logging.getLogger("chaostoolkit")
 SOURCE: Final = "faults"
-_STATE_TIMEOUT_S: Final = 2.0
 _EXIT_TIMEOUT_S: Final = 60.0
 _EPOCHS_TIMEOUT_S: Final = 10.0
 
@@ -104,7 +101,7 @@ class Injection:
         return at
 
     def signal(self, broker: int, number: signal.Signals) -> Signalled:
-        """Send a signal to a broker's process; for SIGSTOP also see that it stands still."""
+        """Send a signal to a broker's process; for SIGSTOP also see that it is stopped."""
         at = self.strike()
         pid = self.at.local.signal(broker, number)
         sent = Signalled(broker, pid, number.name, at)
@@ -112,6 +109,15 @@ class Injection:
         if number is signal.SIGSTOP:
             sent.state = state_after_stop(pid)
         return sent
+
+    def note_follower_logs(self, followers: Iterable[int], time_max_s: float) -> None:
+        """Note where the logs of stopped followers end, for the partitions aimed at."""
+        self.evidence.follower_logs = follower_logs(
+            followers,
+            [move.key for move in self.evidence.partitions],
+            self.at.local.data_directory,
+            time_max_s,
+        )
 
     def kill(self, broker: int) -> None:
         """SIGKILL a broker and note its exit status."""
@@ -248,16 +254,3 @@ def open_faults(run_dir: RunDir) -> list[dict[str, Any]]:
     for event in run_dir.events("fault"):
         last[event["fault_id"]] = event
     return [event for event in last.values() if event["phase"] != "healed"]
-
-
-def state_after_stop(pid: int) -> str:
-    """A process's state, waited for a moment: a signal is delivered, not called."""
-    deadline = time.monotonic() + _STATE_TIMEOUT_S
-    while True:
-        try:
-            state = str(psutil.Process(pid).status())
-        except psutil.NoSuchProcess:
-            return "gone"
-        if state == STOPPED or time.monotonic() > deadline:
-            return state
-        time.sleep(0.005)

@@ -15,10 +15,11 @@ from harness.errors import FaultError, UsageError
 from harness.faults.activity import activity
 from harness.faults.backend import Target, attach
 from harness.faults.evidence import MemberStruck
-from harness.faults.injection import Injection, state_after_stop
+from harness.faults.injection import Injection
 from harness.faults.interrupts import uninterrupted
 from harness.faults.leaders import POLL_S, await_that
 from harness.faults.processes import broker_setting
+from harness.faults.stopped import state_after_stop
 from harness.members.journal import Step
 from harness.members.roster import (
     Living,

@@ -55,9 +55,10 @@ def stop_followers_then_kill_leader(
 ) -> dict[str, Any]:
     """SIGSTOP the leader's followers for `hold_s`, SIGKILL the leader, SIGCONT the followers.
 
-    What the leader acknowledged on its own in that time dies with it. `hold_s` must stay below
-    the brokers' replica.lag.time.max.ms: after that the leader would shrink the ISR and also
-    acknowledge acks=all alone.
+    What the leader acknowledged on its own in that time dies with it, less what lies in the reply
+    to the one fetch that each follower had open: it takes that in when it continues. `hold_s` must
+    stay below the brokers' replica.lag.time.max.ms: after that the leader would shrink the ISR and
+    also acknowledge acks=all alone.
     """
     target = attach()
     with Injection("stop_followers_then_kill_leader", target, hold_s=hold_s) as injection:
@@ -67,7 +68,9 @@ def stop_followers_then_kill_leader(
         try:
             for follower in followers:
                 injection.signal(follower, signal.SIGSTOP)
-            time.sleep(hold_s)
+            until = time.monotonic() + hold_s
+            injection.note_follower_logs(followers, hold_s / 2)
+            time.sleep(max(0.0, until - time.monotonic()))
             injection.kill(leader)
         finally:
             with uninterrupted():
