@@ -38,7 +38,11 @@ class Rounds:
     def next_journal(self) -> int:
         """The number of the next experiment's journal, from 1 over all rounds."""
         self._journals += 1
-        return self._journals
+        planned = len(self._session.info.experiments)
+        if self._journals <= planned:
+            return self._journals
+        # Beyond the first round the journal of an experiment beside this run may have the number.
+        return self._session.run_dir.claim_journal(above=planned)
 
     def _look(self) -> tuple[list[Trial], list[str]]:
         """The trials so far, and what looks broken."""

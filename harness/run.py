@@ -175,6 +175,7 @@ def carry_out(
         session.start_recording()
         try:
             load_and_break(session, request, progress, stop)
+            session.await_experiments(progress.stage, stop=stop)
         finally:
             if isinstance(brokers, LocalCluster):
                 progress.stage("healing")

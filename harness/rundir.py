@@ -11,8 +11,12 @@ Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` an
                 load_stopped | healed | members_caught_up | members_stopped | drained | ended
     fault       fault_id, fault, phase: inject | injected | heal | healed | failed, target,
                 evidence, took_effect (on injected), reason (on failed)
+    experiment  phase: started | method | rollback | ended, title   (of the run's own experiments);
+                joined (experiment_id, title, journal: its number, aims, faults: those to come) |
+                left (experiment_id, status, deviated)       (of one that somebody runs beside it)
     leader      topic, partition, leader, leader_epoch       (-1: no leader)
     isr         topic, partition, isr: [broker ids]
+    brokers     brokers: [ids]                               (those that are registered)
     offsets     topic, partition, last_stable, high_watermark   (transactional topics)
     load        profile, topic, partition, from_us, to_us, attempted, acked, failed, unknown,
                 ack_ms_max                     (one a slot of 250 ms; attempted by send time),
@@ -292,6 +296,21 @@ class RunDir:
     def journal(self, number: int) -> Path:
         """Chaos Toolkit's journal of the n-th experiment, from 1."""
         return self.path / ("journal.json" if number == 1 else f"journal-{number}.json")
+
+    def claim_journal(self, *, above: int) -> int:
+        """The number of a journal that nobody else writes, from `above` + 1; its file is made.
+
+        Numbers up to `above` belong to the run's own experiments. The file is empty, and so no
+        journal, until the experiment ends.
+        """
+        number = above + 1
+        while True:
+            try:
+                os.close(os.open(self.journal(number), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            except FileExistsError:
+                number += 1
+            else:
+                return number
 
     @property
     def journals(self) -> list[Path]:

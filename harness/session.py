@@ -23,6 +23,7 @@ from typing import Any
 import confluent_kafka
 
 import harness
+from harness.announced import Announced
 from harness.brokers import Brokers, LocalCluster
 from harness.errors import HarnessError
 from harness.faults.experiments import Experiment
@@ -83,6 +84,7 @@ class Session:
         self.info = info
         self.brokers = brokers
         self.facts = facts
+        self._announced: Announced | None = None
         self._observer: Observer | None = None
         self._reader: Child | None = None
         self._members: Child | None = None
@@ -148,7 +150,11 @@ class Session:
         return environment
 
     def start_recording(self) -> None:
-        """Start the observer and the live reader, and await that the reader reads."""
+        """Start the observer and the live reader, and await that the reader reads.
+
+        From here on, faults that somebody injects into a local cluster are written into this run.
+        """
+        self._announced = Announced.on(self.brokers, self.facts.cluster_id, self.run_dir, self.info)
         self._observer = Observer(self.run_dir, self.info, self.brokers.client_config)
         self._observer.start()
         self._reader = Child(
@@ -161,6 +167,11 @@ class Session:
         )
         if any(profile.consume is not None for profile in self.info.profiles):
             self._start_members()
+
+    def await_experiments(self, say: Say, *, stop: Callable[[], bool] = lambda: False) -> None:
+        """Let experiments that somebody runs beside this run come to their end."""
+        if self._announced is not None:
+            self._announced.await_experiments(say, stop)
 
     def _start_members(self) -> None:
         """Start the consumers under test, and await that each partition has one."""
@@ -201,6 +212,9 @@ class Session:
     def stop_recording(self) -> None:
         """Let the consumers catch up and end them, the reader and the observer; what they wrote
         is complete afterwards."""
+        if self._announced is not None:
+            self._announced.end()
+            self._announced = None
         self.check_recording()
         if self._members is not None:
             self._members.stop(grace_s=MEMBERS_STOP_S)

@@ -50,7 +50,7 @@ def test_every_instance_of_a_transactional_profile_has_an_id_of_its_own() -> Non
     ]
     plan = LoadPlan(1, "constant", None, 100, 0, 1, 2, 0, 500)
     info = RunInfo("r", 1, [], "", "", {}, profiles, plan, [], {})
-    assert transactional_ids(info) == [Client("h-0", "t"), Client("h-1", "t")]
+    assert transactional_ids(info) == [Client("h-0", "t", "r"), Client("h-1", "t", "r")]
 
 
 def test_the_request_holds_each_partition_with_its_replicas_in_order() -> None:

@@ -9,7 +9,9 @@ ours in between:
                             brokers that somebody else runs
     HARNESS_CLIENT_CONFIG   JSON object of librdkafka settings needed to reach them
 
-Without any of them it is the one kept local cluster, and the topics named `harness-*`.
+Without any of them it is the one kept local cluster, and the topics of the runs that are recorded
+there now, else those named `harness-*`. Every run that is recorded on the cluster gets a record of
+each fault, whichever run the fault was aimed at (harness/faults/beside.py).
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from typing import Any, Final
 
 from harness.brokers import Brokers, LocalCluster, connect
 from harness.brokers.known import cluster_with_id
-from harness.errors import FaultError, UsageError
+from harness.errors import FaultError, HarnessError, UsageError
+from harness.faults.beside import BESIDE
 from harness.faults.leaders import ClusterView, PartitionState, answered
 from harness.faults.registry import MEMBERS, Fault
 from harness.rundir import ProfileRun, RunDir
@@ -59,17 +62,47 @@ class Target:
         if MEMBERS in fault.needs and not self.consuming():
             raise UsageError(memberless(fault.name))
 
+    def beside(self) -> list[RunDir]:
+        """The runs that are recorded on a local cluster now, the own one left out."""
+        if isinstance(self.brokers, LocalCluster):
+            return BESIDE.live_runs(self.brokers.directory)
+        return []
+
+    def runs(self) -> list[RunDir]:
+        """The runs that faults aim at: the own one, else those that are recorded here now."""
+        return self.beside() if self.run_dir is None else [self.run_dir]
+
+    def member_run(self) -> RunDir | None:
+        """The run whose group members faults strike. Raises UsageError when it could be several."""
+        found = [each for each in self.runs() if consuming_profiles(each)]
+        if len(found) > 1:
+            names = ", ".join(str(each.path) for each in found)
+            raise UsageError(
+                f"more than one run on this cluster has group members: {names}. Name the one meant "
+                "in HARNESS_RUN_DIR."
+            )
+        return found[0] if found else None
+
     def consuming(self) -> list[ProfileRun]:
-        """The profiles of the run that have group members; none without a run."""
-        if self.run_dir is None:
-            return []
-        info = self.run_dir.read_info()
-        return [profile for profile in info.profiles if profile.consume is not None]
+        """The profiles with group members of the run that is struck; none without a run."""
+        run_dir = self.member_run()
+        return [] if run_dir is None else consuming_profiles(run_dir)
+
+    def recorded(self, fault: Fault) -> list[RunDir]:
+        """The runs that get a record of a fault: all that are recorded on this cluster.
+
+        What strikes members alone concerns no run but theirs.
+        """
+        if fault.needs == {MEMBERS}:
+            run_dir = self.member_run()
+            return [] if run_dir is None else [run_dir]
+        return [*([] if self.run_dir is None else [self.run_dir]), *self.beside()]
 
     def run_topics(self) -> list[str]:
-        """The topics that faults aim at: the run's, else `harness-*`, else all but internal."""
-        if self.run_dir is not None:
-            return self.run_dir.read_info().topics
+        """The topics that faults aim at: the runs', else `harness-*`, else all but internal."""
+        runs = self.runs()
+        if runs:
+            return [topic for run_dir in runs for topic in run_dir.read_info().topics]
         names = [name for name in self.view.topics() if not name.startswith("__")]
         return [name for name in names if name.startswith(TOPIC_PREFIX)] or names
 
@@ -97,6 +130,11 @@ class Target:
     def aimed_partitions(self) -> list[PartitionState]:
         """Every partition of the aimed topics, as it is now."""
         return answered(lambda: self.view.partitions(self.aimed_topics()), "finding the leaders")
+
+
+def consuming_profiles(run_dir: RunDir) -> list[ProfileRun]:
+    """The profiles of a run that have group members."""
+    return [each for each in run_dir.read_info().profiles if each.consume is not None]
 
 
 def refusal(fault: Fault, missing: frozenset[str], kind: str) -> str:
@@ -133,6 +171,15 @@ def attach(environment: Mapping[str, str] | None = None) -> Target:
     if brokers.kind == "foreign":
         brokers = _ours(view) or brokers
     return Target(brokers, view, run_dir)
+
+
+def cluster_directory() -> Path | None:
+    """The state directory of the local cluster that faults strike; None when there is none."""
+    try:
+        brokers = attach().brokers
+    except HarnessError:
+        return None  # the first activity says why
+    return brokers.directory if isinstance(brokers, LocalCluster) else None
 
 
 def _ours(view: ClusterView) -> LocalCluster | None:

@@ -1,4 +1,4 @@
-"""Chaos Toolkit control: the course of an experiment in the run's timeline.
+"""Chaos Toolkit control: the course of an experiment in the timelines of the runs that it strikes.
 
     controls:
       - name: harness
@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from harness.faults.backend import cluster_directory
+from harness.faults.beside import BESIDE
 from harness.faults.interrupts import watch_parent
 from harness.faults.journal import COMPLETED, JournalFindings, findings
 from harness.rundir import RunDir
@@ -31,6 +33,7 @@ def configure_control(**_: Any) -> None:
 def before_experiment_control(context: dict[str, Any], **_: Any) -> None:
     """The experiment begins."""
     _write("started", context)
+    BESIDE.begin(context, cluster_directory())
 
 
 def before_method_control(context: dict[str, Any], **_: Any) -> None:
@@ -47,6 +50,7 @@ def after_experiment_control(context: dict[str, Any], state: Any, **_: Any) -> N
     """The experiment has ended; `state` is its journal."""
     journal = state if isinstance(state, dict) else {}
     _write("ended", context, status=journal.get("status"), deviated=journal.get("deviated"))
+    BESIDE.end(journal)
     if journal:
         _complain(findings(journal), sys.stderr)
 

@@ -47,6 +47,7 @@ class Client:
 
     name: str
     profile: str
+    run_id: str
 
 
 def java_hash(text: str) -> int:
@@ -71,14 +72,14 @@ def transactional_ids(info: RunInfo) -> list[Client]:
     """The transactional.id of each client instance of each transactional profile of a run, and of
     each place in the groups of its pipelines."""
     members = [
-        Client(transactional_id(info.run_id, profile.profile, slot), profile.profile)
+        Client(transactional_id(info.run_id, profile.profile, slot), profile.profile, info.run_id)
         for profile in info.profiles
         if profile.consume is not None and profile.consume.mode == "transactional"
         for slot in range(profile.consume.members)
     ]
     return members + [
         Client(str(profile.producer["transactional.id"]).replace("{instance}", str(instance)),
-               profile.profile)
+               profile.profile, info.run_id)
         for profile in info.profiles
         if profile.transactional
         for instance in range(info.load.producers)
@@ -88,7 +89,7 @@ def transactional_ids(info: RunInfo) -> list[Client]:
 def consumer_groups(info: RunInfo, profile: str | None = None) -> list[Client]:
     """The group.id of each profile of a run that has consumers, or of that one alone."""
     return [
-        Client(each.consume.group, each.profile)
+        Client(each.consume.group, each.profile, info.run_id)
         for each in info.profiles
         if each.consume is not None and profile in (None, each.profile)
     ]
@@ -110,7 +111,7 @@ def aim_at_coordinator(
     broker = min(votes, key=lambda each: (-votes[each], each))
     struck = [state for state in aimed if state.leader == broker]
     injection.evidence.coordinates = [
-        Coordination(client.name, client.profile, topic, state.partition)
+        Coordination(client.name, client.profile, topic, state.partition, client.run_id)
         for client, state in where.items()
         if state.leader == broker
     ]
@@ -178,13 +179,14 @@ def _next_first(state: PartitionState) -> list[int]:
 
 
 def run_transactional_ids(target: Target) -> list[Client]:
-    """The transactional.ids of the run that is struck; none without a run.
+    """The transactional.ids of the runs that are struck; none without a run.
 
     Without a run on a local cluster where nobody has had a transaction yet, the internal topic is
     made by asking for a coordinator once, so that there is one to strike.
     """
-    if target.run_dir is not None:
-        return transactional_ids(target.run_dir.read_info())
+    runs = target.runs()
+    if runs:
+        return [client for each in runs for client in transactional_ids(each.read_info())]
     if target.brokers.kind == "local" and TRANSACTION_STATE not in target.view.topics():
         settings = {**target.brokers.client_config, "transactional.id": PROBE_ID, "log_level": 2}
         Producer(settings).init_transactions(INIT_TIMEOUT_S)
@@ -226,8 +228,10 @@ def move_transaction_coordinator(evidence_timeout_s: float = 20.0) -> dict[str, 
 
 
 def run_groups(target: Target, profile: str | None) -> list[Client]:
-    """The groups of the run that is struck. Raises FaultError when it has no such profile."""
-    groups = [] if target.run_dir is None else consumer_groups(target.run_dir.read_info(), profile)
+    """The groups of the runs that are struck. Raises FaultError when none has such a profile."""
+    groups = [
+        group for each in target.runs() for group in consumer_groups(each.read_info(), profile)
+    ]
     if not groups:
         raise FaultError(f"profile {profile}: the run has no such profile with consumers.")
     return groups

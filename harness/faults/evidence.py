@@ -84,6 +84,8 @@ class Coordination:
     profile: str
     topic: str
     partition: int
+    run_id: str = ""
+    """The run whose client it is."""
 
 
 @dataclass(slots=True)
@@ -169,6 +171,14 @@ class Evidence:
     def to_json(self) -> dict[str, Any]:
         """As the timeline, the journal and verdict.json hold it, shortcomings included."""
         return {**asdict(self), "shortcomings": shortcomings(self)}
+
+    def for_run(self, run_id: str) -> dict[str, Any]:
+        """As the timeline of one run holds it: the clients of other runs are left out."""
+        document = self.to_json()
+        document["coordinates"] = [
+            each for each in document["coordinates"] if each["run_id"] in ("", run_id)
+        ]
+        return document
 
 
 def shortcomings(evidence: Evidence) -> list[str]:

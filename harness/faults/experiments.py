@@ -24,11 +24,10 @@ from harness.anomalies import ANOMALIES
 from harness.assets import folder
 from harness.errors import UsageError
 from harness.faults.backend import memberless, refusal
+from harness.faults.document import EXTENSION, MODULE, called
 from harness.faults.registry import FAULTS, MEMBERS, fault_named
 from harness.suggest import nearest
 
-EXTENSION: Final = "harness"
-MODULE: Final = "harness.faults"
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _FIELDS: Final = frozenset({"name", "aims", "faults"})
 
@@ -200,17 +199,9 @@ def _activities(document: dict[str, Any]) -> Iterator[Any]:
     yield from document.get("rollbacks") or []
 
 
-def _called(activity: dict[str, Any]) -> str | None:
-    provider = activity.get("provider") or {}
-    module = str(provider.get("module", ""))
-    if module == MODULE or module.startswith(f"{MODULE}."):
-        return str(provider.get("func"))
-    return None
-
-
 def _injected(path: Path, document: dict[str, Any]) -> Iterator[str]:
     for activity in document.get("method") or []:
-        name = _called(activity)
+        name = called(activity)
         if activity.get("type") != "action" or name is None or name == "heal":
             continue
         fault = fault_named(name)
@@ -221,7 +212,7 @@ def _injected(path: Path, document: dict[str, Any]) -> Iterator[str]:
 
 
 def _check_rollback(path: Path, document: dict[str, Any], faults: tuple[str, ...]) -> None:
-    rollbacks = [_called(activity) for activity in document.get("rollbacks") or []]
+    rollbacks = [called(activity) for activity in document.get("rollbacks") or []]
     if any(FAULTS[name].needs for name in faults) and "heal" not in rollbacks:
         raise UsageError(
             f"{path}: rollbacks: an experiment with faults must end with the action heal of "

@@ -7,13 +7,14 @@ from typing import Any, Final
 from harness.brokers import LocalCluster
 from harness.errors import HarnessError
 from harness.faults.activity import activity
-from harness.faults.backend import Target, attach
+from harness.faults.backend import Target, attach, consuming_profiles
 from harness.faults.injection import SOURCE, Injection, open_faults
 from harness.faults.interrupts import uninterrupted
 from harness.faults.leaders import await_full_isr, await_preferred
+from harness.faults.registry import FAULTS, MEMBERS
 from harness.members.roster import continue_members
 from harness.members.wanted import want_as_planned
-from harness.rundir import now
+from harness.rundir import RunDir, now
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 
@@ -40,22 +41,22 @@ def heal(timeout_s: float = ISR_TIMEOUT_S) -> dict[str, Any]:
 def heal_target(target: Target, *, timeout_s: float = ISR_TIMEOUT_S) -> dict[str, Any]:
     """`heal` of given brokers, for a caller that already has them."""
     started = time.monotonic()
-    open_before = [] if target.run_dir is None else open_faults(target.run_dir)
-    _write(target, open_before, "heal")
+    open_before = _open_faults(target)
+    _write(open_before, "heal")
     try:
-        if target.run_dir is not None:
-            continue_members(target.run_dir, target.consuming())
-            want_as_planned(target.run_dir)
+        for run_dir in target.runs():
+            continue_members(run_dir, consuming_profiles(run_dir))
+            want_as_planned(run_dir)
         if isinstance(target.brokers, LocalCluster):
             target.brokers.heal()
         partitions = await_full_isr(target.view, living(target, target.watched_topics), timeout_s)
         await_preferred(target.view, living(target, target.watched_topics), LEADERS_TIMEOUT_S)
     except HarnessError as error:
-        _write(target, open_before, "failed", reason=str(error))
+        _write(open_before, "failed", reason=str(error))
         raise
-    _write(target, open_before, "healed")
+    _write(open_before, "healed")
     return {
-        "healed": [event["fault_id"] for event in open_before],
+        "healed": list(dict.fromkeys(event["fault_id"] for _, event in open_before)),
         "healed_at": now(),
         "partitions_in_full_isr": partitions,
         "duration_s": round(time.monotonic() - started, 3),
@@ -92,11 +93,27 @@ def no_fault(hold_s: float = 2.0) -> dict[str, Any]:
     return injection.output()
 
 
-def _write(target: Target, events: list[dict[str, Any]], phase: str, **fields: Any) -> None:
-    if target.run_dir is None:
-        return
-    for event in events:
-        target.run_dir.append(
+def _open_faults(target: Target) -> list[tuple[RunDir, dict[str, Any]]]:
+    """What is to be healed, in the record of each run on this cluster.
+
+    Members of a run that faults do not aim at here are left alone, and so are their faults.
+    """
+    own = target.runs()
+    found = [(run_dir, event) for run_dir in own for event in open_faults(run_dir)]
+    known = {run_dir.path.resolve() for run_dir in own}
+    for run_dir in target.beside():
+        if run_dir.path.resolve() not in known:
+            found += [
+                (run_dir, event)
+                for event in open_faults(run_dir)
+                if FAULTS[event["fault"]].needs != {MEMBERS}
+            ]
+    return found
+
+
+def _write(events: list[tuple[RunDir, dict[str, Any]]], phase: str, **fields: Any) -> None:
+    for run_dir, event in events:
+        run_dir.append(
             "fault",
             SOURCE,
             fault_id=event["fault_id"],

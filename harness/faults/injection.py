@@ -1,4 +1,4 @@
-"""One injection of a fault: its record in the run's timeline and in Chaos Toolkit's journal.
+"""One injection of a fault: its record in the timelines of runs and in Chaos Toolkit's journal.
 
     with Injection("kill_leader", target) as injection:
         injection.aim(broker, partitions)             # what will be struck; `inject` is written
@@ -19,8 +19,9 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, Self
 
-from harness.errors import FaultError
+from harness.errors import FaultError, RunDirError
 from harness.faults.backend import Target, names_of
+from harness.faults.beside import BESIDE
 from harness.faults.evidence import Cut, Evidence, PartitionMove, Signalled, shortcomings
 from harness.faults.leaders import POLL_S, Key, PartitionState, await_that
 from harness.faults.registry import FAULTS
@@ -50,7 +51,10 @@ class Injection:
         self.injected_at: str | None = None
         self.evidence = Evidence(self.fault.moves_leader, self.fault.graceful, hold_s)
         self.at = target
-        self._run_dir = target.run_dir if recorded else None
+        self._recorded = recorded
+        self._runs: dict[str, RunDir] = {}
+        self._look_for_runs()
+        BESIDE.begun(fault)
 
     def __enter__(self) -> Self:
         return self
@@ -63,17 +67,13 @@ class Injection:
     ) -> None:
         if error is not None:
             reason = str(error) if isinstance(error, Exception) else "interrupted"
-            self._write("failed", reason=reason, evidence=self.evidence.to_json())
+            self._write("failed", reason=reason, evidence=True)
             return
         missing = shortcomings(self.evidence)
         for each in missing:
             logger.warning("%s: no evidence that it took effect: %s", self.fault.name, each)
-        self._write(
-            "injected",
-            at=self.injected_at,
-            evidence=self.evidence.to_json(),
-            took_effect=not missing,
-        )
+        self._look_for_runs()
+        self._write("injected", at=self.injected_at, evidence=True, took_effect=not missing)
 
     def aim(self, target: str, partitions: Iterable[PartitionState]) -> None:
         """Name what will be struck and note the leader epochs of `partitions`."""
@@ -196,13 +196,25 @@ class Injection:
         dead = [
             each.broker for each in self.evidence.brokers if each.exit_status == -signal.SIGKILL
         ]
-        if self._run_dir is None or not dead:
+        if not dead:
             return
-        info = self._run_dir.read_info()
+        self._look_for_runs()
+        for run_dir in self._runs.values():
+            try:
+                self._note_dead_logs_of(run_dir, dead)
+            except (OSError, RunDirError) as error:
+                if run_dir is self.at.run_dir:
+                    raise
+                logger.warning("%s: dead logs are not on record: %s", run_dir.path, error)
+
+    def _note_dead_logs_of(self, run_dir: RunDir, dead: list[int]) -> None:
+        info = run_dir.read_info()
         try:
             states = self.at.view.partitions(info.topics)
         except FaultError as error:
-            self.evidence.notes.append(f"the dead brokers' logs were not compared: {error}")
+            self.evidence.notes.append(
+                f"run {info.run_id}: the dead brokers' logs were not compared: {error}"
+            )
             return
         leaders = [(state.key, state.leader) for state in states]
         found = ReplicaEvidence()
@@ -214,7 +226,7 @@ class Injection:
                 self.at.local.data_directory,
                 run_hash(info.run_id),
             )
-        path = self._run_dir.dead_logs(self.fault_id)
+        path = run_dir.dead_logs(self.fault_id)
         path.parent.mkdir(exist_ok=True)
         write_json(path, found.to_json())
 
@@ -233,19 +245,39 @@ class Injection:
             "took_effect": not shortcomings(self.evidence),
         }
 
-    def _write(self, phase: str, *, at: str | None = None, **fields: Any) -> None:
+    def _look_for_runs(self) -> None:
+        """Runs whose recording has begun get what there is to write from now on.
+
+        One whose recording ends meanwhile keeps getting it: the fault is in its record already.
+        """
+        if self._recorded:
+            for run_dir in self.at.recorded(self.fault):
+                self._runs.setdefault(run_dir.read_info().run_id, run_dir)
+
+    def _write(
+        self, phase: str, *, at: str | None = None, evidence: bool = False, **fields: Any
+    ) -> None:
+        """Write one phase into each run; with `evidence`, what of it concerns that run."""
         logger.info("%s: %s %s", self.fault.name, phase, self.target)
-        if self._run_dir is not None:
-            self._run_dir.append(
-                "fault",
-                SOURCE,
-                at=at,
-                fault_id=self.fault_id,
-                fault=self.fault.name,
-                phase=phase,
-                target=self.target,
-                **fields,
-            )
+        for run_id, run_dir in self._runs.items():
+            if evidence:
+                fields["evidence"] = self.evidence.for_run(run_id)
+            try:
+                run_dir.append(
+                    "fault",
+                    SOURCE,
+                    at=at,
+                    fault_id=self.fault_id,
+                    fault=self.fault.name,
+                    phase=phase,
+                    target=self.target,
+                    **fields,
+                )
+            except OSError as error:
+                # The own run needs its record. A run beside it may be gone, and hinders no fault.
+                if run_dir is self.at.run_dir:
+                    raise
+                logger.warning("%s: %s is not on record: %s", run_dir.path, phase, error)
 
 
 def open_faults(run_dir: RunDir) -> list[dict[str, Any]]:

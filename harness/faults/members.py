@@ -177,10 +177,11 @@ def rebalance_storm(
 
 def _struck(target: Target, profile: str | None) -> tuple[RunDir, list[ProfileRun]]:
     """The run and its profiles with members, or the one that is named."""
+    run_dir = target.member_run()
     profiles = [each for each in target.consuming() if profile in (None, each.profile)]
-    if target.run_dir is None or not profiles:
+    if run_dir is None or not profiles:
         raise FaultError(f"profile {profile}: the run has no such profile with consumers.")
-    return target.run_dir, profiles
+    return run_dir, profiles
 
 
 def _names(profiles: list[ProfileRun]) -> str:

@@ -81,7 +81,6 @@ def request_of(args: argparse.Namespace, overrides: Overrides) -> RunRequest:
         run_id=run_id,
         out=Path(args.out) if args.out else Path("reports") / "runs" / run_id,
         command=command_of(args, seed),
-        control=False,
     )
 
 
@@ -123,6 +122,7 @@ def record(args: argparse.Namespace, answer: Path) -> int:
             write_json(answer, {"run_dir": str(run_dir.path.resolve())})
             while not stopped.wait(_POLL_S) and not orphaned.is_set():
                 session.check_recording()
+            session.await_experiments(_say, stop=orphaned.is_set)
         finally:
             session.stop_recording()
         if orphaned.is_set():

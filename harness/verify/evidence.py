@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -27,7 +27,7 @@ from harness.verify.cells import Columns
 from harness.verify.consumers.recorded import Consumption, read_consumption
 from harness.verify.hlog import Interval, intervals
 from harness.verify.observations import BATCH, EXTRA, cell_files, read_extras
-from harness.verify.timeline import Timeline, read_timeline
+from harness.verify.timeline import JoinedExperiment, Timeline, read_timeline
 from harness.verify.transactions import TransactionLog, read_transactions
 
 METRICS: Final = ("ack", "service", "end_to_end")
@@ -187,15 +187,16 @@ def load_evidence(run_dir: RunDir, number: int) -> Evidence:
     info = run_dir.read_info()
     run = run_hash(info.run_id)
     drained = run_dir.drained(number)
+    timeline = read_timeline(run_dir.events())
     return Evidence(
-        info=info,
+        info=with_joined(info, timeline.experiments),
         ledgers=_columns(sorted(run_dir.ledger.glob("*.ledger")), run),
         transactions=_transactions(run_dir.ledger),
         live=_observations(run_dir.live, run),
         drained=_observations(drained, run),
         drain=_drain(drained / "drain.json", info),
-        timeline=read_timeline(run_dir.events()),
-        journals=_journals(run_dir, info),
+        timeline=timeline,
+        journals=_journals(run_dir, info, timeline.experiments),
         replicas=load_replicas(run_dir, number),
         latency=_latency(run_dir.latency, info),
         consumption=read_consumption(run_dir.members, drained, info),
@@ -339,18 +340,39 @@ def _us(value: object) -> int | None:
     return to_us(value) if isinstance(value, str) else None
 
 
-def _journals(run_dir: RunDir, info: RunInfo) -> list[Journal]:
-    """One for each experiment of the run and for each journal that lies there."""
-    found = [
-        Journal(number, name, _journal(run_dir.journal(number)))
-        for number, name in enumerate(info.experiments, 1)
-    ]
-    for number in range(len(found) + 1, len(run_dir.journals) + 1):
-        document = _journal(run_dir.journal(number))
-        experiment = document.get("experiment") if document else None
-        title = experiment.get("title") if isinstance(experiment, Mapping) else None
-        found.append(Journal(number, str(title or f"experiment {number}"), document))
-    return found
+def with_joined(info: RunInfo, joined: Sequence[JoinedExperiment]) -> RunInfo:
+    """A run as if the experiments that ran beside it had been its own: what they aim at counts.
+
+    Where two aim at the same anomaly, the first names the control, the run's own before others.
+    """
+    aims = dict(info.aims)
+    fault_aims = {fault: set(anomalies) for fault, anomalies in info.fault_aims.items()}
+    for each in joined:
+        for anomaly, control in each.aims.items():
+            aims.setdefault(anomaly, control)
+        for fault in each.faults:
+            fault_aims.setdefault(fault, set()).update(each.aims)
+    return replace(
+        info,
+        aims=aims,
+        fault_aims={fault: sorted(anomalies) for fault, anomalies in fault_aims.items()},
+        faults_planned=info.faults_planned + sum(len(each.faults) for each in joined),
+    )
+
+
+def _journals(run_dir: RunDir, info: RunInfo, joined: Sequence[JoinedExperiment]) -> list[Journal]:
+    """One for each experiment of the run and beside it, and for each journal that lies there."""
+    names = dict(enumerate(info.experiments, 1))
+    for each in joined:
+        names.setdefault(each.journal, each.title)
+    found = {number: _journal(run_dir.journal(number)) for number in names}
+    for number in range(1, len(run_dir.journals) + 1):
+        if number not in names:
+            found[number] = document = _journal(run_dir.journal(number))
+            experiment = document.get("experiment") if document else None
+            title = experiment.get("title") if isinstance(experiment, Mapping) else None
+            names[number] = str(title or f"experiment {number}")
+    return [Journal(number, names[number], found[number]) for number in sorted(found)]
 
 
 def _journal(path: Path) -> Mapping[str, Any] | None:

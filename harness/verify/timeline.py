@@ -124,6 +124,21 @@ class LeaderChange:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinedExperiment:
+    """An experiment that somebody ran beside the run, and that wrote itself into it.
+
+    `faults`: those that it still had to inject when it joined, in order; `journal`: the number of
+    its journal in the run directory.
+    """
+
+    at_us: int
+    title: str
+    journal: int
+    aims: Mapping[str, str]
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """Something that a process said about itself."""
 
@@ -158,6 +173,7 @@ class Timeline:
     run: list[Moment] = field(default_factory=list)
     reader: list[Moment] = field(default_factory=list)
     members: list[MemberMoment] = field(default_factory=list)
+    experiments: list[JoinedExperiment] = field(default_factory=list)
     first_records: dict[int, int] = field(default_factory=dict)
     """incarnation → which of its client's records was its first one"""
     lags: dict[tuple[str, str, int], tuple[I64, I64, I64]] = field(default_factory=dict)
@@ -246,6 +262,9 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
                     if "unsent_by" in event:
                         named = event["unsent_by"].items()
                         timeline.unsent = {str(name): int(count) for name, count in named}
+                case "experiment":
+                    if event["phase"] == "joined":
+                        timeline.experiments.append(_joined(event))
                 case "lag":
                     group = (str(event["profile"]), *_key(event))
                     row = (to_us(event["at"]), event["committed"], event["end"])
@@ -293,6 +312,17 @@ def _member_moment(event: Mapping[str, Any]) -> MemberMoment:
         int(event["member"]),
         str(event["phase"]),
         str(event.get("reason") or ""),
+    )
+
+
+def _joined(event: Mapping[str, Any]) -> JoinedExperiment:
+    aims = {str(anomaly): str(control) for anomaly, control in dict(event["aims"]).items()}
+    return JoinedExperiment(
+        to_us(event["at"]),
+        str(event["title"]),
+        int(event["journal"]),
+        aims,
+        tuple(str(fault) for fault in event["faults"]),
     )
 
 
