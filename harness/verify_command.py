@@ -30,6 +30,9 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose promises a history is judged by (default: at-least-once)",
     )
     parser.add_argument(
+        "--profiles", metavar="FILE", help="a YAML file with profiles of your own, for a history"
+    )
+    parser.add_argument(
         "--lenient", action="store_true", help="count and skip malformed lines of a history"
     )
     parser.add_argument(
@@ -47,8 +50,10 @@ def run_verify(args: argparse.Namespace) -> int:
     """Carry out `harness verify`."""
     if args.history:
         return verify_history(args)
-    if args.profile or args.lenient:
-        option = "--profile" if args.profile else "--lenient"
+    if args.profile or args.profiles or args.lenient:
+        option = next(
+            f"--{each}" for each in ("profile", "profiles", "lenient") if vars(args)[each]
+        )
         raise UsageError(f"verify: {option} goes with --history; a run directory needs none.")
     if args.processes is not None and not 1 <= args.processes <= PROCESSES_MAX:
         raise UsageError(f"verify: --processes {args.processes}: accepted is 1 to {PROCESSES_MAX}.")
@@ -114,7 +119,12 @@ def verify_history(args: argparse.Namespace) -> int:
     from harness.progress import Progress
     from harness.report.terminal import print_verdict
 
-    verdict = judge_files([Path(each) for each in args.history], args.profile, lenient=args.lenient)
+    verdict = judge_files(
+        [Path(each) for each in args.history],
+        args.profile,
+        lenient=args.lenient,
+        profiles=[Path(args.profiles)] if args.profiles else [],
+    )
     code = exit_code(verdict)
     with delivering(code):
         if args.json:

@@ -30,6 +30,7 @@ SAYS = {
     "processing": "A record was handed to a member, its processing began, its effect was done.",
     "commit": "A member's commit: offset is the next to read.",
     "group_offset": "What the group had committed in the end, as its coordinator says.",
+    "end": "The last line of a file: how many lines of a history stand before it.",
 }
 
 

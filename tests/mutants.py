@@ -177,7 +177,10 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("    if not case.control.count:\n", "    if False:\n"),
         ("    if not case.faults_exposed:\n", "    if False:\n"),
         ("challenged=broke and exposed > 0", "challenged=broke"),
-        ("return observed <= skipped", "return observed < skipped"),
+        (
+            "if case.observed and case.skipped_lines and not case.firm:",
+            "if case.observed and case.skipped_lines > 1 and not case.firm:",
+        ),
         ("bound_95_per_fault(exposed) if zero else None", "bound_95_per_fault(exposed)"),
     ),
     *_in(

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
+import random
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.errors import UsageError
+from harness.history.command import judge_files
 from harness.history.lines import Block, Refusals
 from harness.history.ndjson import NdjsonReader
 from harness.history.tables import History
+from harness.judge.verdict import BROKEN, KEPT
 from harness.printable import printable
+from tests.generated import generate
 from tests.test_histories import ATTEMPT, READ, Judged, counts
 
 ACKED = {**ATTEMPT, "outcome": "acked", "offset": 0}
@@ -191,3 +199,260 @@ def test_one_file_under_two_names_is_refused(judge: Judged) -> None:
         assert judge(path, other) == {}
         assert judge.status == 2
         assert f"{other}: named twice ({path} is the same file)" in judge.stderr
+
+
+# -- where bytes come from
+
+
+def test_standard_input_is_a_dash(judge: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = judge.write("h.ndjson", ACKED, READ)
+    want = judge(path)
+    with path.open() as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
+        assert judge(Path("-")) == want
+        assert judge(Path("-"), path) == {}
+    assert f"{path}: named twice (- is the same file)" in judge.stderr
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    sys.stdin.close()
+    assert judge(Path("-")) == {}
+    assert (judge.status, "standard input is closed" in judge.stderr) == (2, True)
+
+
+def test_a_compressed_file_is_read_whatever_its_name(judge: Judged) -> None:
+    path = judge.write("h.ndjson", ACKED, READ)
+    want = judge(path)
+    packed = judge.folder / "packed"
+    data = path.read_bytes()
+    packed.write_bytes(gzip.compress(data[:80]) + gzip.compress(data[80:]))
+    assert judge(packed)["profiles"] == want["profiles"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda data: data[:-9], "breaks off"),
+        (lambda data: data[:60] + b"\0\0\0" + data[63:], "damaged"),
+        (lambda data: data[:-6] + b"\1\1\1" + data[-3:], "damaged"),
+        (lambda data: data + b"more", "damaged"),
+    ],
+)
+def test_compressed_data_that_is_damaged_is_refused(damage: Any, says: str, judge: Judged) -> None:
+    lines = [{**ACKED, "sequence": n, "offset": n, "at_us": 7919 * n} for n in range(9)]
+    path = judge.write("h.ndjson", *lines)
+    packed = judge.folder / "h.gz"
+    packed.write_bytes(damage(gzip.compress(path.read_bytes())))
+    assert judge(packed) == {}
+    assert judge.status == 2
+    assert says in judge.stderr
+    judge(packed, options=("--lenient",))
+    assert judge.status in (2, 3), "2 where no line came before the damage"
+
+
+def test_a_pipe_without_a_writer_is_refused_and_not_waited_for(judge: Judged) -> None:
+    path = judge.folder / "pipe"
+    os.mkfifo(path)
+    assert judge(path) == {}
+    assert judge.status == 2
+    assert "a pipe into which nothing was written" in judge.stderr
+
+
+def test_a_byte_order_mark_is_no_damage_and_utf_16_is_refused(judge: Judged) -> None:
+    path = judge.write("h.ndjson", ACKED, READ)
+    want, data = judge(path), path.read_bytes()
+    marked = judge.folder / "marked"
+    marked.write_bytes(b"\xef\xbb\xbf" + data)
+    assert judge(marked)["profiles"] == want["profiles"]
+    marked.write_text(data.decode(), encoding="utf-16")
+    assert judge(marked) == {}
+    assert "is UTF-16" in judge.stderr
+
+
+def test_a_line_of_more_than_a_mebibyte_is_damage_and_the_next_one_is_read(judge: Judged) -> None:
+    long = json.dumps({**ATTEMPT, "sequence": 1, "note": "x" * 9_000_000})
+    path = judge.write("h.ndjson", ACKED, long, READ)
+    refused(judge, path, 2, "more than 1048576 bytes")
+    verdict = judge(path, options=("--lenient",))
+    assert counts(verdict) == {"attempted": 1, "acked": 1, "read": 1}
+    path = judge.write("h.ndjson", ACKED, READ, long)
+    refused(judge, path, 3, "more than 1048576 bytes")
+
+
+# -- ends of files
+
+
+def test_a_last_line_that_breaks_off_is_passed_over_and_told(judge: Judged) -> None:
+    path = judge.write("h.ndjson", ACKED, READ)
+    want = judge(path)
+    data = path.read_bytes()
+    path.write_bytes(data + json.dumps({**READ, "offset": 1}).encode()[:40])
+    verdict = judge(path)
+    assert verdict["profiles"] == want["profiles"]
+    assert judge.status == 0 or want["verdict"] != "kept"
+    assert any(f"{path}:3" in reason and "breaks off" in reason for reason in verdict["reasons"])
+    for tail in (b"\0" * 40, b"}", b"[1", b'{"type": "attempt"}', b'{"type": "att\n', b'{"\0'):
+        path.write_bytes(data + tail)
+        refused(judge, path, 3)
+
+
+HEAD = {"type": "history", "schema": "delivery-history/1", "ends": True}
+
+
+def test_a_file_that_ends_with_its_end_line_is_whole(judge: Judged) -> None:
+    path = judge.write("h.ndjson", HEAD, ACKED, READ, {"type": "end", "lines": 3})
+    verdict = judge(path)
+    assert verdict["verdict"] == judge(judge.write("plain.ndjson", ACKED, READ))["verdict"]
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_file_without_the_end_line_that_it_announces_proves_nothing(
+    kept: int, judge: Judged
+) -> None:
+    lost = [HEAD, ACKED, DRAIN, READ, {"type": "end", "lines": 4}]
+    verdict = judge(judge.write("h.ndjson", *lost[: 1 + kept]))
+    assert judge.status == 3, "the reading that is missing would make it whole"
+    assert any("breaks off: it says that it has an end line" in r for r in verdict["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        ([HEAD, ACKED, {"type": "end", "lines": 3}], 3),
+        ([HEAD, ACKED, READ, READ, {"type": "end", "lines": 3}], 5),
+        ([HEAD, ACKED, READ, {"type": "end", "lines": 3}, READ], 5),
+        ([HEAD, ACKED, READ, {"type": "end", "lines": 3}, {"type": "end", "lines": 3}], 5),
+        ([ACKED, READ, {"type": "end", "lines": 3}], 3),
+    ],
+)
+def test_an_end_line_that_counts_other_lines_is_refused(
+    written: list[dict[str, Any]], line: int, judge: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in (1 << 22, 7):
+        monkeypatch.setattr("harness.history.stream.BLOCK_BYTES", size)
+        refused(judge, judge.write("h.ndjson", *written), line)
+
+
+# -- what damage may hide
+
+
+def damaged(lines: list[str], chance: random.Random) -> list[str]:
+    """The lines, some of them torn."""
+    places = set(chance.sample(range(len(lines)), chance.randint(1, max(1, len(lines) // 3))))
+    return [text[: len(text) // 2] if n in places else text for n, text in enumerate(lines)]
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_a_damaged_history_is_never_kept_and_breaks_nothing_that_the_whole_one_does_not(
+    seed: int, tmp_path: Path
+) -> None:
+    chance = random.Random(seed)
+    case = generate(seed, chance.randint(4, 40), transactional=chance.random() < 0.5)
+    broken = []
+    for name, lines in (
+        ("whole", case.text.splitlines()),
+        ("torn", damaged(case.text.splitlines(), chance)),
+    ):
+        path = tmp_path / name
+        path.write_text("\n".join(lines) + "\n")
+        try:
+            verdict = judge_files([path], case.profile, lenient=True)
+        except UsageError:
+            assert name == "torn"
+            return
+        promises = verdict.profiles[0].promises
+        broken.append({each.promise for each in promises if each.verdict == BROKEN})
+    assert verdict.verdict != KEPT
+    assert broken[1] <= broken[0]
+
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.ndjson"))
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_no_single_torn_line_of_a_golden_history_breaks_a_promise(
+    path: Path, tmp_path: Path
+) -> None:
+    lines = path.read_text().splitlines()
+    profile = json.loads(lines[0])["note"]["profile"]
+    whole = judge_files([path], profile, lenient=False).profiles[0].promises
+    broken = {each.promise for each in whole if each.verdict == BROKEN}
+    for place in range(1, len(lines)):
+        torn = tmp_path / f"{place}.ndjson"
+        text = [line[:-3] if n == place else line for n, line in enumerate(lines)]
+        torn.write_text("\n".join(text) + "\n")
+        try:
+            verdict = judge_files([torn], profile, lenient=True)
+        except UsageError:
+            continue
+        assert verdict.verdict != KEPT
+        found = {p.promise for p in verdict.profiles[0].promises if p.verdict == BROKEN}
+        assert found <= broken, lines[place]
+
+
+def test_a_record_at_two_offsets_stays_a_duplicate_beside_a_torn_line(judge: Judged) -> None:
+    again = {**READ, "offset": 3}
+    torn = json.dumps(READ)[:-9]
+    verdict = judge(
+        judge.write("h.ndjson", ACKED, READ, again, torn),
+        options=("--lenient", "--profile", "idempotent"),
+    )
+    assert judge.status == 1
+    promises = {p["promise"]: p["verdict"] for p in verdict["profiles"][0]["promises"]}
+    assert [name for name, said in promises.items() if said == "broken"] == ["no_duplicate"]
+    assert "kept" not in promises.values()
+
+
+# -- the tools of Kafka, and profiles of one's own
+
+
+def test_events_of_a_tool_that_say_nothing_about_records_are_passed_over_and_told(
+    judge: Judged,
+) -> None:
+    fetched = {"timestamp": 4, "name": "offsets_fetched", "offsets": []}
+    lines = [tool("producer_send_success"), tool("record_data")]
+    want = judge(judge.write("a.log", *lines))
+    verdict = judge(judge.write("a.log", lines[0], fetched, lines[1], fetched))
+    assert verdict["profiles"] == want["profiles"]
+    assert any("passed over: offsets_fetched (2)" in reason for reason in verdict["reasons"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"timestamp": 1, "name": "producer_sent_success"},
+        {"timestamp": 1, "name": "x", "value": "0.1"},
+        {"timestamp": 1, "name": "x", "acked": 3},
+        {"timestamp": 1, "name": "x", "offset": 3},
+        {"timestamp": 1, "name": ""},
+        {"timestamp": 1, "name": ["x"]},
+    ],
+)
+def test_an_unknown_event_that_may_be_a_damaged_one_is_refused(
+    line: dict[str, Any], judge: Judged
+) -> None:
+    refused(judge, judge.write("a.log", tool("producer_send_success"), line), 2, "name: ")
+
+
+def test_a_topic_of_a_tool_with_control_bytes_is_refused(judge: Judged) -> None:
+    path = judge.write("a.log", {**tool("producer_send_success"), "topic": "a\x1b[2J"})
+    refused(judge, path, 1, "topic: ", "a topic's name")
+
+
+def tool(name: str) -> dict[str, Any]:
+    """A line about record 0 as a tool prints it."""
+    where = {"value": "0.0", "topic": "t", "partition": 0, "offset": 0}
+    return {"timestamp": 1_700_000_000_100, "name": name, "key": None, **where}
+
+
+def test_a_history_is_judged_by_a_profile_of_ones_own(judge: Judged) -> None:
+    mine = judge.folder / "mine.yaml"
+    mine.write_text(
+        "profiles:\n"
+        "  orders:\n"
+        "    extends: idempotent\n"
+        "    summary: Orders, which must not be lost.\n"
+    )
+    path = judge.write("h.ndjson", ACKED, READ)
+    verdict = judge(path, options=("--profiles", str(mine), "--profile", "orders"))
+    assert verdict["profiles"][0]["profile"] == "orders"
+    assert judge(path, options=("--profile", "orders")) == {}
+    assert "there is no such profile" in judge.stderr

@@ -120,7 +120,17 @@ class _Builder:
         self.elsewhere.notes += self.history.notes
         self.elsewhere.obstacles += self.history.obstacles
         self.elsewhere.blind |= self.history.blind
-        self.elsewhere.skipped = self.refusals.damaged
+        self.elsewhere.skipped = self.refusals.damaged + len(self.refusals.cut)
+        self.elsewhere.firm = _firm(self.history)
+        for path in self.refusals.cut:
+            self.elsewhere.obstacles.append(
+                f"{path} breaks off: it says that it has an end line, and there is none"
+            )
+        if self.refusals.torn:
+            self.elsewhere.notes.append(
+                f"the last line of the file breaks off at {', '.join(self.refusals.torn)}, as that "
+                "of a recorder that died, and was passed over"
+            )
         if self.refusals.damaged:
             lines = "1 malformed line" if self.refusals.damaged == 1 else (
                 f"{self.refusals.damaged} malformed lines"
@@ -280,6 +290,22 @@ class _Builder:
         """Raises UsageError unless such lines are left out."""
         where = self.history.where(int(table["file"][row]), int(table["line"][row]))
         self.refusals.refuse(where, Problem(field, found, expected))
+
+
+def _firm(history: History) -> frozenset[str]:
+    """Anomalies that stay, whatever lines that were left out may have said.
+
+    Each rests on lines that are there, and none of these lines means anything else beside another:
+    a record that was read at two offsets, that fails its checksum, that names another place than
+    the one at which it was read, or whose attempt had failed. In transactions a failure rests on
+    further lines; and a tool's producers are told apart by all their lines together.
+    """
+    if history.of_tools:
+        return frozenset()
+    firm = {"duplicate", "corrupt", "misrouted"}
+    if not len(history.steps) and not bool((history.attempts.column("transaction") >= 0).any()):
+        firm.add("failed_visible")
+    return frozenset(firm)
 
 
 def _union(numbers: I64, further: I64) -> I64:

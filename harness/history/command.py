@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,12 +15,13 @@ from harness.history.build import evidence_of
 from harness.history.events import TYPES
 from harness.history.lines import Block, Refusals, Source
 from harness.history.ndjson import NdjsonReader
+from harness.history.stream import STDIN, Stream
 from harness.history.tables import History
 from harness.history.verifiable import NAMES, VerifiableReader
 from harness.judge.judge import judge
 from harness.judge.verdict import Verdict
 from harness.printable import printable
-from harness.profiles import DeliveryProfile, choose, load_builtin
+from harness.profiles import DeliveryProfile, choose, load_profiles
 from harness.verify.evidence import Evidence
 
 DEFAULT_PROFILE: Final = "at-least-once"
@@ -26,12 +29,19 @@ OWN: Final = "events with a `type` (docs/histories.md)"
 KAFKAS: Final = "lines of VerifiableProducer and VerifiableConsumer with a `name`"
 
 
-def judge_files(paths: Sequence[Path], profile_name: str | None, *, lenient: bool) -> Verdict:
-    """The verdict on what files say, by the promises of a built-in profile.
+def judge_files(
+    paths: Sequence[Path],
+    profile_name: str | None,
+    *,
+    lenient: bool,
+    profiles: Sequence[Path] = (),
+) -> Verdict:
+    """The verdict on what files say, by the promises of a profile: a built-in one, or one of the
+    files `profiles`.
 
     Raises UsageError for a profile that is none, and for files that cannot be read as a history.
     """
-    profile = choose([profile_name or DEFAULT_PROFILE], load_builtin())[0]
+    profile = choose([profile_name or DEFAULT_PROFILE], load_profiles(profiles))[0]
     return judge(read_files(paths, profile, lenient=lenient))
 
 
@@ -49,8 +59,8 @@ def read_files(paths: Sequence[Path], profile: DeliveryProfile, *, lenient: bool
             readers.take(block, number)
             empty = False
         if empty:
-            raise UsageError(_nothing_in(path, source))
-        digest.update(source.digest.digest())
+            raise UsageError(_nothing_in(source.stream))
+        digest.update(source.stream.digest.digest())
     readers.finish()
     return evidence_of(history, profile, refusals, digest.hexdigest())
 
@@ -60,8 +70,8 @@ def _refuse_twice(paths: Sequence[Path]) -> None:
     named: dict[object, Path] = {}
     for path in paths:
         identity: object = path
-        with contextlib.suppress(OSError):
-            found = path.stat()
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            found = os.fstat(sys.stdin.fileno()) if path == STDIN else path.stat()
             identity = found.st_dev, found.st_ino
         before = named.setdefault(identity, path)
         if before is not path:
@@ -71,10 +81,16 @@ def _refuse_twice(paths: Sequence[Path]) -> None:
             )
 
 
-def _nothing_in(path: Path, source: Source) -> str:
-    if not source.bytes_read:
-        return f"--history {path}: the file is empty. Accepted: {OWN}, or {KAFKAS}."
-    return f"--history {path}: holds no line of a history. Accepted: {OWN}, or {KAFKAS}."
+def _nothing_in(stream: Stream) -> str:
+    accepted = f"Accepted: {OWN}, or {KAFKAS}."
+    if stream.bytes_read:
+        return f"--history {stream.name}: holds no line of a history. {accepted}"
+    if stream.is_pipe:
+        return (
+            f"--history {stream.name}: is a pipe into which nothing was written. Start its writer "
+            f"first, or pipe into --history -. {accepted}"
+        )
+    return f"--history {stream.name}: is empty. {accepted}"
 
 
 class _Readers:
@@ -108,7 +124,7 @@ class _Readers:
         self._reader.take(block, file)
 
     def finish(self) -> None:
-        if isinstance(self._reader, VerifiableReader):
+        if self._reader is not None:
             self._reader.finish()
 
 

@@ -152,7 +152,11 @@ _PLACE: Final = {"topic": _TEXT, "partition": _PARTITION}
 _IDENTITY: Final = {"producer": _PRODUCER, **_PLACE, "sequence": _NUMBER}
 
 TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
-    "history": {"schema": _word({SCHEMA: 1}), "name": _REMARK},
+    "history": {
+        "schema": _word({SCHEMA: 1}),
+        "name": _REMARK,
+        "ends": Field("flag", required=False, default=0),
+    },
     "attempt": {
         **_IDENTITY,
         "outcome": _word(OUTCOMES, required=False, default=OPEN),
@@ -229,6 +233,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "at_us": _INSTANT_IF_KNOWN,
     },
     "group_offset": {**_PLACE, "offset": _OFFSET},
+    "end": {"lines": _NUMBER},
 }
 """type → field → what it accepts. Every line may also carry a `note`, which is not read.
 

@@ -7,7 +7,6 @@ them, so that two broken lines cannot make a whole one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import UsageError
+from harness.history.stream import Stream
 from harness.printable import printable
 
-BLOCK_BYTES: Final = 1 << 22
+LINE_MAX: Final = 1 << 20
 _NAMED: Final = 3
 _SHOWN: Final = 60
 _LOGGED: Final = re.compile(
@@ -64,6 +64,10 @@ class Refusals:
     damaged: int = 0
     """Lines that may have told of something."""
     examples: list[str] = field(default_factory=list)
+    torn: list[str] = field(default_factory=list)
+    """Last lines that break off, as a recorder that died leaves them: passed over, and told."""
+    cut: list[str] = field(default_factory=list)
+    """Files that say that they have an `end` line, and have none."""
 
     def refuse(self, where: Where, problem: Problem, *, noise: bool = False) -> None:
         """Raises UsageError unless lenient."""
@@ -116,46 +120,41 @@ class Source:
     def __init__(self, path: Path, refusals: Refusals) -> None:
         self.path = path
         self.refusals = refusals
-        self.digest = hashlib.blake2s(digest_size=4)
-        self.bytes_read = 0
+        self.stream = Stream(path)
 
     def blocks(self) -> Iterator[Block]:
         """Its objects, a block at a time. Raises UsageError for what cannot be read or is none."""
         number = 1
-        for lines in self._lines():
+        for lines, last in self._lines():
+            if last and _is_torn(lines[-1]):
+                self.refusals.torn.append(str(Where(self.path, number)))
+                continue
             block = self._decoded(number, lines)
             number += len(lines)
             if block.objects:
                 yield block
+        if self.stream.broken:
+            problem = Problem("", self.stream.broken, "the whole of a file that gzip wrote")
+            self.refusals.refuse(Where(self.path, number), problem)
 
-    def _lines(self) -> Iterator[list[bytes]]:
-        try:
-            file = self.path.open("rb")
-        except OSError as error:
-            raise self._unreadable(error) from None
-        with file:
-            rest = b""
-            while True:
-                try:
-                    data = file.read(BLOCK_BYTES)
-                except OSError as error:
-                    raise self._unreadable(error) from None
-                if not data:
-                    break
-                self.digest.update(data)
-                self.bytes_read += len(data)
-                lines = (rest + data).split(b"\n")
-                rest = lines.pop()
-                if lines:
-                    yield lines
-            if rest:
-                yield [rest]
-
-    def _unreadable(self, error: OSError) -> UsageError:
-        return UsageError(
-            f"--history {self.path}: cannot be read ({error.strerror}). A file with one JSON "
-            "object a line is expected."
-        )
+    def _lines(self) -> Iterator[tuple[list[bytes], bool]]:
+        """Lines, and whether this is the last one and has no line break."""
+        rest = b""
+        skipping = False
+        for data in self.stream.blocks():
+            lines = (rest + data).split(b"\n")
+            rest = lines.pop()
+            if skipping and lines:
+                lines[0] = _Overlong()
+                skipping = False
+            if skipping or len(rest) > LINE_MAX:
+                skipping, rest = True, b""
+            if lines:
+                yield lines, False
+        if skipping:
+            yield [_Overlong()], False
+        elif rest:
+            yield [rest], True
 
     def _decoded(self, first: int, lines: list[bytes]) -> Block:
         numbers = list(range(first, first + len(lines)))
@@ -165,8 +164,8 @@ class Source:
         kept: list[int] = []
         objects = []
         for number, whole in zip(numbers, lines, strict=True):
-            line = whole.strip()
-            if not line:
+            line = whole if isinstance(whole, _Overlong) else whole.strip()
+            if not line and not isinstance(whole, _Overlong):
                 continue
             value = _object(line)
             if isinstance(value, Problem):
@@ -200,6 +199,16 @@ _FAST: Final = json.JSONDecoder(parse_constant=_no_number)
 _CAREFUL: Final = json.JSONDecoder(parse_constant=_no_number, object_pairs_hook=_once)
 
 
+class _Overlong(bytes):
+    """Stands for a line that is too long to be one of a history."""
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a last line is the beginning of an object, and no more than that."""
+    begun = line.startswith(b"{") and b"\0" not in line and not line.rstrip().endswith(b"}")
+    return begun and isinstance(_object(line), Problem)
+
+
 def _together(lines: list[bytes]) -> list[dict[str, Any]] | None:
     """The objects of lines that are all one; None when any is not."""
     data = b"[" + b",0,".join(lines) + b"]"
@@ -221,6 +230,8 @@ def _together(lines: list[bytes]) -> list[dict[str, Any]] | None:
 
 def _object(line: bytes) -> dict[str, Any] | Problem:
     expected = "one JSON object a line"
+    if isinstance(line, _Overlong):
+        return Problem("", f"a line of more than {LINE_MAX} bytes", expected)
     try:
         value = _CAREFUL.decode(line.decode())
     except _Twice as twice:

@@ -53,6 +53,12 @@ class NdjsonReader:
             "commit": self._members,
             "group_offset": self._group_offsets,
         }
+        self._lines: defaultdict[int, int] = defaultdict(int)
+        """file → how many events of it were read"""
+        self._ends: dict[int, int] = {}
+        """file → how many of its events stand up to its end line"""
+        self._promised: set[int] = set()
+        """Files that say that they have an end line"""
 
     def take(self, block: Block, file: int) -> None:
         """Add a block. Raises UsageError for a malformed line unless those are left out."""
@@ -67,9 +73,36 @@ class NdjsonReader:
             parsed = self._parsed(block)
             assert parsed is not None, "a line passed by itself, and not with others"
         self._file = file
+        self._count(parsed, block)
         for name, (columns, places) in parsed.items():
             if name in self._add:
                 self._add[name](columns, block, places)
+
+    def _count(self, parsed: Mapping[str, tuple[Columns, list[int]]], block: Block) -> None:
+        """Compare the lines with what an end line says of them."""
+        file, before = self._file, self._lines[self._file]
+        self._lines[file] += len(block.objects)
+        if "history" in parsed and parsed["history"][0]["ends"].any():
+            self._promised.add(file)
+        columns, places = parsed.get("end", ({}, []))
+        for row, place in enumerate(places):
+            said, there = int(columns["lines"][row]), before + place
+            if file in self._ends:
+                problem = Problem("type", "a second end line", "one end line, the last line")
+                self.refusals.refuse(block.where(place), problem)
+            elif said != there:
+                found = f"{said}, and {there} lines stand before it"
+                problem = Problem("lines", found, "as many lines as were written")
+                self.refusals.refuse(block.where(place), problem)
+            self._ends.setdefault(file, there + 1)
+        if file in self._ends and self._lines[file] > self._ends[file]:
+            problem = Problem("", "stands after the end line", "an end line as the last one")
+            self.refusals.refuse(block.where(len(block.objects) - 1), problem)
+
+    def finish(self) -> None:
+        """Everything was read."""
+        for file in sorted(self._promised - self._ends.keys()):
+            self.refusals.cut.append(printable(str(self.history.files[file])))
 
     def _is_good(self, block: Block, index: int) -> bool:
         problem = problem_of(block.objects[index])

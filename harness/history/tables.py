@@ -121,6 +121,8 @@ class History:
     lines: int = 0
     group_offsets: dict[tuple[int, int], int] = field(default_factory=dict)
     """(topic, partition) → what the group had committed in the end, as its coordinator says"""
+    of_tools: bool = False
+    """Did Kafka's own tools print it?"""
     notes: list[str] = field(default_factory=list)
     """Sentences that stand with the verdict's reasons."""
     blind: dict[str, str] = field(default_factory=dict)

@@ -16,7 +16,8 @@ Source: org.apache.kafka.tools.VerifiableProducer and VerifiableConsumer, Kafka 
 
 from __future__ import annotations
 
-from collections import defaultdict
+import difflib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -33,14 +34,17 @@ from harness.history.assembly import (
     Start,
     Stretch,
 )
-from harness.history.events import PARTITION_MAX
+from harness.history.events import INSTANT_MAX, NAME_MAX, PARTITION_MAX, is_name
 from harness.history.lines import Block, Problem, Refusals, shown
 from harness.history.tables import History, Table
+from harness.printable import printable
 
 I64: TypeAlias = npt.NDArray[np.int64]
 
 _BORDERS: Final = ("startup_complete", "tool_data")
 _NUMBER_DIGITS: Final = 18
+_SIMILAR: Final = 0.75
+_MS_MAX: Final = INSTANT_MAX // 1000
 _SILENT: Final = frozenset(
     (
         "startup_complete",
@@ -51,6 +55,8 @@ _SILENT: Final = frozenset(
         "offsets_committed",
     )
 )
+_OF_RECORDS: Final = frozenset(("value", "acked", "offset", "maxOffset"))
+"""Fields by which an event tells of records."""
 NAMES: Final = (
     "producer_send_success",
     "producer_send_error",
@@ -67,6 +73,7 @@ class VerifiableReader:
 
     def __init__(self, history: History, refusals: Refusals) -> None:
         self.history = history
+        history.of_tools = True
         self.refusals = refusals
         self._starts: list[Start] = []
         self._file = -1
@@ -77,6 +84,8 @@ class VerifiableReader:
         self._stretches: dict[int, list[Stretch]] = defaultdict(list)
         self._shown: set[int] = set()
         """Files that hold record_data"""
+        self._passed_over: Counter[str] = Counter()
+        """Events by name that say nothing about records"""
         self._take: Mapping[str, Callable[[Block, list[int]], bool]] = {
             "producer_send_success": self._successes,
             "producer_send_error": self._errors,
@@ -124,6 +133,9 @@ class VerifiableReader:
         """A line by itself: why it is refused, or None when it was taken."""
         line = block.objects[place]
         if name not in NAMES:
+            if name and _takes_nothing_away(name, line):
+                self._passed_over[name] += 1
+                return None
             found = shown(line["name"]) if "name" in line else "is missing"
             return Problem("name", found, f"one of {', '.join(NAMES)}")
         if name == "startup_complete":
@@ -203,7 +215,7 @@ class VerifiableReader:
             topics = self._topic_numbers([line["topic"] for line in lines])
             partitions = _numbers([line["partition"] for line in lines], 0, PARTITION_MAX)
             offsets = _numbers([line["offset"] for line in lines], 0, OFFSET_MAX)
-            at_ms = _numbers([line.get("timestamp", 0) for line in lines], 0, 1 << 50)
+            at_ms = _numbers([line.get("timestamp", 0) for line in lines], 0, _MS_MAX)
         except (KeyError, TypeError):
             return False
         if values is None or topics is None or partitions is None or offsets is None:
@@ -230,7 +242,7 @@ class VerifiableReader:
             return Problem("partitions", shown(parts), "a list")
         for part in parts:
             expected = "topic, partition, count, minOffset and maxOffset"
-            if not isinstance(part, dict) or not isinstance(part.get("topic"), str):
+            if not isinstance(part, dict) or not _is_topic(part.get("topic")):
                 return Problem("partitions", shown(part), expected)
             given = [part.get(key) for key in ("partition", "count", "minOffset", "maxOffset")]
             numbers = _numbers(given, 0, OFFSET_MAX)
@@ -258,7 +270,7 @@ class VerifiableReader:
 
     def _topic_numbers(self, names: list[Any]) -> I64 | None:
         distinct = set(names)
-        if not all(isinstance(name, str) and name for name in distinct):
+        if not all(_is_topic(name) for name in distinct):
             return None
         codes = {name: self._topic(name) for name in distinct}
         return np.array([codes[name] for name in names], dtype=np.int64)
@@ -287,6 +299,11 @@ class VerifiableReader:
 
         Raises UsageError when a producer printed one value twice.
         """
+        if self._passed_over:
+            names = (f"{printable(name)[:60]} ({n})" for name, n in self._passed_over.items())
+            self.history.notes.append(
+                f"events that say nothing about records were passed over: {', '.join(names)}"
+            )
         stretches = [
             stretch
             for file, found in self._stretches.items()
@@ -309,18 +326,33 @@ def _line_problem(name: str, line: Mapping[str, Any]) -> Problem | None:
     if "value" not in line:
         return Problem("value", "is missing", "the record's value, or null")
     topic = line.get("topic")
-    if not isinstance(topic, str) or not topic:
+    if not _is_topic(topic):
         return Problem("topic", shown(topic) if "topic" in line else "is missing", "a topic's name")
     fields = {"partition": (0, PARTITION_MAX), "offset": (-1 if producer else 0, OFFSET_MAX)}
     if name == "producer_send_error":
         fields = {}
     if not producer and "timestamp" in line:
-        fields["timestamp"] = (0, 1 << 50)
+        fields["timestamp"] = (0, _MS_MAX)
     for key, (least, most) in fields.items():
         if _numbers([line.get(key)], least, most) is None:
             found = shown(line[key]) if key in line else "is missing"
             return Problem(key, found, f"a whole number from {least} to {most}")
     return None
+
+
+def _is_topic(name: object) -> bool:
+    """Whether it can be the name of a topic."""
+    return isinstance(name, str) and 0 < len(name) <= NAME_MAX and is_name(name)
+
+
+def _takes_nothing_away(name: str, line: Mapping[str, Any]) -> bool:
+    """Whether an event of a name that is not known leaves what the others say as it is.
+
+    One that holds a record or a total, or whose name is near to a known one, may be damaged.
+    """
+    if not _OF_RECORDS.isdisjoint(line):
+        return False
+    return not difflib.get_close_matches(name, NAMES, 1, _SIMILAR)
 
 
 def _numbers(values: list[Any], least: int, most: int) -> I64 | None:

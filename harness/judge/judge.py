@@ -152,6 +152,7 @@ def _case(
         unseen=found.counts["unseen"] if anomaly == "lost" else 0,
         recorded_elsewhere=evidence.elsewhere is not None,
         skipped_lines=evidence.elsewhere.skipped if evidence.elsewhere else 0,
+        firm=evidence.elsewhere is None or anomaly in evidence.elsewhere.firm,
         known_defect=_known_defect(found.profile, anomaly, met),
     )
 

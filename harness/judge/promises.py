@@ -122,14 +122,6 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-UNDONE_BY_EACH: Final = frozenset(
-    ("lost", "gap", "inconsistent_offset", "vanished", "torn_txn", "lost_txn")
-)
-"""Each of these is undone by a line of its own: an observation, or an outcome."""
-UNDONE_BY_ONE: Final = frozenset(("inversion", "phantom", "precommitted_read"))
-"""Many of these are undone by one line: a first copy, an attempt, the call of a commit."""
-
-
 @dataclass(frozen=True, slots=True)
 class PromiseCase:
     """Everything that the verdict on one promise depends on."""
@@ -155,6 +147,8 @@ class PromiseCase:
     """Is it a history, which has no experiments and no controls?"""
     skipped_lines: int = 0
     """Malformed lines of a history that were left out."""
+    firm: bool = False
+    """Does what was found stay found, whatever the lines said that were left out?"""
     known_defect: str = ""
     """A known client defect that shows itself like this."""
 
@@ -191,7 +185,7 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
         outside = f"outside the envelope: {'; '.join(case.breaches)}"
         seen = f". {_seen(anomaly, case.observed)}" if case.observed else ""
         return NOT_APPLICABLE, f"{outside}{seen}"
-    if case.observed and may_be_skipped(anomaly, case.observed, case.skipped_lines):
+    if case.observed and case.skipped_lines and not case.firm:
         lines = "1 line was" if case.skipped_lines == 1 else f"{case.skipped_lines} lines were"
         return INCONCLUSIVE, (
             f"{_seen(anomaly, case.observed)}, but {lines} skipped, and may tell otherwise"
@@ -236,16 +230,6 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
         f"none found, while the control {case.aimed_control} showed {case.control.count} under "
         f"the same faults; {faults} struck this profile"
     )
-
-
-def may_be_skipped(anomaly: str, observed: int, skipped: int) -> bool:
-    """Whether lines that a history lost can be all that an anomaly is.
-
-    What two lines show together, such as a duplicate, no third line undoes.
-    """
-    if anomaly in UNDONE_BY_EACH:
-        return observed <= skipped
-    return skipped > 0 and anomaly in UNDONE_BY_ONE
 
 
 def _seen(anomaly: str, count: int) -> str:

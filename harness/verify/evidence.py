@@ -118,6 +118,8 @@ class Elsewhere:
     """Why nothing can be proven by it."""
     skipped: int = 0
     """Malformed lines that were left out, each of which may be what an anomaly lacks."""
+    firm: frozenset[str] = frozenset()
+    """Anomalies that no further line could undo."""
     blind: dict[str, str] = field(default_factory=dict)
     """anomaly → why finding none of it proves nothing"""
     sequences: dict[tuple[int, int, int], I64] = field(default_factory=dict)
