@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.profiles import lint, load_builtin
@@ -36,8 +38,16 @@ def topic(**settings: str | int | bool) -> Subject:
     return Subject("t", topic={**SAFE_TOPIC, **stated})
 
 
+LITERAL = ("literal-transactional-id", "warning")
 IN_FLIGHT = "max_in_flight_requests_per_connection"
 SAFE: dict[str, str | int | bool] = {"acks": "all", "enable_idempotence": True}
+
+
+def sized(limit: int, **settings: str | int | bool) -> Subject:
+    stated = {key.replace("_", "."): value for key, value in {**SAFE, **settings}.items()}
+    return Subject("p", producer=stated, topic={**SAFE_TOPIC, "max.message.bytes": limit})
+
+
 CASES: list[tuple[Subject, set[tuple[str, str]]]] = [
     # ------------------------------------------------------------------------ producers
     (producer(**SAFE), set()),
@@ -75,13 +85,17 @@ CASES: list[tuple[Subject, set[tuple[str, str]]]] = [
     ),
     (
         producer(acks="all", transactional_id="x", enable_idempotence=False),
-        {("transactional-without-idempotence", "error"), ("idempotence-off", "warning")},
+        {
+            ("transactional-without-idempotence", "error"),
+            ("idempotence-off", "warning"),
+            LITERAL,
+        },
     ),
-    (producer(acks="all", transactional_id="x"), set()),
-    (producer(**SAFE, transactional_id="x", transaction_timeout_ms=900_000), set()),
+    (producer(acks="all", transactional_id="x"), {LITERAL}),
+    (producer(**SAFE, transactional_id="x", transaction_timeout_ms=900_000), {LITERAL}),
     (
         producer(**SAFE, transactional_id="x", transaction_timeout_ms=900_001),
-        {("transaction-timeout-above-broker", "error")},
+        {("transaction-timeout-above-broker", "error"), LITERAL},
     ),
     (
         producer(
@@ -90,7 +104,7 @@ CASES: list[tuple[Subject, set[tuple[str, str]]]] = [
             transaction_timeout_ms=60_000,
             delivery_timeout_ms=60_001,
         ),
-        {("delivery-outlasts-transaction", "error")},
+        {("delivery-outlasts-transaction", "error"), LITERAL},
     ),
     (
         producer(**SAFE, delivery_timeout_ms=30_004, linger_ms=5, request_timeout_ms=30_000),
@@ -111,6 +125,32 @@ CASES: list[tuple[Subject, set[tuple[str, str]]]] = [
         {("request-outlasts-socket", "warning")},
     ),
     (producer(**SAFE, queue_buffering_max_messages=0), {("unbounded-queue", "warning")}),
+    (
+        producer(**SAFE, delivery_timeout_ms=1000, linger_ms=1000, request_timeout_ms=1),
+        {("delivery-timeout-too-short", "error")},
+    ),
+    # 100 + 200 + … + 1000 ms and so on: 17 retries last 14,500 ms, 18 of them 15,500 ms.
+    (producer(**SAFE, retries=17), {("few-retries", "warning")}),
+    (producer(**SAFE, retries=18), set()),
+    (
+        producer(**SAFE, retries=3, retry_backoff_ms=100, retry_backoff_max_ms=100),
+        {("few-retries", "warning")},
+    ),
+    (producer(**SAFE, retries=150, retry_backoff_max_ms=100), set()),
+    (producer(**SAFE, retries=149, retry_backoff_max_ms=100), {("few-retries", "warning")}),
+    (producer(**SAFE, partitioner="consistent_random"), {("other-partitioner", "warning")}),
+    (producer(**SAFE, partitioner="murmur2_random"), set()),
+    (
+        Subject("j", producer={"partitioner.class": "x.Own"}, dialect="java"),
+        {("other-partitioner", "warning")},
+    ),
+    (sized(32_768), {("batch-above-topic-limit", "error")}),
+    (sized(32_768, compression_type="lz4"), {("batch-above-topic-limit", "warning")}),
+    (sized(32_768, batch_size=32_768), {("batch-above-topic-limit", "warning")}),
+    (sized(32_768, batch_size=32_768, message_max_bytes=32_768), set()),
+    (sized(32_768, message_max_bytes=32_768), set()),
+    (sized(1_000_000), set()),
+    (sized(999_999), {("batch-above-topic-limit", "error")}),
     # ------------------------------------------------------------------------ consumers
     (consumer(enable_auto_commit=False), set()),
     (consumer("java", enable_auto_commit="true"), {("auto-commit", "error")}),
@@ -137,6 +177,17 @@ CASES: list[tuple[Subject, set[tuple[str, str]]]] = [
         {("heartbeat-interval", "warning")},
     ),
     (consumer(heartbeat_interval_ms=3000, session_timeout_ms=9000), set()),
+    (consumer(max_poll_interval_ms=44_999), {("poll-shorter-than-session", "error")}),
+    (consumer(max_poll_interval_ms=45_000), set()),
+    (consumer(max_poll_interval_ms=6000, session_timeout_ms=6000), set()),
+    (consumer(max_poll_interval_ms=5999, group_protocol="consumer"), set()),
+    (consumer("java", max_poll_interval_ms=5999), set()),
+    (consumer(group_instance_id="worker-1"), {("literal-instance-id", "warning")}),
+    (
+        consumer("java", group_protocol="CONSUMER", session_timeout_ms=6000),
+        {("classic-setting", "error")},
+    ),
+    (consumer("java", group_protocol="classic", session_timeout_ms=6000), set()),
     # --------------------------------------------------------------------------- topics
     (topic(), set()),
     (topic(replication_factor=1), {("replication-factor", "error"),
@@ -170,6 +221,24 @@ CASES: list[tuple[Subject, set[tuple[str, str]]]] = [
         {("compacted", "warning")},
     ),
     # ---------------------------------------------------------------------- connections
+    *[
+        (
+            Subject("x", connection={"bootstrap.servers": servers, "security.protocol": "ssl"}),
+            {("no-address", "error")},
+        )
+        for servers in (
+            "https://kafka.example:443", "kafka:9092/", "kafka:0", "kafka:65536", "ka fka:1",
+            "good:1,user:secret@kafka:1", "PLAINTEXT://kafka:1", "::1:9092",
+        )
+    ],
+    *[
+        (Subject("x", connection={"bootstrap.servers": servers, "security.protocol": "ssl"}), set())
+        for servers in ("SSL://kafka:9092", "kafka-0.k_x.svc:1,", "[fe80::1]:9092", "kafka", "")
+    ],
+    (
+        Subject("x", connection={"bootstrap.servers": "localhost"}, dialect="java"),
+        {("no-address", "error")},
+    ),
     (Subject("x", connection=REMOTE), {("plaintext-listener", "error")}),
     (
         Subject("x", connection={**REMOTE, "security.protocol": "SASL_PLAINTEXT"}),
@@ -307,7 +376,8 @@ def test_errors_stand_before_warnings() -> None:
 def test_every_rule_fires_in_some_case_of_this_file() -> None:
     fired = {rule for _, expected in CASES for rule, _ in expected}
     elsewhere = {"promise-beyond-settings", "outside-envelope", "unstated-setting"}
-    # tests/test_profiles_consume.py
+    # tests/test_profiles_consume.py and test_work_that_outlasts_… below
+    elsewhere |= {"work-longer-than-poll"}
     elsewhere |= {"mode-contradicts-settings", "consume-promise-beyond-mode"}
     assert fired | elsewhere == set(RULES)
 
@@ -318,3 +388,47 @@ def test_a_finding_says_where_what_and_what_to_do() -> None:
     assert set(finding.to_json()) == {"rule", "severity", "where", "message", "fix"}
     assert finding.message.endswith(".")
     assert finding.fix.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("processing_ms", "poll_ms", "severity"),
+    [
+        (7000, 6000, "error"),
+        (6000, 6000, "error"),
+        (12, 6000, "warning"),
+        (11.9, 6000, None),
+        (600, 300_000, "warning"),
+        (599, None, None),
+    ],
+)
+def test_work_that_outlasts_the_poll_interval_puts_a_member_out_of_its_group(
+    processing_ms: float, poll_ms: int | None, severity: str | None
+) -> None:
+    profile = load_builtin()["consume-at-least-once"]
+    assert profile.consume is not None
+    consumer = {k: v for k, v in profile.consumer.items() if k != "max.poll.interval.ms"}
+    if poll_ms is not None:
+        consumer["max.poll.interval.ms"] = poll_ms
+    plan = replace(profile.consume, processing_ms=processing_ms)
+    found = lint(replace(profile, consumer=consumer, consume=plan))
+    told = {finding.rule: finding.severity for finding in found}
+    assert told.get("work-longer-than-poll") == severity
+
+
+def test_one_instance_id_for_several_members_is_an_error_and_for_one_member_none() -> None:
+    profile = changed("consume-auto-commit", "consumer", group_instance_id="worker-1")
+    assert "literal-instance-id" in {f.rule for f in lint(profile) if f.severity == "error"}
+    assert profile.consume is not None
+    alone = replace(profile, consume=replace(profile.consume, members=1))
+    assert "literal-instance-id" not in {f.rule for f in lint(alone)}
+
+
+def test_a_rule_says_nothing_about_a_value_that_is_not_known() -> None:
+    """`acks` is stated, with a placeholder: it is neither weak nor left to a default."""
+    profile = load_builtin()["leader-ack"]
+    bare = replace(profile, producer={"linger.ms": 5}, critical=True)
+    rules = {f.rule for f in lint(bare, unknown={"producer": {"acks"}})}
+    assert "acks-not-all" not in rules
+    told = [f.message for f in lint(bare, unknown={"producer": {"acks"}})]
+    assert not any("acks" in message for message in told)
+    assert any("acks" in f.message for f in lint(bare))

@@ -12,6 +12,7 @@ from harness.anomalies import CONSUMER_ANOMALIES, PROMISES, anomaly_of
 from harness.profiles import envelope_breaches, load_builtin
 from harness.profiles.lint import RULES
 from harness.profiles.model import DeliveryProfile
+from harness.profiles.refusal import KINDS
 from harness.profiles.settings import client_settings, topic_settings
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
@@ -244,7 +245,7 @@ def test_the_transaction_log_belongs_to_the_envelope_of_transactions_alone() -> 
     assert envelope_breaches(profiles[IDEMPOTENT], cluster) == []
 
 
-@pytest.mark.parametrize("name", [*load_builtin(), *RULES])
+@pytest.mark.parametrize("name", [*load_builtin(), *RULES, *KINDS])
 def test_every_profile_and_every_rule_is_documented(name: str) -> None:
     rows = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     assert any(line.startswith(f"| `{name}` |") for line in rows), f"{name} has no row in {DOCS}"
@@ -253,7 +254,7 @@ def test_every_profile_and_every_rule_is_documented(name: str) -> None:
 def test_no_rule_is_documented_that_does_not_exist() -> None:
     guardrails = DOCS.read_text(encoding="utf-8").partition("## Guardrails")[2]
     named = {line.split("`")[1] for line in guardrails.splitlines() if line.startswith("| `")}
-    assert named == set(RULES)
+    assert named == {*RULES, *KINDS}
 
 
 def test_topic_settings_are_handed_over_as_text() -> None:

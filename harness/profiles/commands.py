@@ -90,15 +90,6 @@ def _many(count: int, noun: str) -> str:
 
 
 def _print_report(report: FileReport, out: Console, complaints: Console) -> None:
-    if report.error is not None:
-        complaints.print(report.error, markup=False, soft_wrap=True)
-        return
-    if not report.findings:
-        out.print(
-            f"{report.file}: nothing to object to ({', '.join(report.subjects)})",
-            markup=False,
-            soft_wrap=True,
-        )
     for finding in report.findings:
         style = "bold red" if finding.severity == "error" else "yellow"
         line = Text(f"{finding.where}: ")
@@ -106,7 +97,19 @@ def _print_report(report: FileReport, out: Console, complaints: Console) -> None
         line.append(f"[{finding.rule}] ", style="dim")
         line.append(finding.message)
         out.print(line, soft_wrap=True)
-        out.print(Text(f"    {finding.fix}", style="green"), soft_wrap=True)
+        if finding.fix:
+            out.print(Text(f"    {finding.fix}", style="green"), soft_wrap=True)
+    if report.error is not None:
+        complaints.print(Text(report.error), soft_wrap=True)
+        return
+    found = ", ".join(
+        _many(count, severity)
+        for severity in ("error", "warning")
+        if (count := report.count(severity))
+    )
+    what = f"{report.kind}: {', '.join(report.subjects)}" if report.subjects else report.kind
+    told = found or "nothing to object to"
+    out.print(Text(f"{report.file}: {told} ({what})"), soft_wrap=True)
 
 
 def add_list_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,44 +16,53 @@ from harness.profiles.model import (
 FIELDS: Final = ("mode", "protocol", "members", "processing_ms", "send_offsets")
 MEMBERS_MAX: Final = 64
 PROCESSING_MS_MAX: Final = 60_000.0
+HANDED_AT_ONCE: Final = 500
+"""Records that a member asks its client for at once and then processes one by one."""
 
-Refuse = Callable[[str, str], Exception]
+Note = Callable[[str, str], None]
+"""Takes what is wrong, and the field."""
 
 
-def consume_plan(stated: Any, base: ConsumePlan | None, refuse: Refuse) -> ConsumePlan | None:
+def consume_plan(stated: Any, base: ConsumePlan | None, note: Note) -> ConsumePlan | None:
     """The plan that a profile states, over the one that it extends.
 
-    refuse: makes the error for (what is wrong, field); its results are raised.
+    What cannot be taken is noted, and the value of the extended plan stays.
     """
     if stated is None:
         return base
     if not isinstance(stated, Mapping):
-        raise refuse(f"fields are expected here. Accepted: {', '.join(FIELDS)}.", "")
-    for field in stated:
-        if field not in FIELDS:
-            raise refuse(f"unknown field. Accepted: {', '.join(FIELDS)}.", str(field))
-    fields = {**(asdict(base) if base else {}), **stated}
+        note(f"fields are expected here. Accepted: {', '.join(FIELDS)}.", "")
+        return base
+    fields = asdict(base) if base else {}
+    for field, value in stated.items():
+        trouble = _field_trouble(str(field), value)
+        if trouble is None:
+            fields[str(field)] = value
+        else:
+            note(trouble, str(field))
     if "mode" not in fields:
-        raise refuse(f"is missing. Accepted: {', '.join(CONSUME_MODES)}.", "mode")
-    for field, accepted in (("mode", CONSUME_MODES), ("protocol", GROUP_PROTOCOLS)):
-        if field in fields and fields[field] not in accepted:
-            raise refuse(f"{fields[field]!r}: accepted are {', '.join(accepted)}.", field)
-    members = fields.get("members", 1)
-    if not isinstance(members, int) or isinstance(members, bool) or not 1 <= members <= MEMBERS_MAX:
-        raise refuse(f"{members!r}: a whole number from 1 to {MEMBERS_MAX} is expected.", "members")
-    processing_ms = fields.get("processing_ms", 0.0)
-    if (
-        not isinstance(processing_ms, int | float)
-        or isinstance(processing_ms, bool)
-        or not 0 <= processing_ms <= PROCESSING_MS_MAX
-    ):
-        raise refuse(
-            f"{processing_ms!r}: a number from 0 to {PROCESSING_MS_MAX:g} is expected.",
-            "processing_ms",
-        )
-    if not isinstance(fields.get("send_offsets", True), bool):
-        raise refuse(f"{fields['send_offsets']!r}: true or false is expected.", "send_offsets")
+        if "mode" not in stated:
+            note(f"is missing. Accepted: {', '.join(CONSUME_MODES)}.", "mode")
+        return base
     return ConsumePlan(**fields)
+
+
+def _field_trouble(field: str, value: Any) -> str | None:
+    """Why a field or its value cannot be taken, or None."""
+    if field not in FIELDS:
+        return f"unknown field. Accepted: {', '.join(FIELDS)}."
+    if field in ("mode", "protocol"):
+        accepted = CONSUME_MODES if field == "mode" else GROUP_PROTOCOLS
+        return None if value in accepted else f"{value!r}: accepted are {', '.join(accepted)}."
+    if field == "send_offsets":
+        return None if isinstance(value, bool) else f"{value!r}: true or false is expected."
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if field == "members":
+        taken = isinstance(value, int) and number and 1 <= value <= MEMBERS_MAX
+        return None if taken else f"{value!r}: a whole number from 1 to {MEMBERS_MAX} is expected."
+    if number and 0 <= value <= PROCESSING_MS_MAX:
+        return None
+    return f"{value!r}: a number from 0 to {PROCESSING_MS_MAX:g} is expected."
 
 
 def consume_trouble(profile: DeliveryProfile) -> str | None:

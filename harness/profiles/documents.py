@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from harness.errors import UsageError
+from harness.profiles.refusal import Refusal, raise_all
 
 BYTES_MAX = 4 * 1024 * 1024
 
@@ -24,6 +25,8 @@ class Located:
     path: Path
     content: Any
     lines: dict[tuple[Hashable, ...], int] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    """Keys that are stated twice; the content holds the last."""
 
     def where(self, *keys: Hashable) -> str:
         """`file:line` of the deepest of these nested keys that the file holds."""
@@ -56,7 +59,10 @@ def read_text(path: Path) -> str:
 
 
 def read_yaml_documents(path: Path) -> list[Located]:
-    """Every document of a YAML file that is not empty. Raises UsageError naming the line."""
+    """Every document of a YAML file that is not empty. Raises UsageError naming the line.
+
+    A key that is stated twice is in the `refusals` of its document.
+    """
     text = read_text(path)
     documents: list[Located] = []
     try:
@@ -64,10 +70,10 @@ def read_yaml_documents(path: Path) -> list[Located]:
         try:
             while loader.check_node():
                 node = loader.get_node()
-                lines = _lines(node)
+                lines, twice = _lines(node, path)
                 content = loader.construct_document(node)
                 if content is not None:
-                    documents.append(Located(path, content, lines))
+                    documents.append(Located(path, content, lines, twice))
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -84,15 +90,20 @@ def read_yaml(path: Path) -> Located:
     documents = read_yaml_documents(path)
     if len(documents) != 1:
         raise UsageError(f"{path}: one YAML document is expected here, found {len(documents)}.")
+    raise_all(documents[0].refusals)
     return documents[0]
 
 
-def read_properties(path: Path) -> list[Property]:
-    """A Java properties file in file order. Raises UsageError for a key that stands twice."""
+def read_properties(path: Path) -> tuple[list[Property], list[Refusal]]:
+    """A Java properties file in file order, and the keys that it states twice.
+
+    Of those the last value counts, as for Java. Raises UsageError for what is no such file.
+    """
     # Every process of a run loads this module, and hardly any reads such a file.
     import javaproperties
 
     found: dict[str, Property] = {}
+    twice: list[Refusal] = []
     line = 1
     text = read_text(path)
     try:
@@ -102,21 +113,32 @@ def read_properties(path: Path) -> list[Property]:
     for element in elements:
         if isinstance(element, javaproperties.KeyValue):
             if element.key in found:
-                raise UsageError(
-                    f"{path}:{line}: {element.key} stands here for the second time, first in "
-                    f"{found[element.key].where}."
-                )
+                first = found[element.key].where.rpartition(":")[2]
+                twice.append(_twice(f"{path}:{line}", element.key, int(first)))
             found[element.key] = Property(element.key, element.value.strip(), f"{path}:{line}")
         line += element.source.count("\n")
-    return list(found.values())
+    return list(found.values()), twice
 
 
-def _lines(root: yaml.Node | None) -> dict[tuple[Hashable, ...], int]:
-    """The line of each key and list item by its path. Raises for a key that stands twice.
+def _twice(where: str, key: str, first: int) -> Refusal:
+    """A key that a file states twice: whoever reads it would drop the first without a word."""
+    return Refusal(
+        "stated-twice",
+        f"{where}: {key}",
+        f"is stated here for the second time, first in line {first}; only the last counts.",
+        "Take one of them out.",
+    )
 
-    A node that an alias repeats is walked once, where its anchor stands.
+
+def _lines(
+    root: yaml.Node | None, file: Path
+) -> tuple[dict[tuple[Hashable, ...], int], list[Refusal]]:
+    """The line of each key and list item by its path, and the keys that are stated twice.
+
+    A node that an alias repeats is walked once, where its anchor is.
     """
     lines: dict[tuple[Hashable, ...], int] = {}
+    twice: list[Refusal] = []
     walked: set[int] = set()
     waiting: list[tuple[yaml.Node | None, tuple[Hashable, ...]]] = [(root, ())]
     while waiting:
@@ -130,16 +152,12 @@ def _lines(root: yaml.Node | None) -> dict[tuple[Hashable, ...], int]:
                     continue
                 inner = (*path, key.value)
                 if inner in lines:
-                    # YAML itself would keep the last and drop the first in silence.
-                    raise yaml.MarkedYAMLError(
-                        problem=f"{key.value} stands here for the second time, first in line "
-                        f"{lines[inner]}",
-                        problem_mark=key.start_mark,
-                    )
+                    place = f"{file}:{key.start_mark.line + 1}"
+                    twice.append(_twice(place, key.value, lines[inner]))
                 lines[inner] = key.start_mark.line + 1
                 waiting.append((value, inner))
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 lines[(*path, index)] = item.start_mark.line + 1
                 waiting.append((item, (*path, index)))
-    return lines
+    return lines, twice

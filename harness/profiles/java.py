@@ -1,22 +1,23 @@
 """Java clients' .properties files in librdkafka's names.
 
-Most settings are called the same. Those that are not stand in `RENAMED`; those that mean nothing
-to the harness, which writes its own bytes and reads by assignment, in `WITHOUT_EFFECT`. Anything
-else is refused by file, line and key: a setting that were ignored in silence would make a verdict
-about a configuration that nobody runs.
+Most settings are called the same. Those that are not are listed in `RENAMED`; those that mean
+nothing to the harness, which writes its own bytes and reads by assignment, in `WITHOUT_EFFECT`.
+Anything else is refused by file, line and key: to pass over a setting without a word would make a
+verdict about a configuration that is not in use.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from harness.errors import UsageError
 from harness.profiles.documents import Property
 from harness.profiles.documents import read_properties as parse_properties
+from harness.profiles.refusal import Refusal, Refused, placeholder, raise_all, unfilled
 from harness.profiles.settings import (
     VERIFICATION,
     Overrides,
@@ -68,52 +69,95 @@ class Translated:
     key: str
 
 
+@dataclass(slots=True)
+class Translation:
+    """A .properties file in librdkafka's names, in file order."""
+
+    settings: list[Translated] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
+    """Settings that are stated with a value that is not known → their place."""
+    passed_by: list[Property] = field(default_factory=list)
+    """What means nothing to the harness."""
+    java: bool = True
+    """Is every key one of Java's clients? Then Java's defaults hold for what is missing."""
+
+
 def read_properties(path: Path, *, into: Overrides | None = None) -> Overrides:
     """The settings of a .properties file, sorted by the part of a run that they belong to.
 
     What the verification rests on (`group.id`, `auto.offset.reset`, `enable.auto.commit`, …) is
-    left out: the harness reads in its own way. Raises UsageError naming file, line and key.
+    left out: the harness reads in its own way. Raises UsageError naming file, line and key of
+    everything that cannot be taken.
     """
     overrides = into if into is not None else Overrides()
-    for setting in translate(path):
+    translation = translate(path)
+    raise_all(translation.refusals)
+    for setting in translation.settings:
         if setting.name not in VERIFICATION and setting.name != "transactional.id":
             overrides.add(setting.name, setting.value, setting.where)
             overrides.places[setting.name] = f"{setting.where}: {setting.key}"
     return overrides
 
 
-def translate(path: Path) -> list[Translated]:
-    """A .properties file in librdkafka's names, in file order. Raises UsageError."""
-    properties = parse_properties(path)
-    known = client_settings()
-    translated: list[Translated] = []
+def translate(path: Path) -> Translation:
+    """A .properties file in librdkafka's names, with everything of it that cannot be taken.
+
+    Raises UsageError for a file that cannot be read as properties.
+    """
+    properties, twice = parse_properties(path)
+    done = Translation(refusals=twice, java=_is_java(properties))
     for item in properties:
-        key = item.key
-        if key in STORES or WITHOUT_EFFECT.fullmatch(key):
+        if item.key in STORES:
             continue
-        if key in _VALUES:
-            translated += [Translated(n, v, item.where, key) for n, v in _VALUES[key](item)]
-        elif key in RENAMED:
-            translated.append(Translated(RENAMED[key], item.value, item.where, key))
-        elif canonical(key) in known:
-            translated.append(Translated(canonical(key), item.value, item.where, key))
+        if WITHOUT_EFFECT.fullmatch(item.key):
+            done.passed_by.append(item)
+        else:
+            _translate(item, done)
+    _stores({item.key: item for item in properties if item.key in STORES}, done)
+    return done
+
+
+def _translate(item: Property, done: Translation) -> None:
+    known = client_settings()
+    place = f"{item.where}: {item.key}"
+    names = _NAMES.get(item.key, (RENAMED.get(item.key, canonical(item.key)),))
+    if names[0] in known and _held_open(item):
+        done.refusals.append(unfilled(place, item.key, item.value))
+        done.unknown |= dict.fromkeys(names, place)
+        return
+    try:
+        if item.key in _VALUES:
+            found = _VALUES[item.key](item.value)
+        elif names[0] in known:
+            found = [(names[0], item.value)]
         else:
             offered = [*known, *RENAMED, *STORES, *_VALUES]
-            raise UsageError(
-                f"{item.where}: {key}: unknown{nearest(key, offered)}. Accepted: the settings of "
-                "Java's producer and consumer, and librdkafka's names. Take it out or correct it."
+            raise Refused(
+                f"unknown{nearest(item.key, offered)}.",
+                "Accepted: the settings of Java's producer and consumer, and librdkafka's names. "
+                "Take it out or correct it.",
+                "unknown-setting",
             )
-        for setting in translated[-2:]:
-            refusal = known[setting.name].refusal(setting.value)
-            if refusal and setting.where == item.where:
-                raise UsageError(f"{item.where}: {key}: {refusal}")
-    return translated + _stores({item.key: item for item in properties if item.key in STORES})
+        for name, value in found:
+            refusal = known[name].refusal(value)
+            if refusal:
+                raise Refused(refusal)
+    except Refused as refused:
+        done.refusals.append(refused.at(place))
+        done.unknown |= {name: place for name in names if name in known}
+        return
+    done.settings += [Translated(name, value, item.where, item.key) for name, value in found]
 
 
-def is_java(path: Path) -> bool:
-    """Whether every key is one of Java's clients: then Java's defaults hold for what is missing."""
+def _held_open(item: Property) -> bool:
+    options = _options(item.value) if item.key == "sasl.jaas.config" else {}
+    return any(placeholder(item.key, each) for each in (item.value, *options.values()))
+
+
+def _is_java(properties: list[Property]) -> bool:
     only_librdkafka = {name for name in client_settings() if not _in_java(name)}
-    return not any(canonical(item.key) in only_librdkafka for item in parse_properties(path))
+    return not any(canonical(item.key) in only_librdkafka for item in properties)
 
 
 def _in_java(name: str) -> bool:
@@ -122,91 +166,109 @@ def _in_java(name: str) -> bool:
     ) and name not in ("sasl.username", "sasl.password", "enable.auto.offset.store")
 
 
-def _jaas(item: Property) -> list[tuple[str, str]]:
+def _jaas(text: str) -> list[tuple[str, str]]:
     """User and password of a login module; the text itself never enters a message."""
-    module = item.value.split(maxsplit=1)[0].rpartition(".")[2] if item.value else ""
+    module = text.split(maxsplit=1)[0].rpartition(".")[2] if text else ""
     if module not in _JAAS_MODULES:
-        raise UsageError(
-            f"{item.where}: sasl.jaas.config: one of {', '.join(_JAAS_MODULES)} with username and "
-            "password is accepted here. For OAUTHBEARER or Kerberos state librdkafka's "
-            "sasl.oauthbearer.… or sasl.kerberos.… settings instead."
+        raise Refused(
+            f"one of {', '.join(_JAAS_MODULES)} with username and password is accepted here.",
+            "For OAUTHBEARER or Kerberos state librdkafka's sasl.oauthbearer.… or "
+            "sasl.kerberos.… settings instead.",
         )
-    options = {
-        match[1]: re.sub(
-            r"\\(.)", r"\1", next((g for g in match.groups()[1:] if g is not None), "")
-        )
-        for match in _JAAS_OPTION.finditer(item.value.rstrip("; "))
-    }
+    options = _options(text)
     missing = [name for name in ("username", "password") if name not in options]
     if missing:
-        raise UsageError(f"{item.where}: sasl.jaas.config: has no {' and no '.join(missing)}.")
+        raise Refused(f"has no {' and no '.join(missing)}.", "State both in it.")
     return [("sasl.username", options["username"]), ("sasl.password", options["password"])]
 
 
-def _buffer(item: Property) -> list[tuple[str, str]]:
+def _options(text: str) -> dict[str, str]:
+    """The `name="value"` options of a login module."""
+    return {
+        match[1]: re.sub(
+            r"\\(.)", r"\1", next((g for g in match.groups()[1:] if g is not None), "")
+        )
+        for match in _JAAS_OPTION.finditer(text.rstrip("; "))
+    }
+
+
+def _buffer(text: str) -> list[tuple[str, str]]:
     """Java counts the buffer in bytes, librdkafka in KiB."""
-    if not item.value.isdigit() or int(item.value) < 1024:
-        raise UsageError(
-            f"{item.where}: buffer.memory: a number of bytes from 1024 on is expected."
-        )
-    return [("queue.buffering.max.kbytes", str(int(item.value) // 1024))]
+    if not (text.isascii() and text.isdigit()) or int(text) < 1024:
+        raise Refused("a number of bytes from 1024 on is expected.")
+    return [("queue.buffering.max.kbytes", str(int(text) // 1024))]
 
 
-def _reset(item: Property) -> list[tuple[str, str]]:
+def _reset(text: str) -> list[tuple[str, str]]:
     accepted = {"none": "error", "earliest": "earliest", "latest": "latest", "error": "error"}
-    if item.value.lower() not in accepted:
-        raise UsageError(
-            f"{item.where}: auto.offset.reset: {item.value!r} is not accepted. "
-            "Accepted: earliest, latest, none."
-        )
-    return [("auto.offset.reset", accepted[item.value.lower()])]
+    if text.lower() not in accepted:
+        raise Refused(f"{text!r} is not accepted.", "Accepted: earliest, latest, none.")
+    return [("auto.offset.reset", accepted[text.lower()])]
 
 
-def _endpoint_check(item: Property) -> list[tuple[str, str]]:
-    return [("ssl.endpoint.identification.algorithm", item.value.lower() or "none")]
+def _endpoint_check(text: str) -> list[tuple[str, str]]:
+    return [("ssl.endpoint.identification.algorithm", text.lower() or "none")]
 
 
-_VALUES: Final[Mapping[str, Callable[[Property], list[tuple[str, str]]]]] = {
+_VALUES: Final[Mapping[str, Callable[[str], list[tuple[str, str]]]]] = {
     "auto.offset.reset": _reset,
     "buffer.memory": _buffer,
     "sasl.jaas.config": _jaas,
     "ssl.endpoint.identification.algorithm": _endpoint_check,
 }
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "buffer.memory": ("queue.buffering.max.kbytes",),
+    "sasl.jaas.config": ("sasl.username", "sasl.password"),
+}
+"""What a property states where its name is not that of one setting."""
 
 
-def _stores(items: Mapping[str, Property]) -> list[Translated]:
+def _stores(items: Mapping[str, Property], done: Translation) -> None:
     """Trust and key stores: librdkafka reads PEM for both, and PKCS12 for the key store."""
-    found: list[Translated] = []
-    trust = items.get("ssl.truststore.location")
-    if trust is not None:
-        kind = _store_type(trust, items.get("ssl.truststore.type"))
-        if kind != "PEM":
-            raise UsageError(
-                f"{trust.where}: {trust.key}: a {kind} trust store is not accepted, PEM is. "
-                f"Convert it: keytool -list -rfc -keystore {trust.value} > ca.pem, then "
-                "ssl.truststore.type=PEM and ssl.truststore.location=ca.pem."
-            )
-        found.append(Translated("ssl.ca.location", trust.value, trust.where, trust.key))
-    key = items.get("ssl.keystore.location")
-    if key is not None:
-        kind = _store_type(key, items.get("ssl.keystore.type"))
-        if kind == "PEM":
-            names = ["ssl.certificate.location", "ssl.key.location"]
-        elif kind == "PKCS12":
-            names = ["ssl.keystore.location"]
-        else:
-            raise UsageError(
-                f"{key.where}: {key.key}: a {kind} key store is not accepted, PEM and PKCS12 are. "
-                f"Convert it: keytool -importkeystore -srckeystore {key.value} -destkeystore "
-                "client.p12 -deststoretype PKCS12, then ssl.keystore.type=PKCS12."
-            )
-        found += [Translated(name, key.value, key.where, key.key) for name in names]
-        password = items.get("ssl.keystore.password")
-        if password is not None and kind == "PKCS12":
-            found.append(
-                Translated("ssl.keystore.password", password.value, password.where, password.key)
-            )
-    return found
+    for store, names, takes in (
+        ("truststore", ("ssl.ca.location",), ("PEM",)),
+        ("keystore", ("ssl.certificate.location", "ssl.key.location"), ("PEM", "PKCS12")),
+    ):
+        location = f"ssl.{store}.location"
+        item = items.get(location)
+        if item is None:
+            continue
+        place = f"{item.where}: {location}"
+        stated, password = items.get(f"ssl.{store}.type"), items.get(f"ssl.{store}.password")
+        kind = _store_type(item, stated)
+        if kind == "PKCS12" and kind in takes:
+            names = (location,)
+        secret = password if names == (location,) else None
+        parts = [part for part in (item, stated, secret) if part is not None]
+        still_open = [part for part in parts if placeholder(part.key, part.value)]
+        done.refusals += [unfilled(f"{p.where}: {p.key}", p.key, p.value) for p in still_open]
+        if still_open or kind not in takes:
+            done.unknown |= dict.fromkeys(names, place)
+        if not still_open and kind not in takes:
+            done.refusals.append(_unreadable(place, location, item.value, kind))
+        elif not still_open:
+            done.settings += [Translated(name, item.value, item.where, location) for name in names]
+            if secret is not None:
+                done.settings.append(Translated(secret.key, secret.value, secret.where, secret.key))
+
+
+def _unreadable(place: str, location: str, path: str, kind: str) -> Refusal:
+    if location == "ssl.truststore.location":
+        return Refusal(
+            "unreadable-store",
+            place,
+            f"a {kind} trust store is not accepted, PEM is.",
+            f"Convert it: keytool -list -rfc -keystore {shlex.quote(path)} > ca.pem, then "
+            "ssl.truststore.type=PEM and ssl.truststore.location=ca.pem.",
+        )
+    return Refusal(
+        "unreadable-store",
+        place,
+        f"a {kind} key store is not accepted, PEM and PKCS12 are.",
+        f"Convert it: keytool -importkeystore -srckeystore {shlex.quote(path)} -destkeystore "
+        "client.p12 -deststoretype PKCS12, then ssl.keystore.type=PKCS12 and "
+        "ssl.keystore.location=client.p12.",
+    )
 
 
 def _store_type(location: Property, stated: Property | None) -> str:

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from harness.profiles.model import DeliveryProfile, Setting, Settings
 
 Severity: TypeAlias = Literal["error", "warning"]
 Dialect: TypeAlias = Literal["librdkafka", "java"]
+
+
+Change: TypeAlias = tuple[str, str, Setting | None]
+"""(part, setting, value) that an advice sets; None takes the setting or the promise away."""
+
+
+class NotKnown(Exception):
+    """A rule asked for a setting whose value is still to be filled in, or was refused."""
+
+
+class PartlyKnown(Mapping[str, Setting]):
+    """Settings of which some are stated with a value that is not known.
+
+    Such a name is there, so no default applies; asking for its value ends the rule that asks.
+    """
+
+    def __init__(self, settings: Settings, unknown: Collection[str]) -> None:
+        self._unknown = frozenset(unknown)
+        self._settings = {n: v for n, v in settings.items() if n not in self._unknown}
+
+    def __getitem__(self, name: str) -> Setting:
+        if name in self._unknown:
+            raise NotKnown(name)
+        return self._settings[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._unknown or name in self._settings
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._settings)
+
+    def __len__(self) -> int:
+        return len(self._settings)
+
+    def __bool__(self) -> bool:
+        return bool(self._unknown or self._settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +57,18 @@ class Finding:
     where: str
     message: str
     fix: str
+    change: tuple[Change, ...] = ()
+    """What the first advice of `fix` sets; a test follows it."""
 
     def to_json(self) -> dict[str, str]:
-        """As it stands in run.json and in `harness validate --json`."""
-        return asdict(self)
+        """As run.json and `harness validate --json` show it."""
+        return {
+            "rule": self.rule,
+            "severity": self.severity,
+            "where": self.where,
+            "message": self.message,
+            "fix": self.fix,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +87,7 @@ class Subject:
     brokers: int | None = None
     profile: DeliveryProfile | None = None
     locate: Callable[..., str] | None = None
-    """From a part and a setting's name to where it stands, such as `file:line`."""
+    """From a part and a setting's name to its place, such as `file:line`."""
 
     def where(self, part: str, setting: str) -> str:
         if self.locate is not None:
@@ -64,6 +108,7 @@ class Problem:
     severity: Severity
     message: str
     fix: str
+    change: tuple[Change, ...] = ()
 
 
 Check: TypeAlias = Callable[[Subject], Iterator[Problem]]

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from harness.anomalies import CONSUMER_ANOMALIES
+from harness.profiles.advice import settings_of
 from harness.profiles.model import as_int, is_true
-from harness.profiles.rule import Problem, Subject, rule
+from harness.profiles.rule import Change, Problem, Subject, rule
 from harness.profiles.rules_promises import NEEDS_TRANSACTIONS
 
 
@@ -22,6 +23,27 @@ def _auto_commit(subject: Subject) -> bool | None:
     return is_true(stated)
 
 
+def _stored(subject: Subject) -> tuple[Change, ...]:
+    """For members that commit what was handed over: the mode that commits what was processed.
+
+    Other settings alone would contradict the mode.
+    """
+    plan = subject.profile.consume if subject.profile is not None else None
+    if plan is None or plan.mode != "auto":
+        return ()
+    return (
+        ("consume", "mode", "stored"),
+        ("consumer", "enable.auto.commit", True),
+        ("consumer", "enable.auto.offset.store", False),
+    )
+
+
+def _fix(change: tuple[Change, ...], then: str) -> str:
+    if change[0][0] == "consume":
+        return f"Set {settings_of(change)}, so that only what was processed is committed."
+    return f"Set {settings_of(change)} {then}."
+
+
 @rule("auto-commit")
 def auto_commit(subject: Subject) -> Iterator[Problem]:
     if not _auto_commit(subject):
@@ -34,13 +56,15 @@ def auto_commit(subject: Subject) -> Iterator[Problem]:
     else:
         forbids = "no_lost" in subject.promises or bool(subject.promises & NEEDS_TRANSACTIONS)
     strict = forbids or subject.critical
+    change = _stored(subject) or (("consumer", "enable.auto.commit", False),)
     yield Problem(
         "consumer",
         "enable.auto.commit",
         "error" if strict else "warning",
         "offsets are committed on a timer, whether or not their records were processed"
         + (", which a promise of this profile forbids." if forbids else "."),
-        "Set enable.auto.commit=false and commit after processing, or in the transaction.",
+        _fix(change, "and commit after processing, or in the transaction"),
+        change,
     )
 
 
@@ -55,6 +79,7 @@ def offset_stored_before_processing(subject: Subject) -> Iterator[Problem]:
     if stated is not None and not is_true(stated):
         return
     committed = bool(_auto_commit(subject))
+    change = _stored(subject) or (("consumer", "enable.auto.offset.store", False),)
     yield Problem(
         "consumer",
         "enable.auto.offset.store",
@@ -65,7 +90,8 @@ def offset_stored_before_processing(subject: Subject) -> Iterator[Problem]:
             if committed
             else "; a commit() without arguments would commit them."
         ),
-        "Set enable.auto.offset.store=false and store offsets after processing.",
+        _fix(change, "and store offsets after processing"),
+        change,
     )
 
 
@@ -86,14 +112,16 @@ def read_uncommitted(subject: Subject) -> Iterator[Problem]:
             "read_uncommitted under a transactional promise: aborted and unfinished transactions "
             "are read as if they were committed.",
             "Set isolation.level=read_committed.",
+            (("consumer", "isolation.level", "read_committed"),),
         )
     elif stated is not None and subject.profile is None and subject.dialect == "java":
         yield Problem(
             "consumer",
             "isolation.level",
             "warning",
-            "read_uncommitted is right only for topics that nobody writes to in transactions.",
+            "read_uncommitted is right only for topics without transactions.",
             "Set isolation.level=read_committed; it costs nothing without transactions.",
+            (("consumer", "isolation.level", "read_committed"),),
         )
 
 
@@ -107,7 +135,8 @@ def offset_reset_skips(subject: Subject) -> Iterator[Problem]:
             "warning",
             f"auto.offset.reset={stated}: a partition without a committed offset, such as a newly "
             "added one, starts at its end, and what was written before is never read.",
-            "Set auto.offset.reset=earliest, or none (librdkafka: error) to be told.",
+            "Set auto.offset.reset=earliest, or none (librdkafka: error) to get an error instead.",
+            (("consumer", "auto.offset.reset", "earliest"),),
         )
 
 
@@ -117,13 +146,17 @@ def heartbeat_interval(subject: Subject) -> Iterator[Problem]:
     heartbeat_ms = as_int(consumer.get("heartbeat.interval.ms"))
     session_ms = as_int(consumer.get("session.timeout.ms"))
     if heartbeat_ms is not None and session_ms is not None and heartbeat_ms * 3 > session_ms:
+        change: tuple[Change, ...] = (("consumer", "heartbeat.interval.ms", session_ms // 3),)
+        if session_ms < 3:
+            change = ("consumer", "session.timeout.ms", 45_000), (*change[0][:2], 15_000)
         yield Problem(
             "consumer",
             "heartbeat.interval.ms",
             "warning",
             f"heartbeat.interval.ms={heartbeat_ms} leaves fewer than three heartbeats in "
             f"session.timeout.ms={session_ms}: one late heartbeat means a rebalance.",
-            f"Set heartbeat.interval.ms to at most {session_ms // 3}.",
+            f"Set {settings_of(change)}.",
+            change,
         )
 
 
@@ -145,13 +178,15 @@ def mode_contradicts_settings(subject: Subject) -> Iterator[Problem]:
     names = ("enable.auto.commit", "enable.auto.offset.store")
     for name, needed in zip(names, _AUTO[plan.mode], strict=True):
         if needed is not None and is_true(subject.consumer.get(name, True)) is not needed:
+            change = _stored(subject) or (("consumer", name, needed),)
             yield Problem(
                 "consumer",
                 name,
                 "error",
                 f"consume mode {plan.mode} needs {name}={str(needed).lower()}: otherwise its "
                 "members commit at other moments than the mode says.",
-                f"Set {name}={str(needed).lower()}, or choose another mode.",
+                f"Set {settings_of(change)}, or choose another mode.",
+                change,
             )
 
 
@@ -171,8 +206,9 @@ def consume_promise_beyond_mode(subject: Subject) -> Iterator[Problem]:
                 "promises",
                 "",
                 "error",
-                f"{', '.join(sorted(consuming))}: nobody consumes in this profile.",
+                f"{', '.join(sorted(consuming))}: this profile has no consumers.",
                 "State `consume:`, or take the promise away.",
+                tuple(("promises", promise, None) for promise in sorted(consuming)),
             )
         return
     naive = plan.mode == "transactional" and not plan.send_offsets
@@ -190,4 +226,5 @@ def consume_promise_beyond_mode(subject: Subject) -> Iterator[Problem]:
             f"{', '.join(beyond)} cannot be kept with {how}: a member that dies in between "
             "skips or repeats what it had in work.",
             "Change when offsets are committed, or take the promise away.",
+            tuple(("promises", promise, None) for promise in beyond),
         )

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from harness.profiles.advice import (
+    IN_FLIGHT,
+    IN_FLIGHT_MAX,
+    RETRIES_MAX,
+    acks_all,
+    idempotent,
+    settings_of,
+)
 from harness.profiles.model import Settings, acks_of, as_int, is_true
-from harness.profiles.rule import Problem, Subject, rule
+from harness.profiles.rule import Change, Problem, Subject, rule
 
-IN_FLIGHT_MAX: Final = 5
-"""Batches of a producer and partition whose sequence numbers a broker remembers (KIP-185)."""
-TRANSACTION_TIMEOUT_MAX_MS: Final = 900_000
-"""Default of the brokers' transaction.max.timeout.ms."""
-FAILOVER_MS: Final = 15_000
-"""A broker's session timeout (9 s by default) and an election, with some room."""
+LIKE_JAVA: Final = ("murmur2", "murmur2_random")
+"""Partitioners of librdkafka that put a key where Java's client does."""
+PARTITIONER_CLASS: Final = "partitioner.class"
+QUEUE_MESSAGES: Final = 100_000
+RECORD_BYTES: Final = 1_000_000
 
 
 def is_idempotent(subject: Subject) -> bool:
@@ -32,9 +39,9 @@ def _silent_off(producer: Settings) -> Iterator[tuple[str, str]]:
         yield "acks", f"acks={acks_of(producer)}"
     if as_int(producer.get("retries")) == 0:
         yield "retries", "retries=0"
-    in_flight = as_int(producer.get("max.in.flight.requests.per.connection"))
+    in_flight = as_int(producer.get(IN_FLIGHT))
     if in_flight is not None and in_flight > IN_FLIGHT_MAX:
-        yield "max.in.flight.requests.per.connection", f"{in_flight} requests in flight"
+        yield IN_FLIGHT, f"{in_flight} requests in flight"
 
 
 @rule("acks-not-all")
@@ -42,6 +49,7 @@ def acks_not_all(subject: Subject) -> Iterator[Problem]:
     acks = acks_of(subject.producer or {})
     if acks in (None, "all"):
         return
+    change = acks_all(subject.producer or {})
     whose = "critical data" if subject.critical else "data"
     what = {
         "0": "no broker confirms anything: what was in a socket or on one broker is lost with it",
@@ -52,7 +60,9 @@ def acks_not_all(subject: Subject) -> Iterator[Problem]:
         "acks",
         subject.decided(),
         f"acks={acks} for {whose}: {what}.",
-        "Set acks=all with min.insync.replicas=2, or say `critical: false` where loss is accepted.",
+        f"Set {settings_of(change)} with min.insync.replicas=2 on the topic, or say "
+        "`critical: false` where loss is accepted.",
+        change,
     )
 
 
@@ -64,8 +74,9 @@ def no_retries(subject: Subject) -> Iterator[Problem]:
             "retries",
             subject.decided(),
             "retries=0: the first election or cut connection turns records in flight into failures "
-            "that nobody sends again.",
-            "Leave retries at 2147483647 and bound the time by delivery.timeout.ms.",
+            "that are not sent again.",
+            f"Set retries={RETRIES_MAX} and bound the time by delivery.timeout.ms.",
+            (("producer", "retries", RETRIES_MAX),),
         )
 
 
@@ -78,12 +89,14 @@ def idempotence_off(subject: Subject) -> Iterator[Problem]:
         return
     if "enable.idempotence" not in producer and subject.dialect == "java":
         return  # idempotence-silently-off says why
+    change = idempotent(producer)
     yield Problem(
         "producer",
         "enable.idempotence",
         "warning",
         "idempotence is off: a retry after a lost response writes records twice, and out of order.",
-        "Set enable.idempotence=true, or make every consumer recognise what it has seen.",
+        f"Set {settings_of(change)}, or make every consumer recognise what it has seen.",
+        change,
     )
 
 
@@ -94,29 +107,32 @@ def idempotence_silently_off(subject: Subject) -> Iterator[Problem]:
         return
     if producer.get("transactional.id"):
         return
+    change = idempotent(producer)
     for name, what in _silent_off(producer):
         yield Problem(
             "producer",
             name,
             "warning",
             f"{what}: Java's client turns its idempotence off in silence, unless it was stated.",
-            "State enable.idempotence=true; the client then refuses what contradicts it.",
+            f"Set {settings_of(change)}; where idempotence is stated, the client refuses what "
+            "contradicts it.",
+            change,
         )
 
 
 @rule("in-flight-with-idempotence")
 def in_flight_with_idempotence(subject: Subject) -> Iterator[Problem]:
     producer = subject.producer or {}
-    name = "max.in.flight.requests.per.connection"
-    in_flight = as_int(producer.get(name))
+    in_flight = as_int(producer.get(IN_FLIGHT))
     if in_flight is not None and in_flight > IN_FLIGHT_MAX and is_idempotent(subject):
         yield Problem(
             "producer",
-            name,
+            IN_FLIGHT,
             "error",
             f"{in_flight} requests in flight with idempotence: brokers remember the last "
             f"{IN_FLIGHT_MAX} batches only, and clients refuse this.",
-            f"Set {name}={IN_FLIGHT_MAX}.",
+            f"Set {IN_FLIGHT}={IN_FLIGHT_MAX}.",
+            (("producer", IN_FLIGHT, IN_FLIGHT_MAX),),
         )
 
 
@@ -125,13 +141,15 @@ def idempotence_without_acks_all(subject: Subject) -> Iterator[Problem]:
     producer = subject.producer or {}
     asked = is_true(producer.get("enable.idempotence")) or bool(producer.get("transactional.id"))
     if asked and acks_of(producer) not in (None, "all"):
+        change = acks_all(producer)
         yield Problem(
             "producer",
             "acks",
             "error",
             f"idempotence with acks={acks_of(producer)}: a new leader would not know the sequence "
             "numbers, and clients refuse this.",
-            "Set acks=all.",
+            f"Set {settings_of(change)}.",
+            change,
         )
 
 
@@ -139,6 +157,7 @@ def idempotence_without_acks_all(subject: Subject) -> Iterator[Problem]:
 def transactional_without_idempotence(subject: Subject) -> Iterator[Problem]:
     producer = subject.producer or {}
     stated = producer.get("enable.idempotence")
+    change = idempotent(producer)
     if producer.get("transactional.id") and stated is not None and not is_true(stated):
         yield Problem(
             "producer",
@@ -146,87 +165,8 @@ def transactional_without_idempotence(subject: Subject) -> Iterator[Problem]:
             "error",
             "a transactional.id with idempotence off: transactions rest on sequence numbers, and "
             "clients refuse this.",
-            "Set enable.idempotence=true.",
-        )
-
-
-@rule("transaction-timeout-above-broker")
-def transaction_timeout_above_broker(subject: Subject) -> Iterator[Problem]:
-    timeout_ms = as_int((subject.producer or {}).get("transaction.timeout.ms"))
-    if timeout_ms is not None and timeout_ms > TRANSACTION_TIMEOUT_MAX_MS:
-        yield Problem(
-            "producer",
-            "transaction.timeout.ms",
-            "error",
-            f"transaction.timeout.ms={timeout_ms}: brokers refuse more than their "
-            f"transaction.max.timeout.ms, {TRANSACTION_TIMEOUT_MAX_MS} by default; and as long as "
-            "that, a dead producer holds up every read_committed consumer.",
-            "Set transaction.timeout.ms to a few failovers, such as 30000.",
-        )
-
-
-@rule("delivery-outlasts-transaction")
-def delivery_outlasts_transaction(subject: Subject) -> Iterator[Problem]:
-    producer = subject.producer or {}
-    transaction_ms = as_int(producer.get("transaction.timeout.ms"))
-    delivery_ms = as_int(producer.get("delivery.timeout.ms"))
-    if subject.dialect != "librdkafka" or not producer.get("transactional.id"):
-        return
-    if transaction_ms is not None and delivery_ms is not None and delivery_ms > transaction_ms:
-        yield Problem(
-            "producer",
-            "delivery.timeout.ms",
-            "error",
-            f"delivery.timeout.ms={delivery_ms} above transaction.timeout.ms={transaction_ms}: the "
-            "coordinator aborts while records are still being sent, and librdkafka refuses this.",
-            f"Set delivery.timeout.ms to at most {transaction_ms}.",
-        )
-
-
-@rule("delivery-timeout-too-short")
-def delivery_timeout_too_short(subject: Subject) -> Iterator[Problem]:
-    producer = subject.producer or {}
-    delivery_ms = as_int(producer.get("delivery.timeout.ms"))
-    if not delivery_ms:
-        return  # unset, or 0: without end in librdkafka
-    linger_ms = as_int(producer.get("linger.ms")) or 0
-    request_ms = as_int(producer.get("request.timeout.ms"))
-    least_ms = linger_ms + (30_000 if request_ms is None else request_ms)
-    if delivery_ms < least_ms:
-        refused = subject.dialect == "java"
-        yield Problem(
-            "producer",
-            "delivery.timeout.ms",
-            "error" if refused else "warning",
-            f"delivery.timeout.ms={delivery_ms} is below linger.ms + request.timeout.ms = "
-            f"{least_ms}: a record can expire before its first request has had its time"
-            + (", and Java's client refuses this." if refused else "."),
-            f"Set delivery.timeout.ms above {least_ms}, such as 120000.",
-        )
-    elif delivery_ms < FAILOVER_MS:
-        yield Problem(
-            "producer",
-            "delivery.timeout.ms",
-            "warning",
-            f"delivery.timeout.ms={delivery_ms}: an ordinary failover takes up to {FAILOVER_MS} ms "
-            "and would end in records of unknown outcome.",
-            "Set delivery.timeout.ms to several failovers, such as 120000.",
-        )
-
-
-@rule("request-outlasts-socket")
-def request_outlasts_socket(subject: Subject) -> Iterator[Problem]:
-    producer = subject.producer or {}
-    socket_ms = as_int(producer.get("socket.timeout.ms"))
-    request_ms = as_int(producer.get("request.timeout.ms"))
-    if socket_ms is not None and request_ms is not None and socket_ms <= request_ms:
-        yield Problem(
-            "producer",
-            "socket.timeout.ms",
-            "warning",
-            f"socket.timeout.ms={socket_ms} does not exceed request.timeout.ms={request_ms}: the "
-            "client gives up before the broker's own answer can come.",
-            "Set socket.timeout.ms some seconds above request.timeout.ms.",
+            f"Set {settings_of(change)}.",
+            change,
         )
 
 
@@ -239,5 +179,88 @@ def unbounded_queue(subject: Subject) -> Iterator[Problem]:
             "warning",
             "queue.buffering.max.messages=0 takes the limit away: while no leader is there, "
             "memory fills instead of the application being slowed down.",
-            "Set a limit that covers a failover at full rate.",
+            f"Set a limit that covers a failover at full rate, such as "
+            f"queue.buffering.max.messages={QUEUE_MESSAGES}.",
+            (("producer", "queue.buffering.max.messages", QUEUE_MESSAGES),),
         )
+
+
+@rule("literal-transactional-id")
+def literal_transactional_id(subject: Subject) -> Iterator[Problem]:
+    identity = (subject.producer or {}).get("transactional.id")
+    if not identity or subject.profile is not None:
+        return  # a profile's id is a template, which the loader checks
+    yield Problem(
+        "producer",
+        "transactional.id",
+        "warning",
+        f"transactional.id={identity} is the same for every instance that uses this file: a second "
+        "one fences the first, and its open transaction is aborted.",
+        "Take transactional.id out of the shared settings and let each instance set its own, such "
+        "as its name with its ordinal.",
+        (("producer", "transactional.id", None),),
+    )
+
+
+@rule("other-partitioner")
+def other_partitioner(subject: Subject) -> Iterator[Problem]:
+    producer = subject.producer or {}
+    stated = producer.get("partitioner")
+    change: Change
+    if stated is not None and str(stated).lower() not in LIKE_JAVA:
+        name, change = "partitioner", ("producer", "partitioner", LIKE_JAVA[1])
+        fix = f"Set {settings_of([change])} beside Java's clients."
+    elif producer.get(PARTITIONER_CLASS):
+        name, stated = PARTITIONER_CLASS, producer[PARTITIONER_CLASS]
+        change = ("producer", PARTITIONER_CLASS, None)
+        fix = f"Take {PARTITIONER_CLASS} out where records of a key have to stay together."
+    else:
+        return
+    yield Problem(
+        "producer",
+        name,
+        "warning",
+        f"{name}={stated} is not the partitioner of Java's client: where both write, one key is on "
+        "two partitions, and its order is lost. In a run it has no effect, because the harness "
+        "chooses each record's partition itself.",
+        fix,
+        (change,),
+    )
+
+
+@rule("batch-above-topic-limit")
+def batch_above_topic_limit(subject: Subject) -> Iterator[Problem]:
+    producer = subject.producer
+    limit = as_int((subject.topic or {}).get("max.message.bytes"))
+    if producer is None or limit is None or subject.dialect == "java":
+        return  # Java's client splits a batch that was too large and sends it again
+    sizes = {
+        name: RECORD_BYTES if stated is None else stated
+        for name in ("batch.size", "message.max.bytes")
+        for stated in (as_int(producer.get(name)),)
+    }
+    if sizes["message.max.bytes"] <= limit:
+        return
+    compressed = str(producer.get("compression.type", "none")).lower() != "none"
+    change: tuple[Change, ...] = tuple(
+        ("producer", name, limit) for name, size in sizes.items() if size > limit
+    )
+    if limit < 1000:  # the least that message.max.bytes can be
+        change = (("topic", "max.message.bytes", max(sizes.values())),)
+    full = min(sizes.values())
+    batch = full > limit
+    yield Problem(
+        "producer",
+        "batch.size" if batch else "message.max.bytes",
+        "error" if batch and not compressed else "warning",
+        (
+            f"a full batch has up to {full} bytes, and the topic takes max.message.bytes={limit} "
+            "for a batch: each record fits, the batch is refused, and its records fail."
+            if batch
+            else f"the client takes records of up to message.max.bytes={sizes['message.max.bytes']}"
+            f", and the topic takes max.message.bytes={limit}: a record in between is refused."
+        )
+        + (" It is the size after compression that counts." if compressed else ""),
+        f"Set {settings_of(change)}, or raise the topic's max.message.bytes.",
+        change,
+    )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
+from harness.profiles.advice import MIN_ISR, REPLICATION_FACTOR, copies, of_copies, settings_of
 from harness.profiles.model import as_int, is_true
-from harness.profiles.rule import Problem, Subject, rule
+from harness.profiles.rule import Change, Problem, Subject, rule
+
+RETENTION_MS: Final = 7 * 24 * 3600 * 1000
 
 
 @rule("replication-factor")
 def replication_factor(subject: Subject) -> Iterator[Problem]:
-    factor = as_int((subject.topic or {}).get("replication.factor"))
+    topic = subject.topic or {}
+    factor = as_int(topic.get("replication.factor"))
     if factor is None:
         return
     if subject.brokers is not None and factor > subject.brokers:
@@ -19,25 +24,24 @@ def replication_factor(subject: Subject) -> Iterator[Problem]:
             "replication.factor",
             "error",
             f"replication.factor={factor} on {subject.brokers} brokers: the topic cannot be made.",
-            f"Add brokers, or set replication.factor={subject.brokers}.",
+            f"Have {factor} brokers."
+            if subject.brokers <= REPLICATION_FACTOR
+            else f"Have {factor} brokers, or set replication.factor={subject.brokers}.",
+            (("", "brokers", factor),),
         )
-    if factor == 1:
+    if factor in (1, 2):
+        change = copies(topic, subject.brokers)
         yield Problem(
             "topic",
             "replication.factor",
-            subject.decided(),
+            subject.decided() if factor == 1 else "warning",
             "replication.factor=1: one disk holds the only copy, and the partition is away "
-            "whenever that broker is.",
-            "Set replication.factor=3 and min.insync.replicas=2.",
-        )
-    elif factor == 2:
-        yield Problem(
-            "topic",
-            "replication.factor",
-            "warning",
-            "replication.factor=2: either one broker away stops writing (min ISR 2), or one copy "
-            "is enough to acknowledge (min ISR 1).",
-            "Set replication.factor=3 and min.insync.replicas=2.",
+            "whenever that broker is."
+            if factor == 1
+            else "replication.factor=2: either one broker away stops writing (min ISR 2), or one "
+            "copy is enough to acknowledge (min ISR 1).",
+            of_copies(change),
+            change,
         )
 
 
@@ -50,6 +54,7 @@ def min_isr_against_replication(subject: Subject) -> Iterator[Problem]:
     )
     if factor is None or min_isr is None:
         return
+    change: tuple[Change, ...] = copies(topic, subject.brokers)
     if min_isr > factor:
         yield Problem(
             "topic",
@@ -57,17 +62,20 @@ def min_isr_against_replication(subject: Subject) -> Iterator[Problem]:
             "error",
             f"min.insync.replicas={min_isr} above replication.factor={factor}: acks=all can never "
             "be satisfied, and nothing can be written.",
-            "Set replication.factor=3 and min.insync.replicas=2.",
+            of_copies(change),
+            change,
         )
     elif min_isr == factor and factor > 1:
+        if factor > MIN_ISR:
+            change = (("topic", "min.insync.replicas", factor - 1),)
         yield Problem(
             "topic",
             "min.insync.replicas",
             "error",
             f"min.insync.replicas={min_isr} equals replication.factor={factor}: one broker away, "
             "be it for a restart, stops every write with acks=all.",
-            f"Set min.insync.replicas={max(1, factor - 1)}"
-            + (" and replication.factor=3." if factor == 2 else "."),
+            of_copies(change),
+            change,
         )
 
 
@@ -79,6 +87,9 @@ def min_isr_1(subject: Subject) -> Iterator[Problem]:
     factor = as_int(subject.topic.get("replication.factor"))
     if factor == 1:
         return  # replication-factor says it
+    change: tuple[Change, ...] = (("topic", "min.insync.replicas", MIN_ISR),)
+    if factor is not None:
+        change = copies(subject.topic, subject.brokers)
     if as_int(stated) == 1:
         yield Problem(
             "topic",
@@ -86,7 +97,8 @@ def min_isr_1(subject: Subject) -> Iterator[Problem]:
             subject.decided(),
             "min.insync.replicas=1: when the followers have fallen behind, acks=all is "
             "the leader alone, and an acknowledged record dies with it.",
-            "Set min.insync.replicas=2.",
+            of_copies(change),
+            change,
         )
     elif stated is None:
         yield Problem(
@@ -94,7 +106,8 @@ def min_isr_1(subject: Subject) -> Iterator[Problem]:
             "min.insync.replicas",
             "warning",
             "min.insync.replicas is not stated: the cluster's default decides, 1 unless changed.",
-            "State min.insync.replicas=2.",
+            of_copies(change),
+            change,
         )
 
 
@@ -108,6 +121,7 @@ def unclean_election(subject: Subject) -> Iterator[Problem]:
             "unclean election is on: a replica without acknowledged records may become the leader, "
             "and the others then delete them too.",
             "Set unclean.leader.election.enable=false.",
+            (("topic", "unclean.leader.election.enable", False),),
         )
 
 
@@ -117,26 +131,34 @@ def no_retention(subject: Subject) -> Iterator[Problem]:
         return
     if str(subject.topic.get("cleanup.policy", "delete")).strip() == "compact":
         return
+    change: tuple[Change, ...] = (("topic", "retention.ms", RETENTION_MS),)
     yield Problem(
         "topic",
         "retention.ms",
         "warning",
         "no retention.ms: the cluster's default decides when records are deleted, "
         "read or not (7 days unless changed).",
-        "State retention.ms, longer than the longest outage of a consumer.",
+        f"Set retention.ms longer than the longest outage of a consumer, such as "
+        f"{settings_of(change)}.",
+        change,
     )
 
 
 @rule("compacted")
 def compacted(subject: Subject) -> Iterator[Problem]:
-    if "compact" in str((subject.topic or {}).get("cleanup.policy", "")) and (
-        "no_lost" in subject.promises
-    ):
+    if subject.topic is None or "no_lost" not in subject.promises:
+        return
+    if "compact" in str(subject.topic.get("cleanup.policy", "")):
+        change: tuple[Change, ...] = (
+            ("topic", "cleanup.policy", "delete"),
+            ("topic", "retention.ms", subject.topic.get("retention.ms", RETENTION_MS)),
+        )
         yield Problem(
             "topic",
             "cleanup.policy",
             "warning",
             "a compacted topic keeps the last record of each key only: no_lost is judged by that "
             "record, for what was compacted away cannot be told from a loss.",
-            "Give records keys (--keys), or judge delivery on a topic with cleanup.policy=delete.",
+            f"Judge delivery on a topic with {settings_of(change)}, or give records keys (--keys).",
+            change,
         )

@@ -6,7 +6,6 @@ suggestion before any client exists, and nothing here imports the client library
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +16,7 @@ import yaml
 
 from harness.errors import UsageError, is_secret, remember_secret
 from harness.profiles.model import FALSE, TRUE, DeliveryProfile, Setting, text
+from harness.profiles.refusal import placeholder
 from harness.profiles.values import resolved
 from harness.suggest import nearest
 
@@ -57,9 +57,6 @@ _OWNED_VALUES: Final[Mapping[str, str]] = {
     "delivery.report.only.error": "false",
     "enable.partition.eof": "true",
 }
-
-
-_PLACEHOLDER: Final = re.compile(r"\$\{[^}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,48 +132,67 @@ def is_connection(name: str) -> bool:
     return name in CONNECTION_NAMES or name.startswith(CONNECTION_PREFIXES)
 
 
-def _check(part: str, name: str, value: Any) -> tuple[str, str | None]:
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Why a setting cannot be taken: the kind of it (`harness.profiles.refusal`), and a text."""
+
+    kind: str
+    text: str
+
+
+def _value(setting: KnownSetting, value: Any) -> Wrong | None:
+    refusal = setting.refusal(value)
+    return None if refusal is None else Wrong("refused-value", refusal)
+
+
+def _check(part: str, name: str, value: Any) -> tuple[str, Wrong | None]:
     clients, aliases, _ = _known()
     first = canonical(name)
     setting = clients.get(first)
     if setting is None or setting.used_by not in (part, "both"):
         if setting is not None:
-            return first, f"is a {setting.used_by} setting; write it under `{setting.used_by}:`."
+            return first, Wrong(
+                "misplaced-setting",
+                f"is a {setting.used_by} setting; write it under `{setting.used_by}:`.",
+            )
         mine = [n for n, s in clients.items() if s.used_by in (part, "both")]
-        return first, (
+        return first, Wrong(
+            "unknown-setting",
             f"librdkafka has no such {part} setting{nearest(name, [*mine, *aliases])}. "
-            "Its names stand in librdkafka's CONFIGURATION.md."
+            "Its names are listed in librdkafka's CONFIGURATION.md.",
         )
     if is_connection(first):
-        return first, (
+        return first, Wrong(
+            "misplaced-setting",
             "tells how to reach the brokers, which is no part of a profile: "
-            "give it by --properties FILE or --config."
+            "give it by --properties FILE or --config.",
         )
     if first in OWNED and text(value).lower() != _OWNED_VALUES.get(first):
-        return first, f"cannot be changed: {OWNED[first]}."
-    return first, setting.refusal(value)
+        return first, Wrong("misplaced-setting", f"cannot be changed: {OWNED[first]}.")
+    return first, _value(setting, value)
 
 
-def check_producer(name: str, value: Any) -> tuple[str, str | None]:
+def check_producer(name: str, value: Any) -> tuple[str, Wrong | None]:
     """(first name of the setting, why it is refused or None) for a profile's producer."""
     return _check("producer", name, value)
 
 
-def check_consumer(name: str, value: Any) -> tuple[str, str | None]:
+def check_consumer(name: str, value: Any) -> tuple[str, Wrong | None]:
     """(first name of the setting, why it is refused or None) for a profile's consumer."""
     return _check("consumer", name, value)
 
 
-def check_topic(name: str, value: Any) -> tuple[str, str | None]:
+def check_topic(name: str, value: Any) -> tuple[str, Wrong | None]:
     """(name, why it is refused or None) for a topic-level setting."""
     topics = _known()[2]
     setting = topics.get(name)
     if setting is None:
-        return name, (
+        return name, Wrong(
+            "unknown-setting",
             f"Kafka has no such topic-level setting{nearest(name, topics)}. "
-            f"Accepted: {', '.join(topics)}."
+            f"Accepted: {', '.join(topics)}.",
         )
-    return name, setting.refusal(value)
+    return name, _value(setting, value)
 
 
 @dataclass(slots=True)
@@ -206,7 +222,7 @@ class Overrides:
         first = canonical(bare)
         wrong: str | None
         if part == "topic":
-            _, wrong = check_topic(bare, value)
+            wrong = _text(check_topic(bare, value)[1])
         elif first not in clients:
             offered = [*clients, *aliases, *(f"topic.{topic}" for topic in topics)]
             wrong = (
@@ -222,16 +238,18 @@ class Overrides:
                 wrong = f"is a {used_by} setting."
             else:
                 part = part or used_by
-                _, wrong = _check("consumer" if part == "consumer" else "producer", first, value)
+                checked = _check("consumer" if part == "consumer" else "producer", first, value)
+                wrong = _text(checked[1])
                 if wrong is None and first in VERIFICATION and first not in OWNED:
                     wrong = "cannot be changed: the harness reads everything, from the start."
         if wrong is None and first == "transactional.id":
             wrong = (
                 "belongs into a profile (--profiles FILE), where its transactions are described."
             )
-        if wrong is None and _PLACEHOLDER.search(value):
+        known = first in clients or part == "topic"
+        if known and placeholder(first, value) and first != "transactional.id":
             wrong = (
-                "a placeholder ${…} is not replaced here. Write the value itself, or give the "
+                "a placeholder is not replaced here. Write the value itself, or give the "
                 f"setting as --config {name}=env:VARIABLE or {name}=file:PATH."
             )
         if wrong is not None:
@@ -245,6 +263,10 @@ class Overrides:
             self.producer[first] = value
         if part in ("consumer", "both"):
             self.consumer[first] = value
+
+
+def _text(wrong: Wrong | None) -> str | None:
+    return None if wrong is None else wrong.text
 
 
 def split_settings(pairs: Iterable[str], *, into: Overrides | None = None) -> Overrides:

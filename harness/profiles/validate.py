@@ -8,18 +8,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import UsageError
 from harness.profiles.documents import Located, read_yaml_documents
-from harness.profiles.java import is_java, translate
+from harness.profiles.java import translate
 from harness.profiles.lint import lint, lint_subject
 from harness.profiles.load import load_builtin, profiles_of
 from harness.profiles.model import Setting
-from harness.profiles.rule import Finding, Subject
+from harness.profiles.refusal import Refusal, placeholder, unfilled
+from harness.profiles.rule import Finding, PartlyKnown, Subject
+from harness.profiles.rules_producer import PARTITIONER_CLASS
 from harness.profiles.settings import (
     check_topic,
     client_settings,
@@ -58,46 +61,70 @@ class FileReport:
             "error": self.error,
         }
 
+    def add(self, subject: Subject) -> None:
+        self.subjects.append(subject.name)
+        self.findings += lint_subject(subject)
+
+    def refuse(self, refusals: Iterable[Refusal]) -> None:
+        """Enter what cannot be taken as findings, in the order of the file's lines."""
+        self.findings += [
+            Finding(each.kind, each.severity, each.where, each.message, each.fix)
+            for each in sorted(refusals, key=lambda refusal: _line(refusal.where))
+        ]
+
 
 def validate(path: Path) -> FileReport:
-    """Look at one file; what cannot be read stands in `error`."""
+    """Look at one file: everything that cannot be taken, and what the rules say of the rest.
+
+    Why a file cannot be read at all is in `error`.
+    """
     report = FileReport(str(path))
     try:
         suffix = path.suffix.lower()
         if suffix in PROPERTIES:
             report.kind = "properties"
-            subjects = [_client(path)]
+            _client(path, report)
         elif suffix in YAML:
-            return _yaml(path, report)
+            _yaml(path, report)
         else:
             raise UsageError(
                 f"{path}: not a kind of file that is known here. Accepted: "
                 f"{', '.join((*YAML, *PROPERTIES))}."
             )
-        report.subjects = [subject.name for subject in subjects]
-        report.findings = [found for subject in subjects for found in lint_subject(subject)]
     except UsageError as error:
         report.error = str(error)
+    report.findings.sort(key=lambda finding: finding.severity != "error")
     return report
 
 
-def _yaml(path: Path, report: FileReport) -> FileReport:
+def _line(where: str) -> int:
+    """The line of a place `file:line: …`; 0 where there is none."""
+    found = re.search(r":(\d+): ", where)
+    return int(found[1]) if found else 0
+
+
+def _yaml(path: Path, report: FileReport) -> None:
     documents = read_yaml_documents(path)
     for document in documents:
         content = document.content
         if isinstance(content, Mapping) and "profiles" in content:
             report.kind = "profiles"
-            for profile in profiles_of(document, load_builtin()).values():
-                report.subjects.append(profile.name)
-                report.findings += lint(profile, locate=_Place(document, "profiles", profile.name))
+            loaded = profiles_of(document, load_builtin())
+            report.refuse(loaded.refusals)
+            for name, profile in loaded.profiles.items():
+                report.subjects.append(name)
+                report.findings += lint(
+                    profile,
+                    locate=_Place(document, "profiles", name),
+                    unknown=loaded.unknown.get(name),
+                )
         elif isinstance(content, Mapping) and "kind" in content and "apiVersion" in content:
             if content["kind"] == "KafkaTopic":
                 report.kind = "topics"
-                _add(report, _strimzi_topic(document))
+                _Topics(document, report).strimzi()
         elif isinstance(content, list) or (isinstance(content, Mapping) and "topics" in content):
             report.kind = "topics"
-            for subject in _topics(document):
-                _add(report, subject)
+            _Topics(document, report).listed()
         else:
             report.kind = "unknown"
             break
@@ -106,17 +133,11 @@ def _yaml(path: Path, report: FileReport) -> FileReport:
             f"{path}: `profiles:`, `topics:` or resources of kind KafkaTopic are expected at the "
             "top of a YAML file."
         )
-    return report
-
-
-def _add(report: FileReport, subject: Subject) -> None:
-    report.subjects.append(subject.name)
-    report.findings += lint_subject(subject)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a setting of one entry stands, as `file:line: entry.part.setting`."""
+    """The place of a setting of one entry, as `file:line: entry.part.setting`."""
 
     document: Located
     root: str
@@ -131,109 +152,164 @@ class _Place:
 # ---------------------------------------------------------------------------------------- topics
 
 
-def _topics(document: Located) -> Iterator[Subject]:
-    content = document.content
-    root = () if isinstance(content, list) else ("topics",)
-    for key in content if isinstance(content, Mapping) else ():
-        if key != "topics" and not str(key).startswith("x-"):
+class _Topics:
+    """Looks at the topics of one document; what cannot be taken goes to the report."""
+
+    def __init__(self, document: Located, report: FileReport) -> None:
+        self.document, self.report = document, report
+        self.refusals = list(document.refusals)
+
+    def _refuse(self, what: str, fix: str, name: str, *keys: Any, kind: str = "malformed") -> None:
+        place = self.document.where(*keys)
+        self.refusals.append(Refusal(kind, f"{place}: {name}" if name else place, what, fix))
+
+    def strimzi(self) -> None:
+        content = self.document.content
+        metadata, spec = content.get("metadata"), content.get("spec")
+        if not isinstance(metadata, Mapping):
+            self._refuse("`metadata:` with the topic's `name:` is expected here.", "", "metadata",
+                         "metadata")  # fmt: skip
+        elif not isinstance(spec, Mapping):
+            self._refuse("`spec:` with the topic's settings is expected here.", "", "spec", "spec")
+        else:
+            self._topic({"name": metadata.get("name"), **spec}, ("spec",))
+        self.report.refuse(self.refusals)
+
+    def listed(self) -> None:
+        content = self.document.content
+        root = () if isinstance(content, list) else ("topics",)
+        for key in content if isinstance(content, Mapping) else ():
+            if key != "topics" and not str(key).startswith("x-"):
+                self._refuse(f"unknown{nearest(str(key), ['topics'])}.",
+                             "Accepted at the top: topics.", str(key), key)  # fmt: skip
+        entries = content if isinstance(content, list) else content["topics"]
+        if isinstance(entries, Mapping):
+            bodies = list(entries.items())
+        elif isinstance(entries, list):
+            bodies = list(enumerate(entries))
+        else:
             raise UsageError(
-                f"{document.where(key)}: {key}: unknown{nearest(str(key), ['topics'])}. "
-                "Accepted at the top: topics."
+                f"{self.document.where(*root)}: topics: a list of topics is expected here."
             )
-    entries = content if isinstance(content, list) else content["topics"]
-    listed: list[tuple[Any, Mapping[str, Any]]]
-    if isinstance(entries, Mapping):
-        listed = [
-            (name, {"name": name, **_fields(document, body, *root, name)})
-            for name, body in entries.items()
-        ]
-    elif isinstance(entries, list):
-        listed = [(i, _fields(document, body, *root, i)) for i, body in enumerate(entries)]
-    else:
-        raise UsageError(f"{document.where(*root)}: topics: a list of topics is expected here.")
-    if not listed:
-        raise UsageError(f"{document.where(*root)}: no topic in it.")
-    for key, body in listed:
-        yield _topic(document, body, (*root, key))
+        if not bodies:
+            raise UsageError(f"{self.document.where(*root)}: no topic in it.")
+        for key, body in bodies:
+            if not isinstance(body, Mapping):
+                self._refuse("a topic with `name:` and its settings is expected here.", "",
+                             "", *root, key)  # fmt: skip
+            elif isinstance(entries, Mapping):
+                self._topic({"name": str(key), **body}, (*root, key))
+            else:
+                self._topic(body, (*root, key))
+        self.report.refuse(self.refusals)
 
+    def _topic(self, body: Mapping[str, Any], keys: tuple[Any, ...]) -> None:
+        name = body.get("name", body.get("topicName", body.get("topic")))
+        if not isinstance(name, str) or not name:
+            self._refuse("a topic without `name:`.", "State its name.", "", *keys)
+            name = "(a topic without a name)"
+        settings: dict[str, Setting] = {}
+        places: dict[str, tuple[Any, ...]] = {}
+        unknown: set[str] = set()
 
-def _fields(document: Located, body: Any, *keys: Any) -> Mapping[str, Any]:
-    if isinstance(body, Mapping):
-        return body
-    raise UsageError(
-        f"{document.where(*keys)}: a topic with `name:` and its settings is expected here."
-    )
+        def take(setting: str, value: Any, *where: Any) -> None:
+            _, wrong = check_topic(setting, value)
+            places[setting] = where
+            place = f"{self.document.where(*where)}: {name}.{setting}"
+            still_open = placeholder(setting, value)
+            if wrong is not None and not (still_open and wrong.kind == "refused-value"):
+                message, accepted, rest = wrong.text.partition(" Accepted")
+                fix = (accepted + rest).strip()
+                self.refusals.append(Refusal(wrong.kind, place, message, fix))
+            elif still_open:
+                self.refusals.append(unfilled(place, setting, str(value)))
+            else:
+                settings[setting] = value
+                return
+            unknown.add(setting)
 
+        known = topic_settings()
+        for key, value in body.items():
+            if key in _FACTOR:
+                take("replication.factor", value, *keys, key)
+            elif key == "config":
+                if not isinstance(value, Mapping):
+                    self._refuse("`name: value` settings are expected here.", "", f"{name}.config",
+                                 *keys, key)  # fmt: skip
+                    continue
+                for setting, each in value.items():
+                    take(str(setting), each, *keys, key, setting)
+            elif key in known:
+                take(str(key), value, *keys, key)
+            elif key not in _TOPIC_FIELDS:
+                self._refuse(
+                    f"unknown{nearest(str(key), [*_TOPIC_FIELDS, *known])}.",
+                    "Accepted: name, partitions, replication.factor, config, critical, and Kafka's "
+                    "topic-level settings.",
+                    f"{name}.{key}", *keys, key, kind="unknown-setting",
+                )  # fmt: skip
+        critical = body.get("critical", True)
+        if not isinstance(critical, bool):
+            self._refuse(f"{critical!r}: true or false is expected here.", "", f"{name}.critical",
+                         *keys, "critical", kind="refused-value")  # fmt: skip
+            critical = True
 
-def _topic(document: Located, body: Mapping[str, Any], keys: tuple[Any, ...]) -> Subject:
-    known = topic_settings()
-    name = body.get("name", body.get("topicName", body.get("topic")))
-    if not isinstance(name, str) or not name:
-        raise UsageError(f"{document.where(*keys)}: a topic without `name:`.")
-    settings: dict[str, Setting] = {}
-    stands: dict[str, tuple[Any, ...]] = {}
+        def locate(_: str, setting: str) -> str:
+            return f"{self.document.where(*places.get(setting, keys))}: {name}.{setting}"
 
-    def take(setting: str, value: Any, where: tuple[Any, ...]) -> None:
-        _, wrong = check_topic(setting, value)
-        if wrong:
-            raise UsageError(f"{document.where(*where)}: {name}.{setting}: {wrong}")
-        settings[setting] = value
-        stands[setting] = where
-
-    for key, value in body.items():
-        if key in _FACTOR:
-            take("replication.factor", value, (*keys, key))
-        elif key == "config":
-            for setting, each in _fields(document, value, *keys, key).items():
-                take(str(setting), each, (*keys, key, setting))
-        elif key in known:
-            take(str(key), value, (*keys, key))
-        elif key not in _TOPIC_FIELDS:
-            raise UsageError(
-                f"{document.where(*keys, key)}: {name}.{key}: unknown"
-                f"{nearest(str(key), [*_TOPIC_FIELDS, *known])}. Accepted: name, partitions, "
-                "replication.factor, config, critical, and Kafka's topic-level settings."
+        self.report.add(
+            Subject(
+                name=name,
+                topic=PartlyKnown(settings, unknown),
+                critical=critical,
+                locate=locate,
             )
-    critical = body.get("critical", True)
-    if not isinstance(critical, bool):
-        raise UsageError(f"{document.where(*keys, 'critical')}: {name}.critical: true or false.")
-
-    def locate(_: str, setting: str) -> str:
-        return f"{document.where(*stands.get(setting, keys))}: {name}.{setting}"
-
-    return Subject(name=name, topic=settings, critical=critical, locate=locate)
-
-
-def _strimzi_topic(document: Located) -> Subject:
-    content = document.content
-    metadata = _fields(document, content.get("metadata"), "metadata")
-    spec = _fields(document, content.get("spec"), "spec")
-    return _topic(document, {"name": metadata.get("name"), **spec}, ("spec",))
+        )
 
 
 # ------------------------------------------------------------------------------------ properties
 
 
-def _client(path: Path) -> Subject:
+def _client(path: Path, report: FileReport) -> None:
     """What a properties file says of a producer, a consumer and the way to the brokers."""
     known = client_settings()
+    done = translate(path)
     parts: dict[str, dict[str, Setting]] = {"producer": {}, "consumer": {}, "connection": {}}
-    stands: dict[str, str] = {}
-    for setting in translate(path):
-        used_by = "connection" if is_connection(setting.name) else known[setting.name].used_by
-        for part in ("producer", "consumer") if used_by == "both" else (used_by,):
+    places = dict(done.unknown)
+    for setting in done.settings:
+        for part in _parts(setting.name):
             parts[part][setting.name] = setting.value
-        stands[setting.name] = f"{setting.where}: {setting.key}"
-    names = {part: {n for n in stands if known[n].used_by == part} for part in parts}
+        places[setting.name] = f"{setting.where}: {setting.key}"
+    names = {part: {n for n in places if known[n].used_by == part} for part in parts}
+    for item in done.passed_by:
+        if item.key == PARTITIONER_CLASS:
+            parts["producer"][item.key] = item.value
+            places[item.key] = f"{item.where}: {item.key}"
+            names["producer"].add(item.key)
+    unknown = {part: {n for n in done.unknown if part in _parts(n)} for part in parts}
 
     def locate(_: str, setting: str) -> str:
-        return stands.get(setting, str(path))
+        return places.get(setting, f"{path}: {setting}" if setting else str(path))
 
-    return Subject(
-        name=path.name,
-        producer=parts["producer"] if names["producer"] else None,
-        consumer=parts["consumer"] if names["consumer"] else None,
-        connection=parts["connection"],
-        dialect="java" if is_java(path) else "librdkafka",
-        locate=locate,
+    def settings(part: str) -> PartlyKnown:
+        return PartlyKnown(parts[part], unknown[part])
+
+    report.refuse(done.refusals)
+    report.add(
+        Subject(
+            name=path.name,
+            producer=settings("producer") if names["producer"] else None,
+            consumer=settings("consumer") if names["consumer"] else None,
+            connection=settings("connection"),
+            dialect="java" if done.java else "librdkafka",
+            locate=locate,
+        )
     )
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The parts of a client that use a setting."""
+    if is_connection(name):
+        return ("connection",)
+    used_by = client_settings()[name].used_by
+    return ("producer", "consumer") if used_by == "both" else (used_by,)
