@@ -115,8 +115,8 @@ def load_obstacles(load: LoadVerdict | None, attempted: int) -> list[str]:
         return found
     if load.unsent and load.planned and load.unsent > UNSENT_SHARE_MAX * load.planned:
         found.append(
-            f"{_unsent(load)}; at most {_share(UNSENT_SHARE_MAX, 1)} may be missing. Lower --rate, or "
-            "give the machine more room"
+            f"{_unsent(load)}; at most {_share(UNSENT_SHARE_MAX, 1)} may be missing. Lower "
+            "--rate, or give the machine more room"
         )
     missing = sum(each.count for each in unacknowledged(load))
     if missing > FAILED_SHARE_MAX * attempted:

@@ -19,7 +19,7 @@ REPLICATION_FACTOR: Final = 3
 MIN_ISR: Final = 2
 
 
-class _Stated(Mapping[str, Setting]):
+class Stated(Mapping[str, Setting]):
     """Settings for an advice, which is given whether or not every other value is known."""
 
     def __init__(self, settings: Settings) -> None:
@@ -46,7 +46,7 @@ def settings_of(changes: Iterable[Change]) -> str:
 
 def idempotent(producer: Settings) -> tuple[Change, ...]:
     """Idempotence on, and what contradicts it put right."""
-    producer = _Stated(producer)
+    producer = Stated(producer)
     changes: list[Change] = [("producer", "enable.idempotence", True)]
     if acks_of(producer) not in (None, "all"):
         changes.append(("producer", "acks", "all"))
@@ -60,7 +60,7 @@ def idempotent(producer: Settings) -> tuple[Change, ...]:
 
 def acks_all(producer: Settings) -> tuple[Change, ...]:
     """acks=all; where idempotence is asked for, nothing else that contradicts it."""
-    producer = _Stated(producer)
+    producer = Stated(producer)
     asked = is_true(producer.get("enable.idempotence")) or bool(producer.get("transactional.id"))
     others = [
         change
@@ -72,7 +72,7 @@ def acks_all(producer: Settings) -> tuple[Change, ...]:
 
 def copies(topic: Settings, brokers: int | None) -> tuple[Change, ...]:
     """Three copies of which two acknowledge, and as many brokers as that needs."""
-    topic = _Stated(topic)
+    topic = Stated(topic)
     changes: list[Change] = []
     factor = as_int(topic.get("replication.factor"))
     if factor is None or factor < REPLICATION_FACTOR:

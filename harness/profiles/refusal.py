@@ -21,6 +21,7 @@ KINDS: Final = (
     "unreadable-store",
     "stated-twice",
     "malformed",
+    "client-refuses",
 )
 """The ids of these findings; docs/profiles.md says what each means."""
 

@@ -148,7 +148,11 @@ def heartbeat_interval(subject: Subject) -> Iterator[Problem]:
     if heartbeat_ms is not None and session_ms is not None and heartbeat_ms * 3 > session_ms:
         change: tuple[Change, ...] = (("consumer", "heartbeat.interval.ms", session_ms // 3),)
         if session_ms < 3:
-            change = ("consumer", "session.timeout.ms", 45_000), (*change[0][:2], 15_000)
+            change = (
+                ("consumer", "session.timeout.ms", 45_000),
+                ("consumer", "heartbeat.interval.ms", 15_000),
+                ("consumer", "max.poll.interval.ms", 300_000),
+            )
         yield Problem(
             "consumer",
             "heartbeat.interval.ms",

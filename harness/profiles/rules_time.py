@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
-from harness.profiles.advice import RETRIES_MAX, settings_of
+from harness.profiles.advice import RETRIES_MAX, Stated, settings_of
 from harness.profiles.model import Settings, as_int
 from harness.profiles.rule import Change, Problem, Subject, rule
 
@@ -22,22 +23,25 @@ BACKOFF_MS: Final = 100
 BACKOFF_MAX_MS: Final = 1000
 
 
-def _times(subject: Subject) -> tuple[int, int | None, int | None]:
-    """linger.ms + request.timeout.ms, delivery.timeout.ms, and transaction.timeout.ms where
-    librdkafka compares the two."""
+def _least_ms(subject: Subject) -> int:
+    """linger.ms + request.timeout.ms: the least that a delivery has to have."""
     producer = subject.producer or {}
     request_ms = as_int(producer.get("request.timeout.ms"))
-    least_ms = (as_int(producer.get("linger.ms")) or 0) + (
-        REQUEST_MS if request_ms is None else request_ms
-    )
+    linger_ms = as_int(producer.get("linger.ms")) or 0
+    return linger_ms + (REQUEST_MS if request_ms is None else request_ms)
+
+
+def _transaction_ms(subject: Subject) -> int | None:
+    """transaction.timeout.ms, where librdkafka compares it with delivery.timeout.ms."""
+    producer = subject.producer or {}
     bounded = subject.dialect == "librdkafka" and producer.get("transactional.id")
-    transaction_ms = as_int(producer.get("transaction.timeout.ms")) if bounded else None
-    return least_ms, as_int(producer.get("delivery.timeout.ms")), transaction_ms
+    return as_int(producer.get("transaction.timeout.ms")) if bounded else None
 
 
 def in_time(subject: Subject, delivery_ms: int) -> tuple[Change, ...]:
     """delivery.timeout.ms of at least this, and what has to change with it."""
-    least_ms, _, transaction_ms = _times(subject)
+    known = replace(subject, producer=Stated(subject.producer or {}))
+    least_ms, transaction_ms = _least_ms(known), _transaction_ms(known)
     if transaction_ms is None:
         return (("producer", "delivery.timeout.ms", max(delivery_ms, least_ms)),)
     needed_ms = max(least_ms, FAILOVER_MS)
@@ -64,7 +68,9 @@ def transaction_timeout_above_broker(subject: Subject) -> Iterator[Problem]:
     timeout_ms = as_int((subject.producer or {}).get("transaction.timeout.ms"))
     if timeout_ms is None or timeout_ms <= TRANSACTION_TIMEOUT_MAX_MS:
         return
-    _, delivery_ms, bounded = _times(subject)
+    known = replace(subject, producer=Stated(subject.producer or {}))
+    delivery_ms = as_int((known.producer or {}).get("delivery.timeout.ms"))
+    bounded = _transaction_ms(known)
     change: tuple[Change, ...] = (("producer", "transaction.timeout.ms", TRANSACTION_MS),)
     if bounded is not None and delivery_ms is not None:
         change = in_time(subject, delivery_ms)
@@ -82,7 +88,9 @@ def transaction_timeout_above_broker(subject: Subject) -> Iterator[Problem]:
 
 @rule("delivery-outlasts-transaction")
 def delivery_outlasts_transaction(subject: Subject) -> Iterator[Problem]:
-    _, delivery_ms, transaction_ms = _times(subject)
+    producer = subject.producer or {}
+    transaction_ms = _transaction_ms(subject)
+    delivery_ms = as_int(producer.get("delivery.timeout.ms"))
     if transaction_ms is None or delivery_ms is None or delivery_ms <= transaction_ms:
         return
     change = in_time(subject, delivery_ms)
@@ -99,9 +107,10 @@ def delivery_outlasts_transaction(subject: Subject) -> Iterator[Problem]:
 
 @rule("delivery-timeout-too-short")
 def delivery_timeout_too_short(subject: Subject) -> Iterator[Problem]:
-    least_ms, delivery_ms, _ = _times(subject)
+    delivery_ms = as_int((subject.producer or {}).get("delivery.timeout.ms"))
     if not delivery_ms:
         return  # unset, or 0: without end in librdkafka
+    least_ms = _least_ms(subject)
     change = in_time(subject, DELIVERY_MS)
     if delivery_ms < least_ms:
         linger_ms = as_int((subject.producer or {}).get("linger.ms")) or 0
