@@ -24,6 +24,7 @@ from harness.judge.verdict import (
     ConsumeVerdict,
     ControlResult,
     FailureVerdict,
+    FaultCount,
     FaultRecord,
     KeysVerdict,
     LoadVerdict,
@@ -356,7 +357,7 @@ def _promise(promise: str, found: dict[str, int], verdict: str) -> PromiseVerdic
     control, count = CONTROLS.get(anomaly, (None, 0))
     if verdict == INCONCLUSIVE and anomaly == "duplicate":
         count = 0
-    aimed = None if control is None else ControlResult(control, anomaly, count)
+    aimed = None if control is None else ControlResult(control, anomaly, count, _by_fault(count))
     kept = PromiseVerdict(
         promise=promise,
         verdict=KEPT,
@@ -364,6 +365,7 @@ def _promise(promise: str, found: dict[str, int], verdict: str) -> PromiseVerdic
         observed=0,
         control=aimed,
         faults_exposed=2,
+        trials=2 if count or not control else 0,
         bound_95_per_fault=1 - 0.05**0.5,
         reason=f"none found, while the control {control} showed {count:,} under the same faults; "
         "2 faults struck this profile"
@@ -385,6 +387,16 @@ def _promise(promise: str, found: dict[str, int], verdict: str) -> PromiseVerdic
             reason=f"its control {control} showed no {anomaly} either",
         )
     return kept
+
+
+def _by_fault(count: int) -> list[FaultCount]:
+    """Half of what a control showed in each of the two faults."""
+    halves = (count - count // 2, count // 2)
+    return [
+        FaultCount(fault, _at(start), half)
+        for (fault, start, _), half in zip(FAULTS, halves, strict=True)
+        if half
+    ]
 
 
 def _phases(metric: str) -> Phases:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ from harness.judge.bounds import bound_95_per_fault
 from harness.judge.exposure import Exposure
 from harness.judge.judge import KAFKA_17754, LIBRDKAFKA_4953, exit_code, judge
 from harness.judge.promises import SENTENCES, PromiseCase, judge_promise
-from harness.judge.verdict import ControlResult, PromiseVerdict, Verdict, worst
+from harness.judge.verdict import ControlResult, FaultCount, PromiseVerdict, Verdict, worst
 from harness.verify.timeline import Fault
 
 BROKE = ControlResult("leader-ack", "lost", 12)
+ASTRAY = ControlResult("leader-ack", "lost", 12, outside=8, unplaced=4)
 HELD = ControlResult("leader-ack", "lost", 0)
 EXPOSED = Exposure(Fault("f", "kill_leader", "broker 1", 0), "")
 IDLE = Exposure(Fault("f", "kill_leader", "broker 1", 0), "nothing of it was in flight")
@@ -47,7 +49,11 @@ def case(**more: Any) -> PromiseCase:
         "control": BROKE,
         "exposures": [EXPOSED],
     }
-    return PromiseCase(**{**fields, **more})
+    given = PromiseCase(**{**fields, **more})
+    if "broke_in" in more:
+        return given
+    count = given.control.count if given.control else 0
+    return replace(given, broke_in=[count] * len(given.exposures))
 
 
 # -- one promise
@@ -60,13 +66,35 @@ def case(**more: Any) -> PromiseCase:
         (case(observed=3), "broken", True, "3 acknowledged records are absent"),
         (case(observed=1), "broken", True, "1 acknowledged record is absent"),
         (case(control=HELD), "inconclusive", False, "its control leader-ack showed no lost either"),
+        (
+            case(control=ASTRAY, broke_in=[0]),
+            "inconclusive",
+            False,
+            "none in the window of a fault",
+        ),
+        (case(control=ASTRAY, broke_in=[0]), "inconclusive", False, "8 more in no fault's window"),
+        (case(control=ASTRAY, broke_in=[0]), "inconclusive", False, "4 more at a time that is not"),
+        (
+            case(exposures=[IDLE, EXPOSED], broke_in=[12, 0]),
+            "inconclusive",
+            False,
+            "not exposed to any fault that broke its control: nothing of it was in flight",
+        ),
+        (case(exposures=[EXPOSED, EXPOSED], broke_in=[0, 12]), "kept", True, "1 fault that broke"),
+        (case(control_unlike="acks=0 only"), "kept", False, "acks=0 only"),
+        (case(control_unlike="acks=0 only", observed=1), "broken", False, "1 acknowledged"),
         (case(control=HELD, observed=1), "broken", False, "1 acknowledged record"),
         (case(control=None), "inconclusive", False, "its control leader-ack did not run, so"),
         (case(control=None, control_left_out=True), "inconclusive", False, "(--no-control)"),
         (case(exposures=[]), "inconclusive", False, "no fault struck"),
         (case(exposures=[IDLE]), "inconclusive", False, "in flight (kill_leader)"),
-        (case(exposures=[IDLE, EXPOSED]), "kept", True, "1 fault struck this profile"),
-        (case(exposures=[EXPOSED, EXPOSED]), "kept", True, "2 faults struck this profile"),
+        (case(exposures=[IDLE, EXPOSED]), "kept", True, "1 fault that broke the control struck"),
+        (
+            case(exposures=[EXPOSED, EXPOSED]),
+            "kept",
+            True,
+            "2 faults that broke the control struck",
+        ),
         (case(obstacles=["the drain is not proven"]), "inconclusive", True, "drain is not proven"),
         (case(obstacles=["late"], observed=2), "broken", True, "2 acknowledged"),
         (case(obstacles=["a", "b"]), "inconclusive", True, "a; b"),
@@ -125,7 +153,10 @@ def test_the_bound_after_faults_without_an_anomaly(faults: int, bound: float | N
     [
         (case(), True),
         (case(aimed_control=None, control=None), True),
-        (case(control=HELD), True),
+        (case(control=HELD), False),
+        (case(control=None), False),
+        (case(control=ASTRAY, broke_in=[0]), False),
+        (case(control_unlike="acks=0 only"), True),
         (case(observed=1), False),
         (case(exposures=[IDLE]), False),
         (case(obstacles=["the drain is not proven"]), False),
@@ -201,9 +232,10 @@ def experiment(evidence: dict[str, Any] | None = None, **more: Any) -> list[Any]
     return [fault("inject", 3.9), fault("injected", 4, **injected), fault("healed", 8)]
 
 
-def clean() -> list[Any]:
-    """The subject keeps what it acknowledged; the control loses one of two."""
+def clean(at_slot: int = 4) -> list[Any]:
+    """The subject keeps what it acknowledged; the control loses one of two, sent in this slot."""
     return [
+        slot(CONTROL, at_slot, attempted=2, acked=2),
         [acked(s, s) for s in range(3)],
         [observed(s, s) for s in range(3)],
         [acked(s, s, topic=1, producer=2) for s in range(2)],
@@ -215,7 +247,11 @@ def test_a_challenged_promise_without_anomaly_is_kept(tmp_path: Path) -> None:
     verdict = judged(tmp_path / "run", [clean(), loaded(), experiment()], info=two_profiles())
     kept = promise(verdict, "no_lost")
     assert (kept.verdict, kept.challenged, kept.faults_exposed) == ("kept", True, 1)
-    assert kept.control == ControlResult("leader-ack", "lost", 1)
+    at = "2023-11-14T22:13:21.000000Z"
+    assert kept.control == ControlResult(
+        "leader-ack", "lost", 1, [FaultCount("kill_leader", at, 1)]
+    )
+    assert kept.trials == 1
     assert kept.bound_95_per_fault == pytest.approx(0.95)
     assert promise(verdict, "no_phantom").challenged is False
     assert (verdict.verdict, exit_code(verdict)) == ("kept", EXIT_KEPT)
@@ -278,8 +314,8 @@ def test_a_control_never_decides_the_run(tmp_path: Path) -> None:
 # -- exposure
 
 
-def exposure_of(tmp_path: Path, *history: Any) -> PromiseVerdict:
-    verdict = judged(tmp_path / "run", [clean(), *history], info=two_profiles())
+def exposure_of(tmp_path: Path, *history: Any, at_slot: int = 4) -> PromiseVerdict:
+    verdict = judged(tmp_path / "run", [clean(at_slot), *history], info=two_profiles())
     return promise(verdict, "no_lost")
 
 
@@ -321,7 +357,7 @@ def test_acknowledgements_long_before_a_fault_are_not_around_it(tmp_path: Path) 
     before = [slot(SUBJECT, number, attempted=5, acked=5) for number in range(4)]
     later = [slot(SUBJECT, 64, attempted=5), slot(SUBJECT, 66, acked=5)]
     injected = fault("injected", 64, evidence=struck(), took_effect=True)
-    result = exposure_of(tmp_path, before, later, injected)
+    result = exposure_of(tmp_path, before, later, injected, at_slot=64)
     assert result.faults_exposed == 0
     assert "nothing of it was acknowledged just before" in result.reason
 

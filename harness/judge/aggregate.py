@@ -75,6 +75,9 @@ class PromiseSum:
     challenged_runs: int
     faults_exposed: int
     """in the runs in which nothing was found and nothing kept us from looking"""
+    trials: int
+    """those of them that the bound counts: where an experiment aims at the promise, only the
+    faults in whose window the control broke"""
     bound_95_per_fault: float | None
     """from those faults; null when the promise broke in any run"""
 
@@ -194,6 +197,7 @@ def _profile(name: str, runs: list[ProfileVerdict]) -> ProfileSum:
 def _promise(name: str, runs: list[PromiseVerdict]) -> PromiseSum:
     clean = [each for each in runs if each.bound_95_per_fault is not None]
     faults = sum(each.faults_exposed for each in clean)
+    trials = sum(each.trials for each in clean)
     broke = any(each.observed for each in runs)
     verdicts = [each.verdict for each in runs]
     return PromiseSum(
@@ -202,7 +206,8 @@ def _promise(name: str, runs: list[PromiseVerdict]) -> PromiseSum:
         runs=_tally(verdicts),
         challenged_runs=sum(each.challenged for each in runs),
         faults_exposed=faults,
-        bound_95_per_fault=None if broke else bound_95_per_fault(faults),
+        trials=trials,
+        bound_95_per_fault=None if broke else bound_95_per_fault(trials),
     )
 
 

@@ -24,12 +24,12 @@ from harness.judge.verdict import (
     INCONCLUSIVE,
     KEPT,
     NOT_APPLICABLE,
-    ControlResult,
     KeysVerdict,
     ProfileVerdict,
     Verdict,
     worst,
 )
+from harness.judge.windows import control_result, unlike
 from harness.judge.witness import witnesses
 from harness.rundir import ProfileRun
 from harness.verify.evidence import Evidence
@@ -137,6 +137,11 @@ def _case(
     anomaly = anomaly_of(promise)
     named = info.aims.get(anomaly)
     control = found_by.get(named) if named is not None else None
+    chosen = trials(info, anomaly, met) if named is not None else met
+    result, hits = None, [0] * len(chosen)
+    if control is not None:
+        faults, aimed = [each.fault for each in met], [each.fault for each in chosen]
+        result, hits = control_result(control, anomaly, faults, aimed)
     return PromiseCase(
         promise=promise,
         observed=found.counts[anomaly],
@@ -144,11 +149,11 @@ def _case(
         obstacles=[*found.blind.get(anomaly, ()), *obstacles],
         run_obstacles=run_wide,
         aimed_control=named,
-        control=None
-        if named is None or control is None
-        else ControlResult(named, anomaly, control.counts[anomaly]),
+        control=result,
+        control_unlike="" if control is None else unlike(control.profile, found.profile, anomaly),
         control_left_out=not info.control,
-        exposures=trials(info, anomaly, met) if named is not None else met,
+        exposures=chosen,
+        broke_in=hits,
         unseen=found.counts["unseen"] if anomaly == "lost" else 0,
         recorded_elsewhere=evidence.elsewhere is not None,
         skipped_lines=evidence.elsewhere.skipped if evidence.elsewhere else 0,

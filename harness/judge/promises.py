@@ -4,12 +4,13 @@
     2  the anomaly was found                                   → broken
     3  something kept us from looking                          → inconclusive
     4  no experiment of the run aims at it                     → kept, not challenged
-    5  its control did not run, or did not break               → inconclusive
-    6  the profile was not exposed to any fault                → inconclusive
-    7  otherwise                                               → kept, challenged
+    5  its control is of another kind                          → kept, not challenged
+    6  its control did not run, or broke in no fault's window  → inconclusive
+    7  the profile was not exposed to any of these faults      → inconclusive
+    8  otherwise                                               → kept, challenged
 
 A clean result counts only when something else broke under the same faults while this profile was
-in their way: that is steps 5 and 6.
+in their way: that is steps 6 and 7.
 """
 
 from __future__ import annotations
@@ -140,7 +141,12 @@ class PromiseCase:
     """What that control showed; None when it did not run."""
     control_left_out: bool = False
     """Was it left out on request (--no-control)?"""
+    control_unlike: str = ""
+    """Why the control's anomalies are not of the kind that this promise excludes; empty if they
+    are."""
     exposures: list[Exposure] = field(default_factory=list)
+    broke_in: list[int] = field(default_factory=list)
+    """For each of `exposures`, how many of the control's anomalies lie in its window."""
     unseen: int = 0
     """For no_lost: records that are absent without proof."""
     recorded_elsewhere: bool = False
@@ -157,25 +163,44 @@ class PromiseCase:
         """How many faults put the profile to the test."""
         return sum(exposure.exposed for exposure in self.exposures)
 
+    @property
+    def challenging(self) -> list[Exposure]:
+        """The faults in whose window the control broke, whether the profile was exposed or not."""
+        hits = zip(self.exposures, self.broke_in, strict=True)
+        return [exposure for exposure, count in hits if count]
+
+    @property
+    def aimed(self) -> bool:
+        """Whether an experiment aims at this promise with a control of its kind."""
+        return self.aimed_control is not None and not self.control_unlike
+
+    @property
+    def trials(self) -> list[Exposure]:
+        """The faults that say something about this promise."""
+        chosen = self.challenging if self.aimed and self.control else self.exposures
+        if self.aimed and self.control is None:
+            chosen = []
+        return [exposure for exposure in chosen if exposure.exposed]
+
 
 def judge_promise(case: PromiseCase) -> PromiseVerdict:
     """Decide one promise."""
     verdict, reason = _decide(case)
-    broke = case.control is not None and case.control.count > 0
-    exposed = case.faults_exposed
+    trials = case.trials
     # Zero was observed only where nothing kept us from looking.
     blocked = case.obstacles or case.run_obstacles or verdict == NOT_APPLICABLE
     zero = case.observed == 0 and not blocked
     return PromiseVerdict(
         promise=case.promise,
         verdict=verdict,
-        challenged=broke and exposed > 0,
+        challenged=case.aimed and bool(trials),
         observed=case.observed,
         control=case.control,
-        faults_exposed=exposed,
-        bound_95_per_fault=bound_95_per_fault(exposed) if zero else None,
+        faults_exposed=case.faults_exposed,
+        trials=len(trials),
+        bound_95_per_fault=bound_95_per_fault(len(trials)) if zero else None,
         reason=reason,
-        exposed_by_fault=dict(Counter(each.fault.fault for each in case.exposures if each.exposed)),
+        exposed_by_fault=dict(Counter(each.fault.fault for each in trials)),
     )
 
 
@@ -212,24 +237,53 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
         return KEPT, "none found in this history; it has no control that shows what could break"
     if case.aimed_control is None:
         return KEPT, "none found; no experiment of this run aims at it"
+    if case.control_unlike:
+        return KEPT, f"none found; {case.control_unlike}"
     if case.control is None:
         left_out = " (--no-control)" if case.control_left_out else ""
         return INCONCLUSIVE, (
             f"its control {case.aimed_control} did not run{left_out}, so nothing shows that the "
             f"faults could have broken it"
         )
-    if not case.control.count:
-        return INCONCLUSIVE, (
-            f"its control {case.aimed_control} showed no {anomaly} either, so the faults proved "
-            "nothing"
-        )
-    if not case.faults_exposed:
+    if not case.exposures:
         return INCONCLUSIVE, f"the profile was not exposed to any fault: {_why(case.exposures)}"
-    faults = "1 fault" if case.faults_exposed == 1 else f"{case.faults_exposed} faults"
+    if not case.challenging:
+        return INCONCLUSIVE, _control_held(case.control)
+    if not case.trials:
+        return INCONCLUSIVE, (
+            "the profile was not exposed to any fault that broke its control: "
+            f"{_why(case.challenging)}"
+        )
+    number = len(case.trials)
+    faults = "1 fault" if number == 1 else f"{number} faults"
     return KEPT, (
-        f"none found, while the control {case.aimed_control} showed {case.control.count} under "
-        f"the same faults; {faults} struck this profile"
+        f"none found, while the control {case.aimed_control} showed {sum(case.broke_in)} under "
+        f"the same faults; {faults} that broke the control struck this profile"
+        f"{_elsewhere(case.control)}"
     )
+
+
+def _control_held(control: ControlResult) -> str:
+    """Why a control challenges nothing."""
+    if not control.count:
+        return (
+            f"its control {control.profile} showed no {control.anomaly} either, so the faults "
+            "proved nothing"
+        )
+    return (
+        f"its control {control.profile} showed {control.count} {control.anomaly}, but none in the "
+        f"window of a fault that aims at it, so the faults proved nothing{_elsewhere(control)}"
+    )
+
+
+def _elsewhere(control: ControlResult) -> str:
+    """What a control showed that challenges nothing."""
+    parts = []
+    if control.outside:
+        parts.append(f"{control.outside} more in no fault's window, so without any fault")
+    if control.unplaced:
+        parts.append(f"{control.unplaced} more at a time that is not on record")
+    return f" ({control.profile} showed {', and '.join(parts)})" if parts else ""
 
 
 def _seen(anomaly: str, count: int) -> str:

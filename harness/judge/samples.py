@@ -59,9 +59,17 @@ def sent_us(
 ) -> int | None:
     """When an attempt was sent, as exactly as the load's slots tell; None when they do not.
 
-    The slots count a topic-partition's attempts, not those of one producer. They tell an attempt's
-    slot only where a single producer wrote to it, and where they add up to what its ledger holds.
+    They tell it where they add up to what the producer's ledger holds. Slots of earlier versions
+    do not name producers; they tell an attempt's slot only where a single one wrote there.
     """
+    attempts = found.attempted_by.get((occurrence.topic, occurrence.partition), {})
+    if occurrence.producer is not None and occurrence.sequence is not None:
+        slots = evidence.timeline.sent.get((topic, occurrence.partition, occurrence.producer))
+        if slots is not None:
+            if slots.total != attempts.get(occurrence.producer):
+                return None
+            placed = int(slots.sent_us(np.array([occurrence.sequence], dtype=np.int64))[0])
+            return None if placed < 0 else placed
     series = evidence.timeline.loads.get((topic, occurrence.partition))
     attempted_by = found.attempted_by.get((occurrence.topic, occurrence.partition), {})
     if series is None or occurrence.sequence is None or len(attempted_by) != 1:

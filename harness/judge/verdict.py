@@ -27,12 +27,27 @@ def worst(verdicts: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class FaultCount:
+    """How many anomalies of a control belong to one fault: they happened in its window."""
+
+    fault: str
+    injected_at: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ControlResult:
     """The control that an experiment names for an anomaly, and how often that anomaly broke it."""
 
     profile: str
     anomaly: str
     count: int
+    by_fault: list[FaultCount] = field(default_factory=list)
+    """Those that happened in the window of a fault; only faults with any."""
+    outside: int = 0
+    """Those that happened in no fault's window, so without any fault: they challenge nothing."""
+    unplaced: int = 0
+    """Those whose time is not on record: they challenge nothing either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +62,14 @@ class PromiseVerdict:
     control: ControlResult | None
     faults_exposed: int
     """In how many faults did this profile have acknowledged load on a partition that was hit?"""
+    trials: int
+    """The faults that the bound counts: those exposed; where an experiment aims at the anomaly, of
+    these only the faults in whose window its control broke."""
     bound_95_per_fault: float | None
     """Upper 95 % bound of the chance that one such fault breaks it; null unless 0 observed."""
     reason: str
     exposed_by_fault: dict[str, int] = field(default_factory=dict)
-    """fault → how many of `faults_exposed` were of its kind"""
+    """fault → how many of `trials` were of its kind"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def anomalies(profile: ProfileSum) -> str:
 def worst_bound(profile: ProfileSum) -> tuple[int, float | None]:
     """(faults, bound) of the challenged promise that is bounded least; (0, None) without any."""
     bounded = [
-        (each.bound_95_per_fault, each.faults_exposed)
+        (each.bound_95_per_fault, each.trials)
         for each in profile.promises
         if each.challenged_runs and each.bound_95_per_fault is not None
     ]

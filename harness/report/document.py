@@ -14,6 +14,7 @@ from harness.judge.verdict import (
     ConsumeVerdict,
     ControlResult,
     FailureVerdict,
+    FaultCount,
     FaultRecord,
     KeysVerdict,
     LoadVerdict,
@@ -75,7 +76,10 @@ def _profile(document: dict[str, Any]) -> ProfileVerdict:
 
 
 def _promise(document: dict[str, Any]) -> PromiseVerdict:
-    control = document["control"]
-    return PromiseVerdict(
-        **{**document, "control": None if control is None else ControlResult(**control)}
-    )
+    fields, control = dict(document), document["control"]
+    if control is not None:
+        by_fault = [FaultCount(**each) for each in control.get("by_fault", [])]
+        fields["control"] = ControlResult(**{**control, "by_fault": by_fault})
+    # In an earlier verdict every fault to which the profile was exposed counted.
+    fields.setdefault("trials", fields["faults_exposed"])
+    return PromiseVerdict(**fields)

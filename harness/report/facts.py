@@ -107,7 +107,7 @@ def _cell(profile: ProfileVerdict, anomaly: str) -> Cell:
         return Cell("untried", GLYPHS[KEPT], count, f"{who}: kept, not challenged")
     told = f"{who}: {promise.verdict}" + (f", {count:,} found" if count else "")
     if promise.verdict == KEPT:
-        told += f", challenged by {promise.faults_exposed} faults"
+        told += f", challenged by {wording.many(promise.trials, 'fault')}"
     return Cell(promise.verdict, GLYPHS[promise.verdict], count, told)
 
 

@@ -17,6 +17,7 @@ from harness.judge.verdict import (
     KEPT,
     NOT_APPLICABLE,
     ConsumeVerdict,
+    ControlResult,
     ProfileVerdict,
     PromiseVerdict,
     Verdict,
@@ -129,10 +130,10 @@ def assurance(verdict: Verdict) -> list[str]:
     seen: dict[str, str] = {}
     for profile in verdict.profiles:
         for promise in profile.promises:
-            if promise.control is not None and promise.control.count:
+            if promise.control is not None and promise.challenged:
                 seen.setdefault(
                     promise.control.anomaly,
-                    f"{promise.control.profile} showed {promise.control.count:,} "
+                    f"{promise.control.profile} showed {shown(promise.control):,} "
                     f"{promise.control.anomaly}",
                 )
     if seen:
@@ -152,7 +153,7 @@ def assurance(verdict: Verdict) -> list[str]:
             f"{promise} {'held ' if not index else ''}for {listed(holders[promise])}"
             for index, promise in enumerate(sorted(holders, key=_order))
         ]
-        exposed = [promise.faults_exposed for _, promise in challenged]
+        exposed = [promise.trials for _, promise in challenged]
         bound = max(promise.bound_95_per_fault or 0.0 for _, promise in challenged)
         sentences.append(
             f"In {'at least ' if min(exposed) < max(exposed) else ''}"
@@ -167,6 +168,11 @@ def assurance(verdict: Verdict) -> list[str]:
             "run aims at them with a control, so what was counted is all that is known."
         )
     return sentences or ["Nothing of this run shows that it could have seen a promise break."]
+
+
+def shown(control: ControlResult) -> int:
+    """How often a control broke in the windows of faults."""
+    return control.count - control.outside - control.unplaced
 
 
 def _more_needed(bound: float) -> str:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from harness.anomalies import ANOMALIES
 from harness.rundir import ProfileRun
 from harness.verify.consumers.consumed import Consumed
 
+I64: TypeAlias = npt.NDArray[np.int64]
+
+PLACED_US: Final = 250_000
+"""Anomalies are placed in time by stretches of this length, which is that of the load's slots."""
 SAMPLES_MAX: Final = 20
 """Samples kept of each anomaly of a profile."""
 
@@ -80,6 +87,10 @@ class ProfileFindings:
     attempted_by: dict[tuple[int, int], dict[int, int]] = field(default_factory=dict)
     """(topic, partition) → incarnation → how many attempts its ledger holds there"""
 
+    placed: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
+    """anomaly → (from_us, to_us) → how many happened in that stretch of time, to 250 ms; what is
+    counted and not here has no place in time that is on record"""
+
     keyed: Keyed = field(default_factory=Keyed)
     consumed: Consumed | None = None
     """What its consumers did; None for a profile without any."""
@@ -92,6 +103,17 @@ class ProfileFindings:
         """Keep a sample, unless there are enough."""
         if self.room(occurrence.anomaly) > 0:
             self.samples.setdefault(occurrence.anomaly, []).append(occurrence)
+
+    def place(self, anomaly: str, from_us: I64, to_us: I64) -> None:
+        """Note in which stretches of time these happened, (n,) µs each; −1 is not known."""
+        known = (from_us >= 0) & (to_us >= 0)
+        if not known.any():
+            return
+        begin, end = from_us[known] // PLACED_US, to_us[known] // PLACED_US + 1
+        stretches, counts = np.unique(np.stack([begin, end]), axis=1, return_counts=True)
+        placed = self.placed.setdefault(anomaly, Counter())
+        for first, last, count in zip(*stretches.tolist(), counts.tolist(), strict=True):
+            placed[first * PLACED_US, last * PLACED_US] += count
 
     def cannot_see(self, reason: str, *anomalies: str) -> None:
         """Note why an absence of these anomalies proves nothing."""

@@ -20,6 +20,7 @@ from harness.verify.instants import ReadInstants
 from harness.verify.keyed import key_cycle, last_values
 from harness.verify.lane import Lane
 from harness.verify.place import KeyMarks, Place
+from harness.verify.sendtimes import SendTimes
 from harness.verify.transactions import Tally
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -52,6 +53,7 @@ class Partition:
             if found.profile.transactional
             else None,
             compacted=found.profile.compacted,
+            times=SendTimes(evidence, topic, partition) if evidence.timeline.loads else None,
         )
 
     def reconcile(self, tallies: dict[int, Tally]) -> None:

@@ -16,6 +16,7 @@ from harness.verify.evidence import DrainedPartition
 from harness.verify.findings import Occurrence, ProfileFindings
 from harness.verify.instants import ReadInstants
 from harness.verify.keyed import LastValues
+from harness.verify.sendtimes import SendTimes
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -59,6 +60,8 @@ class Place:
     """Of a compacted topic, where it is known which record has which key."""
     key_marks: KeyMarks | None = None
     """None without keys."""
+    times: SendTimes | None = None
+    """When attempts were made; None where no load of ours is on record."""
 
     @property
     def odd_reach(self) -> int:
@@ -85,6 +88,9 @@ class Place:
     ) -> None:
         """Count attempts by sequence, and keep samples of the first ones."""
         self.found.counts[anomaly] += len(sequences)
+        if self.times is not None and len(sequences):
+            sent_us = self.times.of(incarnation, sequences)
+            self.found.place(anomaly, sent_us, sent_us)
         for index in range(min(len(sequences), self.found.room(anomaly))):
             offset = None if offsets is None else int(offsets[index])
             known = None if offset is None or offset < 0 else offset

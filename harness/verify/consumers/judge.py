@@ -17,6 +17,7 @@ from harness.verify.consumers.again import Work, reprocessed
 from harness.verify.consumers.blind import blind_spots, missing_journals
 from harness.verify.consumers.consumed import Consumed
 from harness.verify.consumers.inputs import InputPartition
+from harness.verify.consumers.placing import effects_again, further_effects, handled
 from harness.verify.consumers.reading import Reading, by_partition, of_step
 from harness.verify.copies import Extras
 from harness.verify.evidence import Evidence
@@ -144,6 +145,7 @@ class _Consumers:
         missing = records.unprocessed(self._uncertain(records.partition))
         self.found.counts["unprocessed"] += len(missing)
         self._samples_of_offsets(records, "unprocessed", missing, Step.POLLED)
+        self._place(records, "unprocessed", missing, Step.POLLED)
 
     def _effects_are_known(self, partition: int) -> bool:
         """Whether an effect that is not on record is known not to have happened."""
@@ -198,13 +200,23 @@ class _Consumers:
             self.found.counts["reprocessed"] += count
             for anomaly in ("repeated", "reprocessed"):
                 self._samples_of_offsets(records, anomaly, offsets, Step.EFFECT)
+                self._place(records, anomaly, offsets, Step.EFFECT)
             return
         self._sample_further(records, works)
-        for work, again in zip(works, reprocessed(works), strict=True):
+        came_again = reprocessed(works)
+        self.found.place("repeated", *further_effects(works))
+        self.found.place("reprocessed", *effects_again(works, came_again))
+        for work, again in zip(works, came_again, strict=True):
             places = np.flatnonzero(again)
             self.found.counts["reprocessed"] += len(places)
             for place in places[: self.found.room("reprocessed")].tolist():
                 self._sample(records, "reprocessed", work, place)
+
+    def _place(self, records: InputPartition, anomaly: str, offsets: I64, step: Step) -> None:
+        """Place records in time by what members did about them."""
+        self.found.place(
+            anomaly, *handled(self.journals, records.topic, records.partition, offsets, step)
+        )
 
     def _samples_of_offsets(
         self, records: InputPartition, anomaly: str, offsets: I64, step: Step
