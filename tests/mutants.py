@@ -31,6 +31,8 @@ STAGES: Final = (
         "tests/test_reconcile.py",
         "tests/test_judge.py",
         "tests/test_judge_load.py",
+        "tests/test_judge_windows.py",
+        "tests/test_statistics.py",
         "tests/test_consumers.py",
         "tests/test_judge_consumers.py",
         "tests/test_keys.py",
@@ -55,6 +57,10 @@ STAGES: Final = (
 FIRST: Final = {
     "harness/judge/loading.py": "tests/test_judge_load.py",
     "harness/verify/loads.py": "tests/test_judge_load.py",
+    "harness/judge/windows.py": "tests/test_judge_windows.py",
+    "harness/judge/shown.py": "tests/test_statistics.py",
+    "harness/verify/sendtimes.py": "tests/test_judge_windows.py",
+    "harness/verify/consumers/placing.py": "tests/test_judge_windows.py",
     "harness/judge/": "tests/test_judge.py",
 }
 """Where a mutant is most likely to fall, by where it is made."""
@@ -174,14 +180,16 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("    if case.breaches:\n", "    if False:\n"),
         ("    if case.obstacles:\n", "    if False:\n"),
         ("    if case.run_obstacles:\n", "    if False:\n"),
-        ("    if not case.control.count:\n", "    if False:\n"),
-        ("    if not case.faults_exposed:\n", "    if False:\n"),
-        ("challenged=broke and exposed > 0", "challenged=broke"),
+        ("    if not case.challenging:\n", "    if False:\n"),
+        ("    if not case.trials:\n", "    if False:\n"),
+        ("    if case.control_unlike:\n", "    if False:\n"),
+        ("challenged=case.aimed and bool(trials)", "challenged=bool(trials)"),
+        ("[exposure for exposure, count in hits if count]", "[exposure for exposure, count in hits]"),
         (
             "if case.observed and case.skipped_lines and not case.firm:",
             "if case.observed and case.skipped_lines > 1 and not case.firm:",
         ),
-        ("bound_95_per_fault(exposed) if zero else None", "bound_95_per_fault(exposed)"),
+        ("bound_95_per_fault(len(trials)) if zero else None", "bound_95_per_fault(len(trials))"),
     ),
     *_in(
         "judge/verdict.py",
@@ -195,7 +203,31 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("proven = not obstacles and", "proven ="),
         ("and counted != NOT_APPLICABLE", ""),
         ("unseen=found.counts[\"unseen\"] if anomaly == \"lost\" else 0", "unseen=0"),
-        ("exposures=trials(info, anomaly, met) if named is not None else met", "exposures=met"),
+        ("trials(info, anomaly, met) if named is not None else met", "met"),
+    ),
+    *_in(
+        "judge/windows.py",
+        ("Window(fault.injected_us - BEFORE_US, end_us)", "Window(fault.injected_us, end_us)"),
+        ("NO_END if fault.healed_us is None else fault.healed_us", "NO_END"),
+        ("end_us = min(end_us, max(next_us, fault.injected_us))", "pass"),
+        ('control.acks != "0" or profile.acks == "0"', 'control.acks != "0"'),
+        ('anomaly != "lost" or control.acks', "control.acks"),
+        ("unplaced=count - sum(inside) - outside", "unplaced=0"),
+        ("                break\n", "                pass\n"),
+    ),
+    *_in(
+        "judge/shown.py",
+        ("absent[absent < begin + int(there[-1])]", "absent"),
+        ('(rows["incarnation"] == producer)', '(rows["incarnation"] != producer)'),
+    ),
+    *_in(
+        "verify/sendtimes.py",
+        ("slots is None or slots.total != self._attempted(incarnation)", "slots is None"),
+        ("return timeline.sent.get((*place, incarnation))", "return None"),
+    ),
+    *_in(
+        "verify/consumers/placing.py",
+        ("return done_us[order][further - 1], done_us", "return done_us[order][further], done_us"),
     ),
     *_in(
         "judge/loading.py",

@@ -56,7 +56,7 @@ def test_every_fault_has_the_experiment_of_its_name() -> None:
 @pytest.mark.parametrize(
     ("name", "aims"),
     [
-        ("kill_leader", {"lost": "fire-and-forget"}),
+        ("kill_leader", {"lost": "leader-ack"}),
         ("stop_followers_then_kill_leader", {"lost": "leader-ack"}),
         ("cut_replication_then_kill_leader", {"lost": "leader-ack"}),
         ("pause_leader", {"lost": "leader-ack"}),

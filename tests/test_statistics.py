@@ -66,28 +66,74 @@ def struck(number: int, at_slot: int) -> list[Any]:
     ]
 
 
+CONTROL = f"{TOPIC}-control"
+
+
 def loaded(slots: int) -> list[Any]:
     return [slot(TOPIC, number, attempted=9, acked=8) for number in range(slots)]
 
 
+def doubled(*at_slots: int) -> list[Any]:
+    """The control sends one record in each of these slots; each was read twice along with it."""
+    found: list[Any] = []
+    for sequence, at_slot in enumerate(at_slots):
+        sent = slot(CONTROL, at_slot, attempted=1, acked=1, attempted_by={"2": 1})  # type: ignore[arg-type]
+        where = {"topic": 1, "producer": 2}
+        copies = [live(sequence, 2 * sequence + more, **where) for more in (0, 1)]
+        found += [sent, acked(sequence, 2 * sequence, **where), *copies]
+    return found
+
+
+def passed_over(*at_slots: int) -> list[Any]:
+    """The control sends one record in each of these slots; only one sent at the end was read."""
+    last, where = len(at_slots), {"topic": 1, "producer": 2}
+    sent = [
+        slot(CONTROL, at_slot, attempted=1, acked=1, attempted_by={"2": 1})  # type: ignore[arg-type]
+        for at_slot in (*at_slots, 11)
+    ]
+    records = [acked(sequence, sequence, **where) for sequence in range(last + 1)]
+    return [*sent, *records, live(last, last, **where)]
+
+
 @pytest.mark.parametrize(
-    ("aims", "told"),
+    ("aims", "shown", "told"),
     [
-        ({"duplicate": "at-least-once"}, {"no_duplicate": 2}),
+        ({"duplicate": "control"}, doubled(3, 8), {"no_duplicate": 2}),
+        ({"duplicate": "control"}, doubled(2, 3), {"no_duplicate": 1}),
+        ({"duplicate": "control"}, doubled(10), {"no_duplicate": 0}),
         # cut_responses aims at duplicates: it is no trial of no_lost.
-        ({"duplicate": "a", "lost": "b"}, {"no_lost": 0, "no_duplicate": 2}),
+        (
+            {"duplicate": "control", "lost": "control"},
+            doubled(3, 8),
+            {"no_lost": 0, "no_duplicate": 2},
+        ),
+        ({"duplicate": "of no profile here"}, [], {"no_duplicate": 0}),
+        ({"repeated": "control"}, [], {}),
     ],
 )
-def test_the_promises_aimed_at_are_counted_by_the_faults_that_aim_at_them(
-    aims: dict[str, str], told: dict[str, int], tmp_path: Path
+def test_the_promises_aimed_at_are_counted_by_the_faults_that_broke_their_control(
+    aims: dict[str, str], shown: list[Any], told: dict[str, int], tmp_path: Path
 ) -> None:
+    """The faults strike at slots 3 and 8; each window ends one slot later."""
+    control = profile("control", topics=[CONTROL], in_verdict=False)
     info = run_info(
-        [profile(topics=[TOPIC])], aims=aims, fault_aims={"cut_responses": ["duplicate"]}
+        [profile(topics=[TOPIC]), control], aims=aims, fault_aims={"cut_responses": ["duplicate"]}
     )
-    history = [loaded(12), struck(1, 3), struck(2, 7)]
+    history = [loaded(12), struck(1, 3), struck(2, 8), shown]
     trials = progress_of(evidence_of(tmp_path, history, info=info))
     assert {trial.promise: trial.faults for trial in trials} == told
     assert [trial.faults for trial in trials] == sorted(told.values())
+
+
+@pytest.mark.parametrize(("at_slots", "faults"), [((3, 8), 2), ((8,), 1), ((10,), 0)])
+def test_a_loss_of_the_control_is_seen_along_by_what_the_live_reader_passed_over(
+    at_slots: tuple[int, ...], faults: int, tmp_path: Path
+) -> None:
+    control = profile("control", topics=[CONTROL], in_verdict=False)
+    info = run_info([profile(topics=[TOPIC]), control], aims={"lost": "control"})
+    history = [loaded(12), struck(1, 3), struck(2, 8), passed_over(*at_slots)]
+    (trial,) = progress_of(evidence_of(tmp_path, history, info=info))
+    assert trial.faults == faults
 
 
 def test_a_control_and_a_profile_outside_its_envelope_are_not_to_be_bounded() -> None:

@@ -8,6 +8,7 @@ Pure functions over the evidence as it stands in the run directory.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,9 @@ from harness.anomalies import CONSUMER_ANOMALIES, anomaly_of
 from harness.columns import ACKED, unpack_offsets
 from harness.judge.bounds import CONFIDENCE, bound_95_per_fault
 from harness.judge.consuming import consumer_exposures
-from harness.judge.exposure import exposures, trials
+from harness.judge.exposure import Exposure, exposures, trials
+from harness.judge.shown import shown_so_far
+from harness.judge.windows import by_window, unlike, windows
 from harness.rundir import ProfileRun
 from harness.verify import cells
 from harness.verify.evidence import Evidence
@@ -33,7 +36,10 @@ def faults_needed(bound: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A promise that the run is to bound, and how many faults have challenged it so far."""
+    """A promise that the run is to bound, and how many faults have challenged it so far.
+
+    Where an experiment aims at it, only those in whose window its control looks broken.
+    """
 
     profile: str
     promise: str
@@ -54,17 +60,43 @@ def progress_of(evidence: Evidence) -> list[Trial]:
     """Every promise to bound with its exposed faults, the fewest first."""
     info, timeline = evidence.info, evidence.timeline
     found: list[Trial] = []
+    controls = {each.profile: each for each in info.profiles}
+    shown: dict[str, Counter[tuple[int, int]] | None] = {
+        anomaly: shown_so_far(evidence, controls[name], anomaly)
+        for anomaly, name in info.aims.items()
+        if name in controls
+    }
     for profile in info.profiles:
         met = exposures(profile, timeline)
         consumers = met if profile.consume is None else consumer_exposures(profile, evidence)
         for promise in promises_to_bound(profile, info.aims):
             anomaly = anomaly_of(promise)
-            chosen = consumers if anomaly in CONSUMER_ANOMALIES else met
+            faced = consumers if anomaly in CONSUMER_ANOMALIES else met
+            count = sum(each.exposed for each in faced)
             if anomaly in info.aims:
-                chosen = trials(info, anomaly, chosen)
-            exposed = sum(each.exposed for each in chosen)
-            found.append(Trial(profile.profile, promise, exposed))
+                control = controls.get(info.aims[anomaly])
+                count = _trials(evidence, profile, anomaly, faced, control, shown.get(anomaly))
+            found.append(Trial(profile.profile, promise, count))
     return sorted(found, key=lambda trial: (trial.faults, trial.profile, trial.promise))
+
+
+def _trials(
+    evidence: Evidence,
+    profile: ProfileRun,
+    anomaly: str,
+    met: list[Exposure],
+    control: ProfileRun | None,
+    shown: Counter[tuple[int, int]] | None,
+) -> int:
+    """How many faults say something about a promise that the experiments aim at."""
+    chosen = trials(evidence.info, anomaly, met)
+    if control is None:
+        return 0
+    if shown is None or unlike(control, profile, anomaly):
+        return sum(each.exposed for each in chosen)
+    inside, _ = by_window(shown, windows([each.fault for each in met]))
+    broke = {id(each.fault) for each, count in zip(met, inside, strict=True) if count}
+    return sum(each.exposed and id(each.fault) in broke for each in chosen)
 
 
 def suspicions(evidence: Evidence) -> list[str]:

@@ -1,0 +1,79 @@
+"""What a control has shown so far in a run that is still going on, by what was read along with it.
+
+It only decides whether another round of faults is worth its time; the verdict counts anew, after
+the drain. Pure functions over the evidence as it stands in the run directory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.columns import SENT
+from harness.rundir import ProfileRun
+from harness.verify import cells
+from harness.verify.evidence import Evidence
+from harness.verify.findings import ProfileFindings
+from harness.verify.loads import SentSlots
+from harness.verify.observations import COPY
+
+I64: TypeAlias = npt.NDArray[np.int64]
+
+
+def shown_so_far(
+    evidence: Evidence, control: ProfileRun, anomaly: str
+) -> Counter[tuple[int, int]] | None:
+    """(from_us, to_us) → how many anomalies the control seems to have shown in that time.
+
+    None for anomalies of which reading along tells nothing.
+    """
+    if anomaly not in ("lost", "duplicate"):
+        return None
+    found = ProfileFindings(control)
+    topics = evidence.info.topics_of(control)
+    for name, partition, producer in sorted(evidence.timeline.sent):
+        slots = evidence.timeline.sent[name, partition, producer]
+        if name not in control.topics:
+            continue
+        key = (topics[control.topics.index(name)], partition)
+        if anomaly == "lost":
+            _passed_over(evidence, found, key, producer, slots)
+        else:
+            rows = evidence.live.extras
+            mine = (rows["kind"] == COPY) & (rows["topic"] == key[0])
+            mine &= (rows["partition"] == partition) & (rows["incarnation"] == producer)
+            sequences = rows["sequence"][mine].astype(np.int64)
+            sent_us = slots.sent_us(sequences)
+            found.place(anomaly, sent_us, sent_us)
+    return found.placed.get(anomaly, Counter())
+
+
+def _passed_over(
+    evidence: Evidence,
+    found: ProfileFindings,
+    key: tuple[int, int],
+    producer: int,
+    slots: SentSlots,
+) -> None:
+    """Place the acknowledged records that the live reader has not got, though it has later ones."""
+    ledger, live = evidence.ledgers.get(producer), evidence.live.columns.get(producer)
+    if ledger is None or live is None:
+        return
+    missing: list[I64] = []
+    waiting: list[I64] = []
+    for begin in range(0, ledger.allocated(*key), cells.CHUNK):
+        _, state = cells.cells(ledger, *key, begin, cells.CHUNK)
+        _, read = cells.cells(live, *key, begin, cells.CHUNK)
+        absent = begin + np.flatnonzero((state >= SENT) & (read == 0))
+        there = np.flatnonzero(read)
+        if len(there):
+            missing += [*waiting, absent[absent < begin + int(there[-1])]]
+            waiting = [absent[absent > begin + int(there[-1])]]
+        else:
+            waiting.append(absent)
+    for sequences in missing:
+        sent_us = slots.sent_us(sequences)
+        found.place("lost", sent_us, sent_us)
