@@ -207,7 +207,8 @@ MUTANTS: Final[Sequence[Mutant]] = [
     ),
     *_in(
         "judge/windows.py",
-        ("Window(fault.injected_us - BEFORE_US, end_us)", "Window(fault.injected_us, end_us)"),
+        ("min([fault.injected_us - BEFORE_US, *begins])", "min([fault.injected_us, *begins])"),
+        ("min([fault.injected_us - BEFORE_US, *begins])", "fault.injected_us - BEFORE_US"),
         ("NO_END if fault.healed_us is None else fault.healed_us", "NO_END"),
         ("end_us = min(end_us, max(next_us, fault.injected_us))", "pass"),
         ('control.acks != "0" or profile.acks == "0"', 'control.acks != "0"'),

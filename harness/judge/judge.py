@@ -141,7 +141,7 @@ def _case(
     result, hits = None, [0] * len(chosen)
     if control is not None:
         faults, aimed = [each.fault for each in met], [each.fault for each in chosen]
-        result, hits = control_result(control, anomaly, faults, aimed)
+        result, hits = control_result(control, anomaly, evidence.timeline, faults, aimed)
     return PromiseCase(
         promise=promise,
         observed=found.counts[anomaly],

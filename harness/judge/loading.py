@@ -140,11 +140,11 @@ def load_notes(load: LoadVerdict | None, attempted: int) -> list[str]:
 def _unsent(load: LoadVerdict) -> str:
     assert load.unsent is not None
     assert load.planned
-    achieved = "" if load.achieved_per_s is None else f": {load.achieved_per_s:,.0f} records/s"
+    achieved = "none" if load.achieved_per_s is None else f"{load.achieved_per_s:,.0f} records/s"
     return (
-        f"the load generator sent only {load.planned - load.unsent:,} of the {load.planned:,} "
-        f"records that its schedule planned, {load.unsent:,} ({_share(load.unsent, load.planned)}) "
-        f"were never sent{achieved}, {load.asked_per_s:,.0f} were asked for"
+        f"{load.unsent:,} ({_share(load.unsent, load.planned)}) of the {load.planned:,} records that "
+        f"the schedule planned were never sent; {achieved} were sent, {load.asked_per_s:,.0f} were "
+        "asked for"
     )
 
 

@@ -280,7 +280,7 @@ def _elsewhere(control: ControlResult) -> str:
     """What a control showed that challenges nothing."""
     parts = []
     if control.outside:
-        parts.append(f"{control.outside} more in no fault's window, so without any fault")
+        parts.append(f"{control.outside} more in no fault's window")
     if control.unplaced:
         parts.append(f"{control.unplaced} more at a time that is not on record")
     return f" ({control.profile} showed {', and '.join(parts)})" if parts else ""

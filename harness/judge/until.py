@@ -19,7 +19,7 @@ from harness.judge.bounds import CONFIDENCE, bound_95_per_fault
 from harness.judge.consuming import consumer_exposures
 from harness.judge.exposure import Exposure, exposures, trials
 from harness.judge.shown import shown_so_far
-from harness.judge.windows import by_window, unlike, windows
+from harness.judge.windows import by_window, load_of, unlike, windows
 from harness.rundir import ProfileRun
 from harness.verify import cells
 from harness.verify.evidence import Evidence
@@ -94,7 +94,8 @@ def _trials(
         return 0
     if shown is None or unlike(control, profile, anomaly):
         return sum(each.exposed for each in chosen)
-    inside, _ = by_window(shown, windows([each.fault for each in met]))
+    on = windows([each.fault for each in met], load_of(control, evidence.timeline))
+    inside, _ = by_window(shown, on)
     broke = {id(each.fault) for each, count in zip(met, inside, strict=True) if count}
     return sum(each.exposed and id(each.fault) in broke for each in chosen)
 

@@ -2,7 +2,8 @@
 nothing.
 
 A fault's window begins one second before it struck, since what was acknowledged a moment before can
-be lost with the leader, and ends when it was healed or a second before the next fault struck. An
+be lost with the leader; or earlier, where attempts that had no outcome when it struck were made
+earlier. It ends when the fault was healed or a second before the next one struck. An
 anomaly belongs to the first fault whose window it touches. What lies outside all windows, before
 the first fault or after the last was healed, happened without any fault, and what cannot be placed
 may have: neither challenges a promise. See docs/verification.md, 5.3.
@@ -14,27 +15,48 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from harness.judge.availability import Window, within
 from harness.judge.verdict import ControlResult, FaultCount
 from harness.rundir import ProfileRun, from_us
 from harness.verify.findings import ProfileFindings
-from harness.verify.timeline import Fault
+from harness.verify.timeline import Fault, LoadSeries, Timeline
 
 BEFORE_US: Final = 1_000_000
 """How long before a fault struck its window begins."""
 NO_END: Final = 2**62
 
 
-def windows(faults: Sequence[Fault]) -> list[Window]:
-    """The window of each fault, in which it can have broken something; `faults` by injection."""
+def windows(faults: Sequence[Fault], series: Sequence[LoadSeries] = ()) -> list[Window]:
+    """The window of each fault, in which it can have broken something; `faults` by injection.
+
+    series: the load of each topic-partition that the control writes.
+    """
     found = []
     for index, fault in enumerate(faults):
         end_us = NO_END if fault.healed_us is None else fault.healed_us
         if index + 1 < len(faults):
             next_us = faults[index + 1].injected_us - BEFORE_US
             end_us = min(end_us, max(next_us, fault.injected_us))
-        found.append(Window(fault.injected_us - BEFORE_US, end_us))
+        begins = [_oldest_open_us(each, fault.injected_us) for each in series]
+        found.append(Window(min([fault.injected_us - BEFORE_US, *begins]), end_us))
     return found
+
+
+def _oldest_open_us(series: LoadSeries, at_us: int) -> int:
+    """The beginning of the slot in which the oldest attempt was made that had no outcome yet.
+
+    Attempts get their outcomes in the order in which they were made, as far as slots tell. Where
+    none was open, the instant itself.
+    """
+    over = int(np.searchsorted(series.to_us, at_us, side="right"))
+    if not over:
+        return at_us
+    decided = (series.acked + series.failed + series.unknown)[:over].sum()
+    upto = np.cumsum(series.attempted[:over])
+    oldest = int(np.searchsorted(upto, decided, side="right"))
+    return int(series.from_us[oldest]) if oldest < over else at_us
 
 
 def by_window(placed: Counter[tuple[int, int]], chosen: Sequence[Window]) -> tuple[list[int], int]:
@@ -55,13 +77,18 @@ def by_window(placed: Counter[tuple[int, int]], chosen: Sequence[Window]) -> tup
 
 
 def control_result(
-    found: ProfileFindings, anomaly: str, faults: Sequence[Fault], trials: Sequence[Fault]
+    found: ProfileFindings,
+    anomaly: str,
+    timeline: Timeline,
+    faults: Sequence[Fault],
+    trials: Sequence[Fault],
 ) -> tuple[ControlResult, list[int]]:
     """What a control showed of an anomaly, and how much of it in the window of each of `trials`.
 
     faults: all faults of the run that struck, by injection; `trials` are some of them.
     """
-    inside, outside = by_window(found.placed.get(anomaly, Counter()), windows(faults))
+    chosen = windows(faults, load_of(found.profile, timeline))
+    inside, outside = by_window(found.placed.get(anomaly, Counter()), chosen)
     hits = dict(zip((id(fault) for fault in faults), inside, strict=True))
     count = found.counts[anomaly]
     return ControlResult(
@@ -76,6 +103,11 @@ def control_result(
         outside=outside,
         unplaced=count - sum(inside) - outside,
     ), [hits[id(fault)] for fault in trials]
+
+
+def load_of(profile: ProfileRun, timeline: Timeline) -> list[LoadSeries]:
+    """The load of each topic-partition of a profile."""
+    return [each for key, each in sorted(timeline.loads.items()) if key[0] in profile.topics]
 
 
 def unlike(control: ProfileRun, profile: ProfileRun, anomaly: str) -> str:
