@@ -143,8 +143,8 @@ def _unsent(load: LoadVerdict) -> str:
     achieved = "none" if load.achieved_per_s is None else f"{load.achieved_per_s:,.0f} records/s"
     return (
         f"{load.unsent:,} ({_share(load.unsent, load.planned)}) of the {load.planned:,} records "
-        f"that the schedule planned were never sent; {achieved} were sent, {load.asked_per_s:,.0f} were "
-        "asked for"
+        f"that the schedule planned were never sent; {achieved} were sent, "
+        f"{load.asked_per_s:,.0f} were asked for"
     )
 
 
