@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
 import signal
 import sys
 import threading
@@ -24,21 +23,21 @@ from typing import Final
 from harness import options
 from harness.brokers import Brokers, LocalCluster, connect
 from harness.brokers.foreign import LOCAL
-from harness.cli import add_run_arguments
 from harness.client_check import check_connection
 from harness.errors import (
     EXIT_HARNESS_FAILED,
     EXIT_INCONCLUSIVE,
     HarnessError,
-    redact_argv,
     scrub,
 )
 from harness.judge.judge import exit_code
 from harness.lifeline import watch
 from harness.load.context import connection_settings
-from harness.profiles import Overrides, load_profiles
-from harness.rundir import RunDir, new_run_id, write_json
-from harness.session import RunRequest, Session
+from harness.load.locust_options import in_locust_names
+from harness.load.request import overrides_of, parse, request_of
+from harness.profiles import Overrides
+from harness.rundir import RunDir, write_json
+from harness.session import Session
 
 DRAIN_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.5
@@ -65,51 +64,12 @@ def brokers_of(spec: str, overrides: Overrides) -> Brokers:
     return connect(meant, settings)
 
 
-def request_of(args: argparse.Namespace, overrides: Overrides) -> RunRequest:
-    """A run without experiments. Raises UsageError for what cannot be run."""
-    if args.compression:
-        overrides.producer["compression.type"] = options.compression(args.compression)
-    known = load_profiles([args.profiles] if args.profiles else [])
-    run_id = new_run_id()
-    seed = secrets.randbelow(2**31) if args.seed is None else args.seed
-    return RunRequest(
-        subjects=[overrides.apply(each) for each in options.selected(args, known)],
-        controls=[],
-        load=options.load_plan(args),
-        experiments=[],
-        seed=seed,
-        run_id=run_id,
-        out=Path(args.out) if args.out else Path("reports") / "runs" / run_id,
-        command=command_of(args, seed),
-    )
-
-
-def command_of(args: argparse.Namespace, seed: int) -> list[str]:
-    """The command that repeats the run, without its page."""
-    command = ["locust", "-f", "scenarios/steady.py", "--headless", "--seed", str(seed)]
-    for name in ("rate", "schedule", "message_size", "keys", "partitions", "producers"):
-        command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
-    for option, value in (
-        ("--delivery-profile", ",".join(args.profile or [])),
-        ("--profiles-file", args.profiles),
-        ("--compression", args.compression),
-        ("--duration", args.duration),
-        ("--brokers", args.brokers),
-        ("--properties", args.properties),
-    ):
-        if value:
-            command += [option, str(value)]
-    for setting in args.config:
-        command += ["--client-config", setting]
-    return redact_argv(command)
-
-
 def record(args: argparse.Namespace, answer: Path) -> int:
     """Prepare, record, judge; the exit status of the verdict."""
     stopped, orphaned = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     watch(orphaned.set)
-    overrides = options.overrides_of(args.config, args.properties)
+    overrides = overrides_of(args)
     request = request_of(args, overrides)
     brokers = brokers_of(args.brokers, overrides)
     check_connection(overrides.connection, overrides.places)
@@ -152,15 +112,13 @@ def _log_to(path: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Parse and record; an error goes into the answer as well."""
     answer = Path(arguments[0])
-    parser = argparse.ArgumentParser(prog="python -m harness.load.recorder")
-    add_run_arguments(parser)
-    parser.set_defaults(brokers="")
     try:
-        return record(parser.parse_args(arguments[1:]), answer)
+        return record(parse(arguments[1:]), answer)
     except HarnessError as error:
         print(error, file=sys.stderr)
         if answer.parent.is_dir():
-            write_json(answer, {"error": str(error), "exit_code": error.exit_code})
+            text = in_locust_names(str(error))
+            write_json(answer, {"error": text, "exit_code": error.exit_code})
         return error.exit_code
     except Exception as error:
         # Its status becomes Locust's, where 1 means a broken promise.

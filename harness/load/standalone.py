@@ -22,8 +22,10 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+import flask
 import gevent
 from locust import LoadTestShape
+from locust.argument_parser import get_parser
 from locust.runners import LocalRunner
 
 from harness.errors import (
@@ -34,17 +36,28 @@ from harness.errors import (
     UsageError,
 )
 from harness.lifeline import Child
+from harness.load.locust_options import (
+    add_arguments,
+    distributed,
+    form_error,
+    in_locust_names,
+    refuse_distributed,
+    run_arguments,
+)
+from harness.load.request import check
 from harness.load.users import Load, ProducerUser
 from harness.output import console
-from harness.profiles import choose, load_profiles
 from harness.report.terminal import print_verdict
 from harness.rundir import RunDir, read_json
 
 PREPARE_TIMEOUT_S: Final = 90.0
-JUDGE_TIMEOUT_S: Final = 180.0
+PROGRESS_S: Final = 30.0
+"""So often it is said that judging goes on."""
 LOCUST_STOP_TIMEOUT_S: Final = 60.0
 SPAWN_RATE_PER_S: Final = 100
 RUN_DIR: Final = "HARNESS_RUN_DIR"
+SWARM_ENDPOINT: Final = "locust.swarm"
+"""What the page's START button posts to."""
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +75,21 @@ class Recorder:
 
     def await_run_dir(self) -> RunDir:
         """The prepared run. Raises HarnessError with what the recorder had to say."""
-        deadline = time.monotonic() + PREPARE_TIMEOUT_S
-        while not self._answer.exists():
-            if self._child.process.poll() is not None or time.monotonic() > deadline:
-                break
+        started = time.monotonic()
+        ended = False
+        while not self._answer.exists() and not ended:
+            # It may end right after its answer, so the answer is looked for once more.
+            ended = self._child.process.poll() is not None
+            if time.monotonic() > started + PREPARE_TIMEOUT_S:
+                raise HarnessError(
+                    f"the run was not prepared within {PREPARE_TIMEOUT_S:g} s:\n"
+                    f"{self._child.tail()}"
+                )
             gevent.sleep(0.05)
         if not self._answer.exists():
             raise HarnessError(
-                f"the run was not prepared within {PREPARE_TIMEOUT_S:g} s:\n{self._child.tail()}"
+                f"the process that prepares the run ended after {time.monotonic() - started:.1f} s "
+                f"with status {self._child.process.returncode}:\n{self._child.tail()}"
             )
         answer = read_json(self._answer, "the recorder's answer")
         if "error" in answer:
@@ -78,11 +98,14 @@ class Recorder:
         return RunDir(Path(answer["run_dir"]))
 
     def judge(self) -> int:
-        """End the recording and await the verdict; its exit status."""
+        """End the recording and await the verdict, however long reading takes; its exit status."""
         self._child.process.terminate()
-        deadline = time.monotonic() + JUDGE_TIMEOUT_S
-        while self._child.process.poll() is None and time.monotonic() < deadline:
+        started = told = time.monotonic()
+        while self._child.process.poll() is None:
             gevent.sleep(0.05)
+            if time.monotonic() > told + PROGRESS_S:
+                told = time.monotonic()
+                log.info("still reading and judging after %.0f s; Ctrl-C ends it", told - started)
         return self._child.stop(grace_s=0)
 
     def close(self) -> None:
@@ -104,87 +127,12 @@ class Standalone:
         self.stop_asked = False
         self._judging: Any = None
 
-    # -- arguments -------------------------------------------------------------------------
-
-    @staticmethod
-    def add_arguments(parser: Any, **_: Any) -> None:
-        """Locust's page shows what stands in no argument group."""
-        parser.set_defaults(web_host="127.0.0.1")
-        add = parser.add_argument
-        add(
-            "--brokers",
-            default="",
-            help="HOST:PORT,… or local:NAME; otherwise HARNESS_BROKERS, or the cluster that "
-            "`harness cluster up` keeps",
-        )
-        add(
-            "--delivery-profile",
-            default="",
-            help="delivery profiles, comma-separated; otherwise the built-in producer profiles",
-        )
-        add("--profiles-file", default="", help="a YAML file with profiles of your own")
-        add("--properties", default="", help="a Java client's .properties file")
-        add(
-            "--client-config",
-            action="append",
-            default=[],
-            include_in_web_ui=False,  # a form would show what it holds
-            help="KEY=VALUE, a librdkafka setting for every client (repeatable), as `harness run "
-            "--config` takes it; KEY=env:NAME and KEY=file:PATH keep a secret off the command line",
-        )
-        add("--rate", type=float, default=1000.0, help="records/s for each profile")
-        add(
-            "--schedule",
-            default="constant",
-            choices=["constant", "ramp", "burst", "poisson"],
-            help="when records are due, whatever Kafka does",
-        )
-        add("--duration", type=float, default=0.0, help="seconds after the warm-up; 0: until Stop")
-        add("--message-size", type=int, default=200, help="bytes a record")
-        add("--compression", default="", help="none, gzip, snappy, lz4 or zstd")
-        add("--keys", type=int, default=0, help="distinct keys; 0: none")
-        add("--partitions", type=int, default=3, help="of each topic")
-        add("--producers", type=int, default=1, help="client instances of each profile")
-        add("--seed", default="", help="every random choice follows from it")
-        add("--out", default="", help="the run directory; otherwise reports/runs/<run_id>")
-        add("--keep-topics", action="store_true", default=False, help="do not delete the topics")
-
-    def recorder_arguments(self) -> list[str]:
-        """The options as `harness run` calls them."""
-        options = self.environment.parsed_options
-        arguments = []
-        for name in ("rate", "schedule", "keys", "partitions", "producers"):
-            arguments += [f"--{name}", str(getattr(options, name))]
-        arguments += ["--message-size", str(options.message_size)]
-        for name in ("brokers", "compression", "seed", "out"):
-            if getattr(options, name):
-                arguments += [f"--{name}", str(getattr(options, name))]
-        if options.profiles_file:
-            arguments += ["--profiles", options.profiles_file]
-        if options.properties:
-            arguments += ["--properties", options.properties]
-        for setting in options.client_config:
-            arguments += ["--config", setting]
-        if options.duration:
-            arguments += ["--duration", str(options.duration)]
-        for name in self.profile_names():
-            arguments += ["--profile", name]
-        return [*arguments, "--keep-topics"] if options.keep_topics else arguments
-
-    def profile_names(self) -> list[str]:
-        """The profiles that were asked for; [] means the built-in ones."""
-        text = str(self.environment.parsed_options.delivery_profile)
-        return [name for name in text.replace(",", " ").split() if name]
-
     def user_count(self) -> int:
-        """One user for each client. Raises UsageError for a profile that is unknown."""
+        """One user for each client. Raises UsageError for what cannot be run."""
         if self.load is not None:
             return len(self.load.places)
-        options = self.environment.parsed_options
-        known = load_profiles([options.profiles_file] if options.profiles_file else [])
-        names = self.profile_names()
-        chosen = choose(names, known) if names else [p for p in known.values() if p.bare]
-        return len(chosen) * int(options.producers)
+        request = check(run_arguments(self.environment.parsed_options))
+        return len(request.subjects) * request.load.producers
 
     # -- listeners -------------------------------------------------------------------------
 
@@ -193,11 +141,10 @@ class Standalone:
         self.environment = environment
         environment.stop_timeout = max(environment.stop_timeout or 0, LOCUST_STOP_TIMEOUT_S)
         if not isinstance(environment.runner, LocalRunner):
-            log.error(
-                "all producers of a run share one ledger folder, one clock and one start: run "
-                "this in one Locust process, without --master, --worker and --processes"
-            )
+            log.error("%s", refuse_distributed("this runner"))
             sys.exit(EXIT_USAGE)
+        if environment.web_ui is not None:
+            environment.web_ui.app.before_request(self.refuse_form)
         if environment.shape_class is not None:
             environment.shape_class.standalone = self
         # Headless with a shape, Locust would install its own handler only after the test.
@@ -205,17 +152,34 @@ class Standalone:
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self._on_signal)
 
+    def refuse_form(self) -> Any:
+        """Answer a START whose form holds a wrong value, before Locust takes it over.
+
+        The page shows the message, and the next START finds everything as it was.
+        """
+        if flask.request.method != "POST" or flask.request.endpoint != SWARM_ENDPOINT:
+            return None
+        options = self.environment.parsed_options
+        error = form_error(get_parser(), options, flask.request.form.to_dict(flat=False))
+        if error is None:
+            return None
+        log.error("%s", error)
+        return flask.jsonify({"success": False, "message": error, "host": self.environment.host})
+
+    def begin(self) -> None:
+        """A test is asked for: what ended the one before does not end it."""
+        self.failed = False
+
     def on_test_start(self, environment: Any, **_: Any) -> None:
         """Prepare a run and make its users."""
         if self._judging is not None:
             self._judging.join()
-        self.failed = False
         try:
             given = os.environ.get(RUN_DIR)
             if given:
                 self.run_dir = RunDir(Path(given))
             else:
-                self.recorder = Recorder(self.recorder_arguments())
+                self.recorder = Recorder(run_arguments(environment.parsed_options))
                 self.run_dir = self.recorder.await_run_dir()
                 log.info("run directory %s", self.run_dir.path)
             self.load = Load(self.run_dir, on_failure=self._fail)
@@ -271,7 +235,7 @@ class Standalone:
 
     def _fail(self, reason: str, status: int = EXIT_HARNESS_FAILED) -> None:
         """End the test; the shape sees it at its next tick."""
-        log.error("%s", reason)
+        log.error("%s", in_locust_names(reason))
         self.failed = True
         self.environment.process_exit_code = status
 
@@ -302,6 +266,12 @@ class Producers(LoadTestShape):  # type: ignore[misc]
 
     standalone: ClassVar[Standalone | None] = None
 
+    def reset_time(self) -> None:
+        """Locust calls this when a test is started."""
+        super().reset_time()
+        if self.standalone is not None:
+            self.standalone.begin()
+
     def tick(self) -> tuple[int, float] | None:
         """Asked once a second; None ends the test."""
         standalone = self.standalone
@@ -317,8 +287,13 @@ class Producers(LoadTestShape):  # type: ignore[misc]
 
 def take_part(events: Any, scenario: type[ProducerUser]) -> Standalone:
     """Register a scenario's users with Locust's events."""
+    option = distributed(sys.argv[1:], os.environ)
+    if option is not None:
+        # A worker would wait for its master before it asks anything of ours.
+        log.error("%s", refuse_distributed(option))
+        sys.exit(EXIT_USAGE)
     standalone = Standalone(scenario)
-    events.init_command_line_parser.add_listener(standalone.add_arguments)
+    events.init_command_line_parser.add_listener(add_arguments)
     events.init.add_listener(standalone.on_init)
     events.test_start.add_listener(standalone.on_test_start)
     events.test_stopping.add_listener(standalone.on_test_stopping)
