@@ -77,7 +77,7 @@ def headline(verdict: Verdict) -> str:
     faults = struck(verdict)
     under = f"under {many(faults, 'fault')}" if faults else "with no fault injected"
     if verdict.verdict == INCONCLUSIVE and not total:
-        return "Inconclusive: nothing was judged, since no promise of this run applies."
+        return "Inconclusive: nothing was judged, since no promise applies."
     if verdict.verdict == INCONCLUSIVE:
         open_ = sum(
             promise.verdict == INCONCLUSIVE for profile in profiles for promise in profile.promises
