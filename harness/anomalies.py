@@ -29,6 +29,9 @@ CONSUMER_ANOMALIES: Final = (
     "backward_poll",
     "unassigned_read",
     "commit_beyond_position",
+    "start_beyond_committed",
+    "commit_lost",
+    "double_owner",
 )
 """What only profiles with consumers can show, keyed by topic-partition and offset."""
 ANOMALIES: Final = PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES + CONSUMER_ANOMALIES

@@ -81,7 +81,7 @@ def new_run_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ConsumeRun:
-    """The consumers of a profile as they took part in a run; they read its first topic.
+    """The consumers of a profile as they took part in a run; they read its first topics.
 
     mode: commit-before, commit-after, auto, stored, transactional or share; protocol: the group
     protocol, classic or consumer; members: how many there are at a time.
@@ -94,6 +94,8 @@ class ConsumeRun:
     group: str
     send_offsets: bool = True
     """Does a pipeline commit its offsets in its transactions? Only its control does not."""
+    inputs: int = 1
+    """How many of the profile's topics they read, the first ones."""
 
 
 @dataclass(slots=True)
@@ -122,7 +124,7 @@ class ProfileRun:
     def input_topics(self) -> list[str]:
         """What the load writes: all topics, but the output of a pipeline is its members'."""
         pipeline = self.consume is not None and self.consume.mode == "transactional"
-        return self.topics[:1] if pipeline else self.topics
+        return self.topics[: self.consume.inputs] if pipeline and self.consume else self.topics
 
     @property
     def transactional(self) -> bool:

@@ -269,6 +269,11 @@ def committed(offset: int, *, synchronous: bool = True, **more: int) -> Did:
     return Did(Step.COMMITTED, offset, flags=SYNCHRONOUS if synchronous else 0, **more)
 
 
+def called(offset: int, **more: int) -> Did:
+    """A synchronous commit was called."""
+    return Did(Step.COMMIT_CALLED, offset, **more)
+
+
 def accepted(*offsets: int, **more: int) -> list[Did]:
     """Records were acknowledged as processed in a share group, and that was confirmed."""
     return [

@@ -29,6 +29,9 @@ SAYS = {
     "assignment": "A topic-partition was assigned to a member, revoked from it, or lost by it.",
     "processing": "A record was handed to a member, its processing began, its effect was done.",
     "commit": "A member's commit: offset is the next to read.",
+    "acknowledgement": "How a member of a share group acknowledged a record, and the answer.",
+    "archived": "A share group gave a record up, at its delivery limit.",
+    "group_reset": "A group's offset was set by somebody who is no member, or its offsets expired.",
     "group_offset": "What the group had committed in the end, as its coordinator says.",
     "end": "The last line of a file: how many lines of a history stand before it.",
 }
@@ -94,7 +97,11 @@ def type_schema(name: str) -> dict[str, Any]:
         schema["else"] = said("producer", "sequence")
         schema["oneOf"] = [
             said("input_topic", "input_offset"),
-            {"not": {"anyOf": [said("input_topic"), said("input_offset")]}},
+            {
+                "not": {
+                    "anyOf": [said("input_topic"), said("input_offset"), said("input_partition")]
+                }
+            },
         ]
     return schema
 

@@ -19,6 +19,7 @@ from histories import (
     assigned,
     attempted,
     begun,
+    called,
     closed,
     committed,
     consuming,
@@ -79,7 +80,7 @@ GOLDEN: dict[str, tuple[list[Any], dict[str, int]]] = {
     ),
     "the group's last word counts, not a commit that it went back behind": (
         [records(2), assigned(0), polled(0, 1), worked(0), committed(2), group_at(1)],
-        {},
+        {"commit_lost": 1},
     ),
     "a record that nobody was handed is unprocessed and passed over": (
         [records(3), assigned(0), polled(0, 2), worked(0, 2), committed(3), group_at(3)],
@@ -209,8 +210,16 @@ GOLDEN: dict[str, tuple[list[Any], dict[str, int]]] = {
     ),
     # -- unassigned_read
     "a record of a partition that was never assigned": (
-        [records(1), polled(0)],
+        [records(1), assigned(0, partition=1), polled(0)],
         {"unassigned_read": 1},
+    ),
+    "a record of a member without an assignment, while another member has one": (
+        [records(1), polled(0), assigned(0, member=2), polled(0, member=2)],
+        {"unassigned_read": 1},
+    ),
+    "a record where no assignment of the group is on record at all": (
+        [records(1), polled(0)],
+        {},
     ),
     "a record of a partition that was given up": (
         [records(2), assigned(0), polled(0), revoked(), polled(1)],
@@ -286,6 +295,107 @@ GOLDEN: dict[str, tuple[list[Any], dict[str, int]]] = {
     "a commit in the background of a member that left in order": (
         [records(3), assigned(0), polled(0), committed(3, synchronous=False), closed()],
         {"commit_beyond_position": 1},
+    ),
+    "a commit beyond the end that is no position, where the log begins far up": (
+        [acked(0, 9 * 10**11), observed(0, 9 * 10**11), Proof(start=9 * 10**11),
+         assigned(9 * 10**11), polled(9 * 10**11), worked(9 * 10**11), committed(9 * 10**11 + 1)],
+        {},
+    ),
+    # -- start_beyond_committed
+    "a member that begins beyond what was committed passes records over": (
+        [records(4), assigned(0), polled(0), committed(1), revoked(),
+         assigned(3, member=2), polled(3, member=2)],
+        {"start_beyond_committed": 2},
+    ),
+    "where the start is not known, the first record handed over says it": (
+        [records(4), assigned(0), polled(0), committed(1), revoked(),
+         assigned(member=2), polled(3, member=2)],
+        {"start_beyond_committed": 2},
+    ),
+    "a start at what another member called to commit is one that may be committed": (
+        [records(4), assigned(0), polled(0, 1, 2), committed(1), called(3), revoked(),
+         assigned(3, member=2), polled(3, member=2)],
+        {},
+    ),
+    "a commit that was called after the member had begun explains nothing": (
+        [records(4), assigned(0), polled(0, 1), committed(1), assigned(3, member=2),
+         polled(3, member=2), called(3), committed(3), polled(2)],
+        {"start_beyond_committed": 2, "commit_beyond_position": 1},
+    ),
+    "without a commit that is certainly before it, the reset policy decides": (
+        [records(3), assigned(0), polled(0), worked(0), revoked(), assigned(2, member=2),
+         polled(2, member=2)],
+        {},
+    ),
+    "a commit at the instant of the assignment is not certainly before it": (
+        [records(3), assigned(0), polled(0), committed(1, at_us=START_US + 9), assigned(
+            2, member=2, at_us=START_US + 9), polled(2, member=2)],
+        {},
+    ),
+    "where the log has been deleted below, the committed offset may be out of range": (
+        [acked(5, 5), observed(5, 5), Proof(start=4, end=6), assigned(0), committed(1), revoked(),
+         assigned(6, member=2)],
+        {},
+    ),
+    "its own commits say where a member may begin again": (
+        [records(4), assigned(0), polled(0), committed(1), lost(), assigned(2), polled(2)],
+        {"start_beyond_committed": 1},
+    ),
+    "what a client commits in the background may be any position": (
+        [records(4), assigned(0), polled(0, 1), committed(1, synchronous=False), polled(2),
+         revoked(), closed(), assigned(3, member=2), polled(3, member=2)],
+        {},
+    ),
+    "no position of a client in the background goes beyond what was handed over": (
+        [records(4), assigned(0), polled(0), committed(1, synchronous=False), polled(1),
+         revoked(), closed(), assigned(3, member=2), polled(3, member=2), closed(member=2)],
+        {"start_beyond_committed": 1},
+    ),
+    # -- commit_lost
+    "a coordinator that has less than it had confirmed": (
+        [records(3), assigned(0), polled(0, 1, 2), worked(0, 1, 2), committed(3), group_at(2)],
+        {"commit_lost": 1},
+    ),
+    "a coordinator that has what another member committed later": (
+        [records(3), assigned(0), polled(0, 1, 2), worked(0, 1, 2), committed(3), lost(),
+         assigned(2, member=2), committed(2, member=2), group_at(2)],
+        {},
+    ),
+    "a coordinator that has what another member committed before": (
+        [records(3), assigned(2, member=2), committed(2, member=2), assigned(0), polled(0, 1, 2),
+         worked(0, 1, 2), called(3), committed(3), group_at(2)],
+        {"commit_lost": 1},
+    ),
+    "a coordinator that has what was called and never answered": (
+        [records(3), assigned(0), called(1), polled(0, 1, 2), worked(0, 1, 2), called(3),
+         committed(3), group_at(1)],
+        {},
+    ),
+    "a coordinator that has an offset that no one tried to commit": (
+        [records(3), assigned(0), polled(0), called(1), committed(1), polled(1, 2),
+         worked(0, 1, 2), called(3), committed(3), group_at(2)],
+        {"commit_lost": 1},
+    ),
+    # -- double_owner
+    "two members that own one partition and both commit": (
+        [records(2), assigned(0), assigned(0, member=2), polled(0, member=2), called(1, member=2),
+         committed(1, member=2), polled(0), called(1), committed(1), revoked(), closed(member=2)],
+        {"double_owner": 1},
+    ),
+    "a member that was paused and whose commit is refused": (
+        [records(2), assigned(0), assigned(0, member=2), polled(0, member=2), called(1, member=2),
+         committed(1, member=2), polled(0), called(1), lost()],
+        {},
+    ),
+    "a member whose commit was called before the other one was assigned": (
+        [records(2), assigned(0), polled(0), called(1), assigned(0, member=2), polled(0, member=2),
+         called(1, member=2), committed(1, member=2), committed(1), lost()],
+        {},
+    ),
+    "two members that own one partition one after the other": (
+        [records(2), assigned(0), polled(0), called(1), committed(1), revoked(),
+         assigned(1, member=2), polled(1, member=2), called(2, member=2), committed(2, member=2)],
+        {},
     ),
     # -- an unproven drain
     "in an unproven drain a record that was read is a record all the same": (

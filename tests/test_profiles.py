@@ -61,6 +61,9 @@ CONSUMER_TRUTH = {
     "backward_poll": "XXXXXPP",
     "unassigned_read": "XXXXXPP",
     "commit_beyond_position": "XXXXXPP",
+    "start_beyond_committed": "XXPXXPP",
+    "commit_lost": "XXPXXPP",
+    "double_owner": "XXPPXPP",
 }
 CELLS = [
     (profile, anomaly, cell == "X")

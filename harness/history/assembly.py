@@ -223,6 +223,7 @@ class Assembly:
                 "run": self._runs(known),
                 "input_topic": -1,
                 "input_offset": -1,
+                "input_partition": -1,
             },
         )
 
@@ -316,6 +317,7 @@ class Assembly:
                     "run": 0,
                     "input_topic": -1,
                     "input_offset": -1,
+                    "input_partition": -1,
                 },
             )
 

@@ -18,8 +18,7 @@ from harness.history.cells import Groups, MemoryColumns
 from harness.history.consumption import (
     consume_run,
     consumption_of,
-    order_unknown,
-    put_input_first,
+    put_inputs_first,
 )
 from harness.history.lines import Problem, Refusals
 from harness.history.proofs import proofs_of
@@ -81,18 +80,16 @@ class _Builder:
 
     def build(self, profile: DeliveryProfile, run_id: str) -> Evidence:
         history = self.history
-        if profile.consume is not None:
-            put_input_first(history)
+        inputs = 1 if profile.consume is None else put_inputs_first(history)
         reads = Reads.of(history.reads)
         transactions = Transactions(history)
         unseen = self._lanes(reads, transactions)
-        info = _info(history, profile, run_id)
+        info = _info(history, profile, run_id, inputs)
         proofs = proofs_of(history, reads, unseen, info)
         if profile.consume is None and len(history.members):
             history.notes.append(
                 f"what group members did is not judged: {profile.name} promises nothing about it"
             )
-        history.blind.update(order_unknown(history))
         self._conclude()
         return Evidence(
             info=info,
@@ -111,7 +108,7 @@ class _Builder:
             ),
             drain=Drain(proofs, None, _ended_us(history), []),
             timeline=_timeline(history),
-            consumption=consumption_of(history, reads, info),
+            consumption=consumption_of(history, reads, info, proofs),
             elsewhere=self.elsewhere,
         )
 
@@ -339,14 +336,14 @@ def _decide(state: U8, acked_at: I64, within: npt.NDArray[np.bool_], ends: U8) -
     acked_at[within & (state != ACKED)] = -1
 
 
-def _info(history: History, profile: DeliveryProfile, run_id: str) -> RunInfo:
+def _info(history: History, profile: DeliveryProfile, run_id: str, inputs: int) -> RunInfo:
     """What run.json would say; of the brokers nothing is known."""
     partitions = [
         table.column("partition")
         for table in (history.attempts, history.reads, history.watched, history.members)
     ]
     known = [int(column.max()) for column in partitions if len(column)]
-    named = (*history.drains, *history.reached, *history.group_offsets)
+    named = (*history.drains, *history.reached, *history.places_of_groups)
     known += [partition for _, partition in named]
     return RunInfo(
         run_id=run_id,
@@ -366,7 +363,7 @@ def _info(history: History, profile: DeliveryProfile, run_id: str) -> RunInfo:
                 topic=dict(profile.topic),
                 promises=list(profile.promises),
                 summary=profile.summary,
-                consume=consume_run(profile),
+                consume=consume_run(profile, inputs),
             )
         ],
         load=LoadPlan(

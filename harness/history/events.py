@@ -21,7 +21,7 @@ from harness.columns import (
 )
 from harness.history.lines import Problem, shown
 from harness.history.tables import CORRUPT, FOREIGN, INTACT
-from harness.members.journal import Step
+from harness.members.journal import ACCEPT, REJECT, RELEASE, Step
 
 SCHEMA: Final = "delivery-history/1"
 PARTITION_MAX: Final = (1 << 16) - 1
@@ -73,6 +73,13 @@ COMMIT_STEPS: Final[Mapping[str, int]] = {
     "unknown": Step.COMMIT_UNKNOWN,
     "stored": Step.STORED,
 }
+
+ACKNOWLEDGEMENT_STEPS: Final[Mapping[str, int]] = {
+    "accept": ACCEPT,
+    "release": RELEASE,
+    "reject": REJECT,
+}
+ANSWERS: Final[Mapping[str, int]] = {"failed": 0, "confirmed": 1, "unknown": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,7 @@ _OFFSET_IF_KNOWN: Final = Field("number", required=False, most=OFFSET_MAX)
 _NUMBER_IF_KNOWN: Final = Field("number", required=False)
 _INSTANT: Final = Field("instant", most=INSTANT_MAX)
 _INSTANT_IF_KNOWN: Final = Field("instant", required=False, most=INSTANT_MAX)
+_GROUP: Final = Field("text", required=False)
 _PLACE: Final = {"topic": _TEXT, "partition": _PARTITION}
 _IDENTITY: Final = {"producer": _PRODUCER, **_PLACE, "sequence": _NUMBER}
 
@@ -182,6 +190,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "read_us": _INSTANT_IF_KNOWN,
         "leader_epoch": Field("number", required=False, most=EPOCH_MAX),
         "input_topic": Field("text", required=False),
+        "input_partition": Field("number", required=False, most=PARTITION_MAX),
         "input_offset": _OFFSET_IF_KNOWN,
     },
     "transaction": {
@@ -208,6 +217,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
     "member": {
         "member": _PRODUCER,
         "step": _word(MEMBER_STEPS),
+        "group": _GROUP,
         "at_us": _INSTANT_IF_KNOWN,
     },
     "assignment": {
@@ -215,6 +225,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         **_PLACE,
         "step": _word(ASSIGNMENT_STEPS),
         "offset": _OFFSET_IF_KNOWN,
+        "group": _GROUP,
         "at_us": _INSTANT_IF_KNOWN,
     },
     "processing": {
@@ -222,6 +233,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         **_PLACE,
         "offset": _OFFSET,
         "step": _word(PROCESSING_STEPS),
+        "group": _GROUP,
         "at_us": _INSTANT_IF_KNOWN,
     },
     "commit": {
@@ -230,9 +242,21 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "offset": _OFFSET,
         "step": _word(COMMIT_STEPS),
         "synchronous": Field("flag", required=False, default=0),
+        "group": _GROUP,
         "at_us": _INSTANT_IF_KNOWN,
     },
-    "group_offset": {**_PLACE, "offset": _OFFSET},
+    "acknowledgement": {
+        "member": _PRODUCER,
+        **_PLACE,
+        "offset": _OFFSET,
+        "step": _word(ACKNOWLEDGEMENT_STEPS),
+        "outcome": _word(ANSWERS, required=False, default=ANSWERS["confirmed"]),
+        "group": _GROUP,
+        "at_us": _INSTANT_IF_KNOWN,
+    },
+    "archived": {**_PLACE, "offset": _OFFSET, "group": _GROUP},
+    "group_offset": {**_PLACE, "offset": _OFFSET, "group": _GROUP},
+    "group_reset": {**_PLACE, "offset": _OFFSET, "group": _GROUP, "at_us": _INSTANT_IF_KNOWN},
     "end": {"lines": _NUMBER},
 }
 """type → field → what it accepts. Every line may also carry a `note`, which is not read.
@@ -278,4 +302,6 @@ def _contradiction(line: Mapping[str, Any]) -> Problem | None:
         if ("input_topic" in line) != ("input_offset" in line):
             missing = "input_offset" if "input_topic" in line else "input_topic"
             return Problem(missing, "is missing", "both input_topic and input_offset, or neither")
+        if line.get("input_partition") is not None and line.get("input_topic") is None:
+            return Problem("input_topic", "is missing", "the topic that input_partition is of")
     return None

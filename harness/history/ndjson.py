@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from harness.columns import ACKED, ACKED_NO_OFFSET
 from harness.history.events import (
+    ANSWERS,
     MILLISECONDS,
     NAME_MAX,
     TYPES,
@@ -26,6 +27,7 @@ from harness.history.events import (
 )
 from harness.history.lines import Block, Problem, Refusals
 from harness.history.tables import INTACT, DrainClaim, History
+from harness.members.journal import Step
 from harness.printable import printable
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -51,7 +53,10 @@ class NdjsonReader:
             "assignment": self._members,
             "processing": self._members,
             "commit": self._members,
+            "acknowledgement": self._acknowledgements,
+            "archived": self._archived,
             "group_offset": self._group_offsets,
+            "group_reset": self._group_resets,
         }
         self._lines: defaultdict[int, int] = defaultdict(int)
         """file → how many events of it were read"""
@@ -198,12 +203,14 @@ class NdjsonReader:
         return column
 
     def _texts(self, name: str, accepted: Field, values: list[str]) -> I64 | None:
-        """Topics as their indexes; other text is not kept, only checked."""
+        """Topics and groups as their indexes; other text is not kept, only checked."""
         distinct = set(values)
         if not all(1 <= len(text) <= NAME_MAX for text in distinct):
             return None
         if accepted.kind == "text" and not all(map(is_name, distinct)):
             return None
+        if name == "group":
+            return np.array([self.history.group(value) for value in values], dtype=np.int64)
         if not name.endswith("topic"):
             return np.zeros(len(values), dtype=np.int64)
         for text in distinct - self._topics.keys():
@@ -274,19 +281,34 @@ class NdjsonReader:
         self.history.watched.add(len(places), columns)
 
     def _members(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
-        blank = {"topic": 0, "partition": 0, "offset": -1, "synchronous": 0}
+        blank = {"topic": 0, "partition": 0, "offset": -1, "synchronous": 0, "detail": 0}
         order = np.asarray(places, dtype=np.int64) + self._before
         self.history.members.add(len(places), {**blank, **columns, "order": order})
 
+    def _acknowledgements(self, columns: Columns, block: Block, places: list[int]) -> None:
+        confirmed = columns["outcome"] == ANSWERS["confirmed"]
+        kinds = {"detail": columns["step"], "step": Step.ACKNOWLEDGED, "synchronous": confirmed}
+        self._members({**columns, **kinds}, block, places)
+
+    def _archived(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+        names = ("group", "topic", "partition", "offset")
+        rows = (columns[name].tolist() for name in names)
+        self.history.archived += zip(*rows, strict=True)
+
+    def _group_resets(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+        names = ("group", "topic", "partition", "offset", "at_us")
+        rows = (columns[name].tolist() for name in names)
+        self.history.resets += zip(*rows, strict=True)
+
     def _group_offsets(self, columns: Columns, block: Block, places: list[int]) -> None:
-        rows = (columns[name].tolist() for name in ("topic", "partition", "offset"))
-        for topic, partition, offset, place in zip(*rows, places, strict=True):
-            before = self.history.group_offsets.setdefault((topic, partition), offset)
+        rows = (columns[name].tolist() for name in ("group", "topic", "partition", "offset"))
+        for *key, offset, place in zip(*rows, places, strict=True):
+            before = self.history.group_offsets.setdefault(tuple(key), offset)
             if before != offset:
                 found = f"{offset}, and another line says {before}"
                 self.refusals.refuse(
                     block.where(place),
-                    Problem("offset", found, "one group_offset line a topic-partition"),
+                    Problem("offset", found, "one group_offset line a group and topic-partition"),
                 )
 
 
@@ -310,5 +332,6 @@ def _consistent(name: str, columns: Columns) -> bool:
         unknown = (columns["producer"] < 0) & (columns["sequence"] < 0)
         unknown &= (columns["sent_topic"] < 0) & (columns["sent_partition"] < 0)
         inputs = (columns["input_topic"] < 0) == (columns["input_offset"] < 0)
+        inputs &= (columns["input_partition"] < 0) | (columns["input_topic"] >= 0)
         return bool((np.where(intact, known, unknown) & inputs).all())
     return True

@@ -45,7 +45,7 @@ def proofs_of(
 
 def _told_of(history: History) -> set[tuple[int, int]]:
     """The topic-partitions that the history says anything about."""
-    keys = {*history.drains, *history.reached, *history.group_offsets}
+    keys = {*history.drains, *history.reached, *history.places_of_groups}
     members = history.members
     placed = members.column("offset") >= 0
     tables = [

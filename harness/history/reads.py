@@ -43,6 +43,7 @@ class Reads:
     run: I64
     input_topic: I64
     input_offset: I64
+    input_partition: I64
 
     @classmethod
     def of(cls, table: Table) -> Reads:

@@ -30,14 +30,17 @@ OUTCOME: Final = ("producer", "topic", "partition", "sequence", "state", "offset
 READ: Final = (
     "topic", "partition", "offset", "content", "producer", "sequence", "sent_topic",
     "sent_partition", "live", "read_us", "leader_epoch", "run", "input_topic", "input_offset",
+    "input_partition",
 )  # fmt: skip
 """content: INTACT, CORRUPT or FOREIGN; run: hash of the run that a foreign record belongs to;
 input: of a pipeline's output record, the record that it was made of"""
 STEP: Final = ("producer", "transaction", "step", "at_us", "file", "line")
 WATCHED: Final = ("topic", "partition", "at_us", "last_stable", "high_watermark")
 MEMBER: Final = (
-    "member", "step", "topic", "partition", "offset", "synchronous", "at_us", "order",
+    "member", "group", "step", "topic", "partition", "offset", "detail", "synchronous", "at_us",
+    "order",
 )  # fmt: skip
+"""group: index into `History.groups`, or -1; detail: how a share group's record was acknowledged"""
 
 
 class Table:
@@ -119,8 +122,13 @@ class History:
     reached: dict[tuple[int, int], int] = field(default_factory=dict)
     """(topic, partition) → the highest offset that was delivered without being shown"""
     lines: int = 0
-    group_offsets: dict[tuple[int, int], int] = field(default_factory=dict)
-    """(topic, partition) → what the group had committed in the end, as its coordinator says"""
+    groups: list[str] = field(default_factory=list)
+    group_offsets: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    """(group, topic, partition) → what it had committed in the end, as its coordinator says"""
+    resets: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    """(group, topic, partition, offset, at_us) of offsets that no member set"""
+    archived: list[tuple[int, int, int, int]] = field(default_factory=list)
+    """(group, topic, partition, offset) of records that a share group gave up"""
     of_tools: bool = False
     """Did Kafka's own tools print it?"""
     notes: list[str] = field(default_factory=list)
@@ -138,17 +146,34 @@ class History:
             self.topics.append(name)
             return len(self.topics) - 1
 
-    def put_first(self, topic: int) -> None:
-        """Give a topic index 0; the others keep their order."""
-        order = [topic, *(each for each in range(len(self.topics)) if each != topic)]
+    def put_first(self, topics: list[int]) -> None:
+        """Give topics the indexes 0, 1 …; the others keep their order."""
+        order = [*topics, *(each for each in range(len(self.topics)) if each not in topics)]
         places = np.argsort(np.array(order, dtype=np.int64))
         self.topics = [self.topics[each] for each in order]
         for table in (self.attempts, self.outcomes, self.reads, self.watched, self.members):
             table.replace(places, *(name for name in table.names if name.endswith("topic")))
-        for found in (self.drains, self.reached, self.group_offsets):
+        self.group_offsets = {
+            (group, int(places[topic]), partition): offset
+            for (group, topic, partition), offset in self.group_offsets.items()
+        }
+        self.resets = [(each[0], int(places[each[1]]), *each[2:]) for each in self.resets]
+        self.archived = [(each[0], int(places[each[1]]), *each[2:]) for each in self.archived]
+        for found in (self.drains, self.reached):
             moved = {(int(places[key[0]]), key[1]): value for key, value in found.items()}
             found.clear()
             found.update(moved)  # type: ignore[arg-type]
+
+    def group(self, name: str) -> int:
+        """The index of a group, which is added when it is new."""
+        if name not in self.groups:
+            self.groups.append(name)
+        return self.groups.index(name)
+
+    @property
+    def places_of_groups(self) -> set[tuple[int, int]]:
+        """The topic-partitions that lines about whole groups name."""
+        return {(each[1], each[2]) for each in (*self.group_offsets, *self.resets, *self.archived)}
 
     def where(self, file: int, line: int) -> Where:
         """Where an event stands."""

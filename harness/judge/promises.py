@@ -120,6 +120,19 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         "1 commit covers records that its member had not been handed",
         "{n} commits cover records that their members had not been handed",
     ),
+    "start_beyond_committed": (
+        "1 record was passed over by a member that began beyond the committed offset",
+        "{n} records were passed over by members that began beyond the committed offset",
+    ),
+    "commit_lost": (
+        "the coordinator no longer has a confirmed commit of 1 partition",
+        "the coordinator no longer has confirmed commits of {n} partitions",
+    ),
+    "double_owner": (
+        "two members of one group owned a partition at the same time, and both committed (1 time)",
+        "two members of one group owned a partition at the same time, and both committed "
+        "({n} times)",
+    ),
 }
 
 

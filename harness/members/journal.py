@@ -67,6 +67,10 @@ SYNCHRONOUS: Final = 1
 """Flag of a commit that the member waited for."""
 ACCEPT: Final = 1
 """The acknowledgement type of a record that was processed (KIP-932)."""
+RELEASE: Final = 2
+"""That of a record that is to be handed over again."""
+REJECT: Final = 3
+"""That of a record that is never to be handed over again, processed or not."""
 NO_OFFSET: Final = -1
 NO_POSITION: Final = -1001
 """ASSIGNED: no committed offset is known (librdkafka's OFFSET_INVALID)."""
@@ -142,6 +146,8 @@ class Journal:
     pid: int
     entries: Entries
     torn_bytes: int
+    group: str = ""
+    """The member's group, where it is not the only one of its profile."""
 
 
 class JournalWriter:

@@ -8,35 +8,32 @@ between journals it is their common clock's, and two equal instants are no order
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.members.journal import ACCEPT, SYNCHRONOUS, Entries, Step
+from harness.verify.consumers.clock import NEVER, Span
 from harness.verify.consumers.reading import of_step
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
-NEVER: Final = int(np.iinfo(np.int64).max)
-
 
 class Work:
     """What one member did about records of one partition that have several effects.
 
-    begun, begun_us, offsets: for each effect the place and instant of its BEGIN and the record's
-    offset; done, done_us: place and instant of the effect itself. An effect without a BEGIN of its
-    own has none of its place in time known, and is left out of `begun`.
+    offsets: the record of each effect; begun: the place of its BEGIN, -1 where it has none; done:
+    the place of the effect itself; began, ended: between which instants each of the two happened.
     """
 
     def __init__(
-        self, member: int, entries: Entries, repeated: I64, *, shared: bool = False
+        self, member: int, entries: Entries, span: Span, repeated: I64, *, shared: bool = False
     ) -> None:
         self.member = member
         steps = np.asarray(entries["step"])
         offsets = np.asarray(entries["offset"], dtype=np.int64)
-        at_us = np.asarray(entries["at_us"], dtype=np.int64)
         chosen = np.flatnonzero(of_step(steps, Step.BEGIN, Step.EFFECT))
         chosen = chosen[np.isin(offsets[chosen], repeated)]
         order = np.lexsort((chosen, offsets[chosen]))
@@ -44,12 +41,16 @@ class Work:
         effect = np.flatnonzero(steps[chosen] == Step.EFFECT)
         self.done: I64 = chosen[effect]
         self.offsets: I64 = offsets[self.done]
-        self.done_us: I64 = at_us[self.done]
+        self.done_us: I64 = np.asarray(entries["at_us"], dtype=np.int64)[self.done]
+        self.ended = span.at(self.done)
         # Sorted by offset and place, so the BEGIN of an effect stands right before it.
         before = chosen[effect - 1]
         paired = (effect > 0) & (steps[before] == Step.BEGIN) & (offsets[before] == self.offsets)
         self.begun: I64 = np.where(paired, before, np.int64(-1))
-        self.begun_us: I64 = np.where(paired, at_us[before], np.int64(-1))
+        # An effect without a BEGIN was begun at some time before it was done.
+        self.latest_place: I64 = np.where(paired, before, self.done)
+        self.latest_us: I64 = span.latest[self.latest_place]
+        self.earliest_us: I64 = np.where(paired, span.earliest[before], np.int64(-1))
         synchronous = (entries["flags"] & SYNCHRONOUS) != 0
         if shared:
             # A share group commits no position: each record is acknowledged by itself.
@@ -57,78 +58,101 @@ class Work:
             synchronous &= np.isin(offsets, repeated)
         else:
             synchronous &= steps == Step.COMMITTED
-        commits = np.flatnonzero(synchronous)
-        self.commits = Commits(
-            offsets[commits], commits.astype(np.int64), at_us[commits], single=shared
-        )
+        commits = np.flatnonzero(synchronous).astype(np.int64)
+        self.commits = Commits(offsets[commits], commits, span.at(commits), single=shared)
 
     def __len__(self) -> int:
         return len(self.offsets)
 
 
 class Commits:
-    """Successful synchronous commits: (n,) offsets, places in their journal, instants in µs.
+    """Successful synchronous commits: (n,) offsets, places in their journal, and instants.
 
     A commit covers every record below its offset; a `single` one, an acknowledgement in a share
     group, the record at its offset and no other.
     """
 
-    def __init__(self, offsets: I64, places: I64, at_us: I64, *, single: bool) -> None:
+    def __init__(self, offsets: I64, places: I64, span: Span, *, single: bool) -> None:
         order = np.argsort(offsets, kind="stable")
-        self.offsets, self.places, self.at_us = offsets[order], places[order], at_us[order]
+        self.offsets, self.places, self.span = offsets[order], places[order], span.at(order)
         self.single = single
 
     @classmethod
     def together(cls, works: list[Work]) -> Commits:
         """Those of several members; their places mean nothing then."""
+        commits = [work.commits for work in works]
         return cls(
-            np.concatenate([work.commits.offsets for work in works]),
-            np.concatenate([work.commits.places for work in works]),
-            np.concatenate([work.commits.at_us for work in works]),
-            single=works[0].commits.single,
+            np.concatenate([each.offsets for each in commits]),
+            np.concatenate([each.places for each in commits]),
+            Span(
+                np.concatenate([each.span.earliest for each in commits]),
+                np.concatenate([each.span.latest for each in commits]),
+            ),
+            single=commits[0].single,
         )
 
     def first_place(self, offsets: I64) -> I64:
         """Where the first commit that covers each offset stands; `NEVER` where none does."""
         return self._first(self.places, offsets)
 
-    def first_us(self, offsets: I64) -> I64:
-        """When it was confirmed."""
-        return self._first(self.at_us, offsets)
+    def surely_us(self, offsets: I64) -> I64:
+        """When it was confirmed at the latest."""
+        return self._first(self.span.latest, offsets)
+
+    def maybe_us(self, offsets: I64) -> I64:
+        """When it was confirmed at the earliest."""
+        return self._first(self.span.earliest, offsets)
 
     def _first(self, values: I64, offsets: I64) -> I64:
         """The least value of the commits that cover each offset."""
         if not self.single:
             least = np.append(np.minimum.accumulate(values[::-1])[::-1], NEVER)
             return np.asarray(least[np.searchsorted(self.offsets, offsets, side="right")])
-        order = np.lexsort((values, self.offsets))
-        distinct, firsts = np.unique(self.offsets[order], return_index=True)
-        least = np.append(values[order][firsts], NEVER)
-        found = np.searchsorted(distinct, offsets)
-        hit = np.append(distinct, -1)[found] == offsets
-        return np.where(hit, least[found], NEVER)
+        return _least(self.offsets, values, offsets)
 
 
-def reprocessed(works: list[Work]) -> list[Bools]:
-    """For each member, which of its effects came again after a commit; all of one partition."""
-    if not works:
-        return []
-    commits = Commits.together(works)
-    offsets = np.concatenate([work.offsets for work in works])
-    done_us = np.concatenate([work.done_us for work in works])
-    order = np.lexsort((done_us, offsets))
-    distinct, firsts = np.unique(offsets[order], return_index=True)
-    first_us = done_us[order][firsts]
+def _least(keys: I64, values: I64, wanted: I64) -> I64:
+    """The least of the values that belong to each wanted key; `NEVER` where none does."""
+    order = np.lexsort((values, keys))
+    distinct, firsts = np.unique(keys[order], return_index=True)
+    least = np.append(values[order][firsts], NEVER)
+    found = np.searchsorted(distinct, wanted)
+    hit = np.append(distinct, -1)[found] == wanted
+    return np.where(hit, least[found], NEVER)
+
+
+def reprocessed(works: list[Work]) -> tuple[list[Bools], int]:
+    """For each member, which of its effects came again after a commit; all of one partition.
+
+    And how many others did so or did not: the order of what members did is not known there.
+    """
     found: list[Bools] = []
-    for work in works:
+    open_ = 0
+    for index, work in enumerate(works):
+        others = works[:index] + works[index + 1 :]
+        own_effect = _first_own(work)
+        own_commit = work.commits.first_place(work.offsets)
+        surely_c, maybe_c = own_commit < work.begun, own_commit < work.latest_place
+        surely_e, maybe_e = own_effect < work.begun, own_effect < work.latest_place
+        if others:
+            commits = Commits.together(others)
+            surely_c |= commits.surely_us(work.offsets) < work.earliest_us
+            maybe_c |= _not_after(commits.maybe_us(work.offsets), work.latest_us)
+            offsets = np.concatenate([each.offsets for each in others])
+            latest = np.concatenate([each.ended.latest for each in others])
+            earliest = np.concatenate([each.ended.earliest for each in others])
+            surely_e |= _least(offsets, latest, work.offsets) < work.earliest_us
+            maybe_e |= _not_after(_least(offsets, earliest, work.offsets), work.latest_us)
         known = work.begun >= 0
-        committed = (commits.first_us(work.offsets) < work.begun_us) | (
-            work.commits.first_place(work.offsets) < work.begun
-        )
-        elsewhere = first_us[np.searchsorted(distinct, work.offsets)] < work.begun_us
-        own = _first_own(work) < work.begun
-        found.append(known & committed & (elsewhere | own))
-    return found
+        sure = known & surely_c & surely_e
+        found.append(sure)
+        open_ += int(np.count_nonzero(maybe_c & maybe_e & ~sure))
+    return found, open_
+
+
+def _not_after(earliest: I64, latest: I64) -> Bools:
+    """Whether something that there is may have happened before something else."""
+    return np.asarray((earliest != NEVER) & (earliest <= latest), dtype=np.bool_)
 
 
 def _first_own(work: Work) -> I64:

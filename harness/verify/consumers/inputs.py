@@ -1,6 +1,7 @@
 """One input partition: which of its offsets hold a record, and which of these were processed.
 
-Four bytes for each offset of the partition, whatever the members did with it.
+What is held grows with the records and with what members did, never with offsets: a log of one
+record at offset 900,000,000,000 takes as little room as one at offset 0.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.members.journal import ACCEPT, SYNCHRONOUS, Entries, Step
+from harness.members.journal import ACCEPT, REJECT, SYNCHRONOUS, Entries, Step
 from harness.verify import cells
 from harness.verify.copies import PartitionExtras
 from harness.verify.evidence import DrainedPartition, Evidence
@@ -18,13 +19,13 @@ from harness.verify.evidence import DrainedPartition, Evidence
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
+NOTHING = np.zeros(0, dtype=np.int64)
+
 
 class InputPartition:
-    """The offsets 0…length-1 of one partition.
+    """The records of one partition: `real` holds their offsets, sorted.
 
-    real: where the drain returned a record; done: of which there is an effect; again: of which
-    there are several. All (length,) bool. What is outside is kept in `beyond`: offsets that
-    members name though the drained log does not reach them.
+    Effects are taken in first and settled then; `done` says which records have one.
     """
 
     def __init__(
@@ -33,97 +34,112 @@ class InputPartition:
         self.topic = topic
         self.partition = partition
         self.proof: DrainedPartition = evidence.drained_partition(topic, partition)
-        self.real = _real(evidence, topic, partition, extras, self.proof.end or 0)
-        self.done = np.zeros(len(self.real), dtype=np.bool_)
-        self.again = np.zeros(len(self.real), dtype=np.bool_)
+        self.real: I64 = _real(evidence, topic, partition, extras)
+        self.done: Bools = np.zeros(len(self.real), dtype=np.bool_)
         self.effects = 0
-        self.passed = np.zeros(len(self.real), dtype=np.bool_)
-        """Below the group's committed offset; in a share group, accepted."""
+        self.distinct = 0
+        """How many offsets have an effect, those without a record included."""
+        self.repeated_offsets: I64 = NOTHING
+        """The offsets that have several effects, sorted; records or not."""
+        self.passed: Bools = np.zeros(len(self.real), dtype=np.bool_)
+        """Which records are below the group's committed offset; in a share group, accepted."""
+        self.ended: Bools = np.zeros(len(self.real), dtype=np.bool_)
+        """Which records a share group rejected or archived."""
         self.committed = 0
         """The group's committed offset, as far as it is known."""
-        self._beyond: dict[int, int] = {}
+        self._effects: list[I64] = []
+
+    @property
+    def end(self) -> int | None:
+        """Where the log is known to end; None where nobody said so."""
+        if not self.proof.proven or self.proof.ceiling is not None or self.proof.end is None:
+            return None
+        return max(self.proof.end, int(self.real[-1]) + 1 if len(self.real) else 0)
 
     def take_committed(self, offset: int) -> None:
         """Note the group's committed offset."""
         self.committed = offset
-        self.passed[:offset] = True
+        self.passed[: int(np.searchsorted(self.real, offset))] = True
 
-    def take_accepted(self, entries: Entries) -> None:
-        """Note what a member of a share group acknowledged as processed, and that was confirmed."""
-        offsets = entries["offset"][
-            (entries["step"] == Step.ACKNOWLEDGED)
-            & (entries["detail"] == ACCEPT)
-            & ((entries["flags"] & SYNCHRONOUS) != 0)
-        ]
-        self.passed[offsets[(offsets >= 0) & (offsets < len(self.passed))]] = True
+    def take_acknowledged(self, entries: Entries) -> None:
+        """Note what a member of a share group acknowledged, where that was confirmed."""
+        confirmed = entries["step"] == Step.ACKNOWLEDGED
+        confirmed &= (entries["flags"] & SYNCHRONOUS) != 0
+        for kind, records in ((ACCEPT, self.passed), (REJECT, self.ended)):
+            offsets = entries["offset"][confirmed & (entries["detail"] == kind)]
+            records[self._places(offsets.astype(np.int64))] = True
+
+    def take_archived(self, offsets: I64) -> None:
+        """Note records that a share group gave up at their delivery limit."""
+        self.ended[self._places(offsets)] = True
+
+    def _places(self, offsets: I64) -> I64:
+        """The places in `real` of those offsets that hold a record."""
+        if not len(self.real):
+            return NOTHING
+        places = np.minimum(np.searchsorted(self.real, offsets), len(self.real) - 1)
+        return np.asarray(places[self.real[places] == offsets], dtype=np.int64)
 
     @property
     def given_up(self) -> int:
-        """How many records below the group's offset were neither committed nor processed."""
-        below = slice(0, self.committed)
-        return int(np.count_nonzero(self.real[below] & ~self.passed[below] & ~self.done[below]))
+        """Records below a share group's start that nobody accepted, processed, or is known to have
+        rejected or archived."""
+        below = slice(0, int(np.searchsorted(self.real, self.committed)))
+        known = self.passed[below] | self.done[below] | self.ended[below]
+        return int(np.count_nonzero(~known))
 
     def take_effects(self, offsets: I64) -> None:
         """Note effects of these offsets, in any order."""
-        self.effects += len(offsets)
-        distinct, times = np.unique(offsets, return_counts=True)
-        within = (distinct >= 0) & (distinct < len(self.real))
-        for offset, count in zip(distinct[~within].tolist(), times[~within].tolist(), strict=True):
-            self._beyond[offset] = self._beyond.get(offset, 0) + count
-        distinct, times = distinct[within], times[within]
-        self.again[distinct[(times > 1) | self.done[distinct]]] = True
-        self.done[distinct] = True
+        if len(offsets):
+            self._effects.append(offsets.astype(np.int64))
+
+    def settle(self) -> None:
+        """All effects were taken in: find out what has one and what has several."""
+        taken = np.concatenate(self._effects) if self._effects else NOTHING
+        self._effects = []
+        self.effects = len(taken)
+        distinct, times = np.unique(taken, return_counts=True)
+        self.distinct = len(distinct)
+        self.repeated_offsets = distinct[times > 1]
+        self.done[self._places(distinct)] = True
 
     @property
     def repeated(self) -> int:
         """How many effects there are beyond the first of each offset."""
-        return self.effects - int(np.count_nonzero(self.done)) - len(self._beyond)
-
-    @property
-    def repeated_offsets(self) -> I64:
-        """The offsets that have several effects, sorted."""
-        beyond = sorted(offset for offset, count in self._beyond.items() if count > 1)
-        within = np.flatnonzero(self.again).astype(np.int64)
-        return np.sort(np.concatenate([within, np.array(beyond, dtype=np.int64)]))
+        return self.effects - self.distinct
 
     def unprocessed(self, uncertain: I64) -> I64:
         """Offsets of records without effect that were committed.
 
         uncertain: offsets whose effect may have happened unseen; they are left out.
         """
-        missing = np.flatnonzero(self.real & self.passed & ~self.done).astype(np.int64)
-        return missing[~np.isin(missing, uncertain)]
+        missing = self.real[self.passed & ~self.done]
+        return np.asarray(missing[~np.isin(missing, uncertain)], dtype=np.int64)
+
+    def open_between(self, begin: int, end: int) -> int:
+        """How many records from `begin` to below `end` have no effect."""
+        lo, hi = np.searchsorted(self.real, [begin, end])
+        return int(np.count_nonzero(~self.done[lo : max(hi, lo)]))
 
     def records_between(self, begin: I64, end: I64) -> I64:
         """How many records there are from `begin` to below `end`, pair by pair."""
-        length = len(self.real)
-        begin, end = np.clip(begin, 0, length), np.clip(end, 0, length)
-        counts = np.zeros(len(begin), dtype=np.int64)
-        some = np.flatnonzero(end > begin)
-        if len(some):
-            padded = np.append(self.real, False)
-            bounds = np.stack([begin[some], end[some]], axis=1).ravel()
-            counts[some] = np.add.reduceat(padded, bounds, dtype=np.int64)[::2]
-        return counts
+        counts = np.searchsorted(self.real, end) - np.searchsorted(self.real, begin)
+        return np.maximum(np.asarray(counts, dtype=np.int64), 0)
 
     def first_record(self, begin: int, end: int) -> int:
         """The offset of the first record from `begin` to below `end`; else `begin`."""
-        found = np.flatnonzero(self.real[max(begin, 0) : max(end, 0)])
-        return max(begin, 0) + int(found[0]) if len(found) else begin
+        place = int(np.searchsorted(self.real, begin))
+        found = int(self.real[place]) if place < len(self.real) else end
+        return found if found < end else begin
 
 
-def _real(
-    evidence: Evidence, topic: int, partition: int, extras: PartitionExtras, end: int
-) -> Bools:
-    length = max(end, extras.offset_max + 1)
-    real = np.zeros(length, dtype=np.bool_)
+def _real(evidence: Evidence, topic: int, partition: int, extras: PartitionExtras) -> I64:
+    """The offsets at which the drain returned a record, sorted, each once."""
+    parts = [extras.offsets]
     for file in evidence.drained.columns.values():
-        for at in cells.offsets(file, topic, partition):
-            if not len(at):
-                continue
-            top = int(at.max()) + 1
-            if top > len(real):
-                real = np.append(real, np.zeros(top - len(real), dtype=np.bool_))
-            real[at[at >= 0]] = True
-    real[extras.offsets] = True
-    return real
+        parts += [at[at >= 0] for at in cells.offsets(file, topic, partition)]
+    offsets = np.concatenate(parts).astype(np.int64)
+    # A producer's cells mostly ascend already; only several producers have to be merged.
+    if len(offsets) < 2 or bool((offsets[1:] > offsets[:-1]).all()):
+        return offsets
+    return np.unique(offsets)

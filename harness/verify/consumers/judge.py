@@ -1,7 +1,7 @@
 """All rules about a profile's consumers, in one pass over journals and one over what stands out.
 
 Members are walked one after the other, each partition of a member at once; what is kept between
-them is four bytes for each offset of the input topic.
+them grows with the records of the input and with the commits of members.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from harness.members.journal import Journal, Step
 from harness.rundir import ConsumeRun
 from harness.verify.consumers.again import Work, reprocessed
 from harness.verify.consumers.blind import blind_spots, missing_journals
+from harness.verify.consumers.clock import Span, span_of
 from harness.verify.consumers.consumed import Consumed
+from harness.verify.consumers.group import SHARE, Group, Key, groups_of
 from harness.verify.consumers.inputs import InputPartition
+from harness.verify.consumers.ownership import Ownership
 from harness.verify.consumers.placing import effects_again, further_effects, handled
-from harness.verify.consumers.reading import Reading, by_partition, of_step
+from harness.verify.consumers.reading import Reading, by_partition, known_us, of_step
 from harness.verify.copies import Extras
 from harness.verify.evidence import Evidence
 from harness.verify.findings import Occurrence, ProfileFindings
@@ -26,7 +29,7 @@ from harness.verify.findings import Occurrence, ProfileFindings
 I64: TypeAlias = npt.NDArray[np.int64]
 
 TRANSACTIONAL: Final = "transactional"
-SHARE: Final = "share"
+_IN_THE_BACKGROUND: Final = ("auto", "stored")
 
 
 def judge_consumers(evidence: Evidence, found: ProfileFindings, drained: Extras) -> None:
@@ -35,11 +38,14 @@ def judge_consumers(evidence: Evidence, found: ProfileFindings, drained: Extras)
     if consume is None:
         return
     found.consumed = Consumed()
-    _Consumers(evidence, found, found.consumed, consume, drained).judge()
+    groups = groups_of(evidence, found, consume, drained)
+    for group in groups:
+        _Members(evidence, found, found.consumed, consume, group).judge()
+    blind_spots(evidence, found, groups)
 
 
-class _Consumers:
-    """The members of one profile and the partitions that they read."""
+class _Members:
+    """The members of one group and the partitions that they read."""
 
     def __init__(
         self,
@@ -47,29 +53,28 @@ class _Consumers:
         found: ProfileFindings,
         consumed: Consumed,
         consume: ConsumeRun,
-        drained: Extras,
+        group: Group,
     ) -> None:
         self.evidence = evidence
         self.found = found
         self.consumed = consumed
         self.consume = consume
-        self.topic = evidence.info.topics_of(found.profile).start
-        self.journals = evidence.consumption.journals.get(found.profile.profile, [])
+        self.group = group
+        self.journals = group.journals
+        self.partitions = group.partitions
+        self.topics = evidence.info.topics_of(found.profile)[: consume.inputs]
         self.pipeline = consume.mode == TRANSACTIONAL
-        committed = (evidence.consumption.committed or {}).get(consume.group, {})
-        self.partitions = {
-            partition: InputPartition(
-                evidence, self.topic, partition, drained.of(self.topic, partition)
+        self.shared = consume.mode == SHARE
+        self.missing = missing_journals(evidence, found.profile.profile)
+        consumption = evidence.consumption
+        self.owned = {
+            key: Ownership(
+                records,
+                consumption.coordinator_of(group.name, key),
+                consumption.resets.get(group.name, {}).get(key, []),
             )
-            for partition in evidence.partitions_of(self.topic)
+            for key, records in self.partitions.items()
         }
-        for partition, records in self.partitions.items():
-            offset = committed.get((self.topic, partition), 0)
-            if consume.mode == SHARE:
-                # Where a share group starts: below it records were accepted, rejected or archived.
-                records.committed = offset
-            else:
-                records.take_committed(offset)
 
     def judge(self) -> None:
         """Count everything."""
@@ -77,12 +82,14 @@ class _Consumers:
             self._journal(journal)
         if self.pipeline:
             self._outputs()
-        for records in self.partitions.values():
+        for key, records in self.partitions.items():
+            records.settle()
             self._sums(records)
             self._unprocessed(records)
-        for partition, works in self._work().items():
-            self._repeated(self.partitions[partition], works)
-        blind_spots(self.evidence, self.found, list(self.partitions.values()))
+            if not self.shared and not self.missing:
+                self.owned[key].judge(self.found)
+        for key, works in self._work().items():
+            self._repeated(self.partitions[key], works)
 
     def _journal(self, journal: Journal) -> None:
         """What one member was handed and did."""
@@ -100,64 +107,82 @@ class _Consumers:
             of_step(np.asarray(journal.entries["step"]), Step.POLLED, Step.CLOSED)
         )
         last = int(answered[-1]) if len(answered) else -1
-        for partition, places in self._of_partitions(journal):
-            records, entries = self.partitions[partition], journal.entries[places]
-            if self.consume.mode != SHARE:
+        span = span_of(journal.entries)
+        for key, places in self._of_partitions(journal):
+            records, entries = self.partitions[key], journal.entries[places]
+            if self.shared:
                 # A share group hands records to whichever member asks, in no order.
-                Reading(journal.member, entries, places, last).judge(self.found, records)
-            if self.consume.mode == SHARE:
-                records.take_accepted(entries)
+                records.take_acknowledged(entries)
+            else:
+                reading = Reading(journal.member, entries, places, last)
+                reading.judge(self.found, records, stints_known=self.group.stints_known)
+                self._owner(key, journal, places, span)
             if not self.pipeline:
                 effects = entries["step"] == Step.EFFECT
-                records.take_effects(entries["offset"][effects].astype(np.int64))
+                records.take_effects(entries["offset"][effects])
 
-    def _of_partitions(self, journal: Journal) -> list[tuple[int, I64]]:
+    def _owner(self, key: Key, journal: Journal, places: I64, span: Span) -> None:
+        mode = self.consume.mode
+        self.owned[key].add(
+            journal.member,
+            journal.entries,
+            places,
+            span,
+            background=True if mode in _IN_THE_BACKGROUND else None,
+            stored=mode == "stored",
+        )
+
+    def _of_partitions(self, journal: Journal) -> list[tuple[Key, I64]]:
         """Where the entries of each input partition stand that the run has."""
         return [
-            (partition, places)
-            for partition, places in by_partition(journal.entries, self.topic)
-            if partition in self.partitions
+            ((topic, partition), places)
+            for topic in self.topics
+            for partition, places in by_partition(journal.entries, topic)
+            if (topic, partition) in self.partitions
         ]
 
     def _outputs(self) -> None:
         """The effects of a pipeline: what the read_committed drain of its output holds."""
         inputs = self.evidence.consumption.inputs
-        outputs = self.evidence.info.topics_of(self.found.profile)[1:]
         if inputs is None:
             return
-        ours = (inputs["input_topic"] == self.topic) & np.isin(inputs["topic"], list(outputs))
-        for partition, records in self.partitions.items():
-            rows = inputs[ours & (inputs["partition"] == partition)]
-            records.take_effects(rows["input_offset"].astype(np.int64))
+        outputs = self._output_topics()
+        ours = np.isin(inputs["topic"], list(outputs))
+        for (topic, partition), records in self.partitions.items():
+            of_it = (inputs["input_topic"] == topic) & (inputs["partition"] == partition)
+            records.take_effects(inputs["input_offset"][ours & of_it])
+
+    def _output_topics(self) -> range:
+        return self.evidence.info.topics_of(self.found.profile)[self.consume.inputs :]
 
     def _sums(self, records: InputPartition) -> None:
         consumed = self.consumed
-        done = int(np.count_nonzero(records.real & records.done))
-        consumed.records += int(np.count_nonzero(records.real))
+        done = int(np.count_nonzero(records.done))
+        consumed.records += len(records.real)
         consumed.processed += done
         consumed.effects += records.effects
-        passed = int(np.count_nonzero(records.real & records.passed & ~records.done))
-        consumed.pending += int(np.count_nonzero(records.real)) - done - passed
+        passed = int(np.count_nonzero(records.passed & ~records.done))
+        consumed.pending += len(records.real) - done - passed
 
     def _unprocessed(self, records: InputPartition) -> None:
-        if not self._effects_are_known(records.partition):
+        if not self._effects_are_known():
             return
-        missing = records.unprocessed(self._uncertain(records.partition))
+        missing = records.unprocessed(self._uncertain(records.topic, records.partition))
         self.found.counts["unprocessed"] += len(missing)
         self._samples_of_offsets(records, "unprocessed", missing, Step.POLLED)
         self._place(records, "unprocessed", missing, Step.POLLED)
 
-    def _effects_are_known(self, partition: int) -> bool:
+    def _effects_are_known(self) -> bool:
         """Whether an effect that is not on record is known not to have happened."""
         if not self.pipeline:
-            missing = missing_journals(self.evidence, self.found.profile.profile)
-            return bool(self.journals) and not missing
-        outputs = self.evidence.info.topics_of(self.found.profile)[1:]
+            return bool(self.journals) and not self.missing
         return self.evidence.consumption.inputs is not None and all(
-            self.evidence.drained_partition(topic, partition).whole for topic in outputs
+            self.evidence.drained_partition(topic, partition).whole
+            for topic in self._output_topics()
+            for partition in self.evidence.partitions_of(topic)
         )
 
-    def _uncertain(self, partition: int) -> I64:
+    def _uncertain(self, topic: int, partition: int) -> I64:
         """Records whose effect may be what a journal that breaks off within an entry was to say."""
         uncertain: list[int] = []
         for journal in self.journals:
@@ -167,28 +192,31 @@ class _Consumers:
             if not worked.any():
                 continue
             last = journal.entries[np.flatnonzero(worked)[-1]]
-            if last["step"] == Step.BEGIN and last["partition"] == partition:
+            here = last["topic"] == topic and last["partition"] == partition
+            if last["step"] == Step.BEGIN and here:
                 uncertain.append(int(last["offset"]))
         return np.array(uncertain, dtype=np.int64)
 
-    def _work(self) -> dict[int, list[Work]]:
+    def _work(self) -> dict[Key, list[Work]]:
         """By partition, what each member did about records that have several effects."""
         repeated = {
-            partition: records.repeated_offsets
-            for partition, records in self.partitions.items()
+            key: records.repeated_offsets
+            for key, records in self.partitions.items()
             if records.repeated
         }
-        works: dict[int, list[Work]] = {partition: [] for partition in repeated}
+        works: dict[Key, list[Work]] = {key: [] for key in repeated}
         for journal in self.journals if repeated and not self.pipeline else ():
-            for partition, places in self._of_partitions(journal):
-                if partition in repeated:
+            span = span_of(journal.entries)
+            for key, places in self._of_partitions(journal):
+                if key in repeated:
                     work = Work(
                         journal.member,
                         journal.entries[places],
-                        repeated[partition],
-                        shared=self.consume.mode == SHARE,
+                        span.at(places),
+                        repeated[key],
+                        shared=self.shared,
                     )
-                    works[partition].append(work)
+                    works[key].append(work)
         return works
 
     def _repeated(self, records: InputPartition, works: list[Work]) -> None:
@@ -203,7 +231,13 @@ class _Consumers:
                 self._place(records, anomaly, offsets, Step.EFFECT)
             return
         self._sample_further(records, works)
-        came_again = reprocessed(works)
+        came_again, in_doubt = reprocessed(works)
+        if in_doubt:
+            self.found.cannot_see(
+                f"{in_doubt} further {'effect' if in_doubt == 1 else 'effects'} may have begun "
+                "before or after the commit: their order is not known",
+                "reprocessed",
+            )
         self.found.place("repeated", *further_effects(works))
         self.found.place("reprocessed", *effects_again(works, came_again))
         for work, again in zip(works, came_again, strict=True):
@@ -235,9 +269,9 @@ class _Consumers:
             )
             died = not bool((entries["step"] == Step.CLOSED).any())
             for entry in entries[there]:
-                at_us = int(entries["at_us"][-1] if died else entry["at_us"])
+                at_us = int(entries["at_us"].max() if died else entry["at_us"])
                 offset = int(entry["offset"])
-                latest[offset] = max(latest.get(offset, (0, 0)), (at_us, journal.member))
+                latest[offset] = max(latest.get(offset, (-1, 0)), (at_us, journal.member))
         for offset in chosen.tolist():
             last = latest.get(offset)
             self.found.sample(
@@ -247,7 +281,7 @@ class _Consumers:
                     records.partition,
                     offset=offset,
                     member=None if last is None else last[1],
-                    at_us=None if last is None else last[0],
+                    at_us=None if last is None else known_us(last[0]),
                 )
             )
 
@@ -270,6 +304,6 @@ class _Consumers:
                 records.partition,
                 offset=int(work.offsets[place]),
                 member=work.member,
-                at_us=int(work.done_us[place]),
+                at_us=known_us(work.done_us[place]),
             )
         )

@@ -35,6 +35,8 @@ _OF_PARTITIONS: Final = (
     Step.STORED,
     Step.ACKNOWLEDGED,
 )
+TURNS: Final = (Step.ASSIGNED, Step.REVOKED, Step.LOST)
+"""The steps that begin or end a stint."""
 _NOTHING: Final = -1
 _UNKNOWN: Final = -2
 
@@ -44,6 +46,11 @@ def of_step(steps: U8, *chosen: Step) -> Bools:
     table = np.zeros(256, dtype=np.bool_)
     table[list(chosen)] = True
     return np.asarray(table[steps])
+
+
+def known_us(at_us: int | np.int64) -> int | None:
+    """An instant; None where an entry does not say when it was."""
+    return int(at_us) if at_us >= 0 else None
 
 
 def by_partition(entries: Entries, topic: int) -> Iterator[tuple[int, I64]]:
@@ -74,7 +81,7 @@ class Reading:
         self.at_us: I64 = np.ascontiguousarray(entries["at_us"], dtype=np.int64)
         self._flags: U8 = np.ascontiguousarray(entries["flags"])
         self.polled = self.steps == Step.POLLED
-        turns = of_step(self.steps, Step.ASSIGNED, Step.REVOKED, Step.LOST)
+        turns = of_step(self.steps, *TURNS)
         places = np.arange(len(self.steps))
         self._turn = np.maximum.accumulate(np.where(turns, places, _NOTHING))
         """Place of the latest turn at or before each entry; −1 before the first."""
@@ -82,11 +89,16 @@ class Reading:
         inside = self._turn >= 0
         self._assigned[inside] = self.steps[self._turn[inside]] == Step.ASSIGNED
 
-    def judge(self, found: ProfileFindings, records: InputPartition) -> None:
-        """Count every anomaly of reading and committing."""
+    def judge(self, found: ProfileFindings, records: InputPartition, *, stints_known: bool) -> None:
+        """Count every anomaly of reading and committing.
+
+        stints_known: whether assignments of the group are on record; without any, it was assigned
+        by hand for all that is known, and nothing was read outside a stint.
+        """
         places = np.flatnonzero(self.polled)
         unassigned = places[~self._assigned[places]]
-        self._count(found, records, "unassigned_read", unassigned)
+        if stints_known:
+            self._count(found, records, "unassigned_read", unassigned)
         self._order(found, records, places[self._assigned[places]])
         self._commits(found, records)
 
@@ -138,8 +150,8 @@ class Reading:
         committed, upto = committed[chosen], upto[chosen]
         next_offset, at = self.offsets[committed], position[upto]
         beyond = (next_offset > at) & (records.records_between(at, next_offset) > 0)
-        if records.proof.proven and records.proof.ceiling is None:
-            beyond |= (next_offset > at) & (next_offset > len(records.real))
+        if records.end is not None:
+            beyond |= (next_offset > at) & (next_offset > records.end)
         self._count(found, records, "commit_beyond_position", committed[beyond])
 
     def _batch_after(self, places: I64) -> I64:
@@ -176,7 +188,7 @@ class Reading:
                 records.partition,
                 offset=offset,
                 member=self.member,
-                at_us=int(self.at_us[place]),
+                at_us=known_us(self.at_us[place]),
             )
         )
 

@@ -30,11 +30,19 @@ INPUT: Final = np.dtype(
         ("input_topic", "<u2"),
     ]
 )
-"""`topic` and `partition` say where the output record was read; a pipeline writes to the partition
-that it read from, so `partition` is also that of the input."""
+"""`topic` says where the output record was read; `partition` is that of the input record. A run's
+pipeline writes to the partition that it read from."""
 
 Rows: TypeAlias = npt.NDArray[np.void]
 Committed: TypeAlias = dict[tuple[int, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A group's offset was set by somebody who is no member; at_us below 0: nobody says when."""
+
+    offset: int
+    at_us: int = -1
 
 
 @dataclass(slots=True)
@@ -42,13 +50,29 @@ class Consumption:
     """Everything about consumers that was recorded.
 
     journals: profile → its members' journals, by number; committed: group → (topic, partition) →
-    next offset to read, None when nobody asked the group coordinators; inputs: (n,) rows of dtype
-    INPUT, None when the drain wrote none.
+    next offset to read, as the coordinator says or else as far as commits tell, None when nobody
+    asked the group coordinators; inputs: (n,) rows of dtype INPUT, None when the drain wrote none.
     """
 
     journals: dict[str, list[Journal]] = field(default_factory=dict)
     committed: dict[str, Committed] | None = None
     inputs: Rows | None = None
+    stated: dict[str, Committed] = field(default_factory=dict)
+    """As `committed`, only what a coordinator said."""
+    asked: frozenset[str] = frozenset()
+    """Groups of which the coordinator was asked about every partition: one that is not among
+    `stated` had no offset."""
+    at_most: dict[str, Committed] = field(default_factory=dict)
+    """Where it is not known which commit was the last one: the highest that it may be."""
+    resets: dict[str, dict[tuple[int, int], list[Reset]]] = field(default_factory=dict)
+    archived: dict[str, dict[tuple[int, int], list[int]]] = field(default_factory=dict)
+    """Records that a share group is known to have given up at their delivery limit."""
+    unplaced: str = ""
+    """Why it is not known which input record the output records are of."""
+
+    def coordinator_of(self, group: str, key: tuple[int, int]) -> int | None:
+        """What a group's coordinator had of a partition: -1 for nothing, None if nobody asked."""
+        return self.stated.get(group, {}).get(key, -1 if group in self.asked else None)
 
 
 def read_consumption(members: Path, drained: Path, info: RunInfo) -> Consumption:
@@ -60,10 +84,13 @@ def read_consumption(members: Path, drained: Path, info: RunInfo) -> Consumption
     consuming = [profile.profile for profile in info.profiles if profile.consume is not None]
     if not consuming:
         return Consumption()
+    committed = _committed(drained / "groups.json")
     return Consumption(
         journals={name: list(read_journals(members, name, run=run)) for name in consuming},
-        committed=_committed(drained / "groups.json"),
+        committed=committed,
         inputs=_inputs(drained),
+        stated=committed or {},
+        asked=frozenset(committed or ()),
     )
 
 
