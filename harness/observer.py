@@ -1,8 +1,9 @@
 """Watches a run's partitions and writes what changes into the timeline.
 
 Leader, leader epoch and in-sync replicas of every partition of the run are asked for a few times
-a second, and each change is one event; for transactional topics also the last stable offset
-against the high watermark. While brokers are down nothing is known, and nothing is written.
+a second, and so is who of the brokers is registered. Each change is one event. For transactional
+topics the last stable offset against the high watermark is asked for as well. While brokers are
+down nothing is known, and nothing is written.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from harness.topics import admin_client
 
 INTERVAL_S = 0.25
 OFFSETS_EVERY = 4
+EPOCHS_EVERY = 8
+"""A leader that is elected again is the same leader in a new epoch, which metadata do not show."""
 _ANSWER_S = 2.0
 
 
@@ -38,6 +41,9 @@ class Observer:
         ]
         self._leaders: dict[tuple[str, int], tuple[int, int]] = {}
         self._isr: dict[tuple[str, int], list[int]] = {}
+        self._brokers: list[int] = []
+        self._asked: dict[TopicPartition, Any] = {}
+        self._grown: dict[tuple[str, int], tuple[int, int]] = {}
         self._offsets: dict[tuple[str, int], tuple[int, int]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
@@ -61,6 +67,8 @@ class Observer:
                 self._look_at_leaders()
                 if self._transactional and rounds % OFFSETS_EVERY == 0:
                     self._look_at_offsets()
+                if rounds % EPOCHS_EVERY == 0:
+                    self._look_at_epochs()
                 rounds += 1
         except BaseException as error:
             self.failure = error
@@ -72,6 +80,10 @@ class Observer:
             metadata = self._admin.list_topics(timeout=_ANSWER_S)
         except KafkaException:
             return
+        brokers = sorted(metadata.brokers)
+        if brokers != self._brokers:
+            self._brokers = brokers
+            self._run_dir.append("brokers", "observer", brokers=brokers)
         moved: list[tuple[str, int, int]] = []
         for topic in self._topics:
             described = metadata.topics.get(topic)
@@ -106,16 +118,47 @@ class Observer:
             key = (topic, partition)
             if leader >= 0 and key not in epochs:
                 continue  # asked again in the next round
-            epoch = epochs.get(key, -1)
-            self._leaders[key] = (leader, epoch)
-            self._run_dir.append(
-                "leader",
-                "observer",
-                topic=topic,
-                partition=partition,
-                leader=leader,
-                leader_epoch=epoch,
+            self._note_leader(key, leader, epochs.get(key, -1))
+
+    def _note_leader(self, key: tuple[str, int], leader: int, epoch: int) -> None:
+        self._leaders[key] = (leader, epoch)
+        self._run_dir.append(
+            "leader",
+            "observer",
+            topic=key[0],
+            partition=key[1],
+            leader=leader,
+            leader_epoch=epoch,
+        )
+
+    def _look_at_epochs(self) -> None:
+        """Find leaders that were elected again, without waiting for any answer.
+
+        A new epoch counts once two answers in a row told it and the leader was the same all along:
+        an answer may come from a new leader that metadata do not name yet.
+        """
+        if not all(future.done() for future in self._asked.values()):
+            return
+        grown: dict[tuple[str, int], tuple[int, int]] = {}
+        for at, future in self._asked.items():
+            key = (at.topic, at.partition)
+            result = _answer(future)
+            leader, epoch = self._leaders.get(key, (-1, -1))
+            if result is None or result.offset < 0 or result.leader_epoch is None or leader < 0:
+                continue
+            if result.leader_epoch > epoch >= 0:
+                grown[key] = (leader, result.leader_epoch)
+                if self._grown.get(key) == grown[key]:
+                    self._note_leader(key, leader, result.leader_epoch)
+        self._grown = grown
+        led = [TopicPartition(*key) for key, (leader, _) in self._leaders.items() if leader >= 0]
+        self._asked = (
+            self._admin.list_offsets(
+                dict.fromkeys(led, OffsetSpec.latest()), request_timeout=_ANSWER_S
             )
+            if led
+            else {}
+        )
 
     def _look_at_offsets(self) -> None:
         wanted = dict.fromkeys(self._transactional, OffsetSpec.latest())

@@ -33,6 +33,8 @@ STAGES: Final = (
         "tests/test_judge_load.py",
         "tests/test_judge_windows.py",
         "tests/test_statistics.py",
+        "tests/test_disturbances.py",
+        "tests/test_replicas.py",
         "tests/test_consumers.py",
         "tests/test_judge_consumers.py",
         "tests/test_keys.py",
@@ -61,6 +63,8 @@ FIRST: Final = {
     "harness/judge/shown.py": "tests/test_statistics.py",
     "harness/verify/sendtimes.py": "tests/test_judge_windows.py",
     "harness/verify/consumers/placing.py": "tests/test_judge_windows.py",
+    "harness/judge/disturbances.py": "tests/test_disturbances.py",
+    "harness/judge/witness/whereabouts.py": "tests/test_replicas.py",
     "harness/judge/": "tests/test_judge.py",
 }
 """Where a mutant is most likely to fall, by where it is made."""
@@ -253,6 +257,23 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("if not bool((series.in_flight[later] > 0).any()):", "if False:"),
         ("before[-1].leader in fault.brokers", "before[0].leader in fault.brokers"),
         ("return int(after) > int(before)", "return int(after) >= int(before)"),
+    ),
+    *_in(
+        "judge/disturbances.py",
+        ("fault.healed_us + AFTER_US", "fault.healed_us"),
+        ("if not any(begin <= sign.at_us <= end", "if True or not any(begin <= sign.at_us <= end"),
+        ("if not _members_alone(fault)]", "]"),
+        ("change.leader_epoch > newest", "change.leader_epoch >= newest"),
+        ("if before.brokers - after.brokers:", "if before.brokers != after.brokers:"),
+        ("found[-1][-1].at_us <= APART_US", "found[-1][0].at_us < APART_US"),
+    ),
+    *_in(
+        "judge/witness/whereabouts.py",
+        ("gaps += _not_looked_at(replicas, key, led, acked_at)", "pass"),
+        ("each.leader_epoch < now)", "each.leader_epoch <= now)"),
+        ("log.successor_epoch <= followed)", "True)"),
+        ("+ list(unexplained)", ""),
+        ("== key and log.complete]", "== key]"),
     ),
     *_in(
         "judge/obstacles.py",

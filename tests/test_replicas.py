@@ -23,7 +23,7 @@ from harness.replicas.evidence import (
 )
 from harness.replicas.files import Replica
 from harness.replicas.search import Wanted, search_replicas
-from harness.verify.timeline import Fault
+from harness.verify.timeline import Fault, LeaderChange
 
 RUN = "20260101-000000-abcd"
 HASH = run_hash(RUN)
@@ -189,3 +189,66 @@ def test_a_lost_record_is_present_truncated_or_never_there_only_where_that_is_sh
 def test_a_note_about_log_files_survives_its_file() -> None:
     found = ReplicaEvidence([TODAY], [FOUND], [HELD])
     assert replicas_from_json(found.to_json()) == found
+
+
+# -- a record that was acknowledged at an offset was in its leader's log
+
+
+def led(*terms: tuple[int, int]) -> list[LeaderChange]:
+    """(leader, epoch) in order, as the observer saw them."""
+    return [LeaderChange(number, *each) for number, each in enumerate(terms)]
+
+
+def noted(broker: int, successor_epoch: int, *, complete: bool = True) -> DeadLog:
+    return DeadLog("f", "now", broker, "t", 0, 9, 2, 5, successor_epoch, [], complete, "late")
+
+
+LATER = LogState(2, "t", 0, 0, 20, [[0, 0], [1, 5], [2, 15]], True)
+"""Offset 7 holds a record of epoch 1 today."""
+
+
+@pytest.mark.parametrize(
+    ("leaders", "dead", "held", "says"),
+    [
+        # nobody looked at the log of the leader that acknowledged it
+        (
+            [(1, 0), (2, 1)],
+            [],
+            UNKNOWN,
+            "the log of broker 1, leader in epoch 0, was not looked at",
+        ),
+        ([(1, 0), (2, 1)], [noted(3, 1)], UNKNOWN, "the log of broker 1"),
+        ([(1, 0), (2, 1)], [noted(1, 1, complete=False)], UNKNOWN, "the log of broker 1"),
+        ([], [noted(1, 1)], UNKNOWN, "which broker led then is not on record"),
+        # it was looked at, and held nothing
+        ([(1, 0), (2, 1)], [noted(1, 1)], NEVER, "did that of broker 1, which led then"),
+        # who led in later epochs than what stands there now cannot have acknowledged it
+        ([(1, 0), (2, 1), (1, 2), (3, 3)], [noted(1, 1)], NEVER, "broker 1"),
+        # it was looked at after a later term: what the first one cut off is not known
+        ([(1, -1), (3, 0), (2, 1)], [noted(1, 1), noted(3, 1)], UNKNOWN, "the log of broker 1"),
+        ([(1, -1), (3, 0), (2, 1)], [noted(1, 0), noted(3, 1)], NEVER, "brokers 1, 3"),
+    ],
+)
+def test_an_acknowledged_record_never_reached_a_log_only_where_its_leaders_log_was_looked_at(
+    leaders: list[tuple[int, int]], dead: list[DeadLog], held: str, says: str
+) -> None:
+    answer = whereabouts(
+        ReplicaEvidence([LATER], [NOT_FOUND], dead), [], "t", 0, 1, 7, acked_at=7,
+        leaders=led(*leaders),
+    )  # fmt: skip
+    assert answer.held == held
+    assert says in answer.text
+    assert "lost on the way" not in answer.text
+
+
+def test_where_the_log_ends_below_an_acknowledged_offset_every_leader_may_have_given_it() -> None:
+    replicas = ReplicaEvidence([LATER], [NOT_FOUND], [noted(1, 1)])
+    answer = whereabouts(replicas, [], "t", 0, 1, 7, acked_at=30, leaders=led((1, 0), (2, 1)))
+    assert answer.held == UNKNOWN
+    assert "broker 2, leader in epoch 1" in answer.text
+
+
+def test_a_change_of_the_leader_that_no_fault_explains_may_have_cut_off_what_was_sent() -> None:
+    replicas = ReplicaEvidence([TODAY], [NOT_FOUND])
+    answer = whereabouts(replicas, [], "t", 0, 1, 7, unexplained=["what x cut off was not noted"])
+    assert (answer.held, "what x cut off" in answer.text) == (UNKNOWN, True)

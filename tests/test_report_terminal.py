@@ -208,7 +208,7 @@ def test_a_profile_that_does_not_count_is_not_in_the_headline() -> None:
 
 def test_a_run_without_faults_says_so() -> None:
     verdict = replace(made(), faults=[])
-    assert headline(verdict) == "Kept: 40 promises of 5 profiles held with no fault injected."
+    assert headline(verdict) == "Kept: 40 promises of 5 profiles held with no fault on record."
 
 
 def test_the_bound_and_the_faults_needed_for_a_better_one_are_told() -> None:

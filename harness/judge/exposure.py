@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from harness.judge.disturbances import Disturbance
 from harness.rundir import ProfileRun, RunInfo
 from harness.verify.timeline import Fault, LeaderChange, LoadSeries, Timeline
 
@@ -23,6 +24,7 @@ _STILL: Final = "the leader of its partitions did not change"
 _IDLE: Final = "nothing of it was in flight"
 _SILENT_BEFORE: Final = "nothing of it was acknowledged just before"
 _SILENT_AFTER: Final = "nothing of it was acknowledged afterwards"
+_LOADED: Final = 3
 _STAGES: Final = (_HIT, _STILL, _IDLE, _SILENT_BEFORE, _SILENT_AFTER)
 
 
@@ -55,6 +57,23 @@ def exposures(profile: ProfileRun, timeline: Timeline) -> list[Exposure]:
     return result
 
 
+def disturbed(profile: ProfileRun, timeline: Timeline, found: Sequence[Disturbance]) -> int:
+    """How many disturbances without a fault on record put a profile to the test.
+
+    As for faults: a partition of it was shaken, and records of that partition were in flight then
+    and acknowledged before and after.
+    """
+    count = 0
+    for index, each in enumerate(found):
+        until_us = found[index + 1].from_us if index + 1 < len(found) else None
+        stages = (
+            _load_stages(timeline.loads.get(key), each.from_us, until_us)
+            for key in each.hits(profile)
+        )
+        count += any(stage == _LOADED for stage in stages)
+    return count
+
+
 def trials(info: RunInfo, anomaly: str, met: Sequence[Exposure]) -> list[Exposure]:
     """The faults that count as trials of an aimed promise.
 
@@ -78,11 +97,15 @@ def _missing(profile: ProfileRun, timeline: Timeline, fault: Fault, until_us: in
                 for key in sorted(timeline.loads)
                 if key[0] in profile.topics
             ]
-            furthest += max((_load_stages(each, fault, until_us) for each in series), default=0)
+            furthest += max(
+                (_load_stages(each, fault.injected_us, until_us) for each in series), default=0
+            )
     for topic, partition in hit_partitions(profile.topics, timeline, fault):
         stage = 1
         if not fault.moves_leader or _leader_moved(timeline, fault, topic, partition, until_us):
-            stage = 2 + _load_stages(timeline.loads.get((topic, partition)), fault, until_us)
+            stage = 2 + _load_stages(
+                timeline.loads.get((topic, partition)), fault.injected_us, until_us
+            )
         furthest = max(furthest, stage)
     return _STAGES[furthest] if furthest < len(_STAGES) else ""
 
@@ -124,11 +147,10 @@ def _leader_moved(
     return False
 
 
-def _load_stages(series: LoadSeries | None, fault: Fault, until_us: int | None) -> int:
+def _load_stages(series: LoadSeries | None, injected_us: int, until_us: int | None) -> int:
     """How many of in flight, acknowledged before, acknowledged after hold, in that order."""
     if series is None or not len(series):
         return 0
-    injected_us = fault.injected_us
     later = series.to_us >= injected_us
     if until_us is not None:
         later &= series.from_us < until_us

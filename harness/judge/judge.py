@@ -13,7 +13,9 @@ from harness.anomalies import CONSUMER_ANOMALIES, anomaly_of
 from harness.errors import EXIT_BROKEN, EXIT_INCONCLUSIVE, EXIT_KEPT
 from harness.judge.availability import availability, during
 from harness.judge.consuming import consume_verdict, consumer_exposures
-from harness.judge.exposure import Exposure, exposures, trials
+from harness.judge.disturbances import disturbances
+from harness.judge.disturbances import notes as disturbance_notes
+from harness.judge.exposure import Exposure, disturbed, exposures, trials
 from harness.judge.loading import load_notes, load_obstacles, load_verdict
 from harness.judge.obstacles import fault_record, profile_obstacles, run_obstacles
 from harness.judge.phases import latency_phases
@@ -73,6 +75,7 @@ def judge_findings(evidence: Evidence, findings: list[ProfileFindings]) -> Verdi
         profiles=profiles,
         faults=[fault_record(fault) for fault in evidence.timeline.faults],
         findings=list(info.findings),
+        disturbances=[each.record() for each in disturbances(evidence.timeline)],
     )
 
 
@@ -120,6 +123,7 @@ def _profile(
         consume=consume_verdict(evidence, found),
         keys=KeysVerdict(**asdict(found.keyed)) if found.keyed.keys else None,
         witnesses=witnesses(evidence, found),
+        disturbances_exposed=disturbed(profile, timeline, disturbances(timeline)),
         load=load,
     )
 
@@ -204,6 +208,7 @@ def _reasons(
             "controls were left out (--no-control): what an experiment aims at is proven only "
             "where the profile that it names as control took part anyway"
         )
+    reasons += disturbance_notes(disturbances(evidence.timeline))
     for each in counted:
         notes = load_notes(each.load, each.counts["attempted"])
         reasons += [f"{each.profile}: {note}" for note in notes if not _told(note, reasons)]

@@ -225,6 +225,8 @@ class ProfileVerdict:
     keys: KeysVerdict | None = None
     """Of its records' keys; null where they have none."""
     witnesses: list[Witness] = field(default_factory=list)
+    disturbances_exposed: int = 0
+    """How many disturbances without a fault on record put the profile to the test."""
     load: LoadVerdict | None = None
     """Null for a history, and in verdicts of earlier versions."""
 
@@ -241,6 +243,20 @@ class FaultRecord:
     took_effect: bool
 
 
+@dataclass(frozen=True, slots=True)
+class DisturbanceRecord:
+    """Something that shook the brokers while no fault on record explains it; times as above."""
+
+    seen_at: str
+    until: str
+    brokers_gone: list[int]
+    leaders_moved: int
+    """On how many partitions the leader epoch grew, or there was no leader."""
+    isr_shrunk: int
+    """On how many partitions the in-sync replicas became fewer."""
+    text: str
+
+
 @dataclass(slots=True)
 class Verdict:
     """verdict.json"""
@@ -252,6 +268,7 @@ class Verdict:
     profiles: list[ProfileVerdict]
     faults: list[FaultRecord]
     findings: list[dict[str, Any]] = field(default_factory=list)
+    disturbances: list[DisturbanceRecord] = field(default_factory=list)
     schema: str = SCHEMA
 
     def to_json(self) -> dict[str, Any]:

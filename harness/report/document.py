@@ -13,6 +13,7 @@ from harness.judge.verdict import (
     ConsumerLag,
     ConsumeVerdict,
     ControlResult,
+    DisturbanceRecord,
     FailureVerdict,
     FaultCount,
     FaultRecord,
@@ -47,6 +48,7 @@ def verdict_of(document: dict[str, Any]) -> Verdict:
     fields = dict(document)
     fields["profiles"] = [_profile(profile) for profile in fields["profiles"]]
     fields["faults"] = [FaultRecord(**fault) for fault in fields["faults"]]
+    fields["disturbances"] = [DisturbanceRecord(**each) for each in fields.get("disturbances", [])]
     return Verdict(**fields)
 
 

@@ -75,7 +75,7 @@ def headline(verdict: Verdict) -> str:
         return f"Broken: {'; '.join(broken) or 'see the reasons'}."
     total = sum(each.verdict != NOT_APPLICABLE for profile in profiles for each in profile.promises)
     faults = struck(verdict)
-    under = f"under {many(faults, 'fault')}" if faults else "with no fault injected"
+    under = _under(faults, len(verdict.disturbances))
     if verdict.verdict == INCONCLUSIVE and not total:
         return "Inconclusive: nothing was judged, since no promise applies."
     if verdict.verdict == INCONCLUSIVE:
@@ -87,6 +87,17 @@ def headline(verdict: Verdict) -> str:
             f"not be shown to hold {under}."
         )
     return f"Kept: {many(total, 'promise')} of {many(len(profiles), 'profile')} held {under}."
+
+
+def _under(faults: int, disturbances: int) -> str:
+    """What a promise held under. That nothing happened is never said: only a record can be."""
+    if not faults and not disturbances:
+        return "with no fault on record"
+    parts = [many(faults, "fault")] if faults else []
+    if disturbances:
+        parts.append(many(disturbances, "disturbance"))
+    without = " that no fault on record explains" if disturbances else ""
+    return f"under {listed(parts)}{without}"
 
 
 def achieved(verdict: Verdict) -> str:
@@ -162,7 +173,14 @@ def assurance(verdict: Verdict) -> list[str]:
             f"(95\N{NO-BREAK SPACE}% confidence){_more_needed(bound)}"
         )
     tried = sum(_kept(promise, challenged=False) for p in profiles for promise in p.promises)
-    if tried:
+    shaken = sum(profile.disturbances_exposed > 0 for profile in profiles)
+    if tried and shaken:
+        sentences.append(
+            f"{many(tried, 'promise')} held without a challenge: no experiment of this run aims at "
+            f"them with a control. Disturbances that no fault on record explains struck "
+            f"{many(shaken, 'profile')}; what these could have broken is not known."
+        )
+    elif tried:
         sentences.append(
             f"{many(tried, 'promise')} held without being put to the test: no experiment of this "
             "run aims at them with a control, so what was counted is all that is known."

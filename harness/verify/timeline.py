@@ -44,6 +44,8 @@ class Fault:
     evidence: dict[str, Any] = field(default_factory=dict)
     took_effect: bool = False
     failure: str = ""
+    begun_us: int = 2**62
+    """When the first word of it was written."""
 
     @property
     def moves_leader(self) -> bool:
@@ -124,6 +126,14 @@ class LeaderChange:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokerSet:
+    """What the observer saw: the in-sync replicas of a partition, or the registered brokers."""
+
+    at_us: int
+    brokers: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class JoinedExperiment:
     """An experiment that somebody ran beside the run, and that wrote itself into it.
 
@@ -166,6 +176,8 @@ class Timeline:
     faults: list[Fault] = field(default_factory=list)
     loads: dict[TopicPartition, LoadSeries] = field(default_factory=dict)
     leaders: dict[TopicPartition, list[LeaderChange]] = field(default_factory=dict)
+    isr: dict[TopicPartition, list[BrokerSet]] = field(default_factory=dict)
+    brokers: list[BrokerSet] = field(default_factory=list)
     offsets: dict[TopicPartition, tuple[I64, I64, I64]] = field(default_factory=dict)
     """(at_us, last stable offset, high watermark) of the transactional topics"""
     generator_at_us: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -255,6 +267,10 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
                         to_us(event["at"]), int(event["leader"]), int(event["leader_epoch"])
                     )
                     timeline.leaders.setdefault(_key(event), []).append(change)
+                case "isr":
+                    timeline.isr.setdefault(_key(event), []).append(_broker_set(event, "isr"))
+                case "brokers":
+                    timeline.brokers.append(_broker_set(event, "brokers"))
                 case "fault":
                     _note_fault(faults, timeline.faults, event)
                 case "run":
@@ -315,6 +331,10 @@ def _member_moment(event: Mapping[str, Any]) -> MemberMoment:
     )
 
 
+def _broker_set(event: Mapping[str, Any], field_name: str) -> BrokerSet:
+    return BrokerSet(to_us(event["at"]), frozenset(int(each) for each in event[field_name]))
+
+
 def _joined(event: Mapping[str, Any]) -> JoinedExperiment:
     aims = {str(anomaly): str(control) for anomaly, control in dict(event["aims"]).items()}
     return JoinedExperiment(
@@ -336,6 +356,7 @@ def _note_fault(known: dict[str, Fault], faults: list[Fault], event: Mapping[str
     fault = known.get(identity)
     if fault is None or (phase == "inject" and (fault.struck or fault.failure)):
         fault = Fault(identity, str(event["fault"]), _target(event.get("target")), at_us)
+        fault.begun_us = at_us
         known[identity] = fault
         faults.append(fault)
     if event.get("target"):

@@ -19,6 +19,7 @@ from harness.columns import (
     pack_offsets,
     unpack_offsets,
 )
+from harness.judge.disturbances import Disturbance, disturbances
 from harness.judge.exposure import hit_partitions
 from harness.judge.samples import sent_us
 from harness.rundir import from_us
@@ -65,6 +66,7 @@ class Scene:
     def __init__(self, evidence: Evidence, found: ProfileFindings) -> None:
         self.evidence = evidence
         self.found = found
+        self.disturbances = disturbances(evidence.timeline)
         self._drained, self._live = Extras(evidence.drained.extras), Extras(evidence.live.extras)
 
     def topic(self, index: int) -> str:
@@ -226,6 +228,26 @@ class Scene:
             if (distance := _distance_us(fault, at_us)) <= NEAR_US
         ]
         return min(near)[2] if near else None
+
+    def disturbance_near(
+        self, key: Key, at_us: int | None, fault: Fault | None
+    ) -> Disturbance | None:
+        """What shook a partition near an instant, nearer than `fault`, without a fault on record.
+
+        Without an instant it is the only one there was, if there was nothing else.
+        """
+        at = (self.topic(key[0]), key[1])
+        shook = [each for each in self.disturbances if any(at == s.key for s in each.signs)]
+        if at_us is None:
+            return shook[0] if len(shook) == 1 and fault is None else None
+        near = [
+            (max(each.from_us - at_us, at_us - each.to_us, 0), order, each)
+            for order, each in enumerate(shook)
+        ]
+        if not near or min(near)[0] > NEAR_US:
+            return None
+        nearer = fault is None or min(near)[0] < _distance_us(fault, at_us)
+        return min(near)[2] if nearer else None
 
     def move_of(self, fault: Fault, key: Key) -> dict[str, int] | None:
         """Leader and epoch of a partition before and after a fault that was aimed at it."""

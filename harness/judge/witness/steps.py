@@ -70,11 +70,16 @@ def _last_kill_us(fault: Fault) -> int | None:
 
 def struck(scene: Scene, each: Occurrence, fault: Fault | None) -> Iterator[Event]:
     """What struck nearby, and who led afterwards."""
+    shaken = scene.disturbance_near(key_of(each), scene.sent_us(each), fault)
+    if shaken is not None:
+        text = f"no fault on record explains what is seen: {shaken.text}"
+        yield Event("disturbance", text, shaken.from_us)
+        return
     if fault is None:
         if scene.evidence.elsewhere is not None:
             return
         if not any(other.struck and not other.idle for other in scene.evidence.timeline.faults):
-            yield Event("no_fault", "no fault was injected in this run")
+            yield Event("no_fault", "no fault is on record")
         return
     did = [
         f"{struck['signal']} to broker {struck['broker']}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES
+from harness.judge.disturbances import clock
 from harness.judge.verdict import Witness
 from harness.judge.witness import consumers, records, transactions
 from harness.judge.witness.scene import Event, Scene
@@ -69,10 +70,23 @@ def _where(scene: Scene, each: Occurrence) -> Whereabouts:
     assert each.producer is not None
     assert each.sequence is not None
     topic = scene.topic(each.topic)
+    key = each.topic, each.partition
+    _, offset = scene.ledger_cell(key, each.producer, each.sequence)
     return whereabouts(
-        evidence.replicas, evidence.timeline.faults, topic, each.partition, each.producer,
+        evidence.replicas,
+        evidence.timeline.faults,
+        topic,
+        each.partition,
+        each.producer,
         each.sequence,
-    )  # fmt: skip
+        acked_at=offset if offset >= 0 else None,
+        leaders=evidence.timeline.leaders.get((topic, each.partition), []),
+        unexplained=[
+            f"what the leader before {clock(shaken.from_us)} UTC cut off was not noted"
+            for shaken in scene.disturbances
+            if (topic, each.partition) in shaken.partitions("leader")
+        ],
+    )
 
 
 def _number(scene: Scene, each: Occurrence) -> int | None:

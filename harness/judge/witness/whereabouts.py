@@ -6,6 +6,10 @@ truncated   a broker's log held it when the broker died, and no log holds it now
 never       no log holds it, and no log of a broker that died held it either: it was lost on
             the way to the brokers, or in a broker before it was written
 unknown     nobody looked, or not everywhere; the text says where not
+
+A record that was acknowledged at an offset was in the log of the leader that acknowledged it. It is
+`never` only where the log of every broker that may have been that leader was looked at before it
+was cut off.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from harness.replicas.evidence import DeadLog, LogState, ReplicaEvidence
-from harness.verify.timeline import Fault
+from harness.verify.timeline import Fault, LeaderChange
 
 PRESENT: Final = "present"
 TRUNCATED: Final = "truncated"
@@ -54,8 +58,16 @@ def whereabouts(
     partition: int,
     producer: int,
     sequence: int,
+    *,
+    acked_at: int | None = None,
+    leaders: Sequence[LeaderChange] = (),
+    unexplained: Sequence[str] = (),
 ) -> Whereabouts:
-    """Where a lost record is or was."""
+    """Where a lost record is or was.
+
+    acked_at: the offset at which it was acknowledged; `leaders`: who led its partition, as far as
+    it was seen; `unexplained`: changes of the leader there that no fault on record explains.
+    """
     if replicas is None:
         return Whereabouts(UNKNOWN, "the brokers' log files were not looked at")
     key = (topic, partition)
@@ -82,11 +94,22 @@ def whereabouts(
     held = _held_by_the_dead(replicas, key, producer, sequence)
     if held is not None:
         return held
-    gaps = _gaps(logs) + _unwatched(replicas, faults, key)
+    gaps = _gaps(logs) + _unwatched(replicas, faults, key) + list(unexplained)
+    led: list[LeaderChange] = []
+    if acked_at is not None:
+        led = _may_have_acknowledged(logs, leaders, acked_at)
+        gaps += _not_looked_at(replicas, key, led, acked_at)
     if gaps:
         return Whereabouts(UNKNOWN, f"no log file of today holds it, but {'; '.join(gaps)}")
     dead = [log for log in replicas.dead if (log.topic, log.partition) == key]
     also = "".join(f", nor did that of broker {log.broker} before its return" for log in dead[:1])
+    if acked_at is not None:
+        return Whereabouts(
+            NEVER,
+            f"it was acknowledged at offset {acked_at}, and yet no log of "
+            f"{_brokers([log.broker for log in logs])} holds it, nor did that of "
+            f"{_brokers([each.leader for each in led])}, which led then, before its return",
+        )
     return Whereabouts(
         NEVER,
         f"no log of {_brokers([log.broker for log in logs])} holds it{also}: it never reached a "
@@ -155,6 +178,62 @@ def _unwatched(
             for broker in sorted(led - noted)
         ]
     return found
+
+
+def _may_have_acknowledged(
+    logs: Sequence[LogState], leaders: Sequence[LeaderChange], acked_at: int
+) -> list[LeaderChange]:
+    """The leaders that may have given a record this offset, each in its epoch.
+
+    The leader of the epoch in which the log's present record at the offset was written gave the
+    offset to that one, and later epochs begin above it: only earlier ones are left.
+    """
+    written = [
+        max((epoch for epoch, start in log.epochs if start <= acked_at), default=None)
+        for log in logs
+        if log.end is not None and acked_at < log.end
+    ]
+    now = max((epoch for epoch in written if epoch is not None), default=None)
+    return [
+        each for each in leaders if each.leader >= 0 and (now is None or each.leader_epoch < now)
+    ]
+
+
+def _not_looked_at(
+    replicas: ReplicaEvidence,
+    key: tuple[str, int],
+    led: Sequence[LeaderChange],
+    acked_at: int,
+) -> list[str]:
+    """Which logs that must have held an acknowledged record were cut off before anybody looked."""
+    if not led:
+        return [
+            f"it was acknowledged at offset {acked_at}, so its leader's log held it, and which "
+            "broker led then is not on record"
+        ]
+    notes = [log for log in replicas.dead if (log.topic, log.partition) == key and log.complete]
+    missing: list[str] = []
+    for each in led:
+        others = [
+            other.leader_epoch
+            for other in led
+            if other.leader_epoch > each.leader_epoch and other.leader != each.leader
+        ]
+        followed = min(others, default=None)
+        seen = any(
+            log.broker == each.leader
+            and log.successor_epoch is not None
+            and log.successor_epoch > each.leader_epoch
+            and (followed is None or log.successor_epoch <= followed)
+            for log in notes
+        )
+        if not seen:
+            missing.append(
+                f"it was acknowledged at offset {acked_at}, so the log of the leader that did so "
+                f"held it; the log of broker {each.leader}, leader in epoch {each.leader_epoch}, "
+                "was not looked at before it was cut off"
+            )
+    return missing[:1]
 
 
 def _brokers(brokers: Sequence[int]) -> str:
