@@ -4,7 +4,7 @@ Three signs are on record of every run, since the observer looks at its partitio
 partition's leader epoch grew, its in-sync replicas became fewer, a broker was registered no more.
 A fault on record explains the signs from its injection to 10 s after it was healed; one that struck
 nothing but group members explains none. What is left over is grouped: signs at most 10 s apart are
-one disturbance. See docs/verification.md, 5.6. A pure function.
+one disturbance. See docs/verification.md, 5.9. A pure function.
 """
 
 from __future__ import annotations
