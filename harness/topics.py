@@ -15,9 +15,12 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from harness.errors import ClusterError, UsageError
+from harness.output import complain
 from harness.profiles.model import text
+from harness.reach import first_answer
 
 REQUEST_TIMEOUT_S = 20.0
+DELETE_TIMEOUT_S = 30.0
 CREATE_TIMEOUT_S = 60.0
 """A topic is created in its own time where a controller is being elected."""
 _BROKER_SETTINGS = (
@@ -57,11 +60,16 @@ def awaited(future: Future[Result], what: str, timeout_s: float = REQUEST_TIMEOU
 
 
 def cluster_facts(client_config: Mapping[str, str]) -> ClusterFacts:
-    """Ask a cluster for its id, brokers and the settings of its internal topics."""
-    admin = admin_client(client_config)
+    """Ask a cluster for its id, brokers and the settings of its internal topics.
+
+    Raises ClusterError with the client's reason when no broker answers.
+    """
     where = client_config.get("bootstrap.servers", "?")
-    described: Any = awaited(
-        admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S), f"Asking {where} for its brokers"
+    admin, described = first_answer(
+        client_config,
+        lambda client: client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S),
+        what=f"Asking {where} for its brokers",
+        timeout_s=REQUEST_TIMEOUT_S + 1,
     )
     broker_ids = tuple(sorted(node.id for node in described.nodes))
     settings: dict[str, str] = {}
@@ -129,8 +137,15 @@ def create_topics(
         raise UsageError(
             f"topic {name}: exists already, and a run writes only into its own new topics."
         )
-    await_created(admin.create_topics(new, request_timeout=CREATE_TIMEOUT_S))
-    return wait_for_topics(admin, list(topics), partitions=partitions)
+    try:
+        await_created(admin.create_topics(new, request_timeout=CREATE_TIMEOUT_S))
+        return wait_for_topics(admin, list(topics), partitions=partitions)
+    except BaseException:
+        # None of them was there before, so whatever is there now was made here.
+        left = _still_there(admin, _asked_to_delete(admin, dict.fromkeys(topics, "")))
+        if left:
+            complain(f"topics of the run that did not start: still there are {', '.join(left)}")
+        raise
 
 
 def _topics(admin: AdminClient) -> set[str]:
@@ -217,16 +232,52 @@ def _without_serving_leader(admin: AdminClient, names: list[str], partitions: in
 
 
 def delete_topics(
-    client_config: Mapping[str, str], names: Sequence[str], log: Callable[[str], None]
-) -> None:
-    """Delete a run's topics; what the brokers refuse is said, and no error."""
-    if not names:
-        return
-    futures = admin_client(client_config).delete_topics(
-        list(names), operation_timeout=REQUEST_TIMEOUT_S
-    )
+    client_config: Mapping[str, str],
+    names: Sequence[str],
+    log: Callable[[str], None],
+    *,
+    timeout_s: float = DELETE_TIMEOUT_S,
+) -> dict[str, str]:
+    """Delete a run's topics and await that they are gone; name → why, of those that are not.
+
+    What is still there is also said, and is no error. A request that gets no answer is made again.
+    """
+    # The client has to live until its futures end: they are its, and end with it.
+    admin = admin_client(client_config)
+    deadline = time.monotonic() + timeout_s
+    left: dict[str, str] = dict.fromkeys(names, "")
+    while left:
+        left = _asked_to_delete(admin, left)
+        left = _still_there(admin, left)
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    for name, why in left.items():
+        log(f"topic {name} is still there: {why}. Delete it by hand.")
+    return left
+
+
+def _asked_to_delete(admin: AdminClient, names: Mapping[str, str]) -> dict[str, str]:
+    """Every name, with what the brokers answered."""
+    futures = admin.delete_topics(list(names), operation_timeout=REQUEST_TIMEOUT_S)
+    answers: dict[str, str] = {}
     for name, future in futures.items():
+        answers[name] = "it is being deleted and has not gone yet"
         try:
             future.result(REQUEST_TIMEOUT_S)
-        except (KafkaException, TimeoutError) as error:
-            log(f"topic {name} is still there: {error}")
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                answers[name] = f"the brokers answered {error.args[0].str()}"
+        except TimeoutError:
+            answers[name] = "the brokers did not answer"
+    return answers
+
+
+def _still_there(admin: AdminClient, names: Mapping[str, str]) -> dict[str, str]:
+    """Those names that a broker still lists; all of them where none answers."""
+    try:
+        listed = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+    except KafkaException as error:
+        why = f"asking what topics there are: {error.args[0].str()}"
+        return {name: answer or why for name, answer in names.items()}
+    return {name: answer for name, answer in names.items() if name in listed}
