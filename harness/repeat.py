@@ -19,8 +19,9 @@ from harness.judge.aggregate import Aggregate, Outcome, aggregate
 from harness.output import delivering, print_json
 from harness.progress import Progress
 from harness.report.aggregate import print_aggregate
-from harness.run import Stop, run_once
+from harness.run import run_once
 from harness.rundir import write_json
+from harness.stop import Stop
 
 FAILURES_MAX: Final = 2
 """After so many runs in a row without a verdict the environment is what fails; no more are made."""

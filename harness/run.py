@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from types import FrameType
 
 from harness import options
 from harness.brokers import Brokers, LocalCluster
 from harness.brokers.foreign import connect
-from harness.errors import EXIT_INTERRUPTED_TWICE, ClusterError
+from harness.errors import ClusterError, Interrupted
 from harness.faults.injection import open_faults
 from harness.faults.run import start_experiment
 from harness.judge.judge import exit_code
@@ -32,53 +33,13 @@ from harness.report.terminal import print_verdict
 from harness.rounds import Rounds
 from harness.rundir import RunDir
 from harness.session import RunRequest, Session, wait_for_event
+from harness.stop import Stop
 
 SETTLE_S = 3.0
 """Load that goes on after the last experiment, so that recovery is on record."""
 DRAIN_TIMEOUT_S = 120.0
 EXPERIMENT_TIMEOUT_S = 900.0
 BROKER_LOG_BYTES_MAX = 16 * 1024 * 1024
-
-
-class Stop:
-    """The first Ctrl-C or SIGTERM asks for an orderly end; the second ends the process."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._children: list[Child] = []
-
-    def watch_over(self, child: Child) -> Child:
-        """A second Ctrl-C also ends this child at once."""
-        self._children.append(child)
-        return child
-
-    def __call__(self) -> bool:
-        return self.asked
-
-    @contextlib.contextmanager
-    def installed(self, progress: Progress) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM while the block runs."""
-
-        def handle(number: int, _: FrameType | None) -> None:
-            if self.asked:
-                for child in self._children:
-                    child.release()
-                    with contextlib.suppress(ProcessLookupError):
-                        child.process.kill()
-                # The supervisor reads the end of its lifeline and takes the brokers down.
-                os._exit(EXIT_INTERRUPTED_TWICE)
-            self.asked = True
-            progress.note(
-                f"{signal.Signals(number).name}: healing, then judging what was recorded "
-                "(once more to give up)"
-            )
-
-        before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
 
 
 def run_run(args: argparse.Namespace) -> int:
@@ -105,19 +66,47 @@ def run_run(args: argparse.Namespace) -> int:
 
 def run_once(asked: options.Asked, keep_topics: bool, progress: Progress, stop: Stop) -> Verdict:
     """One run, from its directory to its verdict."""
+    made_here = not asked.request.out.exists()
     run_dir = RunDir.create(asked.request.out)
     keep = keep_topics or asked.brokers == "local"
-    with stop.installed(progress), progress:
-        with brokers_for(asked, progress) as brokers:
+    try:
+        with stop.installed(progress), progress, brokers_for(asked, progress) as brokers:
             kept = False
             try:
                 verdict = carry_out(asked.request, run_dir, brokers, progress, stop, keep)
                 kept = verdict.verdict == KEPT
+            except Interrupted:
+                kept = True  # nothing failed, so nothing has to be explained
+                raise
             finally:
                 if not kept and isinstance(brokers, LocalCluster) and not asked.keep_cluster:
                     keep_broker_logs(brokers, run_dir)
-        progress.stop()
+    except BaseException:
+        if not any(run_dir.ledger.glob("*")):
+            put_away(run_dir, made_here, progress)
+        raise
     return verdict
+
+
+def put_away(run_dir: RunDir, made_here: bool, progress: Progress) -> None:
+    """Free the place of a run whose start failed, so that the next try can have it.
+
+    What its processes and brokers logged is moved beside it; an empty directory is removed.
+    """
+    path = run_dir.path
+    with contextlib.suppress(OSError):
+        if any(each.is_file() for each in path.rglob("*")):
+            beside = next(
+                each
+                for each in (path.with_name(f"{path.name}.failed-{n}") for n in itertools.count(1))
+                if not each.exists()
+            )
+            path.rename(beside)
+            progress.note(f"what the failed start left is in {beside}")
+        else:
+            shutil.rmtree(path)
+        if not made_here:
+            path.mkdir()
 
 
 def keep_broker_logs(cluster: LocalCluster, run_dir: RunDir) -> None:
@@ -172,7 +161,12 @@ def carry_out(
     progress.stage(f"creating the topics of run {request.run_id}")
     session = Session.prepare(request, run_dir, brokers)
     try:
-        session.start_recording()
+        try:
+            session.start_recording()
+        except BaseException:
+            session.abandon_recording()
+            raise
+        stop.loaded = True
         try:
             load_and_break(session, request, progress, stop)
             session.await_experiments(progress.stage, stop=stop)

@@ -8,6 +8,7 @@ no such process, so it starts one: harness/load/recorder.py.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -36,7 +37,7 @@ from harness.profiles import DeliveryProfile, envelope_breaches, lint
 from harness.replicas.look import look_for_lost
 from harness.report.html import write_report
 from harness.rundir import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo, now, write_json
-from harness.topics import ClusterFacts, cluster_facts, create_topics, delete_topics
+from harness.topics import ClusterFacts, cluster_facts, create_topics, delete_topics, finite
 from harness.verify.drain import drain
 from harness.verify.evidence import load_evidence, load_replicas
 from harness.verify.reconcile import reconcile
@@ -226,6 +227,17 @@ class Session:
             observer, self._observer = self._observer, None
             observer.stop()
 
+    def abandon_recording(self) -> None:
+        """End what was started of a recording that did not begin; what it wrote is not wanted."""
+        for child in (self._members, self._reader):
+            if child is not None:
+                child.stop(grace_s=1)
+        self._members = self._reader = None
+        if self._observer is not None:
+            observer, self._observer = self._observer, None
+            with contextlib.suppress(Exception):  # the start has failed for another reason
+                observer.stop()
+
     def judge(self, *, drain_timeout_s: float, say: Say) -> Verdict:
         """Drain, reconcile, judge; writes the verdict and the report."""
         return judge_run(
@@ -239,8 +251,10 @@ class Session:
         )
 
     def delete_topics(self, say: Say) -> None:
-        """Remove what `prepare` created."""
-        delete_topics(self.brokers.client_config, self.info.topics, say)
+        """Remove what `prepare` created; the timeline names what could not be removed."""
+        left = delete_topics(self.brokers.client_config, self.info.topics, say)
+        if left:
+            self.run_dir.append("run", "harness", phase="topics_left", topics=left)
 
 
 def judge_run(
@@ -338,7 +352,7 @@ def _profile_run(
             for key, value in profile.producer.items()
         },
         consumer=dict(profile.consumer),
-        topic=dict(profile.topic),
+        topic=dict(profile.topic) if local else finite(profile.topic, request.load.duration_s),
         promises=list(profile.promises),
         summary=profile.summary,
         envelope_breaches=envelope_breaches(profile, {} if local else facts.settings),

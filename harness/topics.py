@@ -16,10 +16,11 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from harness.errors import ClusterError, UsageError
 from harness.output import complain
-from harness.profiles.model import text
+from harness.profiles.model import Setting, text
 from harness.reach import first_answer
 
 REQUEST_TIMEOUT_S = 20.0
+RETENTION_S = 7 * 86_400
 DELETE_TIMEOUT_S = 30.0
 CREATE_TIMEOUT_S = 60.0
 """A topic is created in its own time where a controller is being elected."""
@@ -102,6 +103,16 @@ def replica_assignment(
         else [leader]
         for partition in range(partitions)
     ]
+
+
+def finite(topic: Mapping[str, Setting], duration_s: float | None) -> dict[str, Setting]:
+    """A topic's settings on brokers of somebody else, where nothing of a run may stay for ever.
+
+    A profile without a retention gets one that is far longer than its run.
+    """
+    if int(str(topic.get("retention.ms", -1))) >= 0:
+        return dict(topic)
+    return {**topic, "retention.ms": int(1000 * (RETENTION_S + 2 * (duration_s or 0)))}
 
 
 def create_topics(
