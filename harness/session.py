@@ -250,11 +250,12 @@ class Session:
             cluster=self.brokers if isinstance(self.brokers, LocalCluster) else None,
         )
 
-    def delete_topics(self, say: Say) -> None:
-        """Remove what `prepare` created; the timeline names what could not be removed."""
+    def delete_topics(self, say: Say) -> dict[str, str]:
+        """Remove what `prepare` created; what could not be removed, which the timeline names."""
         left = delete_topics(self.brokers.client_config, self.info.topics, say)
         if left:
             self.run_dir.append("run", "harness", phase="topics_left", topics=left)
+        return left
 
 
 def judge_run(

@@ -91,7 +91,7 @@ def topic_on(cluster: LocalCluster) -> Iterator[str]:
     try:
         yield name
     finally:
-        delete_topics(cluster.client_config, [name], lambda _: None)
+        assert delete_topics(cluster.client_config, [name], print) == {}
 
 
 def end_offsets(cluster: LocalCluster, topic: str) -> dict[int, int]:
