@@ -343,6 +343,14 @@ class RunDir:
         """The observation set of the n-th drain, from 1."""
         return self.observations / ("drained" if number == 1 else f"drained-{number}")
 
+    def drained_of(self, verdict: int) -> Path:
+        """The observation set that a verdict rests on: that of an earlier one, judged again."""
+        if not self.drained(verdict).exists() and self.timeline.exists():
+            for event in self.events("run"):
+                if event.get("phase") == "judged_again" and event.get("number") == verdict:
+                    return self.drained(int(event["drained"]))
+        return self.drained(verdict)
+
     def verdict(self, number: int) -> Path:
         return self.path / ("verdict.json" if number == 1 else f"verdict-{number}.json")
 

@@ -29,18 +29,13 @@ from harness.brokers import Brokers, LocalCluster
 from harness.errors import HarnessError
 from harness.faults.experiments import Experiment
 from harness.faults.registry import FAULTS
-from harness.judge.judge import judge_findings
 from harness.judge.verdict import Verdict
+from harness.judging import judge_run
 from harness.lifeline import Child
 from harness.observer import Observer
 from harness.profiles import DeliveryProfile, envelope_breaches, lint
-from harness.replicas.look import look_for_lost
-from harness.report.html import write_report
-from harness.rundir import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo, now, write_json
+from harness.rundir import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo, now
 from harness.topics import ClusterFacts, cluster_facts, create_topics, delete_topics, finite
-from harness.verify.drain import drain
-from harness.verify.evidence import load_evidence, load_replicas
-from harness.verify.reconcile import reconcile
 
 CLIENT_CONFIG = "HARNESS_CLIENT_CONFIG"
 RUN_DIR = "HARNESS_RUN_DIR"
@@ -256,47 +251,6 @@ class Session:
         if left:
             self.run_dir.append("run", "harness", phase="topics_left", topics=left)
         return left
-
-
-def judge_run(
-    run_dir: RunDir,
-    info: RunInfo,
-    client_config: Mapping[str, str],
-    *,
-    number: int,
-    drain_timeout_s: float,
-    say: Say,
-    cluster: LocalCluster | None = None,
-    processes: int | None = None,
-) -> Verdict:
-    """One more verification of a run: a fresh drain, its verdict, its report.
-
-    cluster: the local brokers that the run was made on, whose log files can be read.
-    processes: how many read side by side; by default as many as are worth it.
-    """
-    say("reading every record back")
-    drain(
-        run_dir,
-        info,
-        client_config,
-        number,
-        timeout_s=drain_timeout_s,
-        progress=say,
-        processes=processes,
-    )
-    run_dir.append("run", "harness", phase="drained", number=number)
-    say("reconciling")
-    evidence = load_evidence(run_dir, number)
-    findings = reconcile(evidence)
-    if any(found.counts["lost"] for found in findings):
-        say("looking for lost records in the brokers' logs")
-        look_for_lost(run_dir, number, info, findings, cluster)
-        evidence.replicas = load_replicas(run_dir, number)
-    verdict = judge_findings(evidence, findings)
-    path = run_dir.verdict(number)
-    write_json(path, verdict.to_json())
-    write_report(run_dir, path)
-    return verdict
 
 
 def wait_for_event(

@@ -42,6 +42,13 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         help="read in so many processes, by partition (default: as many as cores and records are "
         "worth); the result is the same",
     )
+    parser.add_argument(
+        "--drain",
+        action="store_true",
+        help="read the topics back again in any case: where the brokers do not answer or have the "
+        "topics no more, the verdict is inconclusive (default: where they do not, judge again "
+        "from the observations that the run directory holds)",
+    )
     add_connection_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print verdict.json to stdout")
 
@@ -65,12 +72,12 @@ def run_verify(args: argparse.Namespace) -> int:
     from harness.brokers.foreign import parse_bootstrap
     from harness.client_check import check_connection
     from harness.judge.judge import exit_code
+    from harness.judging import best_drain, judge_again, judge_run, why_no_drain
     from harness.options import BOOTSTRAP, overrides_of
     from harness.progress import Progress
     from harness.replicas.look import cluster_of
     from harness.report.terminal import print_verdict
     from harness.rundir import RunDir
-    from harness.session import judge_run
 
     run_dir = RunDir(Path(args.run_dir))
     info = run_dir.read_info()
@@ -83,16 +90,28 @@ def run_verify(args: argparse.Namespace) -> int:
     with progress:
         progress.stage(f"verifying run {info.run_id}")
         number = run_dir.next_verification()
-        verdict = judge_run(
-            run_dir,
-            info,
-            connection,
-            number=number,
-            drain_timeout_s=60.0,
-            say=progress.detail,
-            cluster=cluster_of(info),
-            processes=args.processes,
-        )
+        drained = None if args.drain else best_drain(run_dir)
+        why = None if drained is None else why_no_drain(info, connection)
+        if drained is not None and why is not None:
+            progress.note(
+                f"no fresh drain: {why}. Judging again from the observations of "
+                f"{run_dir.drained(drained).name}; --drain asks for a fresh one all the same"
+            )
+            verdict, _ = judge_again(run_dir, drained, number)
+        else:
+            verdict = judge_run(
+                run_dir,
+                info,
+                connection,
+                number=number,
+                drain_timeout_s=60.0,
+                say=progress.detail,
+                cluster=cluster_of(info),
+                processes=args.processes,
+            )
+        beside = run_dir.path / f"report-{number}.html"
+        if beside.exists():
+            progress.note(f"report.html is of a better verdict and stays; this report is {beside}")
     code = exit_code(verdict)
     with delivering(code, str(run_dir.verdict(number))):
         if args.json:
@@ -111,6 +130,8 @@ def verify_history(args: argparse.Namespace) -> int:
         )
     if args.processes is not None:
         raise UsageError("verify: --processes: a history is judged in one process; leave it out.")
+    if args.drain:
+        raise UsageError("verify: --drain: a history has no brokers to read from; leave it out.")
     if args.config or args.properties:
         option = "--config" if args.config else "--properties"
         raise UsageError(f"verify: {option}: a history is judged without any broker; leave it out.")

@@ -31,8 +31,8 @@ from harness.verify.latency import merge, read_log
 TEMPLATE: Final = "report.html.j2"
 
 
-def write_report(run_dir: RunDir, verdict_path: Path) -> Path:
-    """Write report.html of a run from one of its verdicts; its path.
+def write_report(run_dir: RunDir, verdict_path: Path, into: Path | None = None) -> Path:
+    """Write report.html of a run from one of its verdicts, or another file; its path.
 
     Raises RunDirError when verdict.json, run.json or a latency log cannot be read as one.
     """
@@ -50,7 +50,7 @@ def write_report(run_dir: RunDir, verdict_path: Path) -> Path:
         verdict_path,
         unreadable,
     )
-    path = run_dir.report_html
+    path = into or run_dir.report_html
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
@@ -145,7 +145,7 @@ def _distributions(
 def _proof(run_dir: RunDir, verdict_path: Path) -> dict[str, Any] | None:
     """drain.json of the drain that this verdict rests on; None when there is none."""
     suffix = verdict_path.stem.rpartition("-")[2]
-    path = run_dir.drained(int(suffix) if suffix.isdigit() else 1) / "drain.json"
+    path = run_dir.drained_of(int(suffix) if suffix.isdigit() else 1) / "drain.json"
     try:
         return read_json(path, "the proof of a drain")
     except RunDirError:
