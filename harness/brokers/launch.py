@@ -103,14 +103,19 @@ def prepare(name: str | None, *, kept: bool, kafka_version: str, tell: Progress)
             jvm_options=list(archive_options(jars, java)),
             nodes={i: NodeState(i, ports[i]) for i in BROKER_IDS},
         )
-        directory.mkdir(mode=0o700)
-        prepared = Prepared(directory, state, _lock(directory, name), bound)
+        lock = -1
         try:
+            directory.mkdir(mode=0o700)
+            lock = _lock(directory, name)
+            prepared = Prepared(directory, state, lock, bound)
             state.write(directory)
             _lay_out(directory, state, template)
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
-            prepared.close()
+            if lock >= 0:
+                os.close(lock)
+            for held in bound.values():
+                held.close()
             raise
     return prepared
 
@@ -210,10 +215,14 @@ def _spawn(prepared: Prepared) -> Supervision:
                 start_new_session=True,
                 cwd="/",
             )
+        return Supervision(process, lifeline)
+    except BaseException:
+        if lifeline >= 0:
+            os.close(lifeline)
+        raise
     finally:
         if reading >= 0:
             os.close(reading)
-    return Supervision(process, lifeline)
 
 
 def _wait_started(directory: Path, supervisor: subprocess.Popen[bytes]) -> None:

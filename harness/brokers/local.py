@@ -96,7 +96,14 @@ class LocalCluster:
 
     @classmethod
     def _launched(cls, prepared: Prepared) -> LocalCluster:
-        supervision = launch(prepared)
+        try:
+            supervision = launch(prepared)
+        except BaseException:
+            # An interrupt can have come while the supervisor was started: it reads the end of its
+            # lifeline, and frees the directory when it has ended.
+            if prepared.new and not prepared.state.kept:
+                remove(prepared.directory)
+            raise
         cluster = cls(prepared.directory, prepared.state)
         cluster._supervision = supervision
         return cluster
