@@ -384,11 +384,6 @@ TRANSACTIONS: dict[str, tuple[list[Any], dict[str, int]]] = {
         [unknown(0), txn(1, "uncalled", 0, 0), observed(0, 0)],
         {"precommitted_read": 1},
     ),
-    "an open transaction of a dead process that is visible was visible too early": (
-        [acked(0, 0), observed(0, 0), txn(1, "committed", 0, 0)]
-        + [attempted(1), txn(2, "begin", 0, 0), observed(1, 1)],
-        {"precommitted_read": 1},
-    ),
     "an open transaction of a dead process that is absent is as it should be": (
         [acked(0, 0), observed(0, 0), txn(1, "committed", 0, 0)]
         + [attempted(1), txn(2, "begin", 0, 0)],
@@ -439,17 +434,7 @@ def test_a_torn_transaction_log_accuses_nothing_that_its_lost_line_may_have_comm
         lines.write('{"txn": 2, "step": "commit_ca')
     found = reconcile(load_evidence(run_dir, 1))[0]
     assert anomalies(found) == {}
-    assert "breaks off" in found.blind["torn_txn"][0]
-
-
-def test_a_transaction_log_with_a_bad_line_in_its_middle_is_refused_by_name(
-    tmp_path: Path,
-) -> None:
-    run_dir = write_run(tmp_path / "run", [acked(0, 0), observed(0, 0)], info=TRANSACTIONAL)
-    path = run_dir.ledger / "1.txn.ndjson"
-    path.write_text('{"txn": 1, "step": "begin", "at_us": 1}\nnonsense\n{"txn": 2}\n')
-    with pytest.raises(RunDirError, match=r"1\.txn\.ndjson.*line 2"):
-        load_evidence(run_dir, 1)
+    assert any("breaks off" in reason for reason in found.blind["torn_txn"])
 
 
 def test_the_history_at_the_head_of_the_documentation_is_as_it_says(tmp_path: Path) -> None:
@@ -530,7 +515,7 @@ def test_a_drain_that_waited_long_enough_for_the_last_stable_offset_shows_a_hung
     quick = profile("transactional", transactional=True)
     quick.producer["transaction.timeout.ms"] = timeout_ms
     history = [attempted(0), txn(1, "begin", 0, 0), unproven(end=3, last_stable=1)]
-    found = reconciled(tmp_path / "run", history, info=run_info([quick]))
+    found = reconciled(tmp_path / "run", history, info=run_info([quick]), closed=False)
     assert found.counts["hung_txn"] == count
 
 

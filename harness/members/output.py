@@ -157,6 +157,8 @@ class Output:
 
     def close(self) -> None:
         """What is still open becomes UNKNOWN; the producer is let go."""
+        if self._ranges:
+            self._log.write(self.number, "unknown", self.clock.now_us(), self._ranges)
         self._settle(UNKNOWN)
         self.ledger.close()
         self._log.close()

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Final
 
 from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
+from harness.verify.commits import OF_TRANSACTIONS
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
 
 _SEEN_LIVE: Final = ("vanished", "precommitted_read")
-_OF_TRANSACTIONS: Final = ("gap", "torn_txn", "lost_txn", "precommitted_read")
 _NEEDS_DRAIN: Final = tuple(
     anomaly
     for anomaly in PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES
@@ -128,12 +128,17 @@ def _transactions(evidence: Evidence, found: ProfileFindings, topics: range) -> 
         log = evidence.transactions.get(incarnation)
         if log is None:
             found.cannot_see(
-                f"producer {incarnation} left no record of its transactions", *_OF_TRANSACTIONS
+                f"producer {incarnation} left no record of its transactions", *OF_TRANSACTIONS
             )
         elif log.torn:
             found.cannot_see(
                 f"the record of producer {incarnation}'s transactions breaks off",
-                *_OF_TRANSACTIONS,
+                *OF_TRANSACTIONS,
+            )
+        elif log.damage:
+            found.cannot_see(
+                f"the record of producer {incarnation}'s transactions is damaged: {log.damage}",
+                *OF_TRANSACTIONS,
             )
     if (evidence.live.there or evidence.elsewhere) and not len(evidence.live.batches):
         found.cannot_see("it is not on record when offsets were read live", "precommitted_read")

@@ -8,6 +8,7 @@ No client library is imported here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -26,6 +27,9 @@ FAILOVER_MS: Final = 10_000
 """What an election of the coordinator or of a partition's leader may take besides; time inside a
 fault's window is not counted at all."""
 
+OF_TRANSACTIONS: Final = ("gap", "torn_txn", "lost_txn", "precommitted_read")
+"""The anomalies for which the record of a producer's transactions has to be whole."""
+
 I64: TypeAlias = npt.NDArray[np.int64]
 
 
@@ -35,7 +39,11 @@ def judge_transactions(
     """Count torn and lost transactions of a profile, and the gaps inside committed ones."""
     topics = evidence.info.topics_of(found.profile)
     for incarnation, tally in sorted(tallies.items()):
-        if any(topic in topics for topic, _ in tally.log.ranges):
+        if any(topic in topics for topic in tally.topics):
+            if evidence.elsewhere is None:
+                ledger = evidence.ledgers.get(incarnation)
+                closed = ledger is not None and ledger.closed_cleanly
+                _judge_unnamed(found, incarnation, tally, closed=closed)
             _judge_log(found, incarnation, tally)
 
 
@@ -64,12 +72,42 @@ def _judge_log(found: ProfileFindings, incarnation: int, tally: Tally) -> None:
             )
 
 
+def _judge_unnamed(found: ProfileFindings, incarnation: int, tally: Tally, *, closed: bool) -> None:
+    """Attempts that no step of the log names.
+
+    A transaction that was open when its producer died has no ranges on record, and its commit was
+    never called. But lines are missing where a producer that closed its ledger left attempts
+    unnamed, where no transaction was open, and where acknowledged records have no commit: the
+    ledger says acked only after the log said committed.
+    """
+    open_at_end = tally.log.open_at_end and not closed
+    unnamed = max(tally.uncommitted.total(), 0 if open_at_end else tally.outside.total())
+    if unnamed:
+        tally.cut = True
+        records = "1 record" if unnamed == 1 else f"{unnamed} records"
+        found.cannot_see(
+            f"the record of producer {incarnation}'s transactions lacks lines: it does not say "
+            f"what became of {records} that the ledger holds",
+            *OF_TRANSACTIONS,
+        )
+        return
+    for (topic, partition), sequences, offsets in tally.uncalled:
+        found.counts["precommitted_read"] += len(sequences)
+        rows = zip(sequences.tolist(), offsets.tolist(), strict=True)
+        for sequence, offset in list(rows)[: found.room("precommitted_read")]:
+            found.sample(
+                Occurrence("precommitted_read", topic, partition, incarnation, sequence, offset)
+            )
+
+
 def hung_bound_us(profile: ProfileRun) -> int:
     """How long a last stable offset may stand still below the high watermark, in µs."""
     return (profile.transaction_timeout_ms + ABORT_SCAN_MS + FAILOVER_MS) * 1000
 
 
-def hung_transactions(evidence: Evidence, found: ProfileFindings) -> None:
+def hung_transactions(
+    evidence: Evidence, found: ProfileFindings, tallies: Mapping[int, Tally]
+) -> None:
     """Count last stable offsets that stood still longer than any transaction may stay open."""
     bound_us = hung_bound_us(found.profile)
     faults = evidence.timeline.faults
@@ -78,7 +116,11 @@ def hung_transactions(evidence: Evidence, found: ProfileFindings) -> None:
         for partition in evidence.partitions_of(topic):
             series = evidence.timeline.offsets.get((name, partition))
             stuck = _stuck_offsets(*series, faults, bound_us) if series is not None else []
-            drained = _stuck_at_drain(evidence, topic, partition, bound_us)
+            drained = (
+                _stuck_at_drain(evidence, topic, partition, bound_us)
+                if _steps_are_whole(evidence, topic, tallies)
+                else None  # a step that is missing may have been the last one
+            )
             if drained is not None and drained not in stuck:
                 stuck.append(drained)
             found.counts["hung_txn"] += len(stuck)
@@ -137,3 +179,17 @@ def _stuck_at_drain(evidence: Evidence, topic: int, partition: int, bound_us: in
     if stuck and begun_us is not None and drain.ended_us - begun_us > bound_us:
         return proof.last_stable
     return None
+
+
+def _steps_are_whole(evidence: Evidence, topic: int, tallies: Mapping[int, Tally]) -> bool:
+    """Whether every producer that wrote to a topic left a whole record of its transactions."""
+    writers = (
+        incarnation
+        for incarnation, ledger in evidence.ledgers.items()
+        if any(key[0] == topic for key in ledger.partitions)
+    )
+    found = (tallies.get(incarnation) for incarnation in writers)
+    return all(
+        tally is not None and not tally.log.torn and not tally.log.damage and not tally.cut
+        for tally in found
+    )

@@ -31,7 +31,7 @@ from harness.verify.evidence import Evidence
 from harness.verify.gaps import Gaps
 from harness.verify.keyed import KeyOrder
 from harness.verify.place import Place
-from harness.verify.transactions import NEVER_US, Tally
+from harness.verify.transactions import NEVER_US, NOT_KNOWN_US, Tally
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -116,6 +116,8 @@ class Lane:
             # What is absent from a compacted log is not proven to have been absent.
             whole = self.proof.whole and not self.place.compacted
             self.tally.add(key, first, member, present, live_at >= 0, whole=whole)
+            acknowledged = first + np.flatnonzero(state >= ACKED_NO_OFFSET)
+            self.tally.compare(key, first + np.flatnonzero(attempted), acknowledged)
             self._precommitted(self.tally, first, state, drained_at, live_at)
 
     def _undisturbed(self, low: U32, state: U8, drained_low: U32, drained_high: U8) -> bool:
@@ -290,18 +292,17 @@ class Lane:
         ranges = log.ranges_of(*self.place.key)
         transactions = ranges.of_sequences(first + visible)
         inside = transactions >= 0
-        called_us = np.full(len(visible), NEVER_US)
+        called_us = np.full(len(visible), NOT_KNOWN_US)
         called_us[inside] = log.commit_called_us[transactions[inside]]
-        if log.torn:
-            # The line that is torn may have been the one that calls their commit.
-            called_us[~inside] = np.iinfo(np.int64).min
         early = called_us == NEVER_US
         if self.place.instants is not None:
             read_us = self.place.instants.of_offsets(live_at[visible])
             early |= (read_us >= 0) & (read_us < called_us)
+        at = np.where(live_at >= 0, live_at, drained_at)[visible]
         if early.any():
-            at = np.where(live_at >= 0, live_at, drained_at)[visible[early]]
-            self._count("precommitted_read", first + visible[early], at)
+            self._count("precommitted_read", first + visible[early], at[early])
+        if not inside.all():
+            tally.uncalled.append((self.place.key, first + visible[~inside], at[~inside]))
 
     def _beyond(self, end: int) -> None:
         """Identities beyond every cell: never attempted, whatever their sequence."""

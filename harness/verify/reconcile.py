@@ -45,7 +45,7 @@ def reconcile(evidence: Evidence) -> list[ProfileFindings]:
         found.unclosed = _unclosed(evidence, found)
         if found.profile.transactional:
             judge_transactions(evidence, found, tallies)
-            hung_transactions(evidence, found)
+            hung_transactions(evidence, found, tallies)
         blind_spots(evidence, found)
         judge_consumers(evidence, found, drained)
         assert_accounted(evidence, found)

@@ -7,6 +7,12 @@ names and each result after it. A transaction's state follows from what stands t
     ABORTED     abort_transaction returned success
     UNDECIDED   commit was called, and its outcome is unknown or the process died
     UNCALLED    commit was never called: what is visible of it was visible too early
+    UNRECORDED  nothing says, or steps contradict each other: nothing is concluded
+
+A log of a run can be damaged. Its writer puts every step on record before the deed, on a clock that
+never steps back, one transaction after the other. So a line that is no step, a step after the end
+of its transaction, a transaction or an instant that goes back and ranges that overlap are damage.
+Then no step is known to be missing, and `the commit was never called` is not concluded.
 
 Sequences are dense per incarnation × topic-partition and transactions of one producer never
 overlap, so a transaction is one range of sequences in each topic-partition it wrote to.
@@ -36,9 +42,12 @@ UNCALLED: Final = 0
 UNDECIDED: Final = 1
 COMMITTED: Final = 2
 ABORTED: Final = 3
+UNRECORDED: Final = 4
 
 NEVER_US: Final = int(np.iinfo(np.int64).max)
 """The instant of a commit that was never called: later than every other."""
+NOT_KNOWN_US: Final = int(np.iinfo(np.int64).min)
+"""The instant of a commit of which it is not known when, or whether, it was called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,8 @@ class TransactionLog:
     """One incarnation's transactions in the order of their numbers.
 
     numbers, states, commit_called_us: one element a transaction; NEVER_US where commit was never
-    called. `torn` is set when the file ends within a line: its writer died there.
+    called, NOT_KNOWN_US where that is not known. `torn` is set when the file ends within a line:
+    its writer died there.
     """
 
     numbers: I64
@@ -92,6 +102,11 @@ class TransactionLog:
     ranges: dict[tuple[int, int], Ranges]
     last_step_us: int | None = None
     torn: bool = False
+    damage: str = ""
+    """What is wrong with the log itself, so that steps of it may be missing; empty when nothing."""
+    open_at_end: bool = False
+    """Was a transaction open when the log ended? Its attempts are in no range, since ranges are
+    written when an end is called."""
     begun_us: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     ended_us: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """When each began and when its outcome was known, 0 where the log does not say."""
@@ -101,7 +116,7 @@ class TransactionLog:
         called = int(self.commit_called_us[position])
         return (
             _known(self.begun_us, position),
-            None if called == NEVER_US else called,
+            None if called in (NEVER_US, NOT_KNOWN_US) else called,
             _known(self.ended_us, position),
         )
 
@@ -136,6 +151,30 @@ class Tally:
         """transaction → attempts that are a gap if it was committed"""
         self.gap_samples: list[tuple[int, int, int, int]] = []
         """(transaction, topic, partition, sequence)"""
+        self.uncommitted: Counter[int] = Counter()
+        """topic → acknowledged attempts that the log does not show in a committed transaction"""
+        self.outside: Counter[int] = Counter()
+        """topic → attempts in no range of the log"""
+        self.uncalled: list[tuple[tuple[int, int], I64, I64]] = []
+        """(topic and partition, sequences, offsets) of those among them that can be read"""
+        self.cut = False
+        """Are lines of the log missing, by what the ledger holds?"""
+
+    @property
+    def topics(self) -> set[int]:
+        """The topics that the producer wrote to, by its log and by its ledger."""
+        return {key[0] for key in self.log.ranges} | set(self.uncommitted) | set(self.outside)
+
+    def compare(self, key: tuple[int, int], attempts: I64, acknowledged: I64) -> None:
+        """Compare sequences that the ledger holds with what the log says of them."""
+        transactions = self.log.ranges_of(*key).of_sequences(acknowledged)
+        inside = transactions >= 0
+        committed = inside.copy()
+        committed[inside] = self.log.states[transactions[inside]] == COMMITTED
+        outside = self.log.ranges_of(*key).of_sequences(attempts) < 0
+        for counter, chosen in ((self.uncommitted, ~committed), (self.outside, outside)):
+            if chosen.any():
+                counter[key[0]] += int(np.count_nonzero(chosen))
 
     def add(
         self, key: tuple[int, int], first: int, member: Bools, drained: Bools, live: Bools,
@@ -171,28 +210,52 @@ class _Reader:
         self.begun_us, self.ended_us = array("q"), array("q")
         self.ranges: dict[tuple[int, int], tuple[array[int], array[int], array[int]]] = {}
         self.last_step_us: int | None = None
+        self.damage = ""
+        self.steady = True
 
     def take(self, line: bytes | str) -> None:
-        """One step. Raises ValueError, KeyError, TypeError or AttributeError when it is none."""
+        """One step. Raises ValueError, KeyError, TypeError, AttributeError or OverflowError when
+        it is none, or cannot follow on those before it."""
         step = json.loads(line)
-        at_us, name = int(step["at_us"]), str(step["step"])
+        at_us, name = _whole(step["at_us"]), step["step"]
         if name not in _STEPS:
             raise ValueError(name)
-        position = self._position(int(step["txn"]))
+        number = _whole(step["txn"])
+        ranges = [
+            (*_place(key), _whole(first), _whole(last))
+            for key, (first, last) in (step.get("ranges") or {}).items()
+        ]
+        position = self._position(number)
+        if at_us < (self.last_step_us or 0):
+            self.note(f"its instants go back at transaction {number}")
+            self.steady = False
+        self._settle(position, name, at_us)
+        for topic, partition, first, last in ranges:
+            self._range((topic, partition), first, last, position)
+        self.last_step_us = max(at_us, self.last_step_us or at_us)
+
+    def _settle(self, position: int, name: str, at_us: int) -> None:
+        state = self.states[position]
+        if state in (COMMITTED, ABORTED, UNRECORDED) or (
+            name == "begin" and self.begun_us[position]
+        ):
+            number = self.numbers[position]
+            self.note(f"transaction {number} goes on with {name} after its end, or begins twice")
+            self.states[position] = UNRECORDED
+            return
         if name == "commit_called":
             self.commit_called_us[position] = min(self.commit_called_us[position], at_us)
             self.states[position] = UNDECIDED
-        elif name == "committed":
-            self.states[position] = COMMITTED
-        elif name == "aborted":
-            self.states[position] = ABORTED
+        elif name in _END_STATES:
+            self.states[position] = _END_STATES[name]
         if name == "begin":
             self.begun_us[position] = at_us
         elif name in ("committed", "aborted", "unknown"):
             self.ended_us[position] = at_us
-        for key, (first, last) in (step.get("ranges") or {}).items():
-            self._range(key, int(first), int(last), position)
-        self.last_step_us = max(at_us, self.last_step_us or at_us)
+
+    def note(self, damage: str) -> None:
+        """Keep the first damage that was found."""
+        self.damage = self.damage or damage
 
     def _position(self, number: int) -> int:
         if not self.numbers or number > self.numbers[-1]:
@@ -206,11 +269,8 @@ class _Reader:
             raise ValueError(f"transaction {number} begins after {self.numbers[-1]}")
         return position
 
-    def _range(self, key: str, first: int, last: int, position: int) -> None:
-        topic, _, partition = key.partition(":")
-        columns = self.ranges.setdefault(
-            (int(topic), int(partition)), (array("q"), array("q"), array("i"))
-        )
+    def _range(self, key: tuple[int, int], first: int, last: int, position: int) -> None:
+        columns = self.ranges.setdefault(key, (array("q"), array("q"), array("i")))
         firsts, lasts, transactions = columns
         if last < first:
             return
@@ -225,42 +285,87 @@ class _Reader:
     def log(self, *, torn: bool) -> TransactionLog:
         """Everything that was taken; ranges sorted by sequence."""
         ranges: dict[tuple[int, int], Ranges] = {}
-        for key, (firsts, lasts, transactions) in self.ranges.items():
-            order = np.argsort(np.frombuffer(firsts, dtype=np.int64), kind="stable")
-            ranges[key] = Ranges(
-                np.frombuffer(firsts, dtype=np.int64)[order],
-                np.frombuffer(lasts, dtype=np.int64)[order],
-                np.frombuffer(transactions, dtype=np.int32)[order],
-            )
+        for key, columns in self.ranges.items():
+            firsts, lasts = (np.frombuffer(each, dtype=np.int64) for each in columns[:2])
+            order = np.argsort(firsts, kind="stable")
+            firsts, lasts = firsts[order], lasts[order]
+            if (firsts[1:] <= lasts[:-1]).any():
+                self.note("ranges of its transactions overlap")
+                continue
+            transactions = np.frombuffer(columns[2], dtype=np.int32)[order]
+            ranges[key] = Ranges(firsts, lasts, transactions)
+        states = np.frombuffer(self.states, dtype=np.uint8)
         return TransactionLog(
             numbers=np.frombuffer(self.numbers, dtype=np.int64),
-            states=np.frombuffer(self.states, dtype=np.uint8),
-            commit_called_us=np.frombuffer(self.commit_called_us, dtype=np.int64),
+            states=states,
+            commit_called_us=self._called_us(states, torn=torn),
             ranges=ranges,
             last_step_us=self.last_step_us,
             torn=torn,
+            damage=self.damage,
+            open_at_end=self._open and not torn and not self.damage,
             begun_us=np.frombuffer(self.begun_us, dtype=np.int64),
             ended_us=np.frombuffer(self.ended_us, dtype=np.int64),
         )
+
+    @property
+    def _open(self) -> bool:
+        """Whether the last transaction was begun, and no end of it was called."""
+        held = {columns[2][-1] for columns in self.ranges.values() if columns[2]}
+        last = len(self.numbers) - 1
+        return last >= 0 and self.states[last] == UNCALLED and last not in held
+
+    def _called_us(self, states: U8, *, torn: bool) -> I64:
+        """When each commit was called, as far as the log as it is can say so."""
+        called_us = np.array(self.commit_called_us, dtype=np.int64)
+        unknown = states == UNRECORDED
+        if self.damage:
+            unknown |= called_us == NEVER_US
+        elif torn and len(called_us):
+            # The line that is torn may have been the one that calls its commit.
+            unknown[-1] |= called_us[-1] == NEVER_US
+        if not self.steady:
+            unknown[:] = True
+        called_us[unknown] = NOT_KNOWN_US
+        return called_us
 
 
 _STEPS: Final = frozenset(
     ("begin", "commit_called", "committed", "abort_called", "aborted", "unknown")
 )
+_END_STATES: Final = {"committed": COMMITTED, "aborted": ABORTED}
 
 
-def read_transactions(lines: Iterable[bytes | str]) -> TransactionLog:
-    """Read the lines of a txn.ndjson.
+def _whole(value: object) -> int:
+    """A number that a step holds. Raises TypeError for anything else, and for what is below 0."""
+    if type(value) is not int or value < 0:
+        raise TypeError(value)
+    return value
 
-    Raises ValueError naming the line when a line other than a torn last one is no such step.
+
+def _place(key: str) -> tuple[int, int]:
+    topic, _, partition = key.partition(":")
+    return int(topic), int(partition)
+
+
+def read_transactions(lines: Iterable[bytes]) -> TransactionLog:
+    """Read the lines of a txn.ndjson, as far as they can be read.
+
+    A last line that breaks off is torn; any other line that is no step is damage, which the log
+    names.
     """
     reader = _Reader()
-    torn_at: int | None = None
+    bad: list[int] = []
+    torn = False
     for number, line in enumerate(lines, 1):
-        if torn_at is not None:
-            raise ValueError(f"line {torn_at} is no step with txn, step and at_us")
+        torn = not line.endswith(b"\n")
         try:
             reader.take(line)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            torn_at = number
-    return reader.log(torn=torn_at is not None)
+            torn = False
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            if not torn:
+                bad.append(number)
+    if bad:
+        count = "1 line of it is no step" if len(bad) == 1 else f"{len(bad)} lines are no steps"
+        reader.note(f"{count} that can follow on those before, such as line {bad[0]}")
+    return reader.log(torn=torn)
