@@ -9,6 +9,7 @@ down nothing is known, and nothing is written.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ INTERVAL_S = 0.25
 OFFSETS_EVERY = 4
 EPOCHS_EVERY = 8
 """A leader that is elected again is the same leader in a new epoch, which metadata do not show."""
+OFFSETS_AGAIN_S = 10.0
 _ANSWER_S = 2.0
 
 
@@ -44,7 +46,7 @@ class Observer:
         self._brokers: list[int] = []
         self._asked: dict[TopicPartition, Any] = {}
         self._grown: dict[tuple[str, int], tuple[int, int]] = {}
-        self._offsets: dict[tuple[str, int], tuple[int, int]] = {}
+        self._offsets: dict[tuple[str, int], tuple[tuple[int, int], float]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self.failure: BaseException | None = None
@@ -176,9 +178,13 @@ class Observer:
                 continue
             # The two were asked one after the other: the first can lie behind, never ahead.
             pair = (last_stable.offset, max(watermark.offset, last_stable.offset))
-            if self._offsets.get((at.topic, at.partition)) == pair and pair[0] == pair[1]:
+            before = self._offsets.get((at.topic, at.partition))
+            # Where nothing moved and nothing is open, it is on record only now and then. It has to
+            # be: where no look is on record, one may have failed.
+            settled = before is not None and before[0] == pair and pair[0] == pair[1]
+            if before and settled and time.monotonic() - before[1] < OFFSETS_AGAIN_S:
                 continue
-            self._offsets[(at.topic, at.partition)] = pair
+            self._offsets[(at.topic, at.partition)] = (pair, time.monotonic())
             self._run_dir.append(
                 "offsets",
                 "observer",

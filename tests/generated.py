@@ -659,7 +659,9 @@ class Transactional(World):
              "end": end + 1, "last_stable": end + 1}
             for partition, end in self.ends.items()
         ]  # fmt: skip
-        return self.case("transactional", drains)
+        head = {"type": "history", "schema": "delivery-history/1", "transaction_timeout_ms": 30_000}
+        case = self.case("transactional", drains)
+        return Case(case.profile, [head, *case.lines], case.expected, case.planted)
 
 
 def generate(seed: int, size: int, *, transactional: bool) -> Case:

@@ -82,7 +82,7 @@ class _Builder:
         history = self.history
         inputs = 1 if profile.consume is None else put_inputs_first(history)
         reads = Reads.of(history.reads)
-        transactions = Transactions(history)
+        transactions = Transactions(history, self.refusals)
         unseen = self._lanes(reads, transactions)
         info = _info(history, profile, run_id, inputs)
         proofs = proofs_of(history, reads, unseen, info)
@@ -128,6 +128,8 @@ class _Builder:
                 f"the last line of the file breaks off at {', '.join(self.refusals.torn)}, as that "
                 "of a recorder that died, and was passed over"
             )
+        self.elsewhere.unsteady = self.history.unsteady
+        self.elsewhere.transaction_timeout_ms = self.history.transaction_timeout_ms
         if self.refusals.damaged:
             lines = "1 malformed line" if self.refusals.damaged == 1 else (
                 f"{self.refusals.damaged} malformed lines"

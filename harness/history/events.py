@@ -30,6 +30,7 @@ NUMBER_MAX: Final = (1 << 62) - 1
 EPOCH_MAX: Final = (1 << 31) - 1
 NAME_MAX: Final = 249
 """A topic's name has at most this many characters."""
+TIMEOUT_MAX_MS: Final = (1 << 31) - 1
 INSTANT_MAX: Final = 253_402_300_799_999_999
 """The last microsecond of the year 9999."""
 MILLISECONDS: Final = (946_684_800_000, 4_102_444_799_999)
@@ -164,6 +165,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "schema": _word({SCHEMA: 1}),
         "name": _REMARK,
         "ends": Field("flag", required=False, default=0),
+        "transaction_timeout_ms": Field("number", required=False, most=TIMEOUT_MAX_MS),
     },
     "attempt": {
         **_IDENTITY,

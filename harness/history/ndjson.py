@@ -43,6 +43,7 @@ class NdjsonReader:
         self.refusals = refusals
         self._topics: dict[str, int] = {name: i for i, name in enumerate(history.topics)}
         self._add: Mapping[str, Callable[[Columns, Block, list[int]], None]] = {
+            "history": self._history,
             "attempt": self._attempts,
             "outcome": self._outcomes,
             "observation": self._reads,
@@ -224,6 +225,12 @@ class NdjsonReader:
         if len(places) == len(numbers):
             return {"file": self._file, "line": numbers}
         return {"file": self._file, "line": [numbers[place] for place in places]}
+
+    def _history(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+        stated = int(columns["transaction_timeout_ms"].max())
+        if stated >= 0:
+            before = self.history.transaction_timeout_ms
+            self.history.transaction_timeout_ms = max(stated, before or 0)
 
     def _attempts(self, columns: Columns, block: Block, places: list[int]) -> None:
         state = np.where(columns["offset"] >= 0, ACKED, columns["outcome"])

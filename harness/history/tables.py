@@ -137,6 +137,10 @@ class History:
     """anomaly → why finding none of it proves nothing"""
     obstacles: list[str] = field(default_factory=list)
     """Why nothing can be proven by this history."""
+    unsteady: bool = False
+    """Do its instants contradict each other, so that no order follows from them?"""
+    transaction_timeout_ms: int | None = None
+    """The longest transaction.timeout.ms of all producers that wrote to its topics, if it says."""
 
     def topic(self, name: str) -> int:
         """The index of a topic, which is added when it is new."""

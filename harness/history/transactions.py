@@ -5,6 +5,7 @@ committed                            acked
 aborted                              failed
 commit called, or an unknown end     unknown
 never ended                          unknown
+no step is recorded                  unknown
 """
 
 from __future__ import annotations
@@ -17,17 +18,23 @@ import numpy.typing as npt
 
 from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.errors import UsageError
+from harness.history.events import ABORT_CALLED as END_ABORT_CALLED
 from harness.history.events import ABORTED as END_ABORTED
 from harness.history.events import BEGIN, UNKNOWN_END
 from harness.history.events import COMMIT_CALLED as CALLED
 from harness.history.events import COMMITTED as END_COMMITTED
+from harness.history.lines import Refusals
+from harness.history.steps import check_steps
 from harness.history.tables import History
+from harness.verify.commits import OF_TRANSACTIONS
 from harness.verify.transactions import (
     ABORTED,
     COMMITTED,
     NEVER_US,
+    NOT_KNOWN_US,
     UNCALLED,
     UNDECIDED,
+    UNRECORDED,
     Ranges,
     TransactionLog,
 )
@@ -37,8 +44,8 @@ U8: TypeAlias = npt.NDArray[np.uint8]
 
 NOT_ATTEMPTED: Final = -2
 """Stands where a cell was read and never attempted."""
-_ENDS: Final = np.zeros(4, dtype=np.uint8)
-_ENDS[[UNCALLED, UNDECIDED]] = UNKNOWN
+_ENDS: Final = np.zeros(5, dtype=np.uint8)
+_ENDS[[UNCALLED, UNDECIDED, UNRECORDED]] = UNKNOWN
 _ENDS[COMMITTED] = ACKED_NO_OFFSET
 _ENDS[ABORTED] = FAILED
 """State of a transaction → state of its records."""
@@ -58,11 +65,15 @@ class _Producer:
 class Transactions:
     """The transactions of every producer of a history."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, refusals: Refusals) -> None:
+        """Raises UsageError for steps that contradict each other."""
         self._topics = history.topics
         self._of: dict[int, _Producer] = {}
         steps, attempts = history.steps, history.attempts
-        producer, transaction, step, at_us = steps.take("producer", "transaction", "step", "at_us")
+        taken = check_steps(history, refusals)
+        producer, transaction, step, at_us = (
+            column[taken] for column in steps.take("producer", "transaction", "step", "at_us")
+        )
         within = attempts.column("transaction") >= 0
         attempted_by = attempts.column("producer")[within]
         attempted_in = attempts.column("transaction")[within]
@@ -70,6 +81,27 @@ class Transactions:
             mine = producer == each
             numbers = np.union1d(transaction[mine], attempted_in[attempted_by == each])
             self._of[each] = _log(numbers, transaction[mine], step[mine], at_us[mine])
+            if history.unsteady:
+                log = self._of[each]
+                log.called_us[log.called_us != NEVER_US] = NOT_KNOWN_US
+        self._note_unrecorded(history)
+
+    def _note_unrecorded(self, history: History) -> None:
+        """Say what the steps of transactions leave open."""
+        unrecorded = uncalled = 0
+        for log in self._of.values():
+            unrecorded += int(np.count_nonzero(log.states == UNRECORDED))
+            unknown = (log.called_us == NOT_KNOWN_US) & (log.states != UNRECORDED)
+            uncalled += 0 if history.unsteady else int(np.count_nonzero(unknown))
+        if unrecorded:
+            what = "1 transaction" if unrecorded == 1 else f"{unrecorded} transactions"
+            reason = f"no step of {what} is on record that attempts name"
+            history.blind |= dict.fromkeys(OF_TRANSACTIONS, reason)
+        if uncalled:
+            what = "1 commit" if uncalled == 1 else f"{uncalled} commits"
+            history.blind.setdefault(
+                "precommitted_read", f"the call of {what} is not on record, only the outcome"
+            )
 
     def take(self, key: tuple[int, int, int], within: I64, sequences: I64) -> U8:
         """Note which cells of a producer's topic-partition belong to which transaction.
@@ -123,9 +155,10 @@ class Transactions:
 
 def _log(numbers: I64, transaction: I64, step: I64, at_us: I64) -> _Producer:
     """States by the steps, of which a later one says more than an earlier one."""
-    states = np.full(len(numbers), UNCALLED, dtype=np.uint8)
+    states = np.full(len(numbers), UNRECORDED, dtype=np.uint8)
     called_us = np.full(len(numbers), NEVER_US, dtype=np.int64)
     places = np.searchsorted(numbers, transaction)
+    states[places] = UNCALLED
     called = step == CALLED
     np.minimum.at(called_us, places[called], at_us[called])
     states[places[called]] = UNDECIDED
@@ -135,5 +168,13 @@ def _log(numbers: I64, transaction: I64, step: I64, at_us: I64) -> _Producer:
     begun_us[places[step == BEGIN]] = at_us[step == BEGIN]
     ended = (step == END_COMMITTED) | (step == END_ABORTED) | (step == UNKNOWN_END)
     ended_us[places[ended]] = at_us[ended]
+    # Of an end whose call is not on record, it is not known when the commit was called.
+    end_called = np.zeros(len(numbers), dtype=np.bool_)
+    end_called[places[called | (step == END_ABORT_CALLED)]] = True
+    silent = np.zeros(len(numbers), dtype=np.bool_)
+    silent[places[(step == END_COMMITTED) | (step == UNKNOWN_END)]] = True
+    silent &= ~end_called
+    states[silent & (states == UNCALLED)] = UNDECIDED
+    called_us[silent | (states == UNRECORDED)] = NOT_KNOWN_US
     last_us = int(at_us.max()) if len(at_us) else None
     return _Producer(numbers, states, called_us, begun_us, ended_us, last_us)

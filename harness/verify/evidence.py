@@ -122,6 +122,10 @@ class Elsewhere:
     """Anomalies that no further line could undo."""
     blind: dict[str, str] = field(default_factory=dict)
     """anomaly → why finding none of it proves nothing"""
+    unsteady: bool = False
+    """Do its instants contradict each other, so that no order follows from them?"""
+    transaction_timeout_ms: int | None = None
+    """The longest transaction.timeout.ms of all producers of its topics, if the history says."""
     sequences: dict[tuple[int, int, int], I64] = field(default_factory=dict)
     """(incarnation, topic, partition) → the recorder's own number of each cell, where they are
     not 0, 1, 2 …: cells are dense, and numbers that others gave need not be"""

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 from harness.errors import HarnessError
 from harness.verify.blind import blind_spots
-from harness.verify.commits import (
-    hung_transactions,
-    judge_transactions,
-)
+from harness.verify.commits import judge_transactions
 from harness.verify.consumers.judge import judge_consumers
 from harness.verify.copies import Extras
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
+from harness.verify.hung import hung_transactions
 from harness.verify.partition import Partition
 from harness.verify.transactions import Tally
 
