@@ -42,6 +42,7 @@ STAGES: Final = (
         "tests/test_shares.py",
         "tests/test_transaction_logs.py",
         "tests/test_history_transactions.py",
+        "tests/test_full_disk.py",
     ),
     (
         "tests/test_judge_availability.py",
@@ -182,6 +183,12 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("open_at_end=self._open and not torn and not self.damage", "open_at_end=self._open"),
         ("            if not torn:\n                bad.append(number)", "            bad.append(number)"),
         ("committed[inside] = self.log.states[transactions[inside]] == COMMITTED", "pass"),
+    ),
+    *_in(
+        "disk.py",
+        ("torn = written % entry_bytes if entry_bytes else written", "torn = 0"),
+        ("torn = written % entry_bytes if entry_bytes else written", "torn = written"),
+        ("            self._failed = True", "            pass"),
     ),
     *_in(
         "history/steps.py",

@@ -35,6 +35,7 @@ import numpy.typing as npt
 from confluent_kafka import KafkaError, KafkaException
 
 from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
+from harness.disk import Appender
 from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import Call, LoadContext
 from harness.load.outcomes import Delivered
@@ -52,11 +53,16 @@ END_MARGIN_S: Final = 5.0
 
 
 class TransactionLog:
-    """ledger/<incarnation>.txn.ndjson: one line a step, before the call or after its result."""
+    """ledger/<incarnation>.txn.ndjson: one line a step, before the call or after its result.
+
+    A step that cannot be written raises EnvironmentFailure, so that its call is not made; no line
+    is written in part, and none after it.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._file = Appender(
+            descriptor, f"{path}: the disk is full, and a step of a transaction is not on record."
         )
 
     def write(self, txn: int, step: str, at_us: int, ranges: Ranges | None = None) -> None:
@@ -66,10 +72,10 @@ class TransactionLog:
             line["ranges"] = {
                 f"{topic}:{partition}": list(both) for (topic, partition), both in ranges.items()
             }
-        os.write(self._descriptor, json.dumps(line).encode() + b"\n")
+        self._file.append(json.dumps(line).encode() + b"\n")
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        os.close(self._file.descriptor)
 
 
 @dataclass(slots=True)

@@ -41,6 +41,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from harness.disk import Appender
 from harness.errors import RunDirError
 
 MAGIC: Final = b"HKMEM01\n"
@@ -164,6 +165,9 @@ class JournalWriter:
             raise RunDirError(
                 f"{path}: a new journal is expected here ({error.strerror})."
             ) from None
+        self._file = Appender(
+            self._descriptor, f"{path}: the disk is full, and a member's step is not on record."
+        )
         self.path = path
         header = np.zeros((), dtype=HEADER)
         header["magic"], header["run"] = MAGIC, run
@@ -181,7 +185,11 @@ class JournalWriter:
         detail: int = 0,
         flags: int = 0,
     ) -> None:
-        """Append one entry; it survives whatever happens to the process afterwards."""
+        """Append one entry; it survives whatever happens to the process afterwards.
+
+        Raises EnvironmentFailure when the disk is full: then it is not there, in no part, and no
+        later one will be.
+        """
         self._write(
             _PACKED.pack(at_us, offset, detail & 0xFFFFFFFF, partition, topic, step, flags, 0)
         )
@@ -191,8 +199,7 @@ class JournalWriter:
         self._write(entries.tobytes())
 
     def _write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        self._file.append(data, entry_bytes=ENTRY_BYTES)
 
     def close(self) -> None:
         """Close the file. Safe to call again."""
