@@ -61,8 +61,10 @@ _HEADER: Final = np.dtype(
         ("closed", "<u4"),
         ("kind", "S16"),
         ("profile", "S64"),
+        ("length", "<u8"),
     ]
 )
+"""length: of the whole file when it was closed; 0 until then"""
 _EXTENT: Final = struct.Struct("<IH2xIIQ8x")
 """magic, topic, partition, capacity and first sequence of an extent's head"""
 _MAGIC: Final = b"HKCOL01\n"
@@ -214,12 +216,17 @@ class ColumnFile:
                 path,
                 run=int(fields["run"]),
                 incarnation=int(fields["incarnation"]),
-                kind=bytes(fields["kind"]).decode(),
-                profile=bytes(fields["profile"]).decode(),
+                kind=bytes(fields["kind"]).decode(errors="replace"),
+                profile=bytes(fields["profile"]).decode(errors="replace"),
                 closed=bool(fields["closed"]),
                 descriptor=None,
             )
-            size = os.fstat(data.fileno()).st_size
+            size, length = os.fstat(data.fileno()).st_size, int(fields["length"])
+            if length and size != length:
+                raise RunDirError(
+                    f"{path}: has {size} bytes, and had {length} when it was closed: it was cut or "
+                    "written to. Restore the file as it was."
+                )
             if size > _PAGE:
                 mapping = mmap.mmap(data.fileno(), size, prot=mmap.PROT_READ)
                 file._maps.append(mapping)
@@ -232,12 +239,27 @@ class ColumnFile:
             magic, topic, partition, capacity, first = _EXTENT.unpack_from(mapping, position)
             if magic != _EXTENT_MAGIC or capacity == 0:
                 # The unused rest of a segment: segments begin on pages.
-                position = (position // _PAGE + 1) * _PAGE
+                end = min((position // _PAGE + 1) * _PAGE, size)
+                if any(mapping[position:end]):
+                    raise self._damaged(
+                        f"no extent begins at byte {position}, and none ended there"
+                    )
+                position = end
                 continue
             if position + _EXTENT_HEAD + capacity * 5 > size:
-                break
+                raise self._damaged(f"the extent at byte {position} is cut off")
+            if first != self.allocated(topic, partition) or capacity > _CAPACITY_MAX:
+                raise self._damaged(
+                    f"the extent at byte {position} holds sequences from {first} on, and those "
+                    f"before it end at {self.allocated(topic, partition)}"
+                )
             self._add((topic, partition), first, mapping, position, capacity)
             position += _extent_bytes(capacity)
+
+    def _damaged(self, what: str) -> RunDirError:
+        return RunDirError(
+            f"{self.path}: is damaged: {what}. Restore the file as its writer left it."
+        )
 
     def _write_header(self) -> None:
         assert self._descriptor is not None
@@ -248,6 +270,7 @@ class ColumnFile:
         head["closed"] = int(self.closed_cleanly)
         head["kind"] = self.kind.encode()
         head["profile"] = self.profile.encode()
+        head["length"] = os.fstat(self._descriptor).st_size if self.closed_cleanly else 0
         os.pwrite(self._descriptor, head.tobytes().ljust(_PAGE, b"\0"), 0)
 
     # -- extents ---------------------------------------------------------------------------

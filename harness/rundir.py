@@ -46,6 +46,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.documents import parse_json, typed
+from harness.documents import read_json as read_json
+from harness.documents import write_json as write_json
 from harness.errors import RunDirError, UsageError
 
 RUN_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -70,6 +73,8 @@ def from_us(at_us: int) -> str:
 def to_us(at: str) -> int:
     """RFC 3339 text as µs since the epoch. Raises ValueError when it is none."""
     moment = datetime.fromisoformat(at.replace("Z", "+00:00"))
+    if moment.tzinfo is None:
+        raise ValueError(f"{at!r} says no time zone")
     whole = int(moment.replace(microsecond=0).timestamp())
     return whole * 1_000_000 + moment.microsecond
 
@@ -222,19 +227,6 @@ class RunInfo:
         """The document as it is stored."""
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> RunInfo:
-        """Raises KeyError or TypeError when a field is missing or unknown."""
-        fields = dict(document)
-        fields["profiles"] = [_profile_run(profile) for profile in fields["profiles"]]
-        fields["load"] = LoadPlan(**fields["load"])
-        return cls(**fields)
-
-
-def _profile_run(document: dict[str, Any]) -> ProfileRun:
-    consume = document.get("consume")
-    return ProfileRun(**{**document, "consume": None if consume is None else ConsumeRun(**consume)})
-
 
 class RunDir:
     """Paths inside one run directory, its run.json, and its timeline."""
@@ -379,11 +371,17 @@ class RunDir:
         """Raises RunDirError that names what is wrong with run.json."""
         document = read_json(self.run_json, "a run directory's run.json")
         try:
-            return RunInfo.from_json(document)
-        except (KeyError, TypeError, AttributeError) as error:
+            info = typed(RunInfo, document)
+        except ValueError as error:
             raise RunDirError(
-                f"{self.run_json}: not a run.json of this harness ({error})."
+                f"{self.run_json}: not a run.json of this harness: {error}."
             ) from None
+        from harness.runcheck import problem_of
+
+        problem = problem_of(info)
+        if problem:
+            raise RunDirError(f"{self.run_json}: not a run.json of this harness: {problem}.")
+        return info
 
     def append(self, event: str, source: str, *, at: str | None = None, **fields: Any) -> None:
         """Add one event to the timeline; safe from any process."""
@@ -402,44 +400,62 @@ class RunDir:
         finally:
             os.close(descriptor)
 
-    def events(self, *names: str) -> Iterator[dict[str, Any]]:
-        """Timeline events in file order, all or those named; a torn last line is left out."""
+    def events(self, *names: str, damage: TimelineDamage | None = None) -> Iterator[dict[str, Any]]:
+        """Timeline events in file order, all or those named.
+
+        Lines that are no event are left out, and noted in `damage`.
+        Raises RunDirError when the file cannot be read.
+        """
         if not self.timeline.exists():
             return
-        with self.timeline.open("rb") as lines:
-            for event in self.parse(lines):
-                if not names or event["event"] in names:
-                    yield event
+        try:
+            with self.timeline.open("rb") as lines:
+                for event in self.parse(lines, damage):
+                    if not names or event["event"] in names:
+                        yield event
+        except OSError as error:
+            raise RunDirError(
+                f"{self.timeline}: the timeline of a run is expected here ({error.strerror})."
+            ) from None
 
     @staticmethod
-    def parse(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    def parse(
+        lines: Iterable[bytes], damage: TimelineDamage | None = None
+    ) -> Iterator[dict[str, Any]]:
         """The events in lines of a timeline; what is no event is left out."""
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and "event" in event and "at" in event:
+        for number, line in enumerate(lines, start=1):
+            event = _event(line)
+            if event is not None:
                 yield event
+            elif damage is not None and line.strip():
+                damage.note(number, torn=line.startswith(b"{") and not line.endswith(b"\n"))
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write a JSON document so that a reader sees the old one or the new one, never a part."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+@dataclass(slots=True)
+class TimelineDamage:
+    """Lines of a timeline that cannot be read."""
+
+    count: int = 0
+    first: int = 0
+    """The number of the first one, from 1."""
+    torn: bool = False
+    """Does the last line break off, as a process leaves it that dies while it writes?"""
+
+    def note(self, number: int, *, torn: bool) -> None:
+        """A line that is no event. `torn`: it is the last one and has no line break."""
+        if torn:
+            self.torn = True
+            return
+        self.count += 1
+        self.first = self.first or number
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON object. Raises RunDirError naming file and line."""
+def _event(line: bytes) -> dict[str, Any] | None:
+    """The event of a line; None where there is none."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunDirError(f"{path}: {what} is expected here ({error.strerror}).") from None
-    except ValueError as error:
-        raise RunDirError(
-            f"{path}: {what} is expected here, but it is no JSON ({error})."
-        ) from None
-    if not isinstance(document, dict):
-        raise RunDirError(f"{path}: {what} is expected here: a JSON object.")
-    return document
+        event = parse_json(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None
+    return event if isinstance(event.get("at"), str) else None

@@ -160,10 +160,27 @@ def _case(
         broke_in=hits,
         unseen=found.counts["unseen"] if anomaly == "lost" else 0,
         recorded_elsewhere=evidence.elsewhere is not None,
-        skipped_lines=evidence.elsewhere.skipped if evidence.elsewhere else 0,
-        firm=evidence.elsewhere is None or anomaly in evidence.elsewhere.firm,
+        skipped_lines=_skipped(evidence),
+        firm=_firm(evidence, anomaly),
         known_defect=_known_defect(found.profile, anomaly, met),
     )
+
+
+def _skipped(evidence: Evidence) -> int:
+    """How much could not be read: lines of a history or of a run's timeline, and ledgers."""
+    if evidence.elsewhere is not None:
+        return evidence.elsewhere.skipped
+    return evidence.timeline.unreadable + len(evidence.without_ledger)
+
+
+def _firm(evidence: Evidence, anomaly: str) -> bool:
+    """Whether what could not be read cannot undo it. A run's timeline tells of faults, and only
+    hung_txn leaves their windows out; a ledger tells of attempts, of which a phantom has none."""
+    if evidence.elsewhere is not None:
+        return anomaly in evidence.elsewhere.firm
+    if anomaly == "phantom":
+        return not evidence.without_ledger
+    return anomaly != "hung_txn" or not evidence.timeline.unreadable
 
 
 def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str:
@@ -227,6 +244,11 @@ def _reasons(
             )
     if evidence.elsewhere is not None:
         reasons += evidence.elsewhere.notes
+    if evidence.timeline.torn:
+        reasons.append(
+            "the last line of timeline.ndjson breaks off, as that of a process that died while it "
+            "wrote, and was passed over"
+        )
     return reasons
 
 

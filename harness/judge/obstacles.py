@@ -27,6 +27,8 @@ def run_obstacles(evidence: Evidence) -> list[str]:
         # No load of ours and no faults of ours: there is nothing that could have gone wrong there.
         return list(evidence.elsewhere.obstacles)
     return [
+        *_unreadable(evidence.timeline),
+        *_ledgers(evidence),
         *_phases(evidence.timeline),
         *_generator(evidence.info, evidence.timeline),
         *[trouble for journal in evidence.journals for trouble in journal_troubles(journal)],
@@ -50,6 +52,30 @@ def profile_obstacles(found: ProfileFindings) -> list[str]:
             "before it had closed its ledger"
         )
     return obstacles
+
+
+def _unreadable(timeline: Timeline) -> list[str]:
+    """Lines of the timeline that may have told of anything."""
+    if not timeline.unreadable:
+        return []
+    lines = "1 line" if timeline.unreadable == 1 else f"{timeline.unreadable} lines"
+    return [
+        f"{lines} of timeline.ndjson cannot be read (first: {timeline.first_unreadable}), and "
+        "what was told there is not judged"
+    ]
+
+
+def _ledgers(evidence: Evidence) -> list[str]:
+    """Producers of which it is not known what they attempted."""
+    missing = evidence.without_ledger
+    if not missing:
+        return []
+    names = ", ".join(map(str, missing[:_NAMED]))
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    return [
+        f"the ledger of producer {names}{more} is missing, so what was attempted is not known, and "
+        "a record of it is no phantom"
+    ]
 
 
 def _phases(timeline: Timeline) -> list[str]:

@@ -224,10 +224,9 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
         seen = f". {_seen(anomaly, case.observed)}" if case.observed else ""
         return NOT_APPLICABLE, f"{outside}{seen}"
     if case.observed and case.skipped_lines and not case.firm:
-        lines = "1 line was" if case.skipped_lines == 1 else f"{case.skipped_lines} lines were"
-        return INCONCLUSIVE, (
-            f"{_seen(anomaly, case.observed)}, but {lines} skipped, and may tell otherwise"
-        )
+        what = case.run_obstacles[0] if case.run_obstacles else "not everything could be read"
+        seen = _seen(anomaly, case.observed)
+        return INCONCLUSIVE, f"{seen}, but what could not be read may tell otherwise: {what}"
     if case.observed:
         defect = f". {case.known_defect}" if case.known_defect else ""
         if case.recorded_elsewhere and anomaly == "lost":

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from harness.documents import typed
+
 
 @dataclass(slots=True)
 class LogState:
@@ -103,16 +105,5 @@ class ReplicaEvidence:
 
 
 def replicas_from_json(document: dict[str, Any]) -> ReplicaEvidence:
-    """Raises KeyError or TypeError when a field is missing or unknown."""
-    return ReplicaEvidence(
-        logs=[LogState(**each) for each in document["logs"]],
-        sought=[
-            Sought(**{**each, "found": [Copy(**copy) for copy in each["found"]]})
-            for each in document["sought"]
-        ],
-        dead=[
-            DeadLog(**{**each, "stranded": [Stretch(**part) for part in each["stranded"]]})
-            for each in document["dead"]
-        ],
-        reason=str(document.get("reason", "")),
-    )
+    """Raises ValueError that names a field that is missing, unknown or of another type."""
+    return typed(ReplicaEvidence, document)

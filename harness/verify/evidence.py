@@ -9,7 +9,6 @@ No client library is imported here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.columns import ColumnFile
+from harness.documents import parse_json, read_json
 from harness.errors import RunDirError
 from harness.record import run_hash
 from harness.replicas.evidence import ReplicaEvidence, replicas_from_json
-from harness.rundir import RunDir, RunInfo, read_json, to_us
+from harness.rundir import RunDir, RunInfo, TimelineDamage, to_us
 from harness.verify.cells import Columns
 from harness.verify.consumers.recorded import Consumption, read_consumption
 from harness.verify.hlog import Interval, intervals
@@ -177,6 +177,11 @@ class Evidence:
             reason = "it was not drained to the end"
         return DrainedPartition(topic, partition, False, 0, 0, None, None, reason)
 
+    @property
+    def without_ledger(self) -> list[int]:
+        """Producers that began, as the timeline says, and whose ledger is not there."""
+        return sorted(self.timeline.started - self.ledgers.keys())
+
     def close(self) -> None:
         """Let go of the mapped files."""
         for columns in (self.ledgers, self.live.columns, self.drained.columns):
@@ -193,7 +198,9 @@ def load_evidence(run_dir: RunDir, number: int) -> Evidence:
     info = run_dir.read_info()
     run = run_hash(info.run_id)
     drained = run_dir.drained(number)
-    timeline = read_timeline(run_dir.events())
+    damage = TimelineDamage()
+    timeline = read_timeline(run_dir.events(damage=damage))
+    timeline.take(damage)
     return Evidence(
         info=with_joined(info, timeline.experiments),
         ledgers=_columns(sorted(run_dir.ledger.glob("*.ledger")), run),
@@ -220,7 +227,7 @@ def load_replicas(run_dir: RunDir, number: int) -> ReplicaEvidence | None:
         document = read_json(path, "a note about the brokers' log files")
         try:
             part = replicas_from_json(document)
-        except (KeyError, TypeError, AttributeError) as error:
+        except ValueError as error:
             raise RunDirError(f"{path}: not a note about log files ({error}).") from None
         if found is None:
             found = part
@@ -242,6 +249,11 @@ def _columns(paths: Iterable[Path], run: int) -> dict[int, Columns]:
             raise RunDirError(
                 f"{path}: belongs to another run (hash {file.run:016x}, this one's is {run:016x}). "
                 "A run directory holds one run; restore its own file."
+            )
+        if str(file.incarnation) != path.stem:
+            raise RunDirError(
+                f"{path}: says that it belongs to producer {file.incarnation}; its name says "
+                f"{path.stem}. Restore the file as its writer left it."
             )
         if file.incarnation in found:
             found[file.incarnation].include(file)
@@ -285,24 +297,26 @@ def _drain(path: Path, info: RunInfo) -> Drain | None:
     document = read_json(path, "the proof of a drain")
     topics = {topic: index for index, topic in enumerate(info.topics)}
     transactional = [profile.transactional for profile in info.profiles for _ in profile.topics]
-    reasons = [str(reason) for reason in document.get("reasons", [])]
     cluster_id = document.get("cluster_id")
     elsewhere = ""
     if info.cluster_id and cluster_id and cluster_id != info.cluster_id:
         elsewhere = f"it was read from cluster {cluster_id}, the run's is {info.cluster_id}"
     partitions: dict[tuple[int, int], DrainedPartition] = {}
     try:
+        reasons = [str(reason) for reason in document.get("reasons", [])]
         for entry in document["partitions"]:
             index = topics.get(str(entry["topic"]))
             if index is None:
                 continue
             expected_id = info.topic_ids[index] if index < len(info.topic_ids) else None
             drained = _drained_partition(entry, index, expected_id, elsewhere, transactional[index])
+            if (index, drained.partition) in partitions:
+                raise ValueError(f"{entry['topic']}-{drained.partition} stands there twice")
             partitions[index, drained.partition] = drained
         return Drain(
             partitions, _us(document.get("started_at")), _us(document.get("ended_at")), reasons
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunDirError(
             f"{path}: not the proof of a drain of this harness ({type(error).__name__}: {error})."
         ) from None
@@ -317,7 +331,9 @@ def _drained_partition(
 ) -> DrainedPartition:
     """One entry of drain.json; what run.json contradicts is not proven."""
     end, last_stable = _integer(entry.get("end")), _integer(entry.get("last_stable"))
-    from_somewhere = bool(entry["complete"]) or _integer(entry.get("proven_from")) is not None
+    if not isinstance(entry["complete"], bool):
+        raise TypeError(f"complete is {entry['complete']!r}, expected true or false")
+    from_somewhere = entry["complete"] or _integer(entry.get("proven_from")) is not None
     reasons = [] if from_somewhere else [str(entry.get("reason") or "")]
     if elsewhere:
         reasons.append(elsewhere)
@@ -328,7 +344,7 @@ def _drained_partition(
     starts = [_integer(entry.get("start")), _integer(entry.get("log_start_after"))]
     return DrainedPartition(
         topic=topic,
-        partition=int(entry["partition"]),
+        partition=_integer(entry["partition"]) or 0,
         proven=from_somewhere and not reasons,
         floor=max((start for start in starts if start is not None), default=0),
         read=_integer(entry.get("read")) or 0,
@@ -339,7 +355,12 @@ def _drained_partition(
 
 
 def _integer(value: object) -> int | None:
-    return int(value) if isinstance(value, (int, float)) else None
+    """A whole number or None. Raises ValueError for anything else: it is damage."""
+    if value is None:
+        return None
+    if type(value) is not int or abs(value) >= 1 << 62:
+        raise ValueError(f"{value!r} stands where a whole number is expected")
+    return value
 
 
 def _us(value: object) -> int | None:
@@ -383,8 +404,8 @@ def _journals(run_dir: RunDir, info: RunInfo, joined: Sequence[JoinedExperiment]
 
 def _journal(path: Path) -> Mapping[str, Any] | None:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = parse_json(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 

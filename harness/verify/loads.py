@@ -13,6 +13,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.documents import whole
+
 I64: TypeAlias = npt.NDArray[np.int64]
 Sender: TypeAlias = tuple[str, int, int]
 """(topic, partition, incarnation)"""
@@ -74,20 +76,22 @@ class LoadLog:
 
     def add(self, event: Mapping[str, Any]) -> None:
         """One event. Raises KeyError, TypeError, ValueError or AttributeError if it is none."""
-        topic, partition = str(event["topic"]), int(event["partition"])
-        from_us, to_us = int(event["from_us"]), int(event["to_us"])
+        topic, partition = str(event["topic"]), whole(event["partition"])
+        from_us, to_us = whole(event["from_us"]), whole(event["to_us"])
         for incarnation, count in event.get("attempted_by", {}).items():
             key = (topic, partition, int(incarnation))
             columns = self._rows.setdefault(key, (array("q"), array("q"), array("q")))
-            for column, value in zip(columns, (from_us, to_us, int(count)), strict=True):
+            for column, value in zip(columns, (from_us, to_us, whole(count)), strict=True):
                 column.append(value)
         for outcome in (FAILED, UNKNOWN):
             for reason, count in event.get(f"{outcome}_by", {}).items():
                 failure = self.failures.get((topic, outcome, str(reason)))
                 if failure is None:
-                    self.failures[topic, outcome, str(reason)] = Failure(int(count), from_us, to_us)
+                    self.failures[topic, outcome, str(reason)] = Failure(
+                        whole(count), from_us, to_us
+                    )
                 else:
-                    failure.add(int(count), from_us, to_us)
+                    failure.add(whole(count), from_us, to_us)
 
     def sent(self) -> dict[Sender, SentSlots]:
         """Who sent in which slot."""

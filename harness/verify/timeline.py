@@ -2,8 +2,9 @@
 
 One pass over timeline.ndjson. What happens once is a small record; what happens in every slot of
 250 ms (`load`, `generator`, `offsets`) is kept as arrays, so that an hour of load stays small.
-Events that lack a field they should have are counted in `unreadable` and left out: a process may
-have died while it wrote.
+Lines that are no event, and events that lack a field they should have, are counted in `unreadable`
+and left out: what they told is not known, so they keep the run from proving anything. Only a last
+line that breaks off is free: a process may have died while it wrote.
 
 No client library is imported here.
 """
@@ -19,7 +20,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.rundir import to_us
+from harness.documents import whole
+from harness.printable import printable
+from harness.rundir import TimelineDamage, to_us
 from harness.verify.loads import Failure, LoadLog, Sender, SentSlots
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -56,6 +59,21 @@ class Fault:
     def partitions(self) -> list[Mapping[str, Any]]:
         """The partitions that it was aimed at, each with leader and epoch before and after."""
         return _mappings(self.evidence.get("partitions"))
+
+    def check(self) -> None:
+        """Raises ValueError, TypeError or KeyError for evidence that cannot be read."""
+        for each in self.partitions:
+            str(each["topic"])
+            for name in ("partition", "leader", "leader_epoch"):
+                value = each.get(name, 0)
+                whole(0 if value is None else value)
+        for struck in _mappings(self.evidence.get("brokers")):
+            whole(struck.get("broker", 0))
+        for kind in ("members", "coordinates"):
+            for each in _mappings(self.evidence.get(kind)):
+                whole(each.get("member", 0))
+                whole(each.get("partition", 0))
+        assert self.brokers is not None
 
     @property
     def idle(self) -> bool:
@@ -186,6 +204,8 @@ class Timeline:
     reader: list[Moment] = field(default_factory=list)
     members: list[MemberMoment] = field(default_factory=list)
     experiments: list[JoinedExperiment] = field(default_factory=list)
+    started: set[int] = field(default_factory=set)
+    """Incarnations of producers that began."""
     first_records: dict[int, int] = field(default_factory=dict)
     """incarnation → which of its client's records was its first one"""
     lags: dict[tuple[str, str, int], tuple[I64, I64, I64]] = field(default_factory=dict)
@@ -197,6 +217,26 @@ class Timeline:
     unsent: dict[str, int] | None = None
     """profile → records that were due and never attempted; None where the load did not say"""
     unreadable: int = 0
+    """Lines that are no event, or an event that lacks a field or has another type in it."""
+    first_unreadable: str = ""
+    """Where the first of them is, or what is wrong with it."""
+    torn: bool = False
+    """Does the last line break off?"""
+
+    def take(self, damage: TimelineDamage) -> None:
+        """Add the lines that were no event at all."""
+        if damage.count:
+            self.first_unreadable = f"line {damage.first}"
+        self.unreadable += damage.count
+        self.torn |= damage.torn
+
+    def lacks(self, event: Mapping[str, Any], error: Exception) -> None:
+        """Note an event that is not what it should be."""
+        if not self.unreadable:
+            name = printable(str(event.get("event")))[:40]
+            what = f"{type(error).__name__}: {error}"
+            self.first_unreadable = f"an event {name!r}: {printable(what)[:80]}"
+        self.unreadable += 1
 
     def phase(self, name: str) -> Moment | None:
         """The first moment of the run with that phase."""
@@ -212,14 +252,13 @@ class _LoadColumns:
         self.columns = {name: array("q") for name in self.NAMES}
 
     def add(self, event: Mapping[str, Any]) -> None:
-        acked = int(event["acked"]) + int(event.get("sent", 0))
         row = (
-            int(event["from_us"]),
-            int(event["to_us"]),
-            int(event["attempted"]),
-            acked,
-            int(event["failed"]),
-            int(event["unknown"]),
+            whole(event["from_us"]),
+            whole(event["to_us"]),
+            whole(event["attempted"]),
+            whole(event["acked"]) + whole(event.get("sent", 0)),
+            whole(event["failed"]),
+            whole(event["unknown"]),
         )
         for name, value in zip(self.NAMES, row, strict=True):
             self.columns[name].append(value)
@@ -256,15 +295,19 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
                     load_log.add(event)
                 case "generator":
                     at, lag = to_us(event["at"]), float(event["lag_ms_max"])
+                    if not 0 <= lag < 1e15:
+                        raise ValueError(f"a lag of {lag} ms")
                     lag_at.append(at)
                     lag_ms.append(lag)
                 case "offsets":
                     row = (to_us(event["at"]), event["last_stable"], event["high_watermark"])
-                    for column, value in zip(offsets[_key(event)], map(int, row), strict=True):
+                    for column, value in zip(
+                        offsets[_key(event)], list(map(whole, row)), strict=True
+                    ):
                         column.append(value)
                 case "leader":
                     change = LeaderChange(
-                        to_us(event["at"]), int(event["leader"]), int(event["leader_epoch"])
+                        to_us(event["at"]), whole(event["leader"]), whole(event["leader_epoch"])
                     )
                     timeline.leaders.setdefault(_key(event), []).append(change)
                 case "isr":
@@ -277,28 +320,30 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
                     timeline.run.append(_moment(event))
                     if "unsent_by" in event:
                         named = event["unsent_by"].items()
-                        timeline.unsent = {str(name): int(count) for name, count in named}
+                        timeline.unsent = {str(name): whole(count) for name, count in named}
                 case "experiment":
                     if event["phase"] == "joined":
                         timeline.experiments.append(_joined(event))
                 case "lag":
                     group = (str(event["profile"]), *_key(event))
                     row = (to_us(event["at"]), event["committed"], event["end"])
-                    for column, value in zip(lags[group], map(int, row), strict=True):
+                    for column, value in zip(lags[group], list(map(whole, row)), strict=True):
                         column.append(value)
                 case "incarnation":
-                    if event["phase"] == "started" and "first_record" in event:
-                        first_record = int(event["first_record"])
-                        timeline.first_records[int(event["incarnation"])] = first_record
+                    if event["phase"] == "started":
+                        incarnation = whole(event["incarnation"])
+                        if "first_record" in event:
+                            timeline.first_records[incarnation] = whole(event["first_record"])
+                        timeline.started.add(incarnation)
                 case "member" | "rebalance":
                     timeline.members.append(_member_moment(event))
                 case "reader":
                     timeline.reader.append(_moment(event))
                 case _:
                     pass
-        except (KeyError, TypeError, ValueError, AttributeError):
-            timeline.unreadable += 1
-    timeline.loads = {key: columns.series() for key, columns in loads.items()}
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            timeline.lacks(event, error)
+    timeline.loads = {key: each.series() for key, each in loads.items() if each.columns["acked"]}
     timeline.sent, timeline.failures = load_log.sent(), load_log.failures
     timeline.offsets = {
         key: tuple(np.array(column, dtype=np.int64) for column in columns)  # type: ignore[misc]
@@ -314,7 +359,7 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
 
 
 def _key(event: Mapping[str, Any]) -> TopicPartition:
-    return str(event["topic"]), int(event["partition"])
+    return str(event["topic"]), whole(event["partition"])
 
 
 def _moment(event: Mapping[str, Any]) -> Moment:
@@ -325,7 +370,7 @@ def _member_moment(event: Mapping[str, Any]) -> MemberMoment:
     return MemberMoment(
         to_us(event["at"]),
         str(event["profile"]),
-        int(event["member"]),
+        whole(event["member"]),
         str(event["phase"]),
         str(event.get("reason") or ""),
     )
@@ -340,7 +385,7 @@ def _joined(event: Mapping[str, Any]) -> JoinedExperiment:
     return JoinedExperiment(
         to_us(event["at"]),
         str(event["title"]),
-        int(event["journal"]),
+        whole(event["journal"]),
         aims,
         tuple(str(fault) for fault in event["faults"]),
     )
@@ -368,12 +413,19 @@ def _note_fault(known: dict[str, Fault], faults: list[Fault], event: Mapping[str
             evidence = event.get("evidence")
             fault.evidence = dict(evidence) if isinstance(evidence, Mapping) else {}
             fault.took_effect = event.get("took_effect") is True
+            try:
+                fault.check()
+            except (KeyError, TypeError, ValueError, AttributeError):
+                fault.evidence, fault.took_effect = {}, False
+                raise
         case "healed":
             fault.healed_us = at_us
         case "failed":
             fault.failure = str(event.get("reason") or "no reason was given")
-        case _:
+        case "inject" | "heal":
             pass
+        case _:
+            raise ValueError(f"phase is {phase!r}")
 
 
 def _target(value: object) -> str:
