@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN ?=
 
-.PHONY: run test lint test-fast series transactions starts repeats members kills histories mutants bench growth clean help
+.PHONY: run test lint test-fast series transactions starts repeats members kills histories mutated mutants bench growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ kills: $(STAMP)  ## SIGKILL of load, reader and harness in mid-run, ten times ea
 
 histories: $(STAMP)  ## anomalies planted in 10,000 random histories: all of them found, and nothing else
 	$(BIN)/python -m pytest -m long tests/test_generated_histories.py --timeout 7200
+
+mutated: $(STAMP)  ## 10,000 histories and 1,000 run directories, changed: refused, or judged rightly?
+	$(BIN)/python -m tests.mutated_input $(MUTATED)
 
 mutants: $(STAMP)  ## the rules changed one at a time: is every change caught by a test?
 	$(BIN)/python -m tests.mutants $(MUTANTS)

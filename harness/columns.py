@@ -240,7 +240,7 @@ class ColumnFile:
             if magic != _EXTENT_MAGIC or capacity == 0:
                 # The unused rest of a segment: segments begin on pages.
                 end = min((position // _PAGE + 1) * _PAGE, size)
-                if any(mapping[position:end]):
+                if mapping[position:end].strip(b"\0"):
                     raise self._damaged(
                         f"no extent begins at byte {position}, and none ended there"
                     )
@@ -255,6 +255,8 @@ class ColumnFile:
                 )
             self._add((topic, partition), first, mapping, position, capacity)
             position += _extent_bytes(capacity)
+        if mapping[position:size].strip(b"\0"):
+            raise self._damaged(f"the extent at byte {position} is cut off")
 
     def _damaged(self, what: str) -> RunDirError:
         return RunDirError(

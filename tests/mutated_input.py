@@ -205,8 +205,8 @@ def _healthy(name: str = "idempotent") -> list[object]:
 
 def run_dirs(folder: Path) -> dict[str, RunDir]:
     """Run directories of several kinds, as their writers leave them."""
-    pipeline = [runs.assigned(0), records(12), polled(*range(12)), worked(*range(12)), committed(12),
-                runs.group_at(12)]  # fmt: skip
+    pipeline = [records(12), runs.assigned(0), polled(*range(12)), worked(*range(12)),
+                committed(12), runs.group_at(12)]  # fmt: skip
     transactional = run_info([profile("transactional", transactional=True)])
     fault = [
         runs.fault("inject", 2), runs.fault("heal", 8), runs.fault("healed", 9),

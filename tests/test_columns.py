@@ -253,18 +253,19 @@ def test_a_file_opened_for_reading_takes_no_new_extents(tmp_path: Path) -> None:
     opened.close()
 
 
+@pytest.mark.parametrize("cleanly", [True, False])
 @pytest.mark.parametrize("cut_bytes", [1, 100, 4096, 40_000])
-def test_a_file_cut_short_gives_the_extents_that_are_whole(tmp_path: Path, cut_bytes: int) -> None:
+def test_a_file_cut_short_is_refused_and_not_read_as_a_smaller_one(
+    tmp_path: Path, cut_bytes: int, cleanly: bool
+) -> None:
     path = tmp_path / "1.ledger"
-    with new_file(path) as file:
-        file.mark(0, 0, 0, 60_000, OPEN)
-        whole = [len(extent) for extent in file.extents(0, 0)]
-    os.truncate(path, path.stat().st_size - cut_bytes)
-    opened = ColumnFile.open(path)
-    found = [len(extent) for extent in opened.extents(0, 0)]
-    assert found == whole[: len(found)]
-    assert found
-    opened.close()
+    file = new_file(path)
+    file.mark(0, 0, 0, 60_000, OPEN)
+    file.close(cleanly=cleanly)
+    used = len(path.read_bytes().rstrip(b"\0"))
+    os.truncate(path, used - cut_bytes)
+    with pytest.raises(RunDirError, match=r"when it was closed|cut off|no extent begins"):
+        ColumnFile.open(path)
 
 
 # -- valid at every instant -----------------------------------------------------------------
