@@ -70,6 +70,7 @@ _EXTENT: Final = struct.Struct("<IH2xIIQ8x")
 _MAGIC: Final = b"HKCOL01\n"
 _EXTENT_MAGIC: Final = 0x54584548
 _PAGE: Final = 4096
+_TRIES: Final = 5
 _EXTENT_HEAD: Final = _EXTENT.size
 _CAPACITY_MIN: Final = 128
 _CAPACITY_MAX: Final = 65_536
@@ -230,8 +231,22 @@ class ColumnFile:
             if size > _PAGE:
                 mapping = mmap.mmap(data.fileno(), size, prot=mmap.PROT_READ)
                 file._maps.append(mapping)
-                file._walk(mapping, size)
+                file._read_extents(mapping, size, tries=1 if length else _TRIES)
             return file
+
+    def _read_extents(self, mapping: mmap.mmap, size: int, *, tries: int) -> None:
+        """Find the extents. While its writer still adds some, a file can look damaged for a moment,
+        so one that was not closed is looked at again before it is refused."""
+        for left in reversed(range(tries)):
+            self._extents.clear()
+            self._starts.clear()
+            try:
+                self._walk(mapping, size)
+            except RunDirError:
+                if not left:
+                    raise
+            else:
+                return
 
     def _walk(self, mapping: mmap.mmap, size: int) -> None:
         position = _PAGE
