@@ -14,12 +14,14 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, Final, cast
 
 from rich.console import Console
+from rich.segment import Segment
 
 from harness.errors import EXIT_BROKEN, EXIT_HARNESS_FAILED, HarnessError
+from harness.printable import printable
 
 SIMILAR: Final = {
     "–": "-",
@@ -68,6 +70,15 @@ class _Raw(io.FileIO):
 
 class _Console(Console):
     """A console that leaves a closed pipe to its caller; rich itself ends the process with 1."""
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        """What is printed, with the control characters of others as escapes."""
+        return super()._render_buffer(
+            segment
+            if segment.control
+            else segment._replace(text=printable(segment.text, keep="\n"))
+            for segment in buffer
+        )
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
@@ -153,7 +164,7 @@ def _similar(error: UnicodeError) -> tuple[str, int]:
 def complain(text: str) -> None:
     """A sentence on stderr; where nothing can be written to it there is nobody to read it."""
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text, keep="\n"), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

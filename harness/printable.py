@@ -6,15 +6,21 @@ set a window's title. Whoever shows such text passes it through `printable` firs
 
 from __future__ import annotations
 
+import unicodedata
+
 
 def printable(text: str, *, keep: str = "") -> str:
-    """`text` with each character that is not shown replaced by its escape, as Python writes it.
+    """`text` with each control character replaced by its escape, as Python writes it.
 
-    keep: characters that stay although they are not shown, such as a line break.
+    keep: control characters that stay, such as a line break.
     """
     if text.isprintable():
         return text
     return "".join(
-        each if each.isprintable() or each in keep else each.encode("unicode_escape").decode()
+        each if _is_shown(each) or each in keep else each.encode("unicode_escape").decode()
         for each in text
     )
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"

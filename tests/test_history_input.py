@@ -7,12 +7,17 @@ import io
 import json
 import os
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.table import Table
+from rich.text import Text
 
+from harness import output
+from harness.cli import main
 from harness.errors import UsageError
 from harness.history.command import judge_files
 from harness.history.lines import Block, Refusals
@@ -456,3 +461,54 @@ def test_a_history_is_judged_by_a_profile_of_ones_own(judge: Judged) -> None:
     assert verdict["profiles"][0]["profile"] == "orders"
     assert judge(path, options=("--profile", "orders")) == {}
     assert "there is no such profile" in judge.stderr
+
+
+# -- terminals
+
+EVIL = "\x1b]0;title\x07\x1b[2J\x9b1m\u202e"
+
+
+def test_control_characters_of_a_history_reach_no_terminal(
+    judge: Judged, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drain = {**DRAIN, "complete": False, "reason": EVIL}
+    own = judge.write("own.ndjson", ACKED, drain, {**READ, "note": EVIL})
+    value = {"value": f"{EVIL}.0"}
+    tools = judge.write("a.log", {**tool("producer_send_success"), **value},
+                        {**tool("record_data"), "value": f"x{EVIL}.0"},
+                        {"timestamp": 1, "name": f"y{EVIL}"})  # fmt: skip
+    for path in (own, tools):
+        main(["verify", "--history", str(path)])
+        shown = capsys.readouterr()
+        for text in (shown.out, shown.err):
+            assert printable(text, keep="\n") == text
+
+
+def test_control_characters_in_what_is_printed_are_escapes_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = io.StringIO()
+    screen = output.console(stderr=False)
+    screen.file = shown
+    table = Table("topic")
+    table.add_row(Text(f"a{EVIL}b"))
+    screen.print(table)
+    screen.print(f"a{EVIL}b", style="bold", markup=False)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
+    assert printable(text, keep="\n") == text
+    assert "\\x1b[2J" in text
+    assert "\x1b[1m" in shown.getvalue(), "what rich itself sends to a terminal stays"
+
+
+def test_control_characters_in_an_error_are_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    output.complain(f"no file {EVIL}\nor so")
+    text = capsys.readouterr().err
+    assert printable(text, keep="\n") == text
+
+
+def test_text_that_is_shown_stays_as_it_is() -> None:
+    text = "Größe 5\u00a0000 \u2013 \u202f€ 日本"
+    assert printable(text) == text

@@ -35,6 +35,7 @@ from harness.brokers.state import (
     read_state,
 )
 from harness.errors import ClusterError, UsageError
+from harness.printable import printable
 
 __all__ = ["add_cluster_arguments", "add_doctor_arguments", "run_cluster", "run_doctor"]
 
@@ -88,7 +89,7 @@ def run_cluster(args: argparse.Namespace) -> int:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text, keep="\n"), file=sys.stderr, flush=True)
 
 
 def _up(args: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ from harness.judge.verdict import (
     ProfileVerdict,
     Verdict,
 )
+from harness.printable import printable
 from harness.report.document import verdict_of
 from harness.report.facts import Consumers, consumers, first_witnesses
 from harness.report.wording import assurance, headline, load_lines, standing, tally
@@ -62,7 +63,7 @@ def print_verdict(verdict: Verdict | dict[str, Any], console: Console) -> None:
     plain = Console(width=COLUMNS_MAX, file=io.StringIO(), highlight=False)
     _print(verdict, plain, ascii_only=not console.encoding.lower().startswith("utf"))
     text = plain.file.getvalue()  # type: ignore[attr-defined]
-    lines = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    lines = "".join(f"{printable(line.rstrip())}\n" for line in text.split("\n")[:-1])
     console.file.write(lines.encode(console.encoding, "replace").decode(console.encoding))
 
 
