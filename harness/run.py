@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from harness import options
 from harness.brokers import Brokers, LocalCluster
@@ -28,6 +29,7 @@ from harness.judge.judge import exit_code
 from harness.judge.verdict import KEPT, Verdict
 from harness.lifeline import Child
 from harness.output import delivering, print_json
+from harness.profiles import load_builtin
 from harness.progress import Progress
 from harness.report.terminal import print_verdict
 from harness.rounds import Rounds
@@ -160,6 +162,8 @@ def carry_out(
     """Prepare, load, break, heal, judge."""
     progress.stage(f"creating the topics of run {request.run_id}")
     session = Session.prepare(request, run_dir, brokers)
+    for line in guardrail_lines(session.info.findings, request):
+        progress.note(line)
     try:
         try:
             session.start_recording()
@@ -186,6 +190,27 @@ def carry_out(
     finally:
         if not keep_topics:
             session.delete_topics(progress.note)
+
+
+def guardrail_lines(findings: list[dict[str, Any]], request: RunRequest) -> list[str]:
+    """What lint found about settings that somebody chose; the rest is in the report.
+
+    The weaknesses of a built-in profile as it is are what it is there for.
+    """
+    builtin = load_builtin()
+    chosen = {each.name for each in request.subjects if builtin.get(each.name) != each}
+    shown = [each for each in findings if each["profile"] in chosen]
+    lines = [
+        f"  guardrail  {each['where']}: {each['severity']} [{each['rule']}] {each['message']} "
+        f"{each['fix']}"
+        for each in shown
+    ]
+    if len(shown) < len(findings):
+        lines.append(
+            f"  guardrail  {len(findings) - len(shown)} findings about built-in profiles and "
+            "controls are in report.html"
+        )
+    return lines
 
 
 def heal(cluster: LocalCluster, run_dir: RunDir) -> None:

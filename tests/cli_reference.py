@@ -23,6 +23,19 @@ broken, the exit code stays 1. An exception that the harness does not expect end
 sentence, and a file with the traceback that the sentence names. Progress that cannot be written to
 stderr changes nothing. `harness validate` ends with 1 where it found errors, and with 4 where its
 findings could not be written.
+
+`harness verify RUN_DIR` captures the end offsets anew and drains into a fresh set where the run's
+brokers answer and have its topics. Where they do not, it says so in one line and judges again from
+the newest complete drain that the directory holds; a run that was never drained is inconclusive.
+`--drain` asks for a fresh drain in any case: then a topic that cannot be reached is inconclusive
+(exit 3). Each verification writes `verdict-<n>.json`. `report.html` is replaced unless it is of a
+better verdict (broken before kept before inconclusive); then the new one is `report-<n>.html`.
+
+A run deletes its topics from brokers that it did not start, awaits that they are gone, and names
+those that are not on stderr and in the timeline. Records there expire by themselves: the retention is
+finite, seven days and twice the duration of the load. Where no broker answers, the client's own reason is said for each
+address (exit 4). A start that fails leaves the place of `--out` free: what it left of logs is moved
+to `DIR.failed-<n>`. Ctrl-C before there is load ends the run at once (3).
 """
 
 

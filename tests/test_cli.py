@@ -11,6 +11,8 @@ import pytest
 from harness import options
 from harness.cli import build_parser, main
 from harness.errors import redact, redact_argv
+from harness.profiles import lint
+from harness.run import guardrail_lines
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,26 @@ def test_secrets_reach_neither_the_command_nor_the_profiles() -> None:
     assert asked.connection["sasl.password"] == "hunter2"
     assert "hunter2" not in json.dumps(asked.request.command)
     assert all("hunter2" not in repr(profile) for profile in asked.request.subjects)
+
+
+def guardrails(*arguments: str) -> list[str]:
+    """What a run says of its settings before there is load."""
+    request = plan(*arguments).request
+    findings = [
+        {"profile": profile.name, **finding.to_json()}
+        for profile in request.profiles
+        for finding in lint(profile, brokers=3)
+    ]
+    return guardrail_lines(findings, request)
+
+
+def test_a_run_says_on_the_terminal_what_lint_finds_in_settings_that_somebody_chose() -> None:
+    changed = guardrails("--profile", "idempotent", "--config", "topic.min.insync.replicas=1")
+    assert any("[min-isr-1]" in line and "idempotent" in line for line in changed)
+    untouched = guardrails("--profile", "leader-ack", "--no-control")
+    assert len(untouched) == 1
+    assert "report.html" in untouched[0]
+    assert guardrails("--profile", "idempotent", "--no-control") == []
 
 
 def test_redaction_knows_secret_names_in_every_spelling() -> None:
