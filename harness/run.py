@@ -22,15 +22,17 @@ from typing import Any
 from harness import options
 from harness.brokers import Brokers, LocalCluster
 from harness.brokers.foreign import connect
-from harness.errors import ClusterError, Interrupted
+from harness.ending import report
+from harness.errors import ClusterError, HarnessError, Interrupted
 from harness.faults.injection import open_faults
 from harness.faults.run import start_experiment
 from harness.judge.judge import exit_code
-from harness.judge.verdict import KEPT, Verdict
+from harness.judge.verdict import BROKEN, KEPT, Verdict
 from harness.lifeline import Child
-from harness.output import delivering, print_json
+from harness.output import complain, delivering, print_json
 from harness.profiles import load_builtin
 from harness.progress import Progress
+from harness.report.document import read_verdict
 from harness.report.terminal import print_verdict
 from harness.rounds import Rounds
 from harness.rundir import RunDir
@@ -52,8 +54,11 @@ def run_run(args: argparse.Namespace) -> int:
         return run_repeated(args)
     asked = options.plan(args)
     progress = Progress(quiet=args.json)
-    verdict = run_once(asked, args.keep_topics, progress, Stop())
     run_dir = RunDir(asked.request.out)
+    try:
+        verdict = run_once(asked, args.keep_topics, progress, Stop())
+    except Exception as error:
+        verdict = reached_before(error, run_dir)
     code = exit_code(verdict)
     with delivering(code, str(run_dir.verdict(1))):
         if args.json:
@@ -64,6 +69,25 @@ def run_run(args: argparse.Namespace) -> int:
                 f"verdict  {run_dir.verdict(1)}\nreport   {run_dir.report_html}", soft_wrap=True
             )
     return code
+
+
+def reached_before(error: Exception, run_dir: RunDir) -> Verdict:
+    """The verdict of a run that failed after it, where a promise is broken: that wins over exit 4.
+
+    Raises the error otherwise, and says where the verdict is if there is one.
+    """
+    path = run_dir.verdict(1)
+    if not path.exists():
+        raise error
+    verdict = read_verdict(path)
+    if verdict.verdict != BROKEN:
+        complain(f"harness: the run failed after its verdict, {verdict.verdict}, in {path}")
+        raise error
+    if isinstance(error, HarnessError):
+        complain(f"harness: {error}")
+    else:
+        report(error)
+    return verdict
 
 
 def run_once(asked: options.Asked, keep_topics: bool, progress: Progress, stop: Stop) -> Verdict:

@@ -32,10 +32,11 @@ the newest complete drain that the directory holds; a run that was never drained
 better verdict (broken before kept before inconclusive); then the new one is `report-<n>.html`.
 
 A run deletes its topics from brokers that it did not start, awaits that they are gone, and names
-those that are not on stderr and in the timeline. Records there expire by themselves: the retention is
-finite, seven days and twice the duration of the load. Where no broker answers, the client's own reason is said for each
-address (exit 4). A start that fails leaves the place of `--out` free: what it left of logs is moved
-to `DIR.failed-<n>`. Ctrl-C before there is load ends the run at once (3).
+those that are not on stderr and in the timeline. What is left expires by itself: the retention is
+finite there, seven days and twice the duration of the load. Where no broker answers, the client's
+own reason is said for each address (exit 4). A start that fails leaves the place of `--out` free:
+what it left of logs is moved to `DIR.failed-<n>`. Ctrl-C before there is load ends the run at once
+(3).
 """
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from made_up_run import PRODUCERS, build
 
+from harness.errors import ClusterError
 from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT
 from harness.judging import best_drain, why_no_drain, write_better_report
 from harness.report.document import read_verdict
 from harness.report.html import write_report
+from harness.run import reached_before
 from harness.rundir import RunDir, now, write_json
 from harness.verify.proof import blank_proof
 
@@ -45,6 +47,20 @@ def test_the_report_of_no_better_verdict_is_replaced(
     run_dir, _, written = judged(tmp_path, first, second)
     assert written == run_dir.report_html
     assert not (run_dir.path / "report-2.html").exists()
+
+
+def test_a_broken_promise_wins_over_a_failure_after_the_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = build(tmp_path / "broken", PRODUCERS, BROKEN)
+    assert reached_before(ClusterError("a broker lives on"), broken).verdict == BROKEN
+    assert "a broker lives on" in capsys.readouterr().err
+    kept = build(tmp_path / "kept", PRODUCERS, KEPT)
+    with pytest.raises(ClusterError):
+        reached_before(ClusterError("a broker lives on"), kept)
+    assert str(kept.verdict(1)) in capsys.readouterr().err
+    with pytest.raises(ZeroDivisionError):
+        reached_before(ZeroDivisionError(), RunDir(tmp_path / "nothing"))
 
 
 def test_the_newest_complete_drain_is_the_one_that_is_judged_again(tmp_path: Path) -> None:

@@ -230,6 +230,9 @@ class Standalone:
             out = console()
             print_verdict(json.loads(path.read_text(encoding="utf-8")), out)
             out.print(f"verdict  {path}\nreport   {run_dir.report_html}", soft_wrap=True)
+            for event in run_dir.events("run"):
+                if event.get("phase") == "topics_left":
+                    log.error("topics that are still there: %s", ", ".join(event["topics"]))
         finally:
             recorder.close()
 
