@@ -44,6 +44,8 @@ STEPS = (
     [Step.POLLED] * 12
     + [Step.BEGIN, Step.EFFECT, Step.EFFECT] * 2
     + [Step.COMMITTED] * 3
+    + [Step.COMMIT_CALLED] * 3
+    + [Step.COMMIT_UNKNOWN]
     + [Step.ASSIGNED, Step.ASSIGNED, Step.REVOKED, Step.LOST, Step.COMMIT_FAILED, Step.STORED]
 )
 
@@ -64,6 +66,8 @@ class History:
             if chance.random() < 0.9
         }
         self.asked = bool(self.group)
+        self.waits = chance.choice([0.6, 1, 1])
+        self.starts = {partition: chance.choice([0, 0, 0, 1, 2]) for partition in PARTITIONS}
         self.entries: list[Did] = []
         cursor: dict[tuple[int, int], int] = defaultdict(int)
         for place in range(length):
@@ -81,12 +85,18 @@ class History:
                 cursor[at] = offset + 1
             elif step in (Step.REVOKED, Step.LOST):
                 offset = -1
-            flags = SYNCHRONOUS if step is Step.COMMITTED and chance.random() < 0.6 else 0
+            answer = step in (Step.COMMITTED, Step.COMMIT_UNKNOWN, Step.COMMIT_FAILED)
+            flags = SYNCHRONOUS if answer and chance.random() < self.waits else 0
             # Two entries in three have an instant of their own; the others share one.
             at_us = START_US + (place - place % 3 if chance.random() < 0.3 else place)
             self.entries.append(Did(step, offset, member, partition, flags=flags, at_us=at_us))
             if step is Step.BEGIN and chance.random() < 0.7:
                 self.entries.append(Did(Step.EFFECT, offset, member, partition, at_us=at_us))
+            if step is Step.COMMIT_CALLED and chance.random() < 0.7:
+                end = Step.COMMITTED if chance.random() < 0.8 else Step.COMMIT_FAILED
+                self.entries.append(
+                    Did(end, offset, member, partition, flags=SYNCHRONOUS, at_us=at_us + 1)
+                )
         self.entries += [
             Did(Step.CLOSED, member=member, at_us=START_US + length)
             for member in MEMBERS
@@ -106,7 +116,12 @@ class History:
     def events(self) -> Iterator[Any]:
         for partition, offsets in self.real.items():
             end = None if not self.proofs[partition] else len(offsets) and offsets[-1] + 1
-            yield Proof(partition, complete=self.proofs[partition], end=end)
+            yield Proof(
+                partition,
+                complete=self.proofs[partition],
+                end=end,
+                start=min(self.starts[partition], offsets[0] if offsets else 0),
+            )
             for sequence, at in enumerate(offsets):
                 yield acked(sequence, at, partition=partition)
                 yield drained(sequence, at, partition=partition)
@@ -135,6 +150,7 @@ def oracle(history: History) -> Counter[str]:
     found: Counter[str] = Counter()
     for partition in PARTITIONS:
         _effects(history, partition, found)
+        _owners(history, partition, found)
         for member in MEMBERS:
             journal = [each for each in history.entries if each.member == member]
             _reading(history, journal, partition, found)
@@ -215,7 +231,10 @@ def _reading(history: History, journal: list[Did], partition: int, found: Counte
         elif each.step is Step.POLLED:
             position, position_known = max(position, each.offset + 1), True
             if turn is None or turn.step is not Step.ASSIGNED:
-                found["unassigned_read"] += 1
+                # Without any assignment on record the group may have been assigned by hand.
+                found["unassigned_read"] += any(
+                    each.step is Step.ASSIGNED for each in history.entries
+                )
                 continue
             if expected is not None and each.offset < expected:
                 found["backward_poll"] += 1
@@ -240,6 +259,175 @@ def _reading(history: History, journal: list[Did], partition: int, found: Counte
             covered = any(at in real for at in range(upto, each.offset))
             past_end = history.proofs[partition] and each.offset > max(end, upto)
             found["commit_beyond_position"] += covered or past_end
+
+
+# -- who owned a partition
+
+
+def _attempts(history: History, partition: int) -> list[dict[str, Any]]:
+    """Every attempt to commit, as section 9.8 says it: places are those in a member's journal."""
+    found = []
+    for member in MEMBERS:
+        journal = [each for each in history.entries if each.member == member]
+        answers = (Step.COMMITTED, Step.COMMIT_FAILED, Step.COMMIT_UNKNOWN)
+        call: tuple[int, Did] | None = None
+        answered = True
+        background = False
+        mine: list[dict[str, Any]] = []
+
+        def unanswered(call: tuple[int, Did], member: int = member) -> dict[str, Any]:
+            place, each = call
+            return {"member": member, "offset": each.offset, "begun": place, "ended": place,
+                    "from": each.at_us, "to": None, "sure": False, "called": True,
+                    "position": False}  # fmt: skip
+
+        for place, each in enumerate(journal):
+            if each.partition != partition or each.step is Step.CLOSED:
+                continue
+            if each.step is Step.COMMIT_CALLED:
+                if call is not None and not answered:
+                    mine.append(unanswered(call))
+                call, answered = (place, each), False
+            elif each.step in answers:
+                begun, called_us, called = place, None, False
+                if call is not None and call[1].offset == each.offset:
+                    begun, called_us, called, answered = call[0], call[1].at_us, True, True
+                elif each.flags:
+                    called = True
+                    before = [
+                        other.at_us
+                        for other in journal[:place]
+                        if other.step in (*TURNS, Step.POLLED)
+                    ]
+                    called_us = before[-1] if before else None
+                else:
+                    background = True
+                sure = each.step is Step.COMMITTED
+                mine.append(
+                    {"member": member, "offset": each.offset, "begun": begun, "ended": place,
+                     "from": called_us, "to": each.at_us if sure else None, "sure": sure,
+                     "called": called, "position": False}
+                )  # fmt: skip
+            elif each.step is Step.STORED:
+                background = True
+        if call is not None and not answered:
+            mine.append(unanswered(call))
+        if background:
+            for place, each in enumerate(journal):
+                if each.partition == partition and each.step in (Step.POLLED, Step.STORED):
+                    offset = each.offset + (each.step is Step.POLLED)
+                    mine.append(
+                        {"member": member, "offset": offset, "begun": place, "ended": place,
+                         "from": None, "to": None, "sure": False, "called": False,
+                         "position": True}
+                    )  # fmt: skip
+        found += mine
+    return found
+
+
+def _stints(history: History, partition: int) -> list[dict[str, Any]]:
+    found = []
+    for member in MEMBERS:
+        journal = [each for each in history.entries if each.member == member]
+        for place, each in enumerate(journal):
+            if each.partition != partition or each.step is not Step.ASSIGNED:
+                continue
+            end = len(journal) - 1
+            first = None
+            for later in range(place + 1, len(journal)):
+                other = journal[later]
+                if other.partition != partition and other.step is not Step.CLOSED:
+                    continue
+                if other.step in (*TURNS, Step.CLOSED):
+                    end = later
+                    break
+                if other.step is Step.POLLED and first is None:
+                    first = later
+            start = each.offset if each.offset >= 0 else None
+            if start is None and first is not None:
+                start = journal[first].offset
+            until = end if first is None else first
+            found.append(
+                {"member": member, "begun": place, "from": each.at_us, "ended": end,
+                 "to": journal[end].at_us, "start": start, "until": until,
+                 "until_us": journal[until].at_us}
+            )  # fmt: skip
+    return found
+
+
+def _owners(history: History, partition: int, found: Counter[str]) -> None:
+    attempts, stints = _attempts(history, partition), _stints(history, partition)
+    real = history.real[partition]
+    unsure = any(each["position"] and _may_be_unheard(history, each["member"]) for each in attempts)
+    floor = min(history.starts[partition], real[0] if real else 0)
+    if not history.proofs[partition]:
+        floor = real[0] if real else 0
+    for stint in stints:
+        if stint["start"] is None or unsure:
+            continue
+        reach = max((each["offset"] for each in attempts if _by_then(each, stint)), default=-1)
+        known = any(
+            each["sure"]
+            and (
+                each["ended"] < stint["begun"]
+                if each["member"] == stint["member"]
+                else each["to"] < stint["from"]
+            )
+            for each in attempts
+        )
+        if known and reach >= floor:
+            found["start_beyond_committed"] += sum(reach <= at < stint["start"] for at in real)
+    if history.asked and not unsure:
+        at = history.group.get(partition, -1)
+        explaining = [each for each in attempts if _explains(each, at, real)]
+        found["commit_lost"] += any(
+            each["sure"]
+            and each["offset"] > at
+            and all(_before(other, each) for other in explaining)
+            for each in attempts
+        )
+    for place, one in enumerate(stints):
+        for two in stints[place + 1 :]:
+            if one["member"] != two["member"]:
+                found["double_owner"] += _both(attempts, one, two) and _both(attempts, two, one)
+
+
+def _may_be_unheard(history: History, member: int) -> bool:
+    mine = [each.step for each in history.entries if each.member == member]
+    return Step.STORED not in mine and Step.CLOSED not in mine
+
+
+def _by_then(each: dict[str, Any], stint: dict[str, Any]) -> bool:
+    if each["member"] == stint["member"]:
+        return not each["called"] or bool(each["begun"] < stint["until"])
+    return each["from"] is None or bool(each["from"] <= stint["until_us"])
+
+
+def _explains(each: dict[str, Any], at: int, real: list[int]) -> bool:
+    if each["offset"] == at:
+        return True
+    nothing = not any(each["offset"] <= record < at for record in real)
+    return bool(each["position"] and each["offset"] <= at and nothing)
+
+
+def _before(other: dict[str, Any], commit: dict[str, Any]) -> bool:
+    """Whether an attempt was certainly carried out before a commit was called."""
+    if other["member"] == commit["member"]:
+        return bool((other["sure"] or other["position"]) and other["ended"] < commit["begun"])
+    return bool(other["sure"] and commit["from"] is not None and other["to"] < commit["from"])
+
+
+def _both(attempts: list[dict[str, Any]], mine: dict[str, Any], other: dict[str, Any]) -> bool:
+    return any(
+        each["member"] == mine["member"]
+        and each["sure"]
+        and each["called"]
+        and mine["begun"] < each["ended"] <= mine["ended"]
+        and each["from"] is not None
+        and each["from"] > other["from"]
+        and each["to"] < other["to"]
+        for each in attempts
+    )
 
 
 SIZES = st.builds(

@@ -14,6 +14,7 @@ from histories import (
     acked,
     assigned,
     called,
+    closed,
     committed,
     consuming,
     done,
@@ -353,6 +354,47 @@ STORIES: dict[str, tuple[list[Any], list[str]]] = {
     "commit_beyond_position": (
         [records(4), assigned(0), polled(0), committed(3)],
         ["handed the record at offset 0", "has committed up to offset 3"],
+    ),
+    "start_beyond_committed": (
+        [
+            records(3),
+            assigned(0),
+            polled(0),
+            committed(1),
+            revoked(),
+            assigned(2, member=2),
+            polled(2, member=2),
+        ],
+        [
+            "member 1 has committed up to offset 1",
+            "member 2 is assigned the partition, to read from offset 2",
+            "member 2 is handed the record at offset 2",
+        ],
+    ),
+    "commit_lost": (
+        [records(3), assigned(0), polled(0, 1, 2), committed(3), group_at(1)],
+        ["member 1 has committed up to offset 3", "at the end the group had committed offset 1"],
+    ),
+    "double_owner": (
+        [
+            records(2),
+            assigned(0),
+            assigned(0, member=2),
+            polled(0, member=2),
+            called(1, member=2),
+            committed(1, member=2),
+            polled(0),
+            called(1),
+            committed(1),
+            revoked(),
+            closed(member=2),
+        ],
+        [
+            "member 1 is assigned",
+            "member 2 is assigned",
+            "member 2 has committed up to offset 1",
+            "member 1 has committed up to offset 1",
+        ],
     ),
 }
 

@@ -36,6 +36,7 @@ from harness.history.assembly import (
 )
 from harness.history.events import INSTANT_MAX, NAME_MAX, PARTITION_MAX, is_name
 from harness.history.lines import Block, Problem, Refusals, shown
+from harness.history.sharing import ACKNOWLEDGED, STRATEGY, Sharing
 from harness.history.tables import History, Table
 from harness.printable import printable
 
@@ -63,6 +64,8 @@ NAMES: Final = (
     "tool_data",
     "record_data",
     "records_consumed",
+    ACKNOWLEDGED,
+    STRATEGY,
     *sorted(_SILENT),
 )
 """The values of `name` that the tools print."""
@@ -86,6 +89,7 @@ class VerifiableReader:
         """Files that hold record_data"""
         self._passed_over: Counter[str] = Counter()
         """Events by name that say nothing about records"""
+        self._sharing = Sharing()
         self._take: Mapping[str, Callable[[Block, list[int]], bool]] = {
             "producer_send_success": self._successes,
             "producer_send_error": self._errors,
@@ -145,6 +149,11 @@ class VerifiableReader:
             return self._totals(line)
         if name == "records_consumed":
             return self._consumed(line)
+        if name == ACKNOWLEDGED:
+            return self._sharing.acknowledged(self._file, line)
+        if name == STRATEGY:
+            self._sharing.begin(self._file)
+            return None
         problem = _line_problem(name, line)
         if problem is None:
             taken = self._take[name](block, [place])
@@ -233,6 +242,7 @@ class VerifiableReader:
             "at_ms": at_ms,
         }
         self._read.add(len(lines), columns)
+        self._sharing.reached(self._file, topics, partitions, offsets)
         return True
 
     def _consumed(self, line: Mapping[str, Any]) -> Problem | None:
@@ -240,6 +250,12 @@ class VerifiableReader:
         parts = line.get("partitions")
         if not isinstance(parts, list):
             return Problem("partitions", shown(parts), "a list")
+        if any(isinstance(part, dict) and "offsets" in part for part in parts):
+            found = self._sharing.consumed(self._file, parts, self._topic)
+            if isinstance(found, Problem):
+                return found
+            self._stretches[self._file] += found
+            return None
         for part in parts:
             expected = "topic, partition, count, minOffset and maxOffset"
             if not isinstance(part, dict) or not _is_topic(part.get("topic")):
@@ -299,6 +315,7 @@ class VerifiableReader:
 
         Raises UsageError when a producer printed one value twice.
         """
+        self._sharing.finish(self.history)
         if self._passed_over:
             names = (f"{printable(name)[:60]} ({n})" for name, n in self._passed_over.items())
             self.history.notes.append(

@@ -51,7 +51,9 @@ def _ask(
     """The offsets of one group, asked again until the deadline; None when nobody said."""
     assert profile.consume is not None
     group, topic = profile.consume.group, profile.topics[0]
-    asking = None if profile.consume.mode == "share" else GroupOffsets(client_config, group)
+    shared = profile.consume.mode == "share"
+    # A confirmed commit may still wait for its marker; asked too early, it would seem to be lost.
+    asking = None if shared else GroupOffsets(client_config, group, settled=True)
     try:
         while True:
             if asking is None:

@@ -65,12 +65,15 @@ class GroupOffsets:
     the coordinator moved.
     """
 
-    def __init__(self, client_config: Mapping[str, str], group: str) -> None:
-        # read_uncommitted: offsets in open transactions are not awaited, and not returned.
+    def __init__(
+        self, client_config: Mapping[str, str], group: str, *, settled: bool = False
+    ) -> None:
+        """settled: wait for the end of transactions that commit offsets, also for the moment
+        between the answer to a commit and its marker; else what they commit is not returned."""
         self._consumer = new_consumer(
             client_config,
             group=group,
-            isolation_level="read_uncommitted",
+            isolation_level="read_committed" if settled else "read_uncommitted",
             on_error=lambda _: None,
             settings={},
         )

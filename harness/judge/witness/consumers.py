@@ -16,9 +16,12 @@ from harness.judge.witness.scene import Event, Scene
 from harness.judge.witness.steps import key_of, struck
 from harness.judge.witness.whereabouts import Whereabouts
 from harness.members.journal import SYNCHRONOUS, Journal, Step
+from harness.verify.consumers.reading import known_us
 from harness.verify.findings import Occurrence
 
 EVENTS_MAX: Final = 14
+GROUP: Final = "history"
+"""The group of a history's lines that name none."""
 _OF_THE_RECORD: Final = {
     Step.POLLED: "is handed the record",
     Step.BEGIN: "begins to process it",
@@ -75,8 +78,17 @@ def _of_journal(journal: Journal, each: Occurrence) -> Iterator[Event]:
         elif each.anomaly == "commit_beyond_position":
             commit = (steps == Step.COMMITTED) & (offsets == each.offset) & (instants == each.at_us)
             chosen |= set(np.flatnonzero(commit)[:1].tolist())
+        elif each.anomaly == "start_beyond_committed":
+            chosen |= _beginning(steps, offsets, instants, each)
         if each.anomaly in ("poll_skip", "backward_poll", "commit_beyond_position"):
             chosen |= _polled_before(steps, chosen)
+    elif each.anomaly == "start_beyond_committed":
+        # What the group had committed when the other member began.
+        earlier = (steps == Step.COMMITTED) & (offsets <= each.offset)
+        chosen |= set(np.flatnonzero(earlier)[-1:].tolist())
+    if each.anomaly == "double_owner":
+        # Each owner's commit that lies nearest: that both had theirs accepted is the point.
+        chosen |= _nearest(steps, entries["at_us"][mine], each.at_us)
     for step in _COMMITS:
         # The first of a kind that covers the record tells; those after it only repeat it.
         covering = np.flatnonzero((steps == step) & (offsets > each.offset))
@@ -88,13 +100,40 @@ def _of_journal(journal: Journal, each: Occurrence) -> Iterator[Event]:
     before = moves[moves < first]
     chosen |= set(before[-1:].tolist()) | set(moves[(moves > first) & (moves < last)].tolist())
     for index in sorted(chosen):
-        yield _event(journal, entries[mine[index]])
+        yield _event(journal, entries[mine[index]], each.offset)
     if not (entries["step"] == Step.CLOSED).any():
-        at_us = int(entries["at_us"][-1])
+        at_us = known_us(entries["at_us"][-1])
         yield Event(
             "died", f"member {journal.member} writes its last entry: it was killed", at_us, {
                 "member": journal.member}
         )  # fmt: skip
+
+
+def _beginning(
+    steps: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    instants: npt.NDArray[np.int64],
+    each: Occurrence,
+) -> set[int]:
+    """The assignment with which a member began beyond a record, and its first record then."""
+    began = np.flatnonzero((steps == Step.ASSIGNED) & (instants == each.at_us))[:1]
+    if not len(began):
+        return set()
+    polled = np.flatnonzero((steps == Step.POLLED) & (offsets > (each.offset or 0)))
+    return {*began.tolist(), *polled[polled > began[0]][:1].tolist()}
+
+
+def _nearest(
+    steps: npt.NDArray[np.uint8], instants: npt.NDArray[np.int64], at_us: int | None
+) -> set[int]:
+    """The assignment and the confirmed commit that come last up to an instant, or first after."""
+    found = set()
+    for step in (Step.ASSIGNED, Step.COMMITTED):
+        places = np.flatnonzero(steps == step)
+        if len(places):
+            upto = np.flatnonzero(instants[places] <= (at_us or 0))
+            found.add(int(places[upto[-1] if len(upto) else 0]))
+    return found
 
 
 def _polled_before(steps: npt.NDArray[np.uint8], chosen: set[int]) -> set[int]:
@@ -109,9 +148,17 @@ def _polled_before(steps: npt.NDArray[np.uint8], chosen: set[int]) -> set[int]:
     return found
 
 
-def _event(journal: Journal, entry: np.void) -> Event:
+def _name(journal: Journal) -> str:
+    """A member as a story names it: with its group, where a history names several."""
+    named = journal.group and journal.group != GROUP
+    return f"member {journal.member}{f' of group {journal.group}' if named else ''}"
+
+
+def _event(journal: Journal, entry: np.void, record: int) -> Event:
     step, offset = Step(int(entry["step"])), int(entry["offset"])
     words = {**_OF_THE_RECORD, **_COMMITS, **_REBALANCES}[step].format(offset=offset)
+    if offset <= record:
+        words = words.replace(", past it", "")
     if step is Step.ASSIGNED and offset < 0:
         words = "is assigned the partition, to read on where its group is"
     if step is Step.COMMITTED:
@@ -120,8 +167,8 @@ def _event(journal: Journal, entry: np.void) -> Event:
         words += f" at offset {offset}"
     return Event(
         step.name.lower(),
-        f"member {journal.member} {words}",
-        int(entry["at_us"]),
+        f"{_name(journal)} {words}",
+        known_us(entry["at_us"]),
         {"member": journal.member, "offset": offset},
     )
 

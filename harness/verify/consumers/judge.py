@@ -165,21 +165,23 @@ class _Members:
         consumed.pending += len(records.real) - done - passed
 
     def _unprocessed(self, records: InputPartition) -> None:
-        if not self._effects_are_known():
+        if not self._effects_are_known(records.partition):
             return
         missing = records.unprocessed(self._uncertain(records.topic, records.partition))
         self.found.counts["unprocessed"] += len(missing)
         self._samples_of_offsets(records, "unprocessed", missing, Step.POLLED)
         self._place(records, "unprocessed", missing, Step.POLLED)
 
-    def _effects_are_known(self) -> bool:
+    def _effects_are_known(self, partition: int) -> bool:
         """Whether an effect that is not on record is known not to have happened."""
         if not self.pipeline:
             return bool(self.journals) and not self.missing
+        # A pipeline of a run writes to the partition that it reads from; others may write anywhere.
         return self.evidence.consumption.inputs is not None and all(
-            self.evidence.drained_partition(topic, partition).whole
+            self.evidence.drained_partition(topic, each).whole
             for topic in self._output_topics()
-            for partition in self.evidence.partitions_of(topic)
+            for each in self.evidence.partitions_of(topic)
+            if each == partition or self.evidence.elsewhere is not None
         )
 
     def _uncertain(self, topic: int, partition: int) -> I64:
