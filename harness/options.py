@@ -77,6 +77,7 @@ def plan(args: argparse.Namespace) -> Asked:
     check_series(args, experiments)
     check_transactions(subjects, experiments)
     aims = aims_of(experiments)
+    check_bound(args, aims, subjects)
     run_id = new_run_id()
     seed = secrets.randbelow(2**31) if args.seed is None else args.seed
     command = redact_argv(args.argv)
@@ -229,6 +230,23 @@ def check_series(args: argparse.Namespace, experiments: list[Experiment]) -> Non
                 "--keep-cluster: each of the --repeat runs starts brokers of its own. Start a "
                 "cluster to keep with `harness cluster up`, and name it with --brokers."
             )
+
+
+def check_bound(
+    args: argparse.Namespace, aims: dict[str, str], subjects: list[DeliveryProfile]
+) -> None:
+    """A bound needs the controls: a fault counts only where its control broke."""
+    if args.until_bound is None or not args.no_control:
+        return
+    promised = {promise for profile in subjects for promise in profile.promises}
+    named = {control for anomaly, control in aims.items() if f"no_{anomaly}" in promised}
+    absent = sorted(named - {profile.name for profile in subjects})
+    if absent:
+        raise UsageError(
+            "--until-bound with --no-control: a fault counts for a bound only where its control "
+            f"broke, and {', '.join(absent)} does not take part. Leave --no-control out, or add "
+            f"--profile {absent[0]}."
+        )
 
 
 def check_transactions(subjects: list[DeliveryProfile], experiments: list[Experiment]) -> None:

@@ -13,7 +13,7 @@ from made_up_run import CONSUMERS, CONTROLS, FAULTS, PRODUCERS, RUN_ID, build, m
 
 from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
 from harness.errors import RunDirError, UsageError
-from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT
+from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, NOT_APPLICABLE
 from harness.report.command import add_report_arguments, run_report
 from harness.report.document import read_verdict
 from harness.report.html import write_report
@@ -93,6 +93,22 @@ def test_the_page_shows_the_load_that_was_asked_for_the_one_that_was_sent_and_wh
     assert "idempotent unknown _MSG_TIMED_OUT not acknowledged within" in load
     assert "12 10:15:12.00 and 10:15:13.50" in load
     assert "transactional failed aborted its transaction was aborted on purpose 4,400" in load
+
+
+def test_what_does_not_apply_is_not_green(tmp_path: Path) -> None:
+    run_dir, path = make_run(tmp_path / "run", names=("idempotent",))
+    document = json.loads(path.read_text())
+    document["verdict"] = INCONCLUSIVE
+    (profile,) = document["profiles"]
+    profile["verdict"] = NOT_APPLICABLE
+    for promise in profile["promises"]:
+        promise["verdict"] = NOT_APPLICABLE
+    path.write_text(json.dumps(document))
+    text = write_report(run_dir, path).read_text(encoding="utf-8")
+    assert 'class="tally not_applicable">not applicable<' in text
+    rows = text[text.index('<table class="matrix">') : text.index('<ul class="legend">')]
+    assert "cell not_applicable" in rows
+    assert not re.search(r'class="(?:tally|cell|mark) (?:kept|untried)', rows)
 
 
 def test_the_verdict_and_how_sure_it_is_stand_first(made: tuple[RunDir, str, Page]) -> None:

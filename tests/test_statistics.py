@@ -268,6 +268,7 @@ def options(*words: str) -> argparse.Namespace:
         (["--until-bound", "0"], "between 0 and 1"),
         (["--until-bound", "0.1", "--experiment", "no_fault"], "no fault"),
         (["--profile", "idempotent", "--experiment", "move_transaction_coordinator"], "no profile"),
+        (["--until-bound", "0.5", "--no-control", "--profile", "idempotent"], "broke, and at-"),
         (["--repeat", "0"], "accepted is 1 to"),
         (["--repeat", "2", "--keep-cluster"], "brokers of its own"),
     ],
