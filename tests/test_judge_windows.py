@@ -26,7 +26,7 @@ from histories import (
 
 from harness.judge.availability import Window
 from harness.judge.verdict import PromiseVerdict, Verdict
-from harness.judge.windows import by_window, windows
+from harness.judge.windows import by_window, unlike, windows
 from harness.verify.timeline import Fault
 
 SUBJECT, CONTROL = "t-subject", "t-control"
@@ -189,6 +189,24 @@ def test_what_nobody_acknowledged_challenges_a_profile_that_asks_for_no_acknowle
     info = run_info([subject, control], aims={"lost": "fire-and-forget"})
     found = no_lost(judged(tmp_path / "run", history, info=info))
     assert (found.verdict, found.challenged) == ("kept", True)
+
+
+@pytest.mark.parametrize(
+    ("anomaly", "control_acks", "acks", "of_the_kind"),
+    [
+        ("lost", 0, "all", False),
+        ("lost", 0, 1, False),
+        ("lost", 0, 0, True),
+        ("lost", 1, "all", True),
+        ("duplicate", 0, "all", True),
+        ("inversion", 0, "all", True),
+    ],
+)
+def test_only_a_loss_that_nobody_acknowledged_is_of_another_kind(
+    anomaly: str, control_acks: Any, acks: Any, of_the_kind: bool
+) -> None:
+    control = profile("control", producer={"acks": control_acks})
+    assert (not unlike(control, profile(producer={"acks": acks}), anomaly)) is of_the_kind
 
 
 # -- windows
