@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from harness import options
+from harness.ending import report
 from harness.errors import HarnessError, UsageError
 from harness.judge.aggregate import Aggregate, Outcome, aggregate
 from harness.output import delivering, print_json
 from harness.progress import Progress
 from harness.report.aggregate import print_aggregate
-from harness.run import run_once
-from harness.rundir import write_json
+from harness.run import reached_before, run_once
+from harness.rundir import RunDir, write_json
 from harness.stop import Stop
 
 FAILURES_MAX: Final = 2
@@ -84,8 +85,15 @@ def _one(args: argparse.Namespace, number: int, seed: int, out: Path, stop: Stop
     one.argv = argv_of_one(args.argv, seed)
     try:
         verdict = run_once(options.plan(one), args.keep_topics, Progress(quiet=args.json), stop)
-    except HarnessError as error:
-        return Outcome(number, seed, out.name, None, str(error))
+    except Exception as error:
+        try:
+            verdict = reached_before(error, RunDir(out))
+        except HarnessError as failed:
+            return Outcome(number, seed, out.name, None, str(failed))
+        except Exception as failed:
+            # The runs before it have their verdicts, and a broken promise among them wins.
+            report(failed)
+            return Outcome(number, seed, out.name, None, f"a defect: {type(failed).__name__}")
     return Outcome(number, seed, out.name, verdict)
 
 

@@ -18,7 +18,8 @@ from harness import options
 from harness.cli import add_run_arguments, build_parser, main
 from harness.client_check import refusal
 from harness.errors import UsageError, redact_argv
-from harness.load.recorder import brokers_of, command_of
+from harness.load.recorder import brokers_of
+from harness.load.request import command_of
 from harness.profiles import split_settings
 
 ADDRESS = ("--brokers", "127.0.0.1:9092", "--experiment", "no_fault")
