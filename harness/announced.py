@@ -20,6 +20,7 @@ from harness.rundir import RunDir, RunInfo
 WAIT_S: Final = 300.0
 """So long a run waits for experiments beside it. One that is not over then leaves no journal in
 the run, and the verdict tells that."""
+WAITING: Final = "waiting for the end of the experiment beside this run"
 _POLL_S: Final = 0.2
 
 
@@ -51,7 +52,7 @@ class Announced:
         told = False
         while (titles := self.under_way()) and not stop() and time.monotonic() < deadline:
             if not told:
-                say(f"waiting for the end of the experiment beside this run: {', '.join(titles)}")
+                say(f"{WAITING}: {', '.join(titles)}")
                 told = True
             time.sleep(_POLL_S)
         self.end()

@@ -2,6 +2,7 @@
 
     <cache>/clusters/<name>/lock           held by the supervisor as long as it lives
                             state.json     this module's ClusterState, readable by its owner only
+                            runs/, experiments/   who is at work here (harness/brokers/presence.py)
                             supervisor.log
                             log4j2.properties
                             <node id>/server.properties, server.log, data/

@@ -54,7 +54,6 @@ def request_of(args: argparse.Namespace, overrides: Overrides) -> RunRequest:
         run_id=run_id,
         out=Path(args.out) if args.out else Path("reports") / "runs" / run_id,
         command=command_of(args, seed),
-        control=False,
     )
 
 

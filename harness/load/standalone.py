@@ -28,6 +28,7 @@ from locust import LoadTestShape
 from locust.argument_parser import get_parser
 from locust.runners import LocalRunner
 
+from harness.announced import WAITING
 from harness.errors import (
     EXIT_HARNESS_FAILED,
     EXIT_INTERRUPTED_TWICE,
@@ -97,12 +98,16 @@ class Recorder:
             raise error(answer["error"])
         return RunDir(Path(answer["run_dir"]))
 
-    def judge(self) -> int:
+    def judge(self, run_dir: RunDir) -> int:
         """End the recording and await the verdict, however long reading takes; its exit status."""
         self._child.process.terminate()
         started = told = time.monotonic()
+        waiting = False
         while self._child.process.poll() is None:
             gevent.sleep(0.05)
+            if not waiting and (line := waited_for(run_dir)):
+                waiting = True
+                log.info("%s", line)
             if time.monotonic() > told + PROGRESS_S:
                 told = time.monotonic()
                 log.info("still reading and judging after %.0f s; Ctrl-C ends it", told - started)
@@ -112,6 +117,15 @@ class Recorder:
         """Safe to call again."""
         self._child.stop(grace_s=15)
         self._folder.cleanup()
+
+
+def waited_for(run_dir: RunDir) -> str:
+    """What the recorder says of an experiment whose end it awaits; empty while it awaits none."""
+    try:
+        lines = (run_dir.logs / "recorder.log").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.startswith(WAITING)), "")
 
 
 class Standalone:
@@ -220,7 +234,7 @@ class Standalone:
             if self.failed or run_dir is None:
                 return
             log.info("reading every record back and judging")
-            status = recorder.judge()
+            status = recorder.judge(run_dir)
             self.environment.process_exit_code = status
             path = run_dir.verdict(1)
             if not path.exists():
