@@ -169,6 +169,21 @@ def test_a_failed_fault_is_written_down_and_healed(run: Target) -> None:
     assert "replica.lag.time.max.ms" in events(run)[0]["reason"]
 
 
+@pytest.mark.usefixtures("run")
+def test_addresses_of_our_own_cluster_alone_give_control_over_it(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HARNESS_CLUSTER", "HARNESS_CLIENT_CONFIG"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HARNESS_BROKERS", cluster.bootstrap)
+    target = attach()
+    assert target.local.name == cluster.name
+    target.require(FAULTS["cut_replication_then_kill_leader"])
+    # At an address that its state does not name, such as a tunnel's, it is known by its id.
+    monkeypatch.setattr("harness.brokers.foreign.cluster_at", lambda _: None)
+    assert attach().local.name == cluster.name
+
+
 @pytest.mark.usefixtures("run", "strangers")
 def test_without_process_control_a_fault_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_CLUSTER")
