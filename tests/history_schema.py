@@ -81,7 +81,10 @@ def type_schema(name: str) -> dict[str, Any]:
         },
     }
     if name in ("attempt", "outcome"):
-        acked = {"properties": {"outcome": {"const": "acked"}}, "required": ["outcome"]}
+        acked = {
+            "properties": {"outcome": {"const": "acked"}, "partition": {"type": "integer"}},
+            "required": ["outcome", "partition"],
+        }
         schema["if"] = said("offset")
         schema["then"] = acked
     if name == "observation":

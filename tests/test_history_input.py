@@ -26,7 +26,7 @@ from harness.history.tables import History
 from harness.judge.verdict import BROKEN, KEPT
 from harness.printable import printable
 from tests.generated import generate
-from tests.test_histories import ATTEMPT, READ, Judged, counts
+from tests.test_histories import ATTEMPT, OUTCOME, READ, Judged, counts
 
 ACKED = {**ATTEMPT, "outcome": "acked", "offset": 0}
 DRAIN = {"type": "drain", "topic": "t", "partition": 0, "complete": True, "end": 1}
@@ -77,7 +77,7 @@ def test_a_column_of_which_some_lines_say_null_is_read_as_line_by_line() -> None
     assert parsed["attempt"][0]["at_us"].tolist() == [-1, 7, -1, 7, -1]
 
 
-@pytest.mark.parametrize("key", ["producer", "topic", "partition", "sequence"])
+@pytest.mark.parametrize("key", ["producer", "topic", "sequence"])
 def test_a_field_that_is_needed_may_not_be_null(key: str, judge: Judged) -> None:
     refused(judge, judge.write("h.ndjson", ACKED, {**ATTEMPT, key: None}), 2, f"{key}: null")
 
@@ -512,3 +512,54 @@ def test_control_characters_in_an_error_are_escapes(capsys: pytest.CaptureFixtur
 def test_text_that_is_shown_stays_as_it_is() -> None:
     text = "Größe 5\u00a0000 \u2013 \u202f€ 日本"
     assert printable(text) == text
+
+
+# -- partitions that were not known when a record was sent
+
+
+def loose(sequence: int, **more: Any) -> dict[str, Any]:
+    """An attempt without a partition."""
+    return {"type": "attempt", "producer": 1, "topic": "t", "sequence": sequence, **more}
+
+
+def test_an_attempt_without_a_partition_belongs_where_its_acknowledgement_says(
+    judge: Judged,
+) -> None:
+    outcome = {**OUTCOME, "partition": 1, "offset": 0}
+    read = {**READ, "partition": 1}
+    with_it = judge(judge.write("a.ndjson", {**ATTEMPT, "partition": 1}, outcome, read))
+    without = judge(judge.write("a.ndjson", read, outcome, loose(0)))
+    assert without["profiles"] == with_it["profiles"]
+    verdict = judge(judge.write("a.ndjson", loose(0), outcome, READ, {**read, "sequence": 1}))
+    assert counts(verdict)["misrouted"] == 1, "acknowledged at partition 1, read at partition 0"
+    assert counts(verdict)["lost"] == 1
+
+
+def test_an_attempt_without_a_partition_belongs_where_it_is_read_first(judge: Judged) -> None:
+    acked = loose(0, outcome="acked")
+    verdict = judge(judge.write("a.ndjson", acked, {**READ, "partition": 2, "offset": 4}, READ))
+    assert counts(verdict)["misrouted"] == 1
+    assert "phantom" not in counts(verdict)
+    sample = next(s for s in verdict["profiles"][0]["samples"] if s["anomaly"] == "misrouted")
+    assert sample["partition"] == 0
+
+
+def test_an_attempt_of_which_no_line_says_the_partition_is_unseen(judge: Judged) -> None:
+    whole = {**DRAIN, "end": 1}
+    lines = [ACKED, READ, whole, loose(7, outcome="acked"), loose(8)]
+    verdict = judge(judge.write("a.ndjson", *lines))
+    assert judge.status == 3
+    found = counts(verdict)
+    assert (found["unseen"], found["unknown"], found["acked"]) == (1, 1, 2)
+    assert "lost" not in found
+
+
+def test_an_offset_without_its_partition_is_refused(judge: Judged) -> None:
+    path = judge.write("a.ndjson", ACKED, loose(0, outcome="acked", offset=3))
+    refused(judge, path, 2, "partition: is missing", "the partition that the offset is of")
+
+
+def test_an_outcome_without_a_partition_and_without_an_attempt_is_refused(judge: Judged) -> None:
+    outcome = {"type": "outcome", "producer": 1, "topic": "t", "sequence": 5, "outcome": "unknown"}
+    refused(judge, judge.write("a.ndjson", loose(0), outcome), 2, "has no attempt")
+    refused(judge, judge.write("a.ndjson", ATTEMPT, outcome), 2, "has no attempt")

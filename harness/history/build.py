@@ -20,6 +20,7 @@ from harness.history.consumption import (
     consumption_of,
     put_inputs_first,
 )
+from harness.history.homes import find_homes
 from harness.history.lines import Problem, Refusals
 from harness.history.proofs import proofs_of
 from harness.history.reads import Reads, rows_of
@@ -80,6 +81,7 @@ class _Builder:
 
     def build(self, profile: DeliveryProfile, run_id: str) -> Evidence:
         history = self.history
+        find_homes(history)
         inputs = 1 if profile.consume is None else put_inputs_first(history)
         reads = Reads.of(history.reads)
         transactions = Transactions(history, self.refusals)
@@ -301,7 +303,9 @@ def _firm(history: History) -> frozenset[str]:
     """
     if history.of_tools:
         return frozenset()
-    firm = {"duplicate", "corrupt", "misrouted"}
+    firm = {"duplicate", "corrupt"}
+    if not history.homes_found:
+        firm.add("misrouted")
     if not len(history.steps) and not bool((history.attempts.column("transaction") >= 0).any()):
         firm.add("failed_visible")
     return frozenset(firm)

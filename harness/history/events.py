@@ -158,7 +158,12 @@ _INSTANT: Final = Field("instant", most=INSTANT_MAX)
 _INSTANT_IF_KNOWN: Final = Field("instant", required=False, most=INSTANT_MAX)
 _GROUP: Final = Field("text", required=False)
 _PLACE: Final = {"topic": _TEXT, "partition": _PARTITION}
-_IDENTITY: Final = {"producer": _PRODUCER, **_PLACE, "sequence": _NUMBER}
+_IDENTITY: Final = {
+    "producer": _PRODUCER,
+    "topic": _TEXT,
+    "partition": Field("number", required=False, most=PARTITION_MAX),
+    "sequence": _NUMBER,
+}
 
 TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
     "history": {
@@ -293,6 +298,8 @@ def _contradiction(line: Mapping[str, Any]) -> Problem | None:
     if line["type"] in ("attempt", "outcome"):
         if "offset" in line and line.get("outcome") != "acked":
             return Problem("offset", shown(line["offset"]), "an offset only where outcome is acked")
+        if "offset" in line and "partition" not in line:
+            return Problem("partition", "is missing", "the partition that the offset is of")
     elif line["type"] == "observation":
         intact = line.get("content", "intact") == "intact"
         for key in ("producer", "sequence"):

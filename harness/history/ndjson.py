@@ -332,7 +332,8 @@ _TYPE_OF: Final[Mapping[str, type]] = {
 def _consistent(name: str, columns: Columns) -> bool:
     """Whether fields go together: what `problem_of` says of one line, for many."""
     if name in ("attempt", "outcome"):
-        return bool(((columns["offset"] < 0) | (columns["outcome"] == ACKED_NO_OFFSET)).all())
+        placed = (columns["outcome"] == ACKED_NO_OFFSET) & (columns["partition"] >= 0)
+        return bool(((columns["offset"] < 0) | placed).all())
     if name == "observation":
         intact = columns["content"] == INTACT
         known = (columns["producer"] >= 0) & (columns["sequence"] >= 0)

@@ -88,6 +88,10 @@ class Table:
             column = self.column(name)
             self._blocks[name] = [np.where(column >= 0, values[np.maximum(column, 0)], column)]
 
+    def put(self, name: str, column: I64) -> None:
+        """Put a whole column in place of another one."""
+        self._blocks[name] = [column]
+
     def take(self, *names: str) -> tuple[I64, ...]:
         """Several columns."""
         return tuple(self.column(name) for name in names)
@@ -129,6 +133,8 @@ class History:
     """(group, topic, partition, offset, at_us) of offsets that no member set"""
     archived: list[tuple[int, int, int, int]] = field(default_factory=list)
     """(group, topic, partition, offset) of records that a share group gave up"""
+    homes_found: bool = False
+    """Was the partition of an attempt not known when it was sent?"""
     of_tools: bool = False
     """Did Kafka's own tools print it?"""
     notes: list[str] = field(default_factory=list)
