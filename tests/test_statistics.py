@@ -136,6 +136,21 @@ def test_a_loss_of_the_control_is_seen_along_by_what_the_live_reader_passed_over
     assert trial.faults == faults
 
 
+def test_what_the_live_reader_has_not_come_to_yet_is_no_loss_of_the_control(tmp_path: Path) -> None:
+    """Both were sent in the second fault's window; the reader has got the first one so far."""
+    control = profile("control", topics=[CONTROL], in_verdict=False)
+    info = run_info([profile(topics=[TOPIC]), control], aims={"lost": "control"})
+    where = {"topic": 1, "producer": 2}
+    waiting = [
+        slot(CONTROL, 8, attempted=2, acked=2, attempted_by={"2": 2}),  # type: ignore[arg-type]
+        [acked(sequence, sequence, **where) for sequence in (0, 1)],
+        live(0, 0, **where),
+    ]
+    history = [loaded(12), struck(1, 3), struck(2, 8), waiting]
+    (trial,) = progress_of(evidence_of(tmp_path, history, info=info))
+    assert trial.faults == 0
+
+
 def test_a_control_and_a_profile_outside_its_envelope_are_not_to_be_bounded() -> None:
     aims = {"lost": "leader-ack"}
     assert promises_to_bound(profile(), aims) == ["no_lost"]
