@@ -71,6 +71,8 @@ class Case:
     lines: list[dict[str, Any]]
     expected: dict[str, int]
     planted: list[str]
+    open: frozenset[str] = frozenset()
+    """anomalies of which the readings are too few to exclude them"""
 
     @property
     def text(self) -> str:
@@ -212,7 +214,63 @@ class World:
     def case(self, profile: str, drains: Iterable[dict[str, Any]]) -> Case:
         """The finished history."""
         counts = {name: count for name, count in self.expected.items() if count}
-        return Case(profile, self.lines(drains), counts, self.planted)
+        return Case(profile, self.lines(drains), counts, self.planted, self.uncovered())
+
+    def uncovered(self) -> frozenset[str]:
+        """What the live readings are too few for, by partition: less than 95 % were read twice."""
+        found = set()
+        for partition in {read.partition for read in self.drained}:
+            mine = [r for r in self.drained if r.partition == partition and not r.replaced]
+            places = Counter((r.attempt, r.offset) for r in mine if r.attempt is not None)
+            lowest: dict[Attempt, int] = {}
+            for attempt, offset in places:
+                lowest[attempt] = min(offset, lowest.get(attempt, offset))
+            seen = {(r.attempt, r.offset): r.read_us for r in self.live}
+            again = [at for at in lowest.items() if at in seen or places[at] > 1]
+            timed = [at for at in lowest.items() if seen.get(at) is not None]
+            if 20 * len(again) < 19 * len(lowest):
+                found.add("vanished")
+            if 20 * len(timed) < 19 * len(lowest):
+                found.add("precommitted_read")
+        return frozenset(found)
+
+    def inversions(self) -> int:
+        """Records that stand, or were acknowledged, before an acknowledged one sent earlier."""
+        found = 0
+        highest: dict[tuple[int, int], int] = {}
+        for each in self.attempts:
+            final = [r for r in self.drained if r.attempt is each]
+            drain = [r.offset for r in final if not r.replaced]
+            live = [r.offset for r in self.live if r.attempt is each]
+            live += [r.offset for r in final if r.replaced]
+            acked = [] if each.acked_at is None else [each.acked_at]
+            places = drain or live or acked
+            if each.outcome == "failed" or not places:
+                continue
+            lane = each.producer, each.partition
+            found += min(places) < highest.get(lane, -1)
+            if each.outcome == "acked":
+                bound = min(places) if self.whole(each.partition) else min([*places, *acked])
+                highest[lane] = max(bound, highest.get(lane, -1))
+        return found
+
+    def whole(self, _: int) -> bool:
+        """Is it known that reading a partition began at its first record?"""
+        return True
+
+    def inconsistent(self) -> int:
+        """Acknowledged offsets at which something else stands, or nobody found the record."""
+        found = 0
+        for each in self.attempts:
+            if each.acked_at is None:
+                continue
+            there = [r for r in self.drained + self.live
+                     if (r.partition, r.offset) == (each.partition, each.acked_at)]  # fmt: skip
+            if any(r.attempt is each for r in there):
+                continue
+            elsewhere = any(r.attempt is each for r in self.drained + self.live)
+            found += elsewhere or any(r.content != "corrupt" for r in there)
+        return found
 
     def plant(self, anomalies: dict[str, Callable[[], bool]]) -> None:
         """Plant some anomalies, each perhaps several times; none as well."""
@@ -228,6 +286,8 @@ class Plain(World):
     def __init__(self, seed: int, size: int) -> None:
         super().__init__(seed, size)
         self.complete = self.one_in(2)
+        self.began = self.one_in(2)
+        self.late: dict[int, int] = {}
         self._write()
         self.plant(
             {
@@ -243,7 +303,37 @@ class Plain(World):
                 "vanished": self.vanished,
             }
         )
+        if not self.complete and not self.began and self.one_in(3):
+            self._begin_late()
         self._gaps()
+        self.expected["inversion"] = self.inversions()
+        self.expected["inconsistent_offset"] = self.inconsistent()
+
+    def whole(self, partition: int) -> bool:
+        return self.began or self.complete or not self.late.get(partition)
+
+    def _begin_late(self) -> None:
+        """The reader of a partition began above its first records: they may be there."""
+        partition = self.chance.choice(self.partitions)
+        first = self.chance.choice([1, 1, 2])
+        missed = [r for r in self.drained if r.partition == partition and r.offset < first]
+        acked = {
+            r.attempt for r in missed if r.attempt is not None and r.attempt.outcome == "acked"
+        }
+        known = {a for a in self.attempts if a.partition == partition and a.acked_at is not None}
+        if (
+            "vanished" in self.planted
+            or len({r.offset for r in missed}) < first
+            or {r.attempt for r in missed} != acked
+            or any(len(a.offsets) != 1 or a.acked_at not in a.offsets for a in acked)
+            or any(a.acked_at is not None and a.acked_at < first for a in known - acked)
+            or any(r.offset < first and r.partition == partition for r in self.live)
+            or self.highest(partition) <= first
+        ):
+            return
+        self.drained = [read for read in self.drained if read not in missed]
+        self.late[partition] = first
+        self.expected["unseen"] += len(acked)
 
     def _write(self) -> None:
         late: list[Attempt] = []
@@ -275,8 +365,12 @@ class Plain(World):
             attempt = self.attempt(self.producers[0], partition, "acked")
             attempt.acked_at = self.append(partition, attempt).offset
             attempt.touched = True
+        for read in self.drained:
+            if read.offset == 0 and read.attempt is not None and not self.began:
+                read.attempt.touched = True  # the reading has to begin somewhere
+        often = self.chance.choice([1, 1, 3])
         for read in list(self.drained):
-            if self.one_in(3):
+            if self.one_in(often):
                 self.seen_live(read)
         for read in self.chance.sample(self.drained, len(self.drained) // 4):
             self.drained.append(read)  # read again at its offset: the same observation
@@ -294,6 +388,7 @@ class Plain(World):
         self.remove(attempt)
         if self.complete or self.one_in(2):
             assert attempt.acked_at is not None
+            # It is another record at the acknowledged offset, unless it was seen there before.
             self.drained.append(Read(attempt.partition, attempt.acked_at, content="foreign"))
             self.expected["foreign"] += 1
         self.expected["lost"] += 1
@@ -306,7 +401,7 @@ class Plain(World):
         partition = self.chance.choice(self.partitions)
         attempt = self.attempt(self.chance.choice(self.producers), partition, "acked", touched=True)
         # Whatever is planted later may be read up to here, and must not reach it.
-        attempt.acked_at = 1_000_000 + self.chance.randrange(100)
+        attempt.acked_at = 1_000_000 + len(self.attempts)
         self.expected["unseen"] += 1
         return True
 
@@ -349,7 +444,6 @@ class Plain(World):
         if b.acked_at is not None:
             b.acked_at = b.offsets[0]
         a.touched = b.touched = True
-        self.expected["inversion"] += 1
         return True
 
     def phantom(self) -> bool:
@@ -402,7 +496,6 @@ class Plain(World):
         if not wrong:
             return False
         attempt.acked_at = self.chance.choice(wrong)
-        self.expected["inconsistent_offset"] += 1
         return True
 
     def vanished(self) -> bool:
@@ -452,7 +545,14 @@ class Plain(World):
                 drain = {"type": "drain", "topic": "t", "partition": partition, "complete": True}
                 if self.one_in(2):
                     drain["end"] = self.ends.get(partition, 0)
+                if self.one_in(2):
+                    drain["start"] = 0
                 drains.append(drain)
+        elif self.began:
+            drains = [
+                {"type": "reading", "topic": "t", "partition": partition, "start": 0}
+                for partition in range(max(self.ends) + 1)
+            ]
         return self.case("idempotent", drains)
 
 
@@ -479,6 +579,7 @@ class Transactional(World):
 
     def _write(self) -> None:
         numbers: Counter[int] = Counter()
+        self.often = self.chance.choice([1, 2])
         for turn in range(self.chance.randint(2, max(2, self.size // 4))):
             producer = self.chance.choice(self.producers)
             numbers[producer] += 1
@@ -506,7 +607,7 @@ class Transactional(World):
                 read = self.append(partition, attempt)
                 if reported == "acked":
                     attempt.acked_at = read.offset
-                if self.one_in(2):
+                if self.one_in(self.often):
                     # The call of the commit is 10 µs after the beginning.
                     self.seen_live(read, at_us + 10 + self.chance.randrange(100))
             else:
@@ -656,7 +757,7 @@ class Transactional(World):
         """As a history of the profile `transactional`."""
         drains = [
             {"type": "drain", "topic": "t", "partition": partition, "complete": True,
-             "end": end + 1, "last_stable": end + 1}
+             "start": 0, "end": end + 1, "last_stable": end + 1}
             for partition, end in self.ends.items()
         ]  # fmt: skip
         head = {"type": "history", "schema": "delivery-history/1", "transaction_timeout_ms": 30_000}

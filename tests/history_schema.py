@@ -24,6 +24,7 @@ SAYS = {
     "observation": "A record that was read back, by the drain (default) or while the load ran.",
     "transaction": "One step of a transaction: a call before it is made, a result after it.",
     "drain": "How far a topic-partition was read. Without it: up to the highest offset read.",
+    "reading": "Where a reader began: from there on it was handed everything that the log held.",
     "offsets": "Last stable offset and high watermark of a topic-partition at an instant.",
     "member": "A consumer group's member started, or closed in order.",
     "assignment": "A topic-partition was assigned to a member, revoked from it, or lost by it.",

@@ -26,6 +26,7 @@ EXAMPLES = re.findall(r"```(ndjson|verifiable) ([^\n]*)\n(.*?)```", PAGE, re.DOT
 EXIT = {"kept": 0, "broken": 1, "inconclusive": 3}
 ATTEMPT = {"type": "attempt", "producer": 1, "topic": "t", "partition": 0, "sequence": 0}
 READ = {**ATTEMPT, "type": "observation", "offset": 0}
+BEGAN = {"type": "reading", "topic": "t", "partition": 0, "start": 0}
 OUTCOME = {**ATTEMPT, "type": "outcome", "outcome": "acked", "offset": 0}
 
 
@@ -255,7 +256,7 @@ def test_lenient_counts_and_skips_malformed_lines_and_proves_nothing_kept(
 
 def test_a_line_of_another_program_is_skipped_without_any_doubt(judge: Judged) -> None:
     noise = "[2024-01-01 00:00:00] WARN broker 1 is not there"
-    path = judge.write("h.ndjson", noise, ATTEMPT, OUTCOME, READ)
+    path = judge.write("h.ndjson", noise, ATTEMPT, OUTCOME, READ, READ)
     assert judge(path) == {}
     assert judge.status == 2
     assert f"{path}:1: " in judge.stderr
@@ -312,8 +313,9 @@ def test_a_transaction_that_goes_on_after_another_is_refused(judge: Judged) -> N
 
 
 def test_lines_may_stand_in_any_order_and_in_several_files(judge: Judged) -> None:
-    first = judge.write("a.ndjson", READ, OUTCOME)
-    second = judge.write("b.ndjson", {**READ, "sequence": 1, "offset": 1}, ATTEMPT,
+    again = {**READ, "sequence": 1, "offset": 1}
+    first = judge.write("a.ndjson", READ, OUTCOME, {**READ, "set": "live"}, again)
+    second = judge.write("b.ndjson", {**again, "set": "live"}, ATTEMPT,
                          {**ATTEMPT, "sequence": 1, "outcome": "acked", "offset": 1})  # fmt: skip
     for files in ((first, second), (second, first)):
         verdict = judge(*files)
@@ -322,7 +324,7 @@ def test_lines_may_stand_in_any_order_and_in_several_files(judge: Judged) -> Non
 
 
 def test_one_option_may_name_several_files(judge: Judged) -> None:
-    sent, read = judge.write("a.ndjson", ATTEMPT, OUTCOME), judge.write("b.ndjson", READ)
+    sent, read = judge.write("a.ndjson", ATTEMPT, OUTCOME), judge.write("b.ndjson", READ, READ)
     assert counts(judge(sent, options=(str(read),)))["read"] == 1
     assert judge.status == 0
 
@@ -382,13 +384,13 @@ def test_witnesses_name_records_by_the_recorders_own_numbers(judge: Judged) -> N
     written = [
         *(sent(number, number) for number in range(1, 8)),
         read(1, 1), read(3, 4), read(4, 3), read(5, 5), read(5, 9), read(6, 6), read(7, 10),
-        read(8, 11), read(9, 12, sent_partition=4), read(3, 14, set="live"),
+        read(8, 11), read(9, 12, sent_partition=4), read(3, 14, set="live"), BEGAN,
     ]  # fmt: skip
     verdict = judge(judge.write("h.ndjson", *written), options=("--profile", "idempotent"))
     profile = verdict["profiles"][0]
     found = {(each["anomaly"], each["sequence"]) for each in profile["samples"]}
     assert found == {
-        ("lost", 200), ("inversion", 400), ("duplicate", 500), ("phantom", 800),
+        ("lost", 200), ("inversion", 400), ("duplicate", 300), ("duplicate", 500), ("phantom", 800),
         ("misrouted", 900), ("inconsistent_offset", 300), ("inconsistent_offset", 400),
         ("inconsistent_offset", 700),
     }  # fmt: skip

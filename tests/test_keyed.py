@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,59 @@ def test_copies_of_one_key_are_one_duplicated_key(tmp_path: Path) -> None:
     assert found.keyed.keys_duplicated == 1
 
 
+@pytest.mark.parametrize("chunk", [65_536, 3, 2, 1])
+def test_inversions_within_a_key_do_not_depend_on_where_chunks_are_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    """Chunks in which nothing else is amiss are walked by a shorter way."""
+    monkeypatch.setattr(cells, "CHUNK", chunk)
+    at = [4, 5, 2, 3, 6, 7, 0, 9, 8, 10]
+    history = [[acked(n, offset), observed(n, offset)] for n, offset in enumerate(at)]
+    found = reconciled(tmp_path / "run", [began(), history], info=DELETED)
+    assert anomalies(found) == {"inversion": 4}
+    assert (found.keyed.inversions, found.keyed.keys_inverted) == (3, 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    at=st.permutations(range(14)),
+    sure=st.lists(st.booleans(), min_size=14, max_size=14),
+    keys=st.integers(1, 5),
+    phase=st.integers(0, 4),
+)
+def test_keyed_histories_are_judged_alike_in_chunks_of_any_size(
+    at: list[int], sure: list[bool], keys: int, phase: int
+) -> None:
+    """Mostly rising offsets, of which a few are exchanged, so that the shorter way is taken too."""
+    at = sorted(at[:9]) + at[9:]
+    highest: dict[int, int] = defaultdict(lambda: -1)
+    inverted: set[int] = set()
+    expected = 0
+    history: list[Any] = [began(phase)]
+    for sequence, offset in enumerate(at):
+        key = (sequence + phase) % keys
+        history.append(observed(sequence, offset))
+        history.append(acked(sequence, offset) if sure[sequence] else unknown(sequence))
+        if offset < highest[key]:
+            expected += 1
+            inverted.add(key)
+        if sure[sequence]:
+            highest[key] = max(highest[key], offset)
+    info = run_info([profile()])
+    load = info.load
+    info.load = LoadPlan(load.rate_per_s, load.schedule, None, 100, keys, 1, 1, 0.0, 100.0)
+    whole = cells.CHUNK
+    try:
+        for chunk in (whole, 5, 2, 1):
+            cells.CHUNK = chunk
+            with tempfile.TemporaryDirectory() as folder:
+                found = reconciled(Path(folder) / "run", history, info=info)
+            assert found.keyed.inversions == expected, chunk
+            assert found.keyed.keys_inverted == len(inverted), chunk
+    finally:
+        cells.CHUNK = whole
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     firsts=st.lists(st.integers(-1, 30), min_size=1, max_size=40),
@@ -231,9 +285,14 @@ def test_order_within_keys_agrees_with_one_list_a_key(
 ) -> None:
     order = KeyOrder(KeyCycle(0, 1, keys, phase % keys))
     found: list[int] = []
+    top = -1
     for first in range(0, len(firsts), chunk):
         cells_of = np.array(firsts[first : first + chunk], dtype=np.int64)
-        found += (first + order.add(first, cells_of)).tolist()
+        if (cells_of >= 0).all() and (np.diff(cells_of) > 0).all() and cells_of[0] > top:
+            order.rising(first, cells_of)
+        else:
+            found += (first + order.add(first, cells_of, cells_of)).tolist()
+        top = max(top, int(cells_of.max()))
     highest: dict[int, int] = defaultdict(lambda: -1)
     expected = []
     for sequence, offset in enumerate(firsts):

@@ -68,6 +68,7 @@ class Model:
     """(producer, number, end, commit called at, partition → first and last sequence)"""
     read_us: dict[tuple[int, int], int] = field(default_factory=dict)
     transactional: bool = False
+    copies_permitted: bool = False
 
 
 MADE = {"acked": acked, "sent": sent, "failed": failed, "unknown": unknown, "open": attempted}
@@ -205,17 +206,21 @@ def oracle(model: Model) -> Counter[str]:
     for partition in PARTITIONS:
         proven, floor = model.proofs[partition] if model.drain else (False, 0)
         _per_attempt(model, counts, of_drain, of_live, partition, proven, floor)
-        _order(model, counts, of_drain, partition, proven, floor)
+        _order(model, counts, of_drain, of_live, partition, proven, floor)
+        _acknowledged_at(model, counts, of_drain, of_live, partition, proven, floor)
         _gone(model, counts, partition, proven, floor)
     for _, _, kind, _identity in model.drained:
         counts["read"] += 1
         if kind != "ours":
             counts[kind] += 1
     for (partition, producer, sequence), offsets in of_drain.items():
-        if (producer, partition, sequence) in model.ledger:
-            counts["duplicate"] += len(offsets) - 1
-        else:
+        if (producer, partition, sequence) not in model.ledger:
             counts["phantom"] += len(offsets)
+    for producer, partition, sequence in model.ledger:
+        returned = of_drain.get((partition, producer, sequence), set())
+        everywhere = returned | of_live.get((partition, producer, sequence), set())
+        counts["duplicate"] += max(len(everywhere) - 1, 0)
+        counts["duplicate_live"] += max(len(everywhere) - 1, 0) - max(len(returned) - 1, 0)
     if model.transactional:
         _transactions(model, counts, of_drain, of_live)
     return counts
@@ -247,38 +252,72 @@ def _per_attempt(
         if outcome in ("acked", "sent") and not copies:
             reachable = floor == 0 or (at is not None and at >= floor)
             counts["lost" if proven and reachable else "unseen"] += 1
-        if at is not None and copies and at not in copies and proven and at >= floor:
-            counts["inconsistent_offset"] += 1
 
 
 def _order(
-    model: Model, counts: Counter[str], of_drain: Any, partition: int, proven: bool, floor: int
-) -> None:
+    model: Model, counts: Counter[str], of_drain: Any, of_live: Any,
+    partition: int, proven: bool, floor: int,
+) -> None:  # fmt: skip
     """Pairs of attempts, compared one by one."""
-    if floor:
-        return
     for producer in PRODUCERS:
         mine = {
             s: o for (p, w, s), (o, _) in model.ledger.items() if (p, w) == (producer, partition)
         }
         ackd = [s for s, outcome in mine.items() if outcome in ("acked", "sent")]
-        first = {
-            s: min(of_drain[partition, producer, s])
-            for s in ackd
-            if (partition, producer, s) in of_drain
-        }
-        counts["inversion"] += sum(any(first[b] > first[a] for b in first if b < a) for a in first)
+        place: dict[int, int] = {}
+        surely_not_before: dict[int, int] = {}
+        for s, outcome in mine.items():
+            acked_at = model.ledger[producer, partition, s][1]
+            for read in (of_drain, of_live, {(partition, producer, s): {acked_at}}):
+                if s not in place and outcome != "failed":
+                    known = read.get((partition, producer, s), {None}) - {None}
+                    place |= {s: min(known)} if known else {}
+            if s in ackd and s in place and proven and not floor:
+                surely_not_before[s] = place[s]
+            elif s in ackd and acked_at is not None:
+                surely_not_before[s] = min(place[s], acked_at)
+        counts["inversion"] += sum(
+            any(surely_not_before[b] > place[a] for b in surely_not_before if b < a) for a in place
+        )
         for sequence, outcome in mine.items():
             missing = outcome in ("failed", "unknown", "open")
             missing = missing and (partition, producer, sequence) not in of_drain
             between = any(a < sequence for a in ackd) and any(a > sequence for a in ackd)
             if (
                 proven
+                and not floor
                 and missing
                 and between
                 and _counts_as_gap(model, producer, partition, sequence)
             ):
                 counts["gap"] += 1
+
+
+def _acknowledged_at(
+    model: Model, counts: Counter[str], of_drain: Any, of_live: Any,
+    partition: int, proven: bool, floor: int,
+) -> None:  # fmt: skip
+    """Offsets that were acknowledged to records that were never read there."""
+    others = {
+        offset
+        for where, offset, kind, _ in model.drained + model.live
+        if where == partition and kind != "corrupt"
+    }
+    left: Counter[int] = Counter()
+    for (producer, where, sequence), (_, at) in model.ledger.items():
+        returned = of_drain.get((partition, producer, sequence), set())
+        read = returned | of_live.get((partition, producer, sequence), set())
+        if where != partition or at is None or at in read:
+            continue
+        if (
+            at in others
+            or (read and not model.copies_permitted)
+            or (returned and proven and at >= floor)
+        ):
+            counts["inconsistent_offset"] += 1
+        else:
+            left[at] += 1
+    counts["inconsistent_offset"] += sum(number - 1 for number in left.values())
 
 
 def _counts_as_gap(model: Model, producer: int, partition: int, sequence: int) -> bool:
@@ -319,14 +358,18 @@ def _gone(model: Model, counts: Counter[str], partition: int, proven: bool, floo
         return identity if kind == "ours" else kind
 
     now = {(o, content(k, i)) for p, o, k, i in model.drained if p == partition}
+    left: Counter[int] = Counter()
     for offset, what in {
         (o, content(k, i)) for p, o, k, i in model.live if p == partition and k != "foreign"
     }:
         if (offset, what) in now:
             continue
         replaced = any(o == offset for o, _ in now)
-        if (proven and offset >= floor) or (not proven and replaced):
+        if (proven and offset >= floor) or replaced:
             counts["vanished"] += 1
+        else:
+            left[offset] += 1
+    counts["vanished"] += sum(number - 1 for number in left.values())
 
 
 def _transactions(model: Model, counts: Counter[str], of_drain: Any, of_live: Any) -> None:
@@ -357,9 +400,12 @@ def _transactions(model: Model, counts: Counter[str], of_drain: Any, of_live: An
 
 
 NON_TRANSACTIONAL = run_info([profile()], partitions=len(PARTITIONS))
+PERMITTING = run_info([profile("at-least-once")], partitions=len(PARTITIONS))
+PERMITTING.profiles[0].promises.remove("no_duplicate")
 TRANSACTIONAL = run_info([profile("transactional", transactional=True)], partitions=len(PARTITIONS))
 COMPARED = (
     "attempted", "acked", "sent", "failed", "unknown", "unknown_present", "read", "foreign",
+    "duplicate_live",
     *(name for name in PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES if name != "hung_txn"),
 )  # fmt: skip
 
@@ -367,12 +413,17 @@ COMPARED = (
 SIZES = st.builds(Chance, st.integers(0, 2**32), st.integers(1, 7), st.integers(1, 9))
 
 
-@pytest.mark.parametrize("info", [NON_TRANSACTIONAL, TRANSACTIONAL], ids=["plain", "transactional"])
+@pytest.mark.parametrize(
+    "info",
+    [NON_TRANSACTIONAL, PERMITTING, TRANSACTIONAL],
+    ids=["plain", "copies permitted", "transactional"],
+)
 def test_reconciling_agrees_with_the_oracle(info: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(SIZES, st.sampled_from([65_536, 65_536, 65_536, 3]))
     def compare(chance: Chance, chunk: int) -> None:
         model, history = draw_history(chance, info is TRANSACTIONAL)
+        model.copies_permitted = info is PERMITTING
         monkeypatch.setattr(cells, "CHUNK", chunk)
         folder = Path(tempfile.mkdtemp(prefix="history-"))
         try:

@@ -154,6 +154,7 @@ def test_without_verbose_only_loss_can_be_judged(judge: Judged) -> None:
     verdict = judge(sent, judge.write("c", consumed(0, 2)))
     promises = {each["promise"]: each["verdict"] for each in verdict["profiles"][0]["promises"]}
     assert promises.pop("no_lost") == "kept"
+    assert promises.pop("no_vanished") == "not_applicable"
     assert set(promises.values()) == {"inconclusive"}
     verdict = judge(sent, judge.write("c", consumed(0, 0), consumed(2, 2)))
     assert judge.status == 1

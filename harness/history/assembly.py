@@ -275,6 +275,8 @@ class Assembly:
         for stretch in stretches:
             key = stretch.topic, stretch.partition
             self.history.reached[key] = max(stretch.last, self.history.reached.get(key, -1))
+            lowest = self.history.delivered_from.get(key, stretch.first)
+            self.history.delivered_from[key] = min(stretch.first, lowest)
             if stretch.count == stretch.last - stretch.first + 1:
                 whole[key].append((stretch.first, stretch.last))
             else:

@@ -119,6 +119,7 @@ class _Builder:
         self.elsewhere.notes += self.history.notes
         self.elsewhere.obstacles += self.history.obstacles
         self.elsewhere.blind |= self.history.blind
+        self.elsewhere.once = self.history.of_tools
         self.elsewhere.skipped = self.refusals.damaged + len(self.refusals.cut)
         self.elsewhere.firm = _firm(self.history)
         for path in self.refusals.cut:
@@ -349,7 +350,7 @@ def _info(history: History, profile: DeliveryProfile, run_id: str, inputs: int) 
         for table in (history.attempts, history.reads, history.watched, history.members)
     ]
     known = [int(column.max()) for column in partitions if len(column)]
-    named = (*history.drains, *history.reached, *history.places_of_groups)
+    named = (*history.drains, *history.reached, *history.began, *history.places_of_groups)
     known += [partition for _, partition in named]
     return RunInfo(
         run_id=run_id,

@@ -209,12 +209,13 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
     "drain": {
         **_PLACE,
         "complete": Field("flag"),
-        "start": Field("number", required=False, most=OFFSET_MAX, default=0),
+        "start": _OFFSET_IF_KNOWN,
         "end": _OFFSET_IF_KNOWN,
         "last_stable": _OFFSET_IF_KNOWN,
         "ended_us": _INSTANT_IF_KNOWN,
         "reason": _REMARK,
     },
+    "reading": {**_PLACE, "start": _OFFSET},
     "offsets": {
         **_PLACE,
         "at_us": _INSTANT,

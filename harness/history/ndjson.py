@@ -49,6 +49,7 @@ class NdjsonReader:
             "observation": self._reads,
             "transaction": self._steps,
             "drain": self._drains,
+            "reading": self._readings,
             "offsets": self._watched,
             "member": self._members,
             "assignment": self._members,
@@ -254,7 +255,7 @@ class NdjsonReader:
             key = int(columns["topic"][row]), int(columns["partition"][row])
             claim = DrainClaim(
                 complete=line["complete"],
-                start=line.get("start") or 0,
+                start=line.get("start"),
                 end=line.get("end"),
                 last_stable=line.get("last_stable"),
                 ended_us=line.get("ended_us"),
@@ -268,7 +269,7 @@ class NdjsonReader:
 
     def _drain_problem(self, claim: DrainClaim, key: tuple[int, int]) -> Problem | None:
         """Why a drain line contradicts itself or an earlier one."""
-        if claim.end is not None and claim.start > claim.end:
+        if claim.end is not None and (claim.start or 0) > claim.end:
             return Problem(
                 "start",
                 f"{claim.start} is above the end {claim.end}",
@@ -283,6 +284,12 @@ class NdjsonReader:
                 "one drain line a topic-partition",
             )
         return None
+
+    def _readings(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+        began = self.history.began
+        rows = (columns[name].tolist() for name in ("topic", "partition", "start"))
+        for topic, partition, start in zip(*rows, strict=True):
+            began[topic, partition] = min(start, began.get((topic, partition), start))
 
     def _watched(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
         self.history.watched.add(len(places), columns)

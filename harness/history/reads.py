@@ -1,8 +1,9 @@
 """What a history says was read: one content an offset and set, and what became of the others.
 
 A record that was read twice at the same offset is one observation. Where one offset was read with
-two contents, the later one is what the log holds, and the earlier one was read and is gone: it
-goes with what was read live, so that reconciling finds it vanished.
+two contents, by whichever set, the latest one is what the log holds, and the others were read and
+are gone: they go with what was read live, so that reconciling finds them vanished. What the final
+reading returned more than once was read before it was read last, and goes there too.
 """
 
 from __future__ import annotations
@@ -56,10 +57,12 @@ class Reads:
                 columns[read] if unsaid.all() else np.where(unsaid, columns[read], columns[sent])
             )
         live = columns.pop("live").astype(np.bool_)
-        kept, gone = _settled(columns, live)
-        live[gone] = True
-        chosen = slice(None) if kept is None else kept
-        return cls(**{name: column[chosen] for name, column in columns.items()}, live=live[chosen])
+        settled = _settled(columns, live)
+        if settled is None:
+            return cls(**columns, live=live)
+        columns = {name: column[settled.rows] for name, column in columns.items()}
+        columns["read_us"] = np.where(settled.again, np.int64(-1), columns["read_us"])
+        return cls(**columns, live=settled.live)
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -90,8 +93,8 @@ class Reads:
         """(these, rows, kinds) of further copies of attempts."""
         return self, rows, np.full(len(rows), observations.COPY)
 
-    def per_partition(self) -> dict[tuple[int, int], tuple[int, int]]:
-        """(topic, partition) → how many offsets the drained set holds, and the highest."""
+    def per_partition(self) -> dict[tuple[int, int], tuple[int, int, int]]:
+        """(topic, partition) → how many offsets the drained set holds, lowest and highest."""
         rows = np.flatnonzero(~self.live)
         if not len(rows):
             return {}
@@ -100,60 +103,99 @@ class Reads:
         counts = np.bincount(inverse, minlength=len(codes))
         highest = np.full(len(codes), -1, dtype=np.int64)
         np.maximum.at(highest, inverse, self.offset[rows])
+        lowest = highest.copy()
+        np.minimum.at(lowest, inverse, self.offset[rows])
         return {
-            (each >> 32, each & 0xFFFFFFFF): (count, last)
-            for each, count, last in zip(
-                codes.tolist(), counts.tolist(), highest.tolist(), strict=True
+            (each >> 32, each & 0xFFFFFFFF): (count, first, last)
+            for each, count, first, last in zip(
+                codes.tolist(), counts.tolist(), lowest.tolist(), highest.tolist(), strict=True
             )
         }
 
 
-def _settled(columns: dict[str, I64], live: Bools) -> tuple[I64 | None, I64]:
-    """(rows that stay, in order; None for all), and those of them that a later reading replaced."""
-    count = len(live)
-    none = np.zeros(0, dtype=np.int64)
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """(n,) readings that are kept, in the order of the lines; one line can be two of them."""
+
+    rows: I64
+    live: Bools
+    """Does it go with what was read live?"""
+    again: Bools
+    """Does it stand for an earlier reading by the same set? Then its instant is not the set's."""
+
+
+def _settled(columns: dict[str, I64], live: Bools) -> _Settled | None:
+    """What every offset held when it was read last, and what was read there before; None where no
+    offset was read twice."""
     where = (columns["topic"] << 32) | columns["partition"]
     offset = columns["offset"]
-    if count < 2 or _ascending(where, offset, live):
-        return None, none
-    # By set and place, what was read first comes first.
-    order = np.lexsort((columns["read_us"], offset, where, live))
-    same = np.concatenate(
-        [
-            [False],
-            (offset[order][1:] == offset[order][:-1])
-            & (where[order][1:] == where[order][:-1])
-            & (live[order][1:] == live[order][:-1]),
-        ]
-    )
+    if len(live) < 2 or _ascending(where, offset, live):
+        return None
+    # By place; at each one, what was read live comes first.
+    order = np.lexsort((columns["read_us"], ~live, offset, where))
+    same = np.zeros(len(order), dtype=np.bool_)
+    same[1:] = (np.diff(offset[order]) == 0) & (np.diff(where[order]) == 0)
     if not same.any():
-        return None, none
-    stays = np.ones(count, dtype=np.bool_)
-    replaced: list[int] = []
+        return None
+    group = np.cumsum(~same) - 1
+    differs = np.zeros(len(order), dtype=np.bool_)
+    for name in _CONTENT:
+        differs[1:] |= np.diff(columns[name][order]) != 0
+    two_contents = np.bincount(group[differs & same], minlength=int(group[-1]) + 1) > 0
+    rows, as_live, again = _agreeing(live[order], same, two_contents[group])
+    kept = [(order[rows], as_live, again)]
     starts = np.flatnonzero(~same)
-    ends = np.append(starts[1:], count)
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        if end - start > 1:
-            _settle(columns, live, order[start:end].tolist(), stays, replaced)
-    kept = np.flatnonzero(stays)
-    return kept, np.array(sorted(replaced), dtype=np.int64)
+    ends = np.append(starts[1:], len(order))
+    for each in np.flatnonzero(two_contents).tolist():
+        kept.append(_settle(columns, live, order[starts[each] : ends[each]].tolist()))
+    rows, as_live, again = (np.concatenate([part[i] for part in kept]) for i in range(3))
+    by_line = np.lexsort((as_live, rows))
+    return _Settled(rows[by_line], as_live[by_line], again[by_line])
 
 
-def _settle(
-    columns: dict[str, I64], live: Bools, rows: list[int], stays: Bools, replaced: list[int]
-) -> None:
-    """One offset that was read more than once, by the same set; `rows` by their instants."""
-    if any(columns["read_us"][row] < 0 for row in rows):
-        rows = sorted(rows)
+def _agreeing(live: Bools, same: Bools, settled: Bools) -> tuple[I64, Bools, Bools]:
+    """Of readings sorted by place: the first of each set, and where the final reading alone read a
+    place, and more than once, another one of it.
+
+    same: (n,) of the same place as the one before; settled: (n,) of places with two contents.
+    """
+    final_first = ~live & ~same
+    final_first[1:] |= ~live[1:] & live[:-1]
+    kept = ~settled & (~same | final_first)
+    again = np.zeros(len(live), dtype=np.bool_)
+    again[1:] = ~settled[1:] & ~live[1:] & same[1:] & ~same[:-1] & ~live[:-1]
+    rows = np.flatnonzero(kept | again)
+    return rows, live[rows] | again[rows], again[rows]
+
+
+def _settle(columns: dict[str, I64], live: Bools, rows: list[int]) -> tuple[I64, Bools, Bools]:
+    """One offset that was read with several contents: the last reading says what it holds."""
+    read_us = {row: int(columns["read_us"][row]) for row in rows}
+    untimed = {bool(live[row]) for row in rows if read_us[row] < 0}
+
+    def order(row: int) -> tuple[int, bool, int, int]:
+        """Between the sets instants decide where all have one, within a set where all of it do."""
+        own = 0 if bool(live[row]) in untimed else read_us[row]
+        return 0 if untimed else read_us[row], not live[row], own, row
+
+    rows = sorted(rows, key=order)
     contents = {row: tuple(int(columns[name][row]) for name in _CONTENT) for row in rows}
     last = contents[rows[-1]]
-    seen: set[tuple[int, ...]] = set()
-    for row in rows:
-        content = contents[row]
-        stays[row] = content not in seen
-        seen.add(content)
-        if stays[row] and content != last and not live[row]:
-            replaced.append(row)
+    kept: list[tuple[int, bool, bool]] = []
+    if not all(live[row] for row in rows):
+        kept.append((rows[-1], False, False))
+    for content in dict.fromkeys(contents.values()):
+        readings = [row for row in rows if contents[row] == content]
+        seen_live = [row for row in readings if live[row]]
+        if content != last or seen_live or not kept:
+            kept.append(((seen_live or readings)[0], True, False))
+        elif len(readings) > 1:
+            kept.append((readings[0], True, True))
+    return (
+        np.array([row for row, _, _ in kept], dtype=np.int64),
+        np.array([as_live for _, as_live, _ in kept], dtype=np.bool_),
+        np.array([again for _, _, again in kept], dtype=np.bool_),
+    )
 
 
 def _ascending(where: I64, offset: I64, live: Bools) -> bool:

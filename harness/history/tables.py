@@ -102,7 +102,7 @@ class DrainClaim:
     """What a history says about how far a topic-partition was read."""
 
     complete: bool
-    start: int
+    start: int | None
     end: int | None
     last_stable: int | None
     ended_us: int | None
@@ -125,6 +125,10 @@ class History:
     drains: dict[tuple[int, int], DrainClaim] = field(default_factory=dict)
     reached: dict[tuple[int, int], int] = field(default_factory=dict)
     """(topic, partition) → the highest offset that was delivered without being shown"""
+    delivered_from: dict[tuple[int, int], int] = field(default_factory=dict)
+    """(topic, partition) → the lowest offset that was delivered without being shown"""
+    began: dict[tuple[int, int], int] = field(default_factory=dict)
+    """(topic, partition) → from which offset on everything that the log held was read"""
     lines: int = 0
     groups: list[str] = field(default_factory=list)
     group_offsets: dict[tuple[int, int, int], int] = field(default_factory=dict)
@@ -169,7 +173,7 @@ class History:
         }
         self.resets = [(each[0], int(places[each[1]]), *each[2:]) for each in self.resets]
         self.archived = [(each[0], int(places[each[1]]), *each[2:]) for each in self.archived]
-        for found in (self.drains, self.reached):
+        for found in (self.drains, self.reached, self.delivered_from, self.began):
             moved = {(int(places[key[0]]), key[1]): value for key, value in found.items()}
             found.clear()
             found.update(moved)  # type: ignore[arg-type]

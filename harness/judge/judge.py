@@ -150,6 +150,7 @@ def _case(
         promise=promise,
         observed=found.counts[anomaly],
         breaches=found.profile.envelope_breaches,
+        not_shown=found.not_shown.get(anomaly, ""),
         obstacles=[*found.blind.get(anomaly, ()), *obstacles],
         run_obstacles=run_wide,
         aimed_control=named,
@@ -215,7 +216,10 @@ def _reasons(
         reasons += _inconclusive(each)
         outside = [promise for promise in each.promises if promise.verdict == NOT_APPLICABLE]
         if outside:
-            reasons.append(f"{each.profile}: its promises do not apply: {outside[0].reason}")
+            which = "its promises do" if len(outside) == len(each.promises) else (
+                f"{', '.join(promise.promise for promise in outside)} does"
+            )  # fmt: skip
+            reasons.append(f"{each.profile}: {which} not apply: {outside[0].reason}")
     if not reasons:
         reasons.append(
             _all_kept(counted) if evidence.elsewhere is None else _all_kept_elsewhere(counted)

@@ -41,12 +41,12 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         "{n} acknowledged records are absent from a drain that is proven complete",
     ),
     "duplicate": (
-        "1 further copy of an attempt stands at another offset",
-        "{n} further copies of attempts stand at other offsets",
+        "1 further copy of an attempt was read at another offset",
+        "{n} further copies of attempts were read at other offsets",
     ),
     "inversion": (
-        "1 acknowledged record stands before one that was sent earlier",
-        "{n} acknowledged records stand before one that was sent earlier",
+        "1 record stands, or was acknowledged, before an acknowledged one that was sent earlier",
+        "{n} records stand, or were acknowledged, before an acknowledged one that was sent earlier",
     ),
     "gap": (
         "1 attempt is missing between acknowledged ones",
@@ -69,12 +69,12 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         "{n} attempts that had certainly failed can be read",
     ),
     "inconsistent_offset": (
-        "1 record is not at the offset at which it was acknowledged",
-        "{n} records are not at the offset at which they were acknowledged",
+        "1 record is not at the offset at which it was acknowledged, or that offset is another's",
+        "{n} records are not at the offsets at which they were acknowledged, or these are others'",
     ),
     "vanished": (
-        "1 record was read while the load ran and is gone, or its offset holds another one",
-        "{n} records were read while the load ran and are gone, or their offsets hold others",
+        "1 record was read and is gone, or another one was read at its offset",
+        "{n} records were read and are gone, or others were read at their offsets",
     ),
     "torn_txn": (
         "1 committed transaction is there only in part",
@@ -144,6 +144,8 @@ class PromiseCase:
     observed: int
     breaches: list[str] = field(default_factory=list)
     """Why the profile is outside its envelope."""
+    not_shown: str = ""
+    """Why a recording of this kind can show none of it."""
     obstacles: list[str] = field(default_factory=list)
     """Why nothing can be proven here: blind spots of this anomaly, then of the profile."""
     run_obstacles: list[str] = field(default_factory=list)
@@ -234,6 +236,8 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
             absent = "record is" if case.observed == 1 else "records are"
             return BROKEN, f"{case.observed} acknowledged {absent} absent where everything was read"
         return BROKEN, f"{_seen(anomaly, case.observed)}{defect}"
+    if case.not_shown:
+        return NOT_APPLICABLE, case.not_shown
     if case.obstacles:
         unseen = ""
         if case.unseen:

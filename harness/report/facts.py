@@ -141,7 +141,8 @@ def balances(verdict: Verdict) -> list[Balance]:
     for profile in verdict.profiles:
         counts = profile.counts
         outcomes = counts["acked"] + counts["failed"] + counts["unknown"] + counts["sent"]
-        explained = counts["duplicate"] + sum(counts[name] for name in MISPLACED)
+        copies = counts["duplicate"] - counts.get("duplicate_live", 0)
+        explained = copies + sum(counts[name] for name in MISPLACED)
         found.append(Balance(profile, counts["read"] - explained, outcomes == counts["attempted"]))
     return found
 

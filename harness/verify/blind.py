@@ -7,6 +7,7 @@ No client library is imported here.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
@@ -21,6 +22,9 @@ _NEEDS_DRAIN: Final = tuple(
     if anomaly not in ("precommitted_read", "hung_txn", "unseen")
 )
 _NEEDS_END: Final = ("gap", "torn_txn", "lost_txn")
+LEAST_COVERAGE: Final = 0.95
+"""The share of a partition's records that must have been read live: one record that is gone, were
+it any of them, is then missed with a chance of at most 5 %, as the bounds allow."""
 _COMPACTED_AWAY: Final = ("gap", "torn_txn", "lost_txn")
 _NAMED: Final = 3
 
@@ -44,6 +48,7 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
     """Partitions whose drain is not proven complete, or not from the first record on."""
     unproven: dict[str, list[str]] = {}
     moved: list[str] = []
+    late: list[str] = []
     open_ended: list[str] = []
     short: list[str] = []
     for topic in topics:
@@ -53,8 +58,11 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
             if not proof.proven:
                 unproven.setdefault(proof.reason, []).append(name)
             elif proof.floor:
-                moved.append(f"{name} (to {proof.floor})")
-            elif proof.ceiling is not None:
+                if proof.floor_said:
+                    moved.append(f"{name} (to {proof.floor})")
+                else:
+                    late.append(f"{name} (at {proof.floor})")
+            if proof.proven and proof.ceiling is not None:
                 open_ended.append(name)
                 if proof.reason:
                     short.append(f"{name} ({proof.reason})")
@@ -67,8 +75,13 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
             "the log's start had moved past records before they were drained: " + some(moved),
             *_NEEDS_DRAIN,
         )
+    if late:
+        found.cannot_see(
+            f"reading began above offset 0, and nothing says that the log did: {some(late)}",
+            *_NEEDS_DRAIN,
+        )
     if short:
-        found.cannot_see("acknowledged records were not reached: " + some(short), *_NEEDS_DRAIN)
+        found.cannot_see("the reading does not prove everything: " + some(short), *_NEEDS_DRAIN)
     if open_ended:
         found.cannot_see(
             f"nothing says that {some(open_ended)} ended where reading did", *_NEEDS_END
@@ -100,24 +113,55 @@ def _compaction(found: ProfileFindings) -> None:
 
 
 def _live(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
-    """A live reader that was not there, or that did not read along to its end."""
-    if evidence.elsewhere is not None:
-        # Every reading in a history is compared with every later one at the same offset.
-        return
-    moments = evidence.timeline.reader
-    failed = next((each for each in moments if each.phase == "failed"), None)
-    observed = any(
-        key[0] in topics for file in evidence.live.columns.values() for key in file.partitions
+    """A live reader that was not there, that did not read along to its end, or that missed too
+    much."""
+    if evidence.elsewhere is None:
+        moments = evidence.timeline.reader
+        failed = next((each for each in moments if each.phase == "failed"), None)
+        observed = any(
+            key[0] in topics for file in evidence.live.columns.values() for key in file.partitions
+        )
+        if not observed and not evidence.live.there:
+            found.cannot_see("no live reader read along", *_SEEN_LIVE)
+            return
+        if failed is not None:
+            reason = f" ({failed.reason})" if failed.reason else ""
+            found.cannot_see(f"the live reader ended early{reason}", *_SEEN_LIVE)
+        elif not any(each.phase == "stopped" for each in moments):
+            found.cannot_see("the live reader ended without saying that it did", *_SEEN_LIVE)
+        elif not observed:
+            found.cannot_see("the live reader read nothing of it", *_SEEN_LIVE)
+            return
+    missed = _missed(evidence, found, "again")
+    if missed and evidence.elsewhere is not None and evidence.elsewhere.once:
+        found.not_shown["vanished"] = (
+            f"this format tells what was read once, and shows nothing that is gone later: {missed}"
+        )
+    elif missed:
+        found.cannot_see(missed, "vanished")
+    if found.profile.transactional and len(evidence.live.batches):
+        untimed = _missed(evidence, found, "timed")
+        if untimed:
+            found.cannot_see(untimed, "precommitted_read")
+
+
+def _missed(evidence: Evidence, found: ProfileFindings, which: str) -> str:
+    """Which partitions were read live too little; empty where enough was."""
+    short: list[str] = []
+    for (topic, partition), coverage in sorted(found.coverage.items()):
+        count, returned = int(getattr(coverage, which)), coverage.returned
+        if count < LEAST_COVERAGE * returned:
+            # Rounded down: just too little is not the least that suffices.
+            share = math.floor(100 * count / returned)
+            name = f"{evidence.info.topics[topic]}-{partition}"
+            short.append(f"{count} of {returned} ({share} %) in {name}")
+    if not short:
+        return ""
+    how = "twice" if which == "again" else "live at a known instant"
+    return (
+        f"of the records that the final reading returned too few were read {how} (at least "
+        f"{LEAST_COVERAGE:.0%} of each partition are needed): {some(short)}"
     )
-    if not observed and not evidence.live.there:
-        found.cannot_see("no live reader read along", *_SEEN_LIVE)
-    elif failed is not None:
-        reason = f" ({failed.reason})" if failed.reason else ""
-        found.cannot_see(f"the live reader ended early{reason}", *_SEEN_LIVE)
-    elif not any(each.phase == "stopped" for each in moments):
-        found.cannot_see("the live reader ended without saying that it did", *_SEEN_LIVE)
-    elif not observed:
-        found.cannot_see("the live reader read nothing of it", *_SEEN_LIVE)
 
 
 def _transactions(evidence: Evidence, found: ProfileFindings, topics: range) -> None:

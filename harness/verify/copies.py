@@ -148,6 +148,12 @@ class PartitionExtras:
         """The highest offset of any row; −1 without rows."""
         return int(self._rows["offset"].max()) if len(self._rows) else -1
 
+    @property
+    def offsets_but_corrupt(self) -> I64:
+        """Offsets of all rows whose record is known."""
+        known = self._rows["kind"] != CORRUPT
+        return np.asarray(self._rows["offset"][known], dtype=np.int64)
+
     @cached_property
     def _epochs(self) -> dict[int, int]:
         known = self._rows[self._rows["leader_epoch"] >= 0]

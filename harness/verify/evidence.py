@@ -43,6 +43,7 @@ class DrainedPartition:
 
     `proven`: everything from `floor` on that the log holds was read, and all of it is accounted
     for. `floor` is above 0 when the log's start had moved: what lay below is not there to be read.
+    `floor_said`: so it was asked or stated; else (in histories) it is only where reading began.
     `ceiling`: proven only below this offset, where nothing says that the log ended there (in
     histories recorded elsewhere); None: up to its end.
     """
@@ -56,6 +57,7 @@ class DrainedPartition:
     last_stable: int | None
     reason: str
     ceiling: int | None = None
+    floor_said: bool = True
 
     @property
     def whole(self) -> bool:
@@ -116,6 +118,8 @@ class Elsewhere:
     """Sentences that stand with the verdict's reasons."""
     obstacles: list[str] = field(default_factory=list)
     """Why nothing can be proven by it."""
+    once: bool = False
+    """Can its format tell of one reading of each offset only?"""
     skipped: int = 0
     """Malformed lines that were left out, each of which may be what an anomaly lacks."""
     firm: frozenset[str] = frozenset()

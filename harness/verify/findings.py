@@ -30,7 +30,9 @@ OUTCOMES: Final = (
     "read",
     "foreign",
 )
-COUNTS: Final = OUTCOMES + ANOMALIES
+OF_DUPLICATES: Final = "duplicate_live"
+"""How many of the duplicates are copies that only the live reader saw."""
+COUNTS: Final = (*OUTCOMES, *ANOMALIES, OF_DUPLICATES)
 """The keys of `counts` in verdict.json, in order."""
 
 
@@ -53,6 +55,18 @@ class Occurrence:
     transaction: int | None = None
     member: int | None = None
     at_us: int | None = None
+
+
+@dataclass(slots=True)
+class Coverage:
+    """How much of a topic-partition was read twice: what is gone can only be missed by then."""
+
+    returned: int = 0
+    """Attempts that the drain returned."""
+    again: int = 0
+    """Those of them that were read live at the same offset."""
+    timed: int = 0
+    """Those of them of which it is known when the live reader got them; at read_committed."""
 
 
 @dataclass(slots=True)
@@ -81,6 +95,8 @@ class ProfileFindings:
     """How many records of each other run, by the run's hash."""
     blind: dict[str, list[str]] = field(default_factory=dict)
     """anomaly → sentences that say why finding none of it proves nothing"""
+    not_shown: dict[str, str] = field(default_factory=dict)
+    """anomaly → why a recording of this kind can show none of it"""
     unclosed: list[int] = field(default_factory=list)
     """Incarnations whose process ended without closing its ledger."""
 
@@ -91,6 +107,8 @@ class ProfileFindings:
     """anomaly → (from_us, to_us) → how many happened in that stretch of time, to 250 ms; what is
     counted and not here has no place in time that is on record"""
 
+    coverage: dict[tuple[int, int], Coverage] = field(default_factory=dict)
+    """(topic, partition) → how much of it was read twice"""
     keyed: Keyed = field(default_factory=Keyed)
     consumed: Consumed | None = None
     """What its consumers did; None for a profile without any."""

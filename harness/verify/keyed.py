@@ -50,27 +50,35 @@ class KeyOrder:
     def __init__(self, cycle: KeyCycle) -> None:
         self.cycle = cycle
         self._highest = np.full(cycle.count, -1, dtype=np.int64)
-        """The highest first offset of each key so far."""
+        """The highest bound of each key so far."""
 
-    def add(self, first: int, firsts: I64) -> I64:
-        """The places (from 0) of those of the next cells that stand before an earlier one of
-        their key. firsts: (n,) first offsets from sequence `first` on, −1 for none to compare."""
-        count, keys = len(firsts), self.cycle.count
+    def rising(self, first: int, at: I64) -> None:
+        """Take cells from sequence `first` on that stand at offsets `at`, of which each lies above
+        all before it: only the last one of each key matters."""
+        count = min(len(at), self.cycle.count)
+        last = first + len(at)
+        self._highest[self.cycle.places(np.arange(last - count, last))] = at[-count:]
+
+    def add(self, first: int, places: I64, bounds: I64) -> I64:
+        """The positions (from 0) of those of the next cells that stand before an earlier one of
+        their key. (n,) from sequence `first` on, −1 for none: `places`, where each stands, and
+        `bounds`, below which nothing later of its key may stand."""
+        count, keys = len(places), self.cycle.count
         if count <= keys:
             at = self.cycle.places(np.arange(first, first + count))
             before = self._highest[at]
-            self._highest[at] = np.maximum(before, firsts)
-            return np.flatnonzero((firsts >= 0) & (firsts < before))
+            self._highest[at] = np.maximum(before, bounds)
+            return np.flatnonzero((places >= 0) & (places < before))
         # A row a round of all keys; above the first one, what went before.
         lead = int(self.cycle.places(np.array([first]))[0])
         rows = -(-(lead + count) // keys)
         rounds = np.full((rows + 1, keys), -1, dtype=np.int64)
         rounds[0] = self._highest
-        rounds[1:].reshape(-1)[lead : lead + count] = firsts
+        rounds[1:].reshape(-1)[lead : lead + count] = bounds
         highest = np.maximum.accumulate(rounds, axis=0)
         self._highest = highest[-1].copy()
         before = highest[:-1].reshape(-1)[lead : lead + count]
-        return np.flatnonzero((firsts >= 0) & (firsts < before))
+        return np.flatnonzero((places >= 0) & (places < before))
 
 
 class LastValues:

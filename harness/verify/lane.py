@@ -29,7 +29,7 @@ from harness.verify import cells
 from harness.verify.copies import Copies
 from harness.verify.evidence import Evidence
 from harness.verify.gaps import Gaps
-from harness.verify.keyed import KeyOrder
+from harness.verify.order import Order
 from harness.verify.place import Place
 from harness.verify.transactions import NEVER_US, NOT_KNOWN_US, Tally
 
@@ -52,7 +52,6 @@ class Lane:
     ) -> None:
         self.place = place
         self.cycle = cycle
-        self.key_order = None if cycle is None else KeyOrder(cycle)
         self.found = place.found
         self.counts = place.found.counts
         self.incarnation = incarnation
@@ -63,7 +62,7 @@ class Lane:
         self.drained_copies = place.drained.copies(incarnation)
         self.live_copies = place.live.copies(incarnation)
         self.tally = tally
-        self.first_offset_max = -1
+        self.order = Order(place, cycle)
         self.attempted = 0
         self.gaps = Gaps(place, incarnation, tally)
 
@@ -95,7 +94,8 @@ class Lane:
             if not (
                 ((live_high != drained_high) & seen_live).any()
                 or ((live_low != drained_low) & seen_live).any()
-            ) and self._undisturbed(low, state, drained_low, drained_high):
+            ) and self._undisturbed(first, low, state, drained_low, drained_high):
+                self.place.coverage.again += int(np.count_nonzero(seen_live))
                 return
         acked_at = unpack_offsets(low, state)
         drained_at, copies = drained_copies.merged(unpack_offsets(drained_low, drained_high))
@@ -104,13 +104,16 @@ class Lane:
         attempted = state != NEVER
         self._outcomes(state, attempted, present)
         self._lost(first, state, acked_at, present)
+        only_live = self._only_live(live_at, more_live, drained_at, copies)
+        self._covered(attempted, drained_at, live_at, more_live)
         self._copies(first, attempted, copies)
+        self._copies_live(first, attempted, live_at, present, *only_live)
         self._phantoms(first, attempted, drained_at)
         self._failed_visible(first, state, drained_at, live_at)
-        self._inversions(first, state, acked_at, drained_at)
+        self._inversions(first, state, acked_at, drained_at, live_at)
         self.gaps.add(first, state, present)
-        self._inconsistent(first, acked_at, drained_at, copies)
-        self._vanished(first, live_at, more_live, drained_at, copies)
+        self._inconsistent(first, acked_at, drained_at, copies, live_at, more_live)
+        self._vanished(first, *only_live)
         if self.tally is not None:
             member = attempted & (state != FAILED)
             # What is absent from a compacted log is not proven to have been absent.
@@ -120,7 +123,9 @@ class Lane:
             self.tally.compare(key, first + np.flatnonzero(attempted), acknowledged)
             self._precommitted(self.tally, first, state, drained_at, live_at)
 
-    def _undisturbed(self, low: U32, state: U8, drained_low: U32, drained_high: U8) -> bool:
+    def _undisturbed(
+        self, first: int, low: U32, state: U8, drained_low: U32, drained_high: U8
+    ) -> bool:
         """Counts cells of which no rule has anything to say, and whether they are such.
 
         They are when each attempt was acknowledged at an offset, the drain holds it there, and the
@@ -132,10 +137,10 @@ class Lane:
         if not (np.array_equal(state, drained_high) and np.array_equal(low, drained_low)):
             return False
         at = unpack_offsets(low[:count], state[:count])
-        if int(at[0]) <= self.first_offset_max or not bool((at[1:] > at[:-1]).all()):
+        if not self.order.rising(first, at):
             return False
-        self.first_offset_max = int(at[-1])
         self.attempted += count
+        self.place.coverage.returned += count
         for name in ("attempted", "acked", "seen"):
             self.counts[name] += count
         self.gaps.acknowledged()
@@ -203,11 +208,28 @@ class Lane:
         if not len(copies):
             return
         ours = attempted[copies.sequences]
-        if self.cycle is not None and self.place.key_marks is not None:
-            places = self.cycle.places(first + copies.sequences[ours])
-            self.place.key_marks.duplicated[places] = True
+        self._mark_duplicated(first + copies.sequences[ours])
+        self.counts["copies"] += int(np.count_nonzero(ours))
         for anomaly, chosen in (("duplicate", ours), ("phantom", ~ours)):
             self._count(anomaly, first + copies.sequences[chosen], copies.offsets[chosen])
+
+    def _copies_live(
+        self, first: int, attempted: Bools, live_at: I64, present: Bools, where: I64, at: I64
+    ) -> None:
+        """Further copies that only the live reader saw; where, at: what the drain did not return.
+
+        Of an attempt that the drain returned each of them is a further one, else all but the first.
+        """
+        further = attempted[where] & (present[where] | (at != live_at[where]))
+        where, at = where[further], at[further]
+        self._mark_duplicated(first + where)
+        self.counts["duplicate_live"] += len(where)
+        self._count("duplicate", first + where, at)
+
+    def _mark_duplicated(self, sequences: I64) -> None:
+        """Note the keys of records of which there are further copies."""
+        if self.cycle is not None and self.place.key_marks is not None:
+            self.place.key_marks.duplicated[self.cycle.places(sequences)] = True
 
     def _phantoms(self, first: int, attempted: Bools, drained_at: I64) -> None:
         self._found("phantom", first, ~attempted & (drained_at >= 0), drained_at)
@@ -216,41 +238,50 @@ class Lane:
         at = np.where(drained_at >= 0, drained_at, live_at)
         self._found("failed_visible", first, (state == FAILED) & (at >= 0), at)
 
-    def _inversions(self, first: int, state: U8, acked_at: I64, drained_at: I64) -> None:
-        """First offsets that lie below that of an earlier acknowledged attempt."""
-        if self.proof.floor:
-            return  # the first copies may lie below the log's start
-        firsts = np.where(state >= SENT, drained_at, np.int64(-1))
-        if self.place.compacted:
-            # A first copy that was compacted away did stand where it was acknowledged.
-            firsts = np.where((firsts >= 0) & (acked_at >= 0), np.minimum(firsts, acked_at), firsts)
-        if self.key_order is not None and self.place.key_marks is not None:
-            inverted = first + self.key_order.add(first, firsts)
-            self.found.keyed.inversions += len(inverted)
-            self.place.key_marks.inverted[self.key_order.cycle.places(inverted)] = True
-        highest = np.maximum.accumulate(firsts)
-        before = np.empty_like(highest)
-        before[0] = self.first_offset_max
-        np.maximum(highest[:-1], self.first_offset_max, out=before[1:])
-        self._found("inversion", first, (firsts >= 0) & (firsts < before), firsts)
-        self.first_offset_max = max(self.first_offset_max, int(highest[-1]))
+    def _inversions(
+        self, first: int, state: U8, acked_at: I64, drained_at: I64, live_at: I64
+    ) -> None:
+        """Records that stand before an acknowledged one that was handed over earlier."""
+        where, at = self.order.add(first, state, acked_at, drained_at, live_at)
+        self._count("inversion", first + where, at)
 
-    def _inconsistent(self, first: int, acked_at: I64, drained_at: I64, copies: Copies) -> None:
-        if not self.proof.proven:
+    def _inconsistent(
+        self,
+        first: int,
+        acked_at: I64,
+        drained_at: I64,
+        copies: Copies,
+        live_at: I64,
+        more_live: Copies,
+    ) -> None:
+        """Acknowledged at an offset at which it was never read.
+
+        What was read elsewhere may have a second copy there, unless the drain shows that it has
+        not, or the profile promises that there is none. Of the rest another record tells, one that
+        was read or acknowledged at that offset: `Partition` looks for it.
+        """
+        unread = (acked_at >= 0) & (acked_at != drained_at) & (acked_at != live_at)
+        where = np.flatnonzero(unread)
+        for further in (copies, more_live):
+            if len(where) and len(further):
+                where = where[~further.holds(where, acked_at[where])]
+        if not len(where):
             return
-        elsewhere = (drained_at >= 0) & self.proof.reaches(acked_at) & (acked_at != drained_at)
-        where = np.flatnonzero(elsewhere)
+        at = acked_at[where]
+        drained = drained_at[where] >= 0
+        shown = drained & self.proof.reaches(at) if self.proof.proven else np.zeros_like(drained)
         if self.place.compacted:
             # The copy at that offset may have been compacted away.
-            where = where[self._nothing_newer(first + where, acked_at[where])]
-        if len(where) and len(copies):
-            where = where[~copies.holds(where, acked_at[where])]
-        self._count("inconsistent_offset", first + where, acked_at[where])
+            shown &= self._nothing_newer(first + where, at)
+        elif self.place.no_copies:
+            shown |= drained | (live_at[where] >= 0)
+        self._count("inconsistent_offset", first + where[shown], at[shown])
+        self.place.claims.add(self.incarnation, first + where[~shown], at[~shown])
 
-    def _vanished(
-        self, first: int, live_at: I64, more: Copies, drained_at: I64, copies: Copies
-    ) -> None:
-        """Pairs of attempt and offset that the live reader saw and the drain does not hold."""
+    def _only_live(
+        self, live_at: I64, more: Copies, drained_at: I64, copies: Copies
+    ) -> tuple[I64, I64]:
+        """(positions, offsets) of what the live reader saw and the drain did not return."""
         where = np.flatnonzero((live_at >= 0) & (live_at != drained_at))
         at = live_at[where]
         if len(more):
@@ -258,19 +289,34 @@ class Lane:
             at = np.concatenate([at, more.offsets])
             differs = at != drained_at[where]
             where, at = where[differs], at[differs]
-        if not len(where):
-            return
-        if len(copies):
+        if len(where) and len(copies):
             gone = ~copies.holds(where, at)
             where, at = where[gone], at[gone]
+        return where, at
+
+    def _covered(self, attempted: Bools, drained_at: I64, live_at: I64, more: Copies) -> None:
+        """Count what the drain returned, and what of it was read live at the same offset."""
+        returned = attempted & (drained_at >= 0)
+        again = returned & (live_at == drained_at)
+        coverage = self.place.coverage
+        coverage.returned += int(np.count_nonzero(returned))
+        coverage.again += int(np.count_nonzero(again))
+        if len(more):
+            other = np.unique(more.sequences[more.offsets == drained_at[more.sequences]])
+            coverage.again += int(np.count_nonzero(returned[other] & ~again[other]))
+
+    def _vanished(self, first: int, where: I64, at: I64) -> None:
+        """Pairs of attempt and offset that the live reader saw and the drain does not hold."""
+        if not len(where):
+            return
         if self.place.compacted:
             newest = self._nothing_newer(first + where, at)
             where, at = where[newest], at[newest]
         if self.proof.proven:
             within = self.proof.reaches(at)
             self._count("vanished", first + where[within], at[within])
-        else:
-            self.place.suspect(self.incarnation, first + where, at)
+            where, at = where[~within], at[~within]
+        self.place.suspects.add(self.incarnation, first + where, at)
 
     def _nothing_newer(self, sequences: I64, at: I64) -> Bools:
         """Whether compaction cannot have removed these records at these offsets."""
@@ -297,6 +343,8 @@ class Lane:
         early = called_us == NEVER_US
         if self.place.instants is not None:
             read_us = self.place.instants.of_offsets(live_at[visible])
+            returned = drained_at[visible] >= 0
+            self.place.coverage.timed += int(np.count_nonzero(returned & (read_us >= 0)))
             early |= (read_us >= 0) & (read_us < called_us)
         at = np.where(live_at >= 0, live_at, drained_at)[visible]
         if early.any():
@@ -315,9 +363,9 @@ class Lane:
             if self.proof.proven and bool(self.proof.reaches(np.array([offset]))[0]):
                 self.counts["vanished"] += 1
                 self.place.occurrence("vanished", self.incarnation, sequence, offset)
-            elif not self.proof.proven:
+            else:
                 claimed = min(sequence, int(np.iinfo(np.int64).max))
-                self.place.suspect(self.incarnation, np.array([claimed]), np.array([offset]))
+                self.place.suspects.add(self.incarnation, np.array([claimed]), np.array([offset]))
 
     # -- counting --------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -52,6 +53,7 @@ class Partition:
             instants=ReadInstants.of(evidence.live.batches, topic, partition)
             if found.profile.transactional
             else None,
+            no_copies="no_duplicate" in found.profile.promises,
             compacted=found.profile.compacted,
             times=SendTimes(evidence, topic, partition) if evidence.timeline.loads else None,
         )
@@ -64,8 +66,6 @@ class Partition:
             incarnations.update(
                 incarnation for incarnation, file in columns.items() if file.extents(*place.key)
             )
-        if not place.proof.proven:
-            place.drain_reach = self._drain_reach(incarnations)
         cycles = self._cycles(incarnations)
         for incarnation in sorted(incarnations):
             tally = tallies.get(incarnation) if self.found.profile.transactional else None
@@ -74,6 +74,8 @@ class Partition:
         self._odd_records()
         self._odd_records_gone()
         self._two_contents(incarnations)
+        self._two_acknowledgements(incarnations)
+        self.found.coverage[place.key] = place.coverage
 
     def _cycles(self, incarnations: set[int]) -> dict[int, KeyCycle]:
         """The keys of each incarnation that wrote here with any; and what depends on them all."""
@@ -102,17 +104,12 @@ class Partition:
             keyed.keys_inverted += int(np.count_nonzero(marks.inverted))
             keyed.keys_duplicated += int(np.count_nonzero(marks.duplicated))
 
-    def _drain_reach(self, incarnations: set[int]) -> int:
-        """The highest offset that an unproven drain read here."""
-        reach = self.drained.offset_max
+    def _read(self, live: bool, incarnations: set[int]) -> Iterator[I64]:
+        """The offsets of all cells of one set, a chunk at a time."""
+        columns = self.evidence.live.columns if live else self.evidence.drained.columns
         for incarnation in incarnations:
-            for at in self._drained_offsets(incarnation):
-                reach = max(reach, int(at.max()))
-        return reach
-
-    def _drained_offsets(self, incarnation: int) -> Iterator[I64]:
-        file = self.evidence.drained.columns.get(incarnation)
-        return cells.offsets(file, *self.place.key)
+            for at in cells.offsets(columns.get(incarnation), *self.place.key):
+                yield at[at >= 0]
 
     def _odd_records(self) -> None:
         """Corrupt, misrouted and foreign records that the drain returned."""
@@ -142,35 +139,35 @@ class Partition:
         ):
             offsets = np.unique(seen["offset"]).astype(np.int64)
             gone = offsets[~np.isin(offsets, held["offset"])]
-            if not proof.proven:
-                self.place.suspect(None, None, gone)
-                continue
-            gone = gone[proof.reaches(gone)]
+            reached = proof.reaches(gone) if proof.proven else np.zeros(len(gone), dtype=np.bool_)
+            self.place.suspects.add(None, None, gone[~reached])
+            gone = gone[reached]
             self.found.counts["vanished"] += len(gone)
             for offset in gone[: self.found.room("vanished")].tolist():
                 self.place.occurrence("vanished", None, None, offset)
 
     def _two_contents(self, incarnations: set[int]) -> None:
-        """What was read live at offsets at which an unproven drain read something else.
+        """What was read live at an offset at which something else was read too.
 
-        Offsets whose drain is proven were settled in the lanes: there, gone is gone.
+        Offsets that a proven drain reached were settled in the lanes: there, gone is gone.
         """
-        suspects = self.place.suspects
-        if not suspects:
-            return
-        offsets = np.unique(np.concatenate([suspect.at for suspect in suspects]))
-        taken = np.isin(offsets, self.drained.offsets)
-        for incarnation in incarnations:
-            for at in self._drained_offsets(incarnation):
-                taken |= np.isin(offsets, at)
-        for suspect in suspects:
-            hit = np.flatnonzero(taken[np.searchsorted(offsets, suspect.at)])
-            self.found.counts["vanished"] += len(hit)
-            for index in hit[: self.found.room("vanished")].tolist():
-                sequences = suspect.sequences
-                self.place.occurrence(
-                    "vanished",
-                    suspect.incarnation,
-                    None if sequences is None else int(sequences[index]),
-                    int(suspect.at[index]),
-                )
+        readings = chain([self.drained.offsets], self._read(False, incarnations))
+        self._accuse("vanished", self.place.suspects.contradicted(readings))
+
+    def _two_acknowledgements(self, incarnations: set[int]) -> None:
+        """Acknowledged offsets at which another record was read, or acknowledged as well."""
+        readings = self._others(incarnations)
+        self._accuse("inconsistent_offset", self.place.claims.contradicted(readings))
+
+    def _others(self, incarnations: set[int]) -> Iterator[I64]:
+        """Offsets at which either set read anything; a corrupt record may be any record."""
+        for live, extras in ((False, self.drained), (True, self.live)):
+            yield extras.offsets_but_corrupt
+            yield from self._read(live, incarnations)
+
+    def _accuse(self, anomaly: str, pairs: Iterable[tuple[int | None, I64 | None, I64]]) -> None:
+        for incarnation, sequences, at in pairs:
+            self.found.counts[anomaly] += len(at)
+            for index in range(min(len(at), self.found.room(anomaly))):
+                sequence = None if sequences is None else int(sequences[index])
+                self.place.occurrence(anomaly, incarnation, sequence, int(at[index]))

@@ -13,22 +13,14 @@ import numpy.typing as npt
 
 from harness.verify.copies import PartitionExtras
 from harness.verify.evidence import DrainedPartition
-from harness.verify.findings import Occurrence, ProfileFindings
+from harness.verify.findings import Coverage, Occurrence, ProfileFindings
 from harness.verify.instants import ReadInstants
 from harness.verify.keyed import LastValues
 from harness.verify.sendtimes import SendTimes
+from harness.verify.stretches import Stretches
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Suspects:
-    """What was read live at offsets (n,) that the drain does not hold and may have overwritten."""
-
-    incarnation: int | None
-    sequences: I64 | None
-    at: I64
 
 
 @dataclass(slots=True)
@@ -51,9 +43,13 @@ class Place:
     live: PartitionExtras
     instants: ReadInstants | None
     """When offsets were read live; only of transactional profiles."""
-    drain_reach: int = -1
-    """The highest offset that an unproven drain read; beyond it nothing can be overwritten."""
-    suspects: list[Suspects] = field(default_factory=list)
+    claims: Stretches = field(default_factory=Stretches)
+    """Offsets that were acknowledged to records which nobody read there."""
+    suspects: Stretches = field(default_factory=Stretches)
+    """What was read live at offsets at which the drain, as far as is known, did not look."""
+    coverage: Coverage = field(default_factory=Coverage)
+    no_copies: bool = False
+    """Does the profile promise that no record is written twice?"""
     compacted: bool = False
     """Does the topic keep only the last record of each key?"""
     last_values: LastValues | None = None
@@ -95,10 +91,3 @@ class Place:
             offset = None if offsets is None else int(offsets[index])
             known = None if offset is None or offset < 0 else offset
             self.occurrence(anomaly, incarnation, int(sequences[index]), known)
-
-    def suspect(self, incarnation: int | None, sequences: I64 | None, at: I64) -> None:
-        """Note what an unproven drain may have read something else in place of."""
-        reachable = at <= self.drain_reach
-        if reachable.any():
-            chosen = None if sequences is None else sequences[reachable]
-            self.suspects.append(Suspects(incarnation, chosen, at[reachable]))

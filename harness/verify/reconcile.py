@@ -86,7 +86,7 @@ def _partitions(
 def assert_accounted(evidence: Evidence, found: ProfileFindings) -> None:
     """Both sums of a profile, and the drain's own count of what it read.
 
-    attempted = acked + failed + unknown + sent; read = distinct attempts seen + duplicate +
+    attempted = acked + failed + unknown + sent; read = distinct attempts seen + further copies +
     phantom + corrupt + misrouted + foreign. Raises HarnessError with the numbers.
     """
     counts = found.counts
@@ -97,7 +97,7 @@ def assert_accounted(evidence: Evidence, found: ProfileFindings) -> None:
             f"but {_sum(outcomes)}. This is a defect of the harness, not of Kafka; the run "
             "directory is left as it is."
         )
-    names = ("seen", "duplicate", "phantom", "corrupt", "misrouted", "foreign")
+    names = ("seen", "copies", "phantom", "corrupt", "misrouted", "foreign")
     parts = {name: counts[name] for name in names}
     counts["read"] = sum(parts.values())
     if evidence.drain is None:

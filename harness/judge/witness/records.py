@@ -83,6 +83,11 @@ def duplicate(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
         written = "" if epoch is None else f" (epoch {epoch})"
         yield Event("copy", f"the drain read copy {number} at offset {offset}{written}", None, {
             "offset": offset})  # fmt: skip
+    for offset in scene.observed("live", key_of(each), each.producer, each.sequence):
+        if offset not in copies:
+            at_us = scene.read_live_us(key_of(each), offset)
+            yield Event("read_live", f"the live reader got a copy at offset {offset}", at_us, {
+                "offset": offset})  # fmt: skip
 
 
 def inversion(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
@@ -96,17 +101,26 @@ def inversion(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
         yield from attempt(scene, before, fault)
     yield from attempt(scene, each, fault)
     yield from struck(scene, each, fault)
-    number = scene.number(key_of(each), each.producer, each.sequence)
-    yield Event("stands", f"record {number} stands first at offset {each.offset}", None, {
-        "sequence": number, "offset": each.offset})  # fmt: skip
+    yield _first_place(scene, each, each.sequence, each.offset, "")
     if earlier is not None:
-        number = scene.number(key_of(each), each.producer, earlier[0])
-        yield Event(
-            "stands",
-            f"record {number}, handed over before it, stands first at offset {earlier[1]}",
-            None,
-            {"sequence": number, "offset": earlier[1]},
-        )
+        yield _first_place(scene, each, *earlier, ", handed over before it,")
+
+
+def _first_place(scene: Scene, each: Occurrence, sequence: int, offset: int, which: str) -> Event:
+    """Where a record stands, or was acknowledged if nobody read it."""
+    assert each.producer is not None
+    number = scene.number(key_of(each), each.producer, sequence)
+    readings = [
+        scene.observed(which_set, key_of(each), each.producer, sequence)
+        for which_set in ("drained", "live")
+    ]
+    how = "stands first" if any(offset in found for found in readings) else "was acknowledged"
+    return Event(
+        "stands",
+        f"record {number}{which} {how} at offset {offset}",
+        None,
+        {"sequence": number, "offset": offset},
+    )
 
 
 def gap(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
@@ -179,6 +193,17 @@ def inconsistent_offset(scene: Scene, each: Occurrence, _: Whereabouts | None) -
         yield stands(scene, key_of(each), each.offset, whose)
     for offset in scene.observed("drained", key_of(each), *whose):
         yield Event("copy", f"the drain read it at offset {offset}", None, {"offset": offset})
+    if each.offset is None:
+        return
+    for producer, sequence in scene.acknowledged_at(key_of(each), each.offset):
+        if (producer, sequence) != whose:
+            number = scene.number(key_of(each), producer, sequence)
+            text = (
+                f"record {number} of producer {producer} was acknowledged at offset {each.offset} "
+                "as well"
+            )
+            yield Event("acknowledged", text, None, {
+                "producer": producer, "sequence": number, "offset": each.offset})  # fmt: skip
 
 
 def vanished(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:

@@ -124,15 +124,28 @@ class Scene:
                 )
         return found
 
+    def acknowledged_at(self, key: Key, offset: int) -> list[Identity]:
+        """The attempts that were acknowledged at an offset."""
+        low, high = pack_offsets(np.array([offset]))
+        return [
+            (producer, extent.first_sequence + int(cell))
+            for producer, ledger in sorted(self.evidence.ledgers.items())
+            for extent in ledger.extents(*key)
+            for cell in np.flatnonzero((extent.low == low[0]) & (extent.high == high[0])).tolist()
+        ]
+
     def higher_before(self, key: Key, producer: int, sequence: int, offset: int) -> Identity | None:
-        """An earlier acknowledged attempt whose first offset is higher: (sequence, offset)."""
+        """An earlier acknowledged attempt whose place is higher: (sequence, offset)."""
         ledger = self.evidence.ledgers.get(producer)
         drained = self.evidence.drained.columns.get(producer)
+        live = self.evidence.live.columns.get(producer)
         for end in range(sequence, 0, -cells.CHUNK):
             first = max(0, end - cells.CHUNK)
-            _, state = cells.cells(ledger, *key, first, end - first)
-            low, high = cells.cells(drained, *key, first, end - first)
-            at = np.where(state >= SENT, unpack_offsets(low, high), np.int64(-1))
+            acked_low, state = cells.cells(ledger, *key, first, end - first)
+            at = unpack_offsets(*cells.cells(drained, *key, first, end - first))
+            seen = unpack_offsets(*cells.cells(live, *key, first, end - first))
+            at = np.where(at >= 0, at, np.where(seen >= 0, seen, unpack_offsets(acked_low, state)))
+            at = np.where(state >= SENT, at, np.int64(-1))
             hits = np.flatnonzero(at > offset)
             if len(hits):
                 return first + int(hits[-1]), int(at[hits[-1]])

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from harness.columns import NEVER
 from harness.judge.witness.scene import Event, Key, Scene, outcome
 from harness.rundir import to_us
@@ -125,8 +127,10 @@ def stands(scene: Scene, key: Key, offset: int, whose: tuple[int, int] | None) -
             text = f"the log ends at {proof.end}, at or below offset {offset}"
         elif proof.floor > offset:
             text = f"the log begins at {proof.floor}, above offset {offset}"
-        else:
+        elif proof.proven and bool(proof.reaches(np.array([offset]))[0]):
             text = f"offset {offset} holds no record that a reader gets"
+        else:
+            text = f"the drain read no record at offset {offset}"
     elif isinstance(there, str):
         text = f"offset {offset} holds {there}{written}"
     elif there == whose:
