@@ -341,7 +341,11 @@ def test_a_sample_names_who_had_the_record_last_and_the_fault_that_was_nearest(
 STORIES: dict[str, tuple[list[Any], list[str]]] = {
     "poll_skip": (
         [records(4), assigned(), polled(0, 3)],
-        ["to read on where its group is", "handed the record at offset 0", "record at offset 3"],
+        [
+            "from which offset it reads is not on record",
+            "handed the record at offset 0",
+            "record at offset 3",
+        ],
     ),
     "backward_poll": (
         [records(3), assigned(0), polled(0, 1, 2, 1)],

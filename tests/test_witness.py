@@ -43,6 +43,7 @@ from harness.replicas.evidence import DeadLog, LogState, ReplicaEvidence, Sought
 from harness.rundir import RunDir, write_json
 
 TOPIC = "t"
+SLOT_US = 250_000
 
 
 def witnesses(path: Path, *history: Any, transactional: bool = False) -> list[Witness]:
@@ -90,7 +91,7 @@ def moved(before: int = 1, after: int = 2, **more: Any) -> list[Any]:
         fault("healed", 8),
         event("leader", START_US, topic=TOPIC, partition=0, leader=before, leader_epoch=4),
         event(
-            "leader", START_US + 3 * SLOT_US, topic=TOPIC, partition=0, leader=after, leader_epoch=5
+            "leader", START_US + 6 * SLOT_US, topic=TOPIC, partition=0, leader=after, leader_epoch=5
         ),
     ]
 
@@ -112,20 +113,22 @@ def test_a_lost_record_is_followed_from_its_acknowledgement_to_what_stands_there
     witness = found["lost"]
     assert (witness.producer, witness.sequence, witness.offset) == (1, 1, 1)
     assert steps(witness) == [
-        "attempt", "outcome", "fault", "elected", "stands", "read_live", "drained", "replicas",
+        "attempt", "outcome", "fault", "signal", "elected", "drained", "stands", "read_live",
+        "replicas",
     ]  # fmt: skip
     assert of(witness, "outcome")["offset"] == 1
-    assert (of(witness, "outcome")["leader"], of(witness, "outcome")["leader_epoch"]) == (1, 4)
+    assert (of(witness, "attempt")["leader"], of(witness, "attempt")["leader_epoch"]) == (1, 4)
     assert (of(witness, "elected")["leader"], of(witness, "elected")["leader_epoch"]) == (2, 5)
     assert (of(witness, "stands")["producer"], of(witness, "stands")["sequence"]) == (1, 2)
     assert of(witness, "fault")["fault_id"] == "f"
     assert witness.replicas is not None
     assert witness.replicas["held"] == "unknown"
     text = "\n".join(witness.text)
-    assert "acknowledged at offset 1; broker 1 leads in epoch 4" in text
+    assert "to its client; the leader last seen by then is broker 1, epoch 4" in text
+    assert "it was acknowledged at offset 1" in text
     assert "SIGKILL to broker 1" in text
-    assert "offset 1 holds record 2 of producer 1" in text
-    assert "the live reader never got it" in text
+    assert "the drain returned record 2 of producer 1 at offset 1" in text
+    assert "the live reading does not hold it" in text
 
 
 def test_a_record_read_live_before_it_was_lost_says_so_and_where_the_log_ends_now(
@@ -182,12 +185,12 @@ def test_what_a_dead_leaders_log_held_tells_loss_by_brokers_from_loss_on_the_way
             "duplicate",
             [acked(0, 0), observed(0, 0), observed(0, 2)],
             ["attempt", "outcome", "no_fault", "copy", "copy"],
-            "the drain read copy 2 at offset 2",
+            "the drain returned copy 2 at offset 2",
         ),
         (
             "gap",
             [acked(0, 0), observed(0, 0), unknown(1), acked(2, 1), observed(2, 1)],
-            ["acknowledged", "attempt", "outcome", "no_fault", "acknowledged", "drained"],
+            ["acknowledged", "acknowledged", "attempt", "outcome", "no_fault", "drained"],
             "record 2 was acknowledged at offset 1",
         ),
         (
@@ -208,7 +211,7 @@ def test_what_a_dead_leaders_log_held_tells_loss_by_brokers_from_loss_on_the_way
             "inconsistent_offset",
             [acked(0, 1), observed(0, 0)],
             ["attempt", "outcome", "no_fault", "stands", "copy"],
-            "the drain read it at offset 0",
+            "the drain returned it at offset 0",
         ),
         (
             "inconsistent_offset",
@@ -232,7 +235,7 @@ def test_what_a_dead_leaders_log_held_tells_loss_by_brokers_from_loss_on_the_way
             "inversion",
             [acked(0, 1), observed(0, 1), acked(1, 0), observed(1, 0)],
             ["attempt", "outcome", "attempt", "outcome", "no_fault", "stands", "stands"],
-            "record 0, handed over before it, stands first at offset 1",
+            "the drain returned record 0 at offset 1; it was handed over before record 1",
         ),
         (
             "vanished",
@@ -269,7 +272,7 @@ def test_a_torn_transaction_is_told_with_its_steps_and_what_is_there_of_each_par
     assert steps(torn) == ["begin", "commit_called", "ended", "no_fault", "drained"]
     assert torn.text[0] == "torn_txn: transaction 3 of producer 1"
     assert (of(torn, "drained")["records"], of(torn, "drained")["present"]) == (2, 1)
-    assert "the first that is not there is record 1" in "\n".join(torn.text)
+    assert "the first that it did not return is record 1" in "\n".join(torn.text)
 
 
 def test_a_read_before_the_commit_was_called_is_told_in_the_order_of_the_clock(
@@ -293,7 +296,7 @@ def test_an_aborted_record_that_is_read_names_its_transaction(tmp_path: Path) ->
         tmp_path, "failed_visible", failed(0), drained(0, 0), txn(1, "aborted", 0, 0),
         transactional=True,
     )  # fmt: skip
-    assert steps(witness) == ["attempt", "outcome", "begin", "ended", "read_drained"]
+    assert steps(witness) == ["begin", "attempt", "outcome", "ended", "read_drained"]
     assert "abort returns success" in "\n".join(witness.text)
 
 

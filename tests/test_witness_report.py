@@ -19,7 +19,7 @@ from harness.rundir import RunDir, write_json
 STORY = [
     "idempotent, duplicate: record 0 of producer 1 on t, partition 0",
     "it was acknowledged at offset 0",
-    "the drain read copy 2 at offset 1",
+    "the drain returned copy 2 at offset 1",
 ]
 
 

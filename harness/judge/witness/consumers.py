@@ -15,17 +15,18 @@ import numpy.typing as npt
 from harness.judge.witness.scene import Event, Scene
 from harness.judge.witness.steps import key_of, struck
 from harness.judge.witness.whereabouts import Whereabouts
-from harness.members.journal import SYNCHRONOUS, Journal, Step
+from harness.members.journal import ACCEPT, SYNCHRONOUS, Journal, Step
 from harness.verify.consumers.reading import known_us
 from harness.verify.findings import Occurrence
 
-EVENTS_MAX: Final = 14
+OUTPUTS_MAX: Final = 4
 GROUP: Final = "history"
 """The group of a history's lines that name none."""
 _OF_THE_RECORD: Final = {
     Step.POLLED: "is handed the record",
     Step.BEGIN: "begins to process it",
     Step.EFFECT: "has done its effect",
+    Step.ACKNOWLEDGED: "has acknowledged it to the group",
 }
 _COMMITS: Final = {
     Step.COMMIT_CALLED: "calls commit up to offset {offset}, past it",
@@ -44,18 +45,34 @@ def consuming(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
     """What the members did with one record, then the group's committed offset and the fault."""
     profile = scene.found.profile
     journals = scene.evidence.consumption.journals.get(profile.profile, [])
-    events = [event for journal in journals for event in _of_journal(journal, each)]
-    events.sort(key=lambda event: event.at_us or 0)
-    if len(events) > EVENTS_MAX:
-        half = EVENTS_MAX // 2
-        left_out = Event("left_out", f"({len(events) - 2 * half} further events between)")
-        events = [*events[:half], left_out, *events[-half:]]
+    told = [list(_of_journal(journal, each)) for journal in journals]
+    events = _side_by_side([events for events in told if events])
     yield from events
+    members = {int(event.fields["member"]) for event in events}
+    for moment in scene.evidence.timeline.members:
+        if (moment.profile, moment.phase) == (profile.profile, "ended") and (
+            moment.member in members
+        ):
+            why = f": {moment.reason}" if moment.reason else ""
+            text = f"the process of member {moment.member} is seen to have ended{why}"
+            yield Event("ended", text, moment.at_us, {"member": moment.member})
     yield from _outputs(scene, each)
     yield from _committed(scene, each)
     moments = [event.at_us for event in events if event.at_us is not None]
     fault = scene.fault_near(key_of(each), each.at_us or max(moments, default=None))
     yield from struck(scene, each, fault)
+
+
+def _side_by_side(told: list[list[Event]]) -> list[Event]:
+    """The events of several members by time, each member's own in the order of its lines."""
+    left = [list(reversed(events)) for events in told]
+    merged: list[Event] = []
+    while any(left):
+        # A line without an instant goes on with what its member said before.
+        heads = [(events[-1].at_us or 0, place) for place, events in enumerate(left) if events]
+        _, place = min(heads)
+        merged.append(left[place].pop())
+    return merged
 
 
 def _of_journal(journal: Journal, each: Occurrence) -> Iterator[Event]:
@@ -68,45 +85,66 @@ def _of_journal(journal: Journal, each: Occurrence) -> Iterator[Event]:
     )
     steps = entries["step"][mine]
     offsets = entries["offset"][mine]
-    own = np.isin(steps, list(_OF_THE_RECORD)) & (offsets == each.offset)
-    chosen = set(np.flatnonzero(own).tolist())
+    instants = entries["at_us"][mine]
+    own = np.flatnonzero(np.isin(steps, list(_OF_THE_RECORD)) & (offsets == each.offset))
+    chosen = set(own.tolist())
+    proving = _proving_work(steps, own)
     if each.member == journal.member:
-        instants = entries["at_us"][mine]
+        by_then = own if each.at_us is None else own[instants[own] <= each.at_us]
+        proving |= _proving_work(steps, by_then[::-1])
         if each.anomaly == "poll_skip":
             jump = (steps == Step.POLLED) & (offsets > each.offset) & (instants == each.at_us)
-            chosen |= set(np.flatnonzero(jump)[:1].tolist())
+            proving |= set(np.flatnonzero(jump)[:1].tolist())
         elif each.anomaly == "commit_beyond_position":
             commit = (steps == Step.COMMITTED) & (offsets == each.offset) & (instants == each.at_us)
-            chosen |= set(np.flatnonzero(commit)[:1].tolist())
+            proving |= set(np.flatnonzero(commit)[:1].tolist())
         elif each.anomaly == "start_beyond_committed":
-            chosen |= _beginning(steps, offsets, instants, each)
+            proving |= _beginning(steps, offsets, instants, each)
         if each.anomaly in ("poll_skip", "backward_poll", "commit_beyond_position"):
-            chosen |= _polled_before(steps, chosen)
+            proving |= _polled_before(steps, proving)
     elif each.anomaly == "start_beyond_committed":
         # What the group had committed when the other member began.
         earlier = (steps == Step.COMMITTED) & (offsets <= each.offset)
-        chosen |= set(np.flatnonzero(earlier)[-1:].tolist())
+        proving |= set(np.flatnonzero(earlier)[-1:].tolist())
     if each.anomaly == "double_owner":
         # Each owner's commit that lies nearest: that both had theirs accepted is the point.
-        chosen |= _nearest(steps, entries["at_us"][mine], each.at_us)
+        proving |= _nearest(steps, instants, each.at_us)
+    covers = offsets > each.offset
+    waited = (entries["flags"][mine] & SYNCHRONOUS) > 0
     for step in _COMMITS:
-        # The first of a kind that covers the record tells; those after it only repeat it.
-        covering = np.flatnonzero((steps == step) & (offsets > each.offset))
+        # The first of a kind that covers the record says it; those after it only repeat it.
+        covering = np.flatnonzero((steps == step) & covers)
         chosen |= set(covering[:1].tolist())
+    # A commit that the member waited for is what a later effect contradicts.
+    proving |= set(np.flatnonzero((steps == Step.COMMITTED) & covers & waited)[:1].tolist())
+    chosen |= proving
     if not chosen:
         return
-    first, last = min(chosen), max(chosen)
     moves = np.flatnonzero(np.isin(steps, list(_REBALANCES)))
-    before = moves[moves < first]
-    chosen |= set(before[-1:].tolist()) | set(moves[(moves > first) & (moves < last)].tolist())
+    first, last = min(chosen), max(chosen)
+    before = set(moves[moves < first][-1:].tolist())
+    chosen |= before | set(moves[(moves > first) & (moves < last)].tolist())
+    if each.anomaly == "double_owner":
+        proving |= chosen & set(moves.tolist())
+    if each.anomaly in ("unassigned_read", "commit_beyond_position"):
+        proving |= {int(moves[moves < place][-1]) for place in proving if (moves < place).any()}
     for index in sorted(chosen):
-        yield _event(journal, entries[mine[index]], each.offset)
+        yield _event(journal, entries[mine[index]], each.offset, index in proving)
     if not (entries["step"] == Step.CLOSED).any():
         at_us = known_us(entries["at_us"][-1])
         yield Event(
-            "died", f"member {journal.member} writes its last entry: it was killed", at_us, {
-                "member": journal.member}
-        )  # fmt: skip
+            "died",
+            f"the record of {_name(journal)} ends here, without a line that it closed",
+            at_us,
+            {"member": journal.member},
+        )
+
+
+def _proving_work(steps: npt.NDArray[np.uint8], own: npt.NDArray[np.int64]) -> set[int]:
+    """The first of each step of a record, in the order given."""
+    return {
+        int(own[steps[own] == step][0]) for step in _OF_THE_RECORD if (steps[own] == step).any()
+    }
 
 
 def _beginning(
@@ -154,23 +192,29 @@ def _name(journal: Journal) -> str:
     return f"member {journal.member}{f' of group {journal.group}' if named else ''}"
 
 
-def _event(journal: Journal, entry: np.void, record: int) -> Event:
+def _event(journal: Journal, entry: np.void, record: int, proves: bool) -> Event:
     step, offset = Step(int(entry["step"])), int(entry["offset"])
     words = {**_OF_THE_RECORD, **_COMMITS, **_REBALANCES}[step].format(offset=offset)
     if offset <= record:
         words = words.replace(", past it", "")
     if step is Step.ASSIGNED and offset < 0:
-        words = "is assigned the partition, to read on where its group is"
-    if step is Step.COMMITTED:
-        words += " (it waited)" if int(entry["flags"]) & SYNCHRONOUS else " (in the background)"
+        words = "is assigned the partition; from which offset it reads is not on record"
+    if step is Step.COMMITTED and int(entry["flags"]) & SYNCHRONOUS:
+        words += " (it waited)"
     if step in _OF_THE_RECORD:
         words += f" at offset {offset}"
+    if step is Step.ACKNOWLEDGED:
+        words += _ACKNOWLEDGED.get(int(entry["detail"]), "")
     return Event(
         step.name.lower(),
         f"{_name(journal)} {words}",
         known_us(entry["at_us"]),
         {"member": journal.member, "offset": offset},
+        proves=proves,
     )
+
+
+_ACKNOWLEDGED: Final = {ACCEPT: ": accepted", 2: ": released", 3: ": rejected"}
 
 
 def _outputs(scene: Scene, each: Occurrence) -> Iterator[Event]:
@@ -184,20 +228,26 @@ def _outputs(scene: Scene, each: Occurrence) -> Iterator[Event]:
         & (rows["partition"] == each.partition)
         & (rows["input_offset"] == each.offset)
     ]
-    for row in here[:EVENTS_MAX]:
+    for row in here[:OUTPUTS_MAX]:
         topic, offset = scene.topic(int(row["topic"])), int(row["output_offset"])
         yield Event("output", f"{topic} holds an output record of it at offset {offset}", None, {
-            "topic": topic, "offset": offset})  # fmt: skip
+            "topic": topic, "offset": offset}, closing=True, proves=True)  # fmt: skip
+    if len(here) > OUTPUTS_MAX:
+        yield Event("output", f"and {len(here) - OUTPUTS_MAX} more", closing=True)
     if not len(here):
-        yield Event("output", "the output read at read_committed holds no record of it")
+        yield Event("output", "the reading of the output holds no record of it", None, {},
+                    closing=True, proves=True)  # fmt: skip
 
 
 def _committed(scene: Scene, each: Occurrence) -> Iterator[Event]:
-    """Where the group stood at the end."""
+    """What the group had committed at the end."""
     committed, consume = scene.evidence.consumption.committed, scene.found.profile.consume
     if committed is None or consume is None:
         return
-    offset = committed.get(consume.group, {}).get((each.topic, each.partition))
-    if offset is not None:
-        yield Event("group_at", f"at the end the group had committed offset {offset}", None, {
-            "offset": offset})  # fmt: skip
+    groups = dict.fromkeys([consume.group, *committed])
+    for group in groups:
+        offset = committed.get(group, {}).get((each.topic, each.partition))
+        if offset is not None:
+            whose = "" if group == consume.group else f" of group {group}"
+            text = f"the last committed offset{whose} on record is {offset}"
+            yield Event("group_at", text, None, {"offset": offset}, closing=True, proves=True)

@@ -6,14 +6,18 @@ No client library is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from harness.columns import SENT
 from harness.judge.witness.scene import Event, Scene
 from harness.judge.witness.steps import (
     attempt,
     drained,
     epoch_of,
+    found_at,
     key_of,
     read_live,
+    reading,
     stands,
     struck,
     transaction_steps,
@@ -27,7 +31,7 @@ def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator
     at_us = scene.sent_us(each)
     named = answer.dead.fault_id if answer is not None and answer.dead is not None else None
     fault = scene.fault_near(key_of(each), at_us, named)
-    yield from attempt(scene, each, fault)
+    yield from attempt(scene, each)
     yield from struck(scene, each, fault)
     if each.offset is not None:
         yield from _log_end(scene, each, fault)
@@ -40,7 +44,7 @@ def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator
             fields |= {"broker": answer.broker, "offset": answer.offset}
         if answer.leader_epoch is not None:
             fields["leader_epoch"] = answer.leader_epoch
-        yield Event("replicas", answer.text, None, fields)
+        yield Event("replicas", answer.text, None, fields, closing=True)
 
 
 def _log_end(scene: Scene, each: Occurrence, fault: Fault | None) -> Iterator[Event]:
@@ -67,124 +71,130 @@ def _log_end(scene: Scene, each: Occurrence, fault: Fault | None) -> Iterator[Ev
                 "leader_epoch": log.successor_epoch or -1,
                 "log_end": log.end,
             },
+            closing=True,
         )
 
 
 def duplicate(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     at_us = scene.sent_us(each)
     fault = scene.fault_near(key_of(each), at_us)
-    yield from attempt(scene, each, fault)
+    yield from attempt(scene, each)
     yield from struck(scene, each, fault)
     assert each.producer is not None
     assert each.sequence is not None
-    copies = scene.observed("drained", key_of(each), each.producer, each.sequence)
-    for number, offset in enumerate(copies, 1):
-        epoch = epoch_of(scene, key_of(each), offset)
-        written = "" if epoch is None else f" (epoch {epoch})"
-        yield Event("copy", f"the drain read copy {number} at offset {offset}{written}", None, {
-            "offset": offset})  # fmt: skip
-    for offset in scene.observed("live", key_of(each), each.producer, each.sequence):
-        if offset not in copies:
-            at_us = scene.read_live_us(key_of(each), offset)
-            yield Event("read_live", f"the live reader got a copy at offset {offset}", at_us, {
-                "offset": offset})  # fmt: skip
+    key, number = key_of(each), 0
+    sets = (("live", "the live reader got"), ("drained", f"{reading(scene)} returned"))
+    for which, who in sets:
+        for offset in scene.observed(which, key, each.producer, each.sequence):
+            drain = which == "drained"
+            if not drain and offset in scene.observed("drained", key, each.producer, each.sequence):
+                continue
+            number += 1
+            epoch = epoch_of(scene, key, offset) if drain else None
+            written = "" if epoch is None else f" (epoch {epoch})"
+            at_us = None if drain else scene.read_live_us(key, offset)
+            yield Event("copy", f"{who} copy {number} at offset {offset}{written}", at_us, {
+                "offset": offset}, closing=True, proves=True)  # fmt: skip
 
 
 def inversion(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     assert each.producer is not None
     assert each.sequence is not None
     assert each.offset is not None
-    earlier = scene.higher_before(key_of(each), each.producer, each.sequence, each.offset)
-    fault = scene.fault_near(key_of(each), scene.sent_us(each))
+    key = key_of(each)
+    earlier = scene.higher_before(key, each.producer, each.sequence, each.offset)
+    fault = scene.fault_near(key, scene.sent_us(each))
     if earlier is not None:
-        before = Occurrence("inversion", *key_of(each), each.producer, earlier[0], earlier[1])
-        yield from attempt(scene, before, fault)
-    yield from attempt(scene, each, fault)
+        before = Occurrence("inversion", *key, each.producer, earlier[0], earlier[1])
+        yield from attempt(scene, before)
+    yield from attempt(scene, each)
     yield from struck(scene, each, fault)
-    yield _first_place(scene, each, each.sequence, each.offset, "")
+    yield found_at(scene, key, each.producer, each.sequence, each.offset)
     if earlier is not None:
-        yield _first_place(scene, each, *earlier, ", handed over before it,")
-
-
-def _first_place(scene: Scene, each: Occurrence, sequence: int, offset: int, which: str) -> Event:
-    """Where a record stands, or was acknowledged if nobody read it."""
-    assert each.producer is not None
-    number = scene.number(key_of(each), each.producer, sequence)
-    readings = [
-        scene.observed(which_set, key_of(each), each.producer, sequence)
-        for which_set in ("drained", "live")
-    ]
-    how = "stands first" if any(offset in found for found in readings) else "was acknowledged"
-    return Event(
-        "stands",
-        f"record {number}{which} {how} at offset {offset}",
-        None,
-        {"sequence": number, "offset": offset},
-    )
+        there = found_at(scene, key, each.producer, earlier[0], earlier[1])
+        number = scene.number(key, each.producer, each.sequence)
+        yield replace(there, text=f"{there.text}; it was handed over before record {number}")
 
 
 def gap(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     fault = scene.fault_near(key_of(each), scene.sent_us(each))
     assert each.producer is not None
     assert each.sequence is not None
-    for sequence, offset, side in scene.neighbours(key_of(each), each.producer, each.sequence):
-        if side > 0:
-            yield from attempt(scene, each, fault)
-            yield from struck(scene, each, fault)
+    for sequence, offset, _side in scene.neighbours(key_of(each), each.producer, each.sequence):
         at = f" at offset {offset}" if offset >= 0 else ""
         number = scene.number(key_of(each), each.producer, sequence)
-        yield Event("acknowledged", f"record {number} was acknowledged{at}", None, {
-            "sequence": number, "offset": offset})  # fmt: skip
+        state, _offset = scene.ledger_cell(key_of(each), each.producer, sequence)
+        became = "sent without an error (acks=0)" if state == SENT else "acknowledged"
+        yield Event("acknowledged", f"record {number} was {became}{at}", None, {
+            "sequence": number, "offset": offset}, proves=True)  # fmt: skip
+    yield from attempt(scene, each)
+    yield from struck(scene, each, fault)
     yield drained(scene, each)
 
 
 def phantom(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     assert each.producer is not None
     assert each.sequence is not None
-    attempted = scene.found.attempted_by.get(key_of(each), {}).get(each.producer, 0)
-    number = scene.number(key_of(each), each.producer, each.sequence)
-    yield Event(
-        "ledger",
-        f"the ledger of producer {each.producer} holds {attempted} attempts here, and none of "
-        f"them is record {number}",
-        None,
-        {"attempted": attempted},
-    )
+    key, number = key_of(each), scene.number(key_of(each), each.producer, each.sequence)
+    if each.producer in scene.evidence.ledgers:
+        attempted = scene.found.attempted_by.get(key, {}).get(each.producer, 0)
+        text = (
+            f"the ledger of producer {each.producer} holds {attempted} attempts here, and none of "
+            f"them is record {number}"
+        )
+    else:
+        attempted, text = 0, f"no attempt of a producer {each.producer} is on record"
+    yield Event("ledger", text, None, {"attempted": attempted}, proves=True)
     if each.offset is not None:
-        yield Event("read", f"the drain read it, intact, at offset {each.offset}", None, {
-            "offset": each.offset})  # fmt: skip
+        who, at_us = _reader(scene, each)
+        yield Event("read", f"{who} returned it, intact, at offset {each.offset}", at_us, {
+            "offset": each.offset}, closing=True, proves=True)  # fmt: skip
 
 
-def odd(_scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
+def _reader(scene: Scene, each: Occurrence) -> tuple[str, int | None]:
+    """Who read an offset, and when where that is on record."""
+    assert each.offset is not None
+    if each.offset in scene.standing(key_of(each), [each.offset]):
+        return reading(scene), None
+    if each.offset in scene.standing(key_of(each), [each.offset], "live"):
+        return "the live reader", scene.read_live_us(key_of(each), each.offset)
+    return reading(scene), None
+
+
+def odd(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     what = (
         "a record that fails its checksum"
         if each.anomaly == "corrupt"
         else f"record {each.sequence} of producer {each.producer}, whose identity names another "
-        "topic or partition"
+        "topic or partition,"
     )
     fields: dict[str, int | str] = {} if each.offset is None else {"offset": each.offset}
     epoch = ""
     if each.leader_epoch is not None:
         fields["leader_epoch"] = each.leader_epoch
         epoch = f", written in epoch {each.leader_epoch}"
-    yield Event("read", f"the drain read {what} at offset {each.offset}{epoch}", None, fields)
+    who, at_us = (reading(scene), None) if each.offset is None else _reader(scene, each)
+    yield Event("read", f"{who} returned {what} at offset {each.offset}{epoch}", at_us, fields,
+                proves=True)  # fmt: skip
 
 
 def failed_visible(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
+    steps = list(transaction_steps(scene, each))
+    yield from steps[:1]
     yield from attempt(scene, each)
-    yield from transaction_steps(scene, each)
+    yield from steps[1:]
     assert each.producer is not None
     assert each.sequence is not None
-    for which, who in (("live", "the live reader"), ("drained", "the drain")):
+    for which, who in (("live", "the live reader"), ("drained", reading(scene))):
         for offset in scene.observed(which, key_of(each), each.producer, each.sequence):
             at_us = scene.read_live_us(key_of(each), offset) if which == "live" else None
             yield Event(f"read_{which}", f"{who} got it at offset {offset}", at_us, {
-                "offset": offset})  # fmt: skip
+                "offset": offset}, closing=True, proves=True)  # fmt: skip
 
 
 def inconsistent_offset(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     fault = scene.fault_near(key_of(each), scene.sent_us(each))
-    yield from attempt(scene, each, fault)
+    yield from attempt(scene, each)
     yield from struck(scene, each, fault)
     assert each.producer is not None
     assert each.sequence is not None
@@ -192,7 +202,9 @@ def inconsistent_offset(scene: Scene, each: Occurrence, _: Whereabouts | None) -
     if each.offset is not None:
         yield stands(scene, key_of(each), each.offset, whose)
     for offset in scene.observed("drained", key_of(each), *whose):
-        yield Event("copy", f"the drain read it at offset {offset}", None, {"offset": offset})
+        if offset != each.offset:
+            yield Event("copy", f"{reading(scene)} returned it at offset {offset}", None, {
+                "offset": offset}, closing=True, proves=True)  # fmt: skip
     if each.offset is None:
         return
     for producer, sequence in scene.acknowledged_at(key_of(each), each.offset):
@@ -203,15 +215,21 @@ def inconsistent_offset(scene: Scene, each: Occurrence, _: Whereabouts | None) -
                 "as well"
             )
             yield Event("acknowledged", text, None, {
-                "producer": producer, "sequence": number, "offset": each.offset})  # fmt: skip
+                "producer": producer, "sequence": number, "offset": each.offset}, proves=True)  # fmt: skip
 
 
 def vanished(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     fault = scene.fault_near(key_of(each), scene.sent_us(each))
-    yield from attempt(scene, each, fault)
-    at_us = None if each.offset is None else scene.read_live_us(key_of(each), each.offset)
+    yield from attempt(scene, each)
     fields: dict[str, int | str] = {} if each.offset is None else {"offset": each.offset}
-    yield Event("read_live", f"the live reader got it at offset {each.offset}", at_us, fields)
+    who, at_us = reading(scene), None
+    if each.offset is not None and each.producer is not None and each.sequence is not None:
+        # An offset that was read with two contents shows it without any live reading.
+        if each.offset in scene.observed("live", key_of(each), each.producer, each.sequence):
+            who = "the live reader"
+            at_us = scene.read_live_us(key_of(each), each.offset)
+    what = "read_live" if who == "the live reader" else "copy"
+    yield Event(what, f"{who} got it at offset {each.offset}", at_us, fields, proves=True)
     yield from struck(scene, each, fault)
     if each.offset is not None:
         yield stands(scene, key_of(each), each.offset, None)

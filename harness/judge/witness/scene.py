@@ -41,13 +41,17 @@ Identity = tuple[int, int]
 class Event:
     """One step of a story: what happened, where, and the line that tells it.
 
-    `at_us` is None where the record does not tell when; the order of the events is the story's.
+    `at_us` is None where the record does not say when. `closing`: it is about the end of the run,
+    such as what the drain read, so without a time it comes last. `proves`: the anomaly follows
+    from it, so that it is never left out.
     """
 
     what: str
     text: str
     at_us: int | None = None
     fields: dict[str, int | str] = field(default_factory=dict)
+    closing: bool = False
+    proves: bool = False
 
     def line(self) -> str:
         """The line of the story: the time of day in UTC, then what happened."""
@@ -98,19 +102,22 @@ class Scene:
             return self.evidence.live, self._live
         return self.evidence.drained, self._drained
 
-    def standing(self, key: Key, offsets: Iterable[int]) -> dict[int, Identity | str]:
-        """What the drain read at each offset: (producer, sequence), or what else it was."""
+    def standing(
+        self, key: Key, offsets: Iterable[int], which: str = "drained"
+    ) -> dict[int, Identity | str]:
+        """What a set holds at each offset: (producer, sequence), or what else it was."""
+        observations, extras = self._set(which)
         wanted = np.array(sorted({offset for offset in offsets if offset >= 0}), dtype=np.int64)
         found: dict[int, Identity | str] = {}
         if not len(wanted):
             return found
-        for producer, columns in self.evidence.drained.columns.items():
+        for producer, columns in observations.columns.items():
             for extent in columns.extents(*key):
                 for offset, low, high in zip(wanted.tolist(), *pack_offsets(wanted), strict=True):
                     here = np.flatnonzero((extent.low == low) & (extent.high == high))
                     if len(here):
                         found[offset] = (producer, extent.first_sequence + int(here[0]))
-        rows = self._drained.of(*key)
+        rows = extras.of(*key)
         for kind, part in (("a corrupt record", rows.corrupt), ("a foreign record", rows.foreign)):
             for offset in part["offset"].tolist():
                 if offset in wanted:
@@ -209,6 +216,11 @@ class Scene:
         before = [each for each in changes if each.at_us <= at_us]
         return (before[-1].leader, before[-1].leader_epoch) if before else None
 
+    def leader_seen_us(self, key: Key, at_us: int) -> int:
+        """When the leader of `leader_at` was first seen as such."""
+        changes = self.evidence.timeline.leaders.get((self.topic(key[0]), key[1]), [])
+        return max((each.at_us for each in changes if each.at_us <= at_us), default=0)
+
     # -- faults ------------------------------------------------------------------------------
 
     def fault_near(self, key: Key, at_us: int | None, fault_id: str | None = None) -> Fault | None:
@@ -285,9 +297,9 @@ def _clock(at_us: int) -> str:
 
 OUTCOME_TEXT: Final = {
     NEVER: "was never attempted",
-    OPEN: "was open when its process ended, so its outcome is unknown",
+    OPEN: "has no outcome on record, so its outcome is unknown",
     FAILED: "failed",
-    SENT: "was sent without an error (acks=0: nobody confirms)",
+    SENT: "was sent without an error (acks=0: no broker confirms)",
     ACKED_NO_OFFSET: "was acknowledged without an offset",
 }
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from harness.columns import NEVER
 from harness.judge.witness.scene import Event, Key, Scene, outcome
 from harness.rundir import to_us
@@ -22,8 +20,8 @@ def key_of(each: Occurrence) -> Key:
     return each.topic, each.partition
 
 
-def attempt(scene: Scene, each: Occurrence, fault: Fault | None = None) -> Iterator[Event]:
-    """Handed over, and what became of it, with the leader of that moment where it is known."""
+def attempt(scene: Scene, each: Occurrence) -> Iterator[Event]:
+    """Handed over, with the leader that was last seen by then, and what became of it."""
     if each.producer is None or each.sequence is None:
         return
     producer, sequence = each.producer, each.sequence
@@ -31,43 +29,59 @@ def attempt(scene: Scene, each: Occurrence, fault: Fault | None = None) -> Itera
     number = scene.number(key_of(each), producer, sequence)
     who = {"producer": producer, "sequence": number}
     if state == NEVER:
-        yield Event("attempt", f"producer {producer} never handed over a record {number}", None, {
-            **who})  # fmt: skip
+        text = f"no attempt of producer {producer} to send a record {number} is on record"
+        yield Event("attempt", text, None, {**who}, proves=True)
         return
     at_us = scene.sent_us(each)
-    about = "" if at_us is None else "about here "
-    yield Event(
-        "attempt", f"{about}producer {producer} hands record {number} to its client", at_us, {
-            **who})  # fmt: skip
     fields: dict[str, int | str] = {**who}
-    if offset >= 0:
-        fields["offset"] = offset
-    leader = _leader_then(scene, each, at_us, fault)
+    leader = None if at_us is None else _leader_then(scene, key_of(each), at_us)
+    by = ""
     if leader is not None:
         fields["leader"], fields["leader_epoch"] = leader
-    by = "" if leader is None else f"; broker {leader[0]} leads in epoch {leader[1]}"
-    yield Event("outcome", f"it {outcome(state, offset)}{by}", None, fields)
+        by = f"; the leader last seen by then is broker {leader[0]}, epoch {leader[1]}"
+    about = "" if at_us is None else "about here "
+    yield Event(
+        "attempt",
+        f"{about}producer {producer} hands record {number} to its client{by}",
+        at_us,
+        fields,
+    )
+    if offset >= 0:
+        who["offset"] = offset
+    yield Event("outcome", f"it {outcome(state, offset)}", None, {**who}, proves=True)
 
 
-def _leader_then(
-    scene: Scene, each: Occurrence, at_us: int | None, fault: Fault | None
-) -> tuple[int, int] | None:
-    if fault is not None and (at_us is None or at_us <= (fault.healed_us or at_us)):
-        move = scene.move_of(fault, key_of(each)) or {}
-        killed_us = _last_kill_us(fault)
-        alive = at_us is None or killed_us is None or at_us <= killed_us
-        if alive and "leader_before" in move and "epoch_before" in move:
-            return move["leader_before"], move["epoch_before"]
-    return None if at_us is None else scene.leader_at(key_of(each), at_us)
+def _leader_then(scene: Scene, key: Key, at_us: int) -> tuple[int, int] | None:
+    """(leader, epoch) as last seen at an instant; None where a kill of it is on record since.
+
+    What a fault noted of the leader before it struck counts as seen at that moment.
+    """
+    seen = scene.leader_at(key, at_us)
+    found = None if seen is None else (seen, scene.leader_seen_us(key, at_us))
+    for fault in scene.evidence.timeline.faults:
+        move = scene.move_of(fault, key) or {}
+        if fault.injected_us <= at_us and {"leader_before", "epoch_before"} <= set(move):
+            noted = move["leader_before"], move["epoch_before"]
+            if found is None or (found[1] < fault.injected_us and found[0][1] <= noted[1]):
+                found = noted, fault.injected_us
+    if found is None:
+        return None
+    (leader, epoch), seen_us = found
+    killed = any(
+        broker == leader and signal == "SIGKILL" and seen_us <= struck_us <= at_us
+        for fault in scene.evidence.timeline.faults
+        for broker, signal, struck_us in signals(fault)
+    )
+    return None if killed else (leader, epoch)
 
 
-def _last_kill_us(fault: Fault) -> int | None:
-    kills = [
-        to_us(str(each["at"]))
+def signals(fault: Fault) -> list[tuple[int, str, int]]:
+    """(broker, signal, at_us) of each signal of a fault's evidence that says when."""
+    return [
+        (int(each["broker"]), str(each["signal"]), to_us(str(each["at"])))
         for each in fault.evidence.get("brokers") or []
-        if isinstance(each, dict) and each.get("signal") == "SIGKILL" and each.get("at")
+        if isinstance(each, dict) and each.get("at") and "signal" in each and "broker" in each
     ]
-    return max(kills, default=None)
 
 
 def struck(scene: Scene, each: Occurrence, fault: Fault | None) -> Iterator[Event]:
@@ -83,10 +97,11 @@ def struck(scene: Scene, each: Occurrence, fault: Fault | None) -> Iterator[Even
         if not any(other.struck and not other.idle for other in scene.evidence.timeline.faults):
             yield Event("no_fault", "no fault is on record")
         return
+    timed = signals(fault)
     did = [
-        f"{struck['signal']} to broker {struck['broker']}"
-        for struck in fault.evidence.get("brokers") or []
-        if isinstance(struck, dict) and "signal" in struck and "broker" in struck
+        f"{sent['signal']} to broker {sent['broker']}"
+        for sent in fault.evidence.get("brokers") or []
+        if isinstance(sent, dict) and "signal" in sent and "broker" in sent and not sent.get("at")
     ]
     did += [
         f"{cut.get('mode')} on the {cut.get('listener')} listener of broker {cut['broker']}"
@@ -96,14 +111,17 @@ def struck(scene: Scene, each: Occurrence, fault: Fault | None) -> Iterator[Even
     what = f": {', '.join(did)}" if did else f" on {fault.target}" if fault.target else ""
     yield Event("fault", f"fault {fault.fault_id}{what}", fault.injected_us, {
         "fault_id": fault.fault_id, "fault": fault.fault})  # fmt: skip
+    for broker, signal, at_us in timed:
+        yield Event("signal", f"{signal} to broker {broker}", at_us, {
+            "broker": broker, "signal": signal})  # fmt: skip
     move = scene.move_of(fault, key_of(each))
     if move is None or "leader_after" not in move:
         return
     if move.get("epoch_after", -1) <= move.get("epoch_before", -1):
         return
     text = (
-        f"broker {move['leader_after']} leads in epoch {move['epoch_after']} after broker "
-        f"{move.get('leader_before')} in epoch {move.get('epoch_before')}"
+        f"broker {move['leader_after']} is seen as the leader in epoch {move['epoch_after']}, "
+        f"after broker {move.get('leader_before')} in epoch {move.get('epoch_before')}"
     )
     yield Event("elected", text, _elected_us(scene, each, move), {
         "leader": move["leader_after"], "leader_epoch": move["epoch_after"]})  # fmt: skip
@@ -115,33 +133,53 @@ def _elected_us(scene: Scene, each: Occurrence, move: dict[str, int]) -> int | N
     return min(seen, default=None)
 
 
+def reading(scene: Scene) -> str:
+    """What a run's last reading is called; a history may hold any reading."""
+    return "the drain" if scene.evidence.elsewhere is None else "the reading"
+
+
 def stands(scene: Scene, key: Key, offset: int, whose: tuple[int, int] | None) -> Event:
-    """What the drain read at an offset."""
+    """What was read at an offset: by the drain, or else by the live reader."""
     proof = scene.evidence.drained_partition(*key)
-    there = scene.standing(key, [offset]).get(offset)
     fields: dict[str, int | str] = {"offset": offset}
+    there, who = scene.standing(key, [offset]).get(offset), reading(scene)
+    begins, ends = proof.floor > offset, proof.end is not None and proof.end <= offset
+    if there is None and not begins and not ends:
+        there = scene.standing(key, [offset], "live").get(offset)
+        who = "the live reader"
     epoch = epoch_of(scene, key, offset)
     written = "" if epoch is None else f", written in epoch {epoch}"
     if there is None:
-        if proof.end is not None and proof.end <= offset:
+        text = f"no reading on record returned a record at offset {offset}"
+        if ends:
             text = f"the log ends at {proof.end}, at or below offset {offset}"
-        elif proof.floor > offset:
+        elif begins:
             text = f"the log begins at {proof.floor}, above offset {offset}"
-        elif proof.proven and bool(proof.reaches(np.array([offset]))[0]):
-            text = f"offset {offset} holds no record that a reader gets"
-        else:
-            text = f"the drain read no record at offset {offset}"
     elif isinstance(there, str):
-        text = f"offset {offset} holds {there}{written}"
+        text = f"{who} returned {there} at offset {offset}{written}"
     elif there == whose:
-        text = f"offset {offset} holds that record{written}"
+        text = f"{who} returned that record at offset {offset}{written}"
     else:
         number = scene.number(key, *there)
-        text = f"offset {offset} holds record {number} of producer {there[0]}{written}"
+        text = f"{who} returned record {number} of producer {there[0]} at offset {offset}{written}"
         fields["producer"], fields["sequence"] = there[0], number
     if epoch is not None and there is not None:
         fields["leader_epoch"] = epoch
-    return Event("stands", text, None, fields)
+    return Event("stands", text, None, fields, closing=True, proves=True)
+
+
+def found_at(scene: Scene, key: Key, producer: int, sequence: int, offset: int) -> Event:
+    """By whom a record was found at an offset: the drain, the live reader, or its broker."""
+    number = scene.number(key, producer, sequence)
+    fields: dict[str, int | str] = {"sequence": number, "offset": offset}
+    if offset in scene.observed("drained", key, producer, sequence):
+        text, at_us = f"{reading(scene)} returned record {number} at offset {offset}", None
+    elif offset in scene.observed("live", key, producer, sequence):
+        at_us = scene.read_live_us(key, offset)
+        text = f"the live reader got record {number} at offset {offset}"
+    else:
+        text, at_us = f"record {number} was acknowledged at offset {offset}", None
+    return Event("stands", text, at_us, fields, closing=True, proves=True)
 
 
 def epoch_of(scene: Scene, key: Key, offset: int) -> int | None:
@@ -159,16 +197,16 @@ def epoch_of(scene: Scene, key: Key, offset: int) -> int | None:
 def read_live(scene: Scene, each: Occurrence) -> Event:
     """Whether the live reader ever got it."""
     if not scene.evidence.live.there:
-        return Event("read_live", "nobody read along while the load was running")
+        return Event("read_live", "no reading from while the load ran is on record", closing=True)
     assert each.producer is not None
     assert each.sequence is not None
     at = scene.observed("live", key_of(each), each.producer, each.sequence)
     if not at:
-        return Event("read_live", "the live reader never got it")
+        return Event("read_live", "the live reading does not hold it", closing=True)
     at_us = scene.read_live_us(key_of(each), at[0])
     where = ", ".join(map(str, at))
     return Event("read_live", f"the live reader got it at offset {where}", at_us, {
-        "offset": at[0]})  # fmt: skip
+        "offset": at[0]}, closing=True)  # fmt: skip
 
 
 def drained(scene: Scene, each: Occurrence) -> Event:
@@ -177,13 +215,23 @@ def drained(scene: Scene, each: Occurrence) -> Event:
     if proof.proven:
         end = proof.end if proof.ceiling is None else proof.ceiling
         upto = "on" if end is None else f"to {end}"
+        text = f"the drain is proven from offset {proof.floor} {upto}, and did not return it"
+        if proof.ceiling is not None or scene.evidence.elsewhere is not None:
+            text = (
+                f"what was read from offset {proof.floor} {upto} is accounted for, and it is not "
+                "there"
+            )
+        ended_us = scene.evidence.drain.ended_us if scene.evidence.drain else None
         return Event(
             "drained",
-            f"the drain read everything from offset {proof.floor} {upto}, and it is not there",
-            scene.evidence.drain.started_us if scene.evidence.drain else None,
+            text,
+            ended_us,
             {"start": proof.floor, "end": -1 if end is None else end},
+            closing=True,
+            proves=True,
         )
-    return Event("drained", f"whether it is there is not known: {proof.reason}")
+    return Event("drained", f"whether it is there is not known: {proof.reason}", None, {},
+                 closing=True, proves=True)  # fmt: skip
 
 
 def transaction_steps(scene: Scene, each: Occurrence) -> Iterator[Event]:
@@ -199,10 +247,10 @@ def transaction_steps(scene: Scene, each: Occurrence) -> Iterator[Event]:
     if called_us is not None:
         yield Event("commit_called", "it calls commit", called_us, fields)
     elif state != ABORTED:
-        yield Event("commit_never_called", "commit was never called", None, fields)
+        yield Event("commit_never_called", "no call of commit is on record", None, fields)
     text = {
         COMMITTED: "commit returns success",
         ABORTED: "abort returns success",
-        UNDECIDED: "the outcome of the commit is unknown",
-    }.get(state, "the transaction was left open")
-    yield Event("ended", text, ended_us, fields)
+        UNDECIDED: "the outcome of its end is unknown",
+    }.get(state, "no end of the transaction is on record")
+    yield Event("ended", text, ended_us, fields, proves=True)

@@ -1,4 +1,4 @@
-"""One story for each anomaly: what was promised, what struck, and what is there instead.
+"""One story for each anomaly: the attempt, the fault nearby, and what was read instead.
 
 Every line is a fact of the evidence. What the evidence does not tell is left out, or said to be
 unknown; nothing is guessed.
@@ -13,6 +13,7 @@ from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES
 from harness.judge.disturbances import clock
 from harness.judge.verdict import Witness
 from harness.judge.witness import consumers, records, transactions
+from harness.judge.witness.order import in_order, shortened
 from harness.judge.witness.scene import Event, Scene
 from harness.judge.witness.whereabouts import Whereabouts, whereabouts
 from harness.verify.evidence import Evidence
@@ -46,7 +47,8 @@ def _of_anomaly(scene: Scene, anomaly: str, samples: list[Occurrence]) -> Iterat
         ]
     for each in chosen:
         answer = where.get(id(each))
-        events = list(_STORIES.get(anomaly, records.plain)(scene, each, answer))
+        story = _STORIES.get(anomaly, records.plain)
+        events = shortened(in_order(story(scene, each, answer)))
         headline = _headline(scene, each)
         lines = [event.line() for event in events]
         if answer is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from harness.columns import FAILED, NEVER
 from harness.judge.witness.scene import Event, Key, Scene
-from harness.judge.witness.steps import key_of, struck, transaction_steps
+from harness.judge.witness.steps import key_of, reading, struck, transaction_steps
 from harness.judge.witness.whereabouts import Whereabouts
 from harness.verify.findings import Occurrence
 
@@ -41,25 +41,27 @@ def _range_read(scene: Scene, key: Key, producer: int, first: int, last: int) ->
     place = f"{scene.topic(key[0])}, partition {key[1]}"
     proof = scene.evidence.drained_partition(*key)
     numbers = [scene.number(key, producer, each) for each in (first, last, *absent[:1])]
-    missing = "" if not absent else f"; the first that is not there is record {numbers[2]}"
+    missing = "" if not absent else f"; the first that it did not return is record {numbers[2]}"
     certain = "" if proof.proven else f" (not proven: {proof.reason})"
     return Event(
         "drained",
-        f"{place}: {len(there)} of its {len(members)} records {numbers[0]} to {numbers[1]} are "
-        f"there{missing}{certain}",
+        f"{place}: {reading(scene)} returned {len(there)} of its {len(members)} records "
+        f"{numbers[0]} to {numbers[1]}{missing}{certain}",
         None,
         {"topic": scene.topic(key[0]), "partition": key[1], "records": len(members),
          "present": len(there)},
+        closing=True,
+        proves=True,
     )  # fmt: skip
 
 
 def precommitted_read(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     at_us = None if each.offset is None else scene.read_live_us(key_of(each), each.offset)
     fields: dict[str, int | str] = {} if each.offset is None else {"offset": each.offset}
-    read = Event("read_live", f"a reader at read_committed got it at offset {each.offset}", at_us,
-                 fields)  # fmt: skip
-    steps = [*transaction_steps(scene, each), read]
-    yield from sorted(steps, key=lambda step: (step.at_us is None, step.at_us or 0))
+    text = f"a reader at read_committed got it at offset {each.offset}"
+    read = Event("read_live", text, at_us, fields, proves=True)
+    yield from transaction_steps(scene, each)
+    yield read
 
 
 def hung(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
@@ -75,12 +77,16 @@ def hung(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Even
                     f"{name} seen: last stable offset {each.offset}, high watermark {int(high[i])}",
                     int(at_us[i]),
                     {"offset": int(stable[i]), "high_watermark": int(high[i])},
+                    proves=True,
                 )
     proof = scene.evidence.drained_partition(*key_of(each))
     if proof.last_stable is not None and proof.last_stable == each.offset:
         yield Event(
             "drained",
-            f"the drain still found it there, the log's end at {proof.end}",
+            f"at the end the last stable offset is still {each.offset}, and the log ends at "
+            f"{proof.end}",
             scene.evidence.drain.ended_us if scene.evidence.drain else None,
             {"offset": proof.last_stable, "end": proof.end if proof.end is not None else -1},
+            closing=True,
+            proves=True,
         )
