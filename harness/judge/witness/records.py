@@ -222,14 +222,10 @@ def vanished(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[
     fault = scene.fault_near(key_of(each), scene.sent_us(each))
     yield from attempt(scene, each)
     fields: dict[str, int | str] = {} if each.offset is None else {"offset": each.offset}
-    who, at_us = reading(scene), None
-    if each.offset is not None and each.producer is not None and each.sequence is not None:
-        # An offset that was read with two contents shows it without any live reading.
-        if each.offset in scene.observed("live", key_of(each), each.producer, each.sequence):
-            who = "the live reader"
-            at_us = scene.read_live_us(key_of(each), each.offset)
-    what = "read_live" if who == "the live reader" else "copy"
-    yield Event(what, f"{who} got it at offset {each.offset}", at_us, fields, proves=True)
+    at_us = None if each.offset is None else scene.read_live_us(key_of(each), each.offset)
+    # A history may have read one offset twice without saying which reading was the live one.
+    who = "the live reader" if scene.evidence.elsewhere is None else "a reading"
+    yield Event("read_live", f"{who} got it at offset {each.offset}", at_us, fields, proves=True)
     yield from struck(scene, each, fault)
     if each.offset is not None:
         yield stands(scene, key_of(each), each.offset, None)
