@@ -43,7 +43,6 @@ from harness.replicas.evidence import DeadLog, LogState, ReplicaEvidence, Sought
 from harness.rundir import RunDir, write_json
 
 TOPIC = "t"
-SLOT_US = 250_000
 
 
 def witnesses(path: Path, *history: Any, transactional: bool = False) -> list[Witness]:
