@@ -17,6 +17,7 @@ from harness.judge.verdict import (
     FailureVerdict,
     LoadVerdict,
     Verdict,
+    Witness,
     worst,
 )
 from harness.profiles import load_builtin
@@ -66,7 +67,8 @@ def test_millions_of_records_still_fit() -> None:
             name: count * 300 for name, count in profile.counts.items()
         }  # fmt: skip
     text = piped(verdict)
-    assert row(text, "idempotent")[1] == "13,200,000"
+    assert row(text, "idempotent")[1] == "13,196,400"
+    assert "no room for: " in text
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
@@ -124,7 +126,7 @@ def test_a_verdict_beside_a_long_name_is_not_cut(times: int) -> None:
 def test_sent_is_not_passed_off_as_acknowledged() -> None:
     text = piped(made())
     assert row(text, "fire-and-forget")[2] == "43,988^"
-    assert "^ sent, nobody acknowledges acks=0" in text
+    assert "^ sent: with acks=0 no broker acknowledges" in text
 
 
 def test_what_was_not_seen_is_marked_as_neither_lost_nor_found() -> None:
@@ -249,3 +251,85 @@ def test_a_profile_says_how_many_of_its_promises_its_verdict_is_about(
     profile = made(names=["idempotent"]).profiles[0]
     promises = [replace(profile.promises[0], verdict=verdict) for verdict in verdicts]
     assert tally(replace(profile, promises=promises, verdict=worst(verdicts))) == says
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 90, 100])
+@pytest.mark.parametrize("verdict", [KEPT, BROKEN, INCONCLUSIVE])
+@pytest.mark.parametrize("times", [1, 300])
+def test_a_narrow_terminal_still_shows_profile_lost_duplicate_and_verdict(
+    width: int, verdict: str, times: int
+) -> None:
+    shown = made(verdict)
+    for profile in shown.profiles:
+        profile.verdict = INCONCLUSIVE if verdict == INCONCLUSIVE else profile.verdict
+        profile.counts = {name: count * times for name, count in profile.counts.items()}
+    lines = plain(shown, width).splitlines()
+    notes = next(i for i, line in enumerate(lines) if line.startswith((" !", " *", " ?")))
+    table = "\n".join(lines[:notes])
+    assert max(map(len, lines)) <= width
+    assert "…" not in table
+    header = lines[1].split()
+    assert [name for name in ("profile", "lost", "duplicate", "verdict") if name in header] == [
+        "profile", "lost", "duplicate", "verdict",
+    ]  # fmt: skip
+    for profile in shown.profiles:
+        cells = row(table, profile.profile)
+        lost = f"{profile.counts['lost']:,}"
+        assert cells[header.index("lost")].rstrip("!?*~") == lost
+        assert profile.verdict in cells or not profile.promises
+
+
+def plain(verdict: Verdict, width: int) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, color_system=None, width=width)
+    print_verdict(verdict, console)
+    return stream.getvalue()
+
+
+def test_what_has_no_room_is_named_and_what_breaks_a_promise_goes_last() -> None:
+    verdict = made()
+    verdict.profiles[3].counts["inversion"] = 5
+    broken = next(p for p in verdict.profiles[3].promises if p.promise == "no_inversion")
+    verdict.profiles[3].promises = [
+        replace(each, verdict=BROKEN) if each is broken else each
+        for each in verdict.profiles[3].promises
+    ]
+    text = plain(verdict, 66)
+    assert "5!" in text
+    assert "no room for: " in text
+    assert "attempted" in text[text.index("no room for") :]
+
+
+@pytest.mark.parametrize(
+    ("on", "mark", "says"),
+    [
+        (BROKEN, "!", "! breaks a promise"),
+        (INCONCLUSIVE, "?", "? not decided"),
+        (NOT_APPLICABLE, "~", "~ the promise is not applicable here"),
+        (KEPT, "", ""),
+    ],
+)
+def test_only_what_a_profile_does_not_promise_is_called_permitted(
+    on: str, mark: str, says: str
+) -> None:
+    verdict = made(names=["idempotent"])
+    profile = verdict.profiles[0]
+    profile.counts["duplicate"] = 77
+    profile.promises = [
+        replace(each, verdict=on) if each.promise == "no_duplicate" else each
+        for each in profile.promises
+    ]
+    text = piped(verdict)
+    assert f"77{mark} " in text
+    assert says in text
+    assert "permitted" not in text
+
+
+def test_a_story_is_wrapped_to_the_width_of_the_terminal_below_its_text() -> None:
+    verdict = made(BROKEN)
+    long = "              " + "word " * 40
+    witness = Witness("lost", "t", 0, 1, 1, 1, ["lost: record 1", long], [], None)
+    verdict.profiles[0].witnesses = [witness]
+    lines = [line for line in plain(verdict, 80).splitlines() if "word" in line]
+    assert len(lines) > 1
+    assert all(line.startswith(" " * 17 + "word") for line in lines)

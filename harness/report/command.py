@@ -10,7 +10,7 @@ from harness.errors import EXIT_KEPT, RunDirError, UsageError
 from harness.output import console
 from harness.report.document import read_verdict
 from harness.report.html import write_report
-from harness.report.terminal import witness_lines
+from harness.report.terminal import COLUMNS_MAX, witness_lines
 from harness.rundir import RunDir
 
 
@@ -40,7 +40,9 @@ def run_report(args: argparse.Namespace) -> int:
     path = Path(args.verdict) if args.verdict else run_dir.latest_verdict()
     written = write_report(run_dir, path)
     notes = console(stderr=True)
-    for line in witness_lines(read_verdict(path)):
+    for line in witness_lines(
+        read_verdict(path), notes.width if notes.is_terminal else COLUMNS_MAX
+    ):
         notes.print(line)
     sys.stdout.write(f"{written}\n")
     return EXIT_KEPT

@@ -1,22 +1,25 @@
 """The verdict on a terminal: one row a profile, then why, then how sure.
 
-Fits 100 columns and says the same without colour: a count that breaks a promise carries `!`, one
-that the profile permits carries `*`.
+Fits 100 columns, and narrower terminals with fewer columns: the profile, lost, duplicate and the
+verdict always stay. It says the same without colour: see `MARKS`.
 """
 
 from __future__ import annotations
 
 import io
 import textwrap
+from dataclasses import dataclass
 from typing import Any, Final
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from harness.anomalies import ANOMALIES
+from harness.judge.loading import TOLD_SHARE, unacknowledged
 from harness.judge.verdict import (
     BROKEN,
     INCONCLUSIVE,
@@ -42,8 +45,17 @@ OF_EFFECTS: Final = ("unprocessed", "repeated", "reprocessed")
 """Anomalies with a column of their own in the table of consumers."""
 OTHERS: Final = tuple(anomaly for anomaly in ANOMALIES if anomaly not in OWN_COLUMN + OF_EFFECTS)
 NAME_SHORT_MAX: Final = 18
+WIDE: Final = 10_000
 MILLION: Final = 1_000_000
 REASONS_MAX: Final = 12
+MARKS: Final = {
+    "!": "breaks a promise",
+    "?": "not decided: the promise is inconclusive, or nothing proves whether the record is there",
+    "~": "the promise is not applicable here",
+    "*": "permitted, the profile does not promise its absence",
+}
+"""The mark behind a count, the worst first."""
+MARK_STYLES: Final = {"!": "bold red", "?": "bold yellow"}
 
 
 def print_verdict(verdict: Verdict | dict[str, Any], console: Console) -> None:
@@ -72,11 +84,13 @@ def _print(verdict: Verdict, console: Console, *, ascii_only: bool = False) -> N
         console.print(Padding(text, (0, 0, 0, indent)))
 
     shape = box.ASCII if ascii_only else box.SIMPLE_HEAD
-    console.print(_table(verdict, shape))
+    table, left_out = _table(verdict, shape, console)
+    console.print(table)
     consuming = consumers(verdict)
     if consuming:
         console.print(_consumers(consuming, shape))
-    for note in [*_notes(verdict), *load_lines(verdict)]:
+    narrow = [f"no room for: {', '.join(left_out)}; they are in verdict.json"] if left_out else []
+    for note in [*_notes(verdict), *narrow, *load_lines(verdict)]:
         say(Text(note, style="dim"), 1)
     console.print()
     say(Text(headline(verdict), style=STYLES[verdict.verdict]), 1)
@@ -88,31 +102,118 @@ def _print(verdict: Verdict, console: Console, *, ascii_only: bool = False) -> N
     for sentence in assurance(verdict):
         say(Text(sentence), 1)
     console.print()
-    for line in witness_lines(verdict):
+    for line in witness_lines(verdict, console.width):
         say(line, 1)
 
 
-def witness_lines(verdict: Verdict) -> list[Text]:
-    """The first witness of each anomaly of each profile, as a story."""
+def witness_lines(verdict: Verdict, width: int = COLUMNS_MAX) -> list[Text]:
+    """The first witness of each anomaly of each profile, as a story in lines of this width."""
     lines: list[Text] = []
     for profile, witness in first_witnesses(verdict):
         lines.append(Text(f"{profile}, {witness.text[0]}", style="bold"))
         # Lines that are too long go on below their text and not below their time.
-        lines += [_hanging(line) for line in witness.text[1:]]
+        lines += [_hanging(line, min(width, COLUMNS_MAX)) for line in witness.text[1:]]
         lines.append(Text(""))
     return lines
 
 
-def _hanging(line: str) -> Text:
+def _hanging(line: str, width: int) -> Text:
     first, *more = textwrap.wrap(
-        line, COLUMNS_MAX - 4, initial_indent="  ", subsequent_indent=" " * 16,
+        line, width - 4, initial_indent="  ", subsequent_indent=" " * 16,
         drop_whitespace=True, break_long_words=False, break_on_hyphens=False,
     ) or [""]  # fmt: skip
     indent = len(line) - len(line.lstrip())
     return Text("\n".join([f"  {' ' * indent}{first.strip()}", *more]))
 
 
-def _table(verdict: Verdict, shape: box.Box) -> Table:
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column of the table of profiles; `needed`: the higher, the later it is left out."""
+
+    name: str
+    needed: int
+    cells: list[Text]
+
+    @property
+    def keeps(self) -> tuple[bool, int]:
+        """What breaks a promise is left out after everything else."""
+        return any("!" in cell.plain for cell in self.cells), self.needed
+
+
+ALWAYS: Final = 9
+
+
+def _columns(verdict: Verdict) -> list[_Column]:
+    profiles = verdict.profiles
+
+    def counts(name: str, needed: int) -> _Column:
+        return _Column(name, needed, [Text(f"{each.counts[name]:,}") for each in profiles])
+
+    def anomalies(name: str, needed: int, which: tuple[str, ...]) -> _Column:
+        return _Column(name, needed, [_count(each, which) for each in profiles])
+
+    acked = [
+        Text(f"{each.counts['sent']:,}^" if each.counts["sent"] else f"{each.counts['acked']:,}")
+        for each in profiles
+    ]
+    columns = [counts("attempted", 1), _Column("acked", 4, acked)]
+    # Few of them can be left out first, since the lines below the table name them too.
+    if any(map(_failed, profiles)):
+        columns.append(counts("failed", 5 if any(map(_many_failed, profiles)) else 0))
+    columns.append(counts("unknown", 2))
+    loads = [each.load for each in profiles if each.load is not None]
+    if any(load.unsent for load in loads):
+        unsent = [(each.load.unsent or 0) if each.load is not None else 0 for each in profiles]
+        much = any((load.unsent or 0) >= TOLD_SHARE * (load.planned or 0) for load in loads)
+        columns.append(_Column("unsent", 6 if much else 0, [Text(f"{n:,}") for n in unsent]))
+    for name in OWN_COLUMN:
+        columns.append(anomalies(name, 3 if name == "inversion" else ALWAYS, (name,)))
+    return [*columns, anomalies("other", 3, OTHERS)]
+
+
+def _failed(profile: ProfileVerdict) -> int:
+    """Attempts that failed, but for those that were aborted on purpose."""
+    reasons = [] if profile.load is None else unacknowledged(profile.load)
+    return sum(each.count for each in reasons if each.outcome == "failed")
+
+
+def _many_failed(profile: ProfileVerdict) -> bool:
+    failed = _failed(profile)
+    return failed > 0 and failed >= TOLD_SHARE * profile.counts["attempted"]
+
+
+def _verdicts(verdict: Verdict) -> list[Text]:
+    found = []
+    for profile in verdict.profiles:
+        # `inconclusive` and `3 of 15` may take two lines, `3` and `of 15` not.
+        words = tally(profile).replace(" of ", "\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}")
+        text = Text(words, style=STYLES[profile.verdict] if profile.promises else "dim")
+        if standing(profile):
+            text.append(f" ({standing(profile)})", style="dim")
+        found.append(text)
+    return found
+
+
+def _table(verdict: Verdict, shape: box.Box, console: Console) -> tuple[Table, list[str]]:
+    """The table as wide as it fits, and the columns that had no room."""
+    columns = _columns(verdict)
+    left_out: list[str] = []
+    unbounded = console.options.update_width(WIDE)
+    while True:
+        table = _table_of(verdict, columns, shape)
+        size = Measurement.get(console, unbounded, table)
+        # A verdict may take two lines where that saves a column that nothing below replaces.
+        free = [each for each in columns if each.needed == 0 and size.maximum > console.width]
+        if size.minimum > console.width:
+            free = [each for each in columns if each.needed < ALWAYS]
+        if not free:
+            return table, left_out
+        least = min(free, key=lambda column: column.keeps)
+        columns.remove(least)
+        left_out.append(least.name)
+
+
+def _table_of(verdict: Verdict, columns: list[_Column], shape: box.Box) -> Table:
     longest = max((len(profile.profile) for profile in verdict.profiles), default=0)
     # With long names it only fits without the blanks around columns.
     padding = (0, 1 if longest <= NAME_SHORT_MAX else 0)
@@ -121,25 +222,11 @@ def _table(verdict: Verdict, shape: box.Box) -> Table:
     most = max((profile.counts["attempted"] for profile in verdict.profiles), default=0)
     crowded = longest > NAME_SHORT_MAX and most >= MILLION
     table.add_column("profile", overflow="fold", no_wrap=not crowded)
-    for name in ("attempted", "acked", "unknown", *OWN_COLUMN, "other"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for column in columns:
+        table.add_column(column.name, justify="right", no_wrap=True)
     table.add_column("verdict", min_width=12)
-    for profile in verdict.profiles:
-        counts = profile.counts
-        # `inconclusive` and `3 of 15` may stand on two lines, `3` and `of 15` not.
-        words = tally(profile).replace(" of ", "\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}")
-        told = Text(words, style=STYLES[profile.verdict] if profile.promises else "dim")
-        if standing(profile):
-            told.append(f" ({standing(profile)})", style="dim")
-        table.add_row(
-            profile.profile,
-            f"{counts['attempted']:,}",
-            f"{counts['sent']:,}^" if counts["sent"] else f"{counts['acked']:,}",
-            f"{counts['unknown']:,}",
-            *(_count(profile, (anomaly,)) for anomaly in OWN_COLUMN),
-            _count(profile, OTHERS),
-            told,
-        )
+    for index, (profile, text) in enumerate(zip(verdict.profiles, _verdicts(verdict), strict=True)):
+        table.add_row(profile.profile, *(column.cells[index] for column in columns), text)
     return table
 
 
@@ -161,16 +248,20 @@ def _consumers(rows: list[Consumers], shape: box.Box) -> Table:
 
 
 def _count(profile: ProfileVerdict, anomalies: tuple[str, ...]) -> Text:
-    """How often these were found; `!` where a promise or its proof suffers, `*` where none does."""
+    """How often these were found, with the mark of the worst that it means; see `MARKS`."""
     count = sum(profile.counts[anomaly] for anomaly in anomalies)
     if not count:
         return Text("0", style="dim")
-    found = [anomaly for anomaly in anomalies if profile.counts[anomaly]]
-    if any(_verdict_on(profile, anomaly) == BROKEN for anomaly in found):
-        return Text(f"{count:,}!", style="bold red")
-    if "unseen" in found:
-        return Text(f"{count:,}?", style="bold yellow")
-    return Text(f"{count:,}*")
+    found = {_mark(profile, anomaly) for anomaly in anomalies if profile.counts[anomaly]}
+    mark = next((mark for mark in MARKS if mark in found), "")
+    return Text(f"{count:,}{mark}", style=MARK_STYLES.get(mark, ""))
+
+
+def _mark(profile: ProfileVerdict, anomaly: str) -> str:
+    if anomaly == "unseen":
+        return "?"
+    on = _verdict_on(profile, anomaly)
+    return "*" if on is None else {BROKEN: "!", INCONCLUSIVE: "?", NOT_APPLICABLE: "~"}.get(on, "")
 
 
 def _verdict_on(profile: ProfileVerdict, anomaly: str) -> str | None:
@@ -180,19 +271,14 @@ def _verdict_on(profile: ProfileVerdict, anomaly: str) -> str | None:
 
 
 def _notes(verdict: Verdict) -> list[str]:
-    """What the marks mean, only those that stand in the table; then what `other` is."""
+    """What the marks mean, only those that the table has; then what `other` is."""
     columns = [*((anomaly,) for anomaly in OWN_COLUMN + OF_EFFECTS), OTHERS]
     marks = {
         str(_count(profile, anomalies))[-1] for profile in verdict.profiles for anomalies in columns
     }
-    meanings = [
-        ("!", "! breaks a promise"),
-        ("?", "? neither lost nor proven to be there"),
-        ("*", "* permitted, the profile does not promise its absence"),
-    ]
-    notes = [meaning for mark, meaning in meanings if mark in marks]
+    notes = [f"{mark} {meaning}" for mark, meaning in MARKS.items() if mark in marks]
     if any(profile.counts["sent"] for profile in verdict.profiles):
-        notes.append("^ sent, nobody acknowledges acks=0")
+        notes.append("^ sent: with acks=0 no broker acknowledges")
     others = [
         f"{profile.profile} {profile.counts[anomaly]:,} {anomaly}"
         for profile in verdict.profiles
