@@ -7,7 +7,6 @@ computes nothing that decides anything.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from harness.judge.promises import WHOLE_RUN
 from harness.judge.verdict import Verdict
 from harness.report import facts, wording
 from harness.report.document import read_verdict
+from harness.report.repeat import repeat_command
 from harness.report.series import RunSeries, read_series
 from harness.report.spectrum_chart import METRIC_NAMES, METRICS, spectrum_chart
 from harness.report.timeline_chart import latency_chart, throughput_chart
@@ -83,6 +83,7 @@ def render(
         "many": wording.many,
     }
     rows = facts.settings(info)
+    command, variables = repeat_command(redact_argv(info.command))
     return environment.get_template(TEMPLATE).render(
         info=info,
         verdict=verdict,
@@ -115,7 +116,8 @@ def render(
         metric_names=METRIC_NAMES,
         proof=proof,
         unreadable=unreadable,
-        command=shlex.join(redact_argv(info.command)),
+        command=command,
+        variables=variables,
         verdict_file=verdict_path.name,
         written_at=now(),
         css=Markup((templates / "report.css").read_text(encoding="utf-8")),
