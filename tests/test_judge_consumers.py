@@ -377,7 +377,7 @@ STORIES: dict[str, tuple[list[Any], list[str]]] = {
     ),
     "commit_lost": (
         [records(3), assigned(0), polled(0, 1, 2), committed(3), group_at(1)],
-        ["member 1 has committed up to offset 3", "at the end the group had committed offset 1"],
+        ["member 1 has committed up to offset 3", "the last committed offset on record is 1"],
     ),
     "double_owner": (
         [

@@ -138,7 +138,7 @@ def _end(record: Record, end: int, offset: int) -> bool:
     return end <= offset and end == (stated[0] if stated else max(read, default=0))
 
 
-MEMBER = r"member (\d+)"
+MEMBER = r"member (\d+)(?: of group \w+)?"
 CLAIMS: list[tuple[str, Callable[..., Any]]] = [
     (r"(?:about here )?producer (\d+) hands record (\d+) to its client", _attempts),
     (r"it failed", lambda r: r.attempt(outcome="failed") or r.ends("aborted")),
@@ -211,11 +211,11 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
      lambda r, m, at: r.of("processing", member=m, offset=at, step="begin")),
     (MEMBER + r" has done its effect at offset (\d+)",
      lambda r, m, at: r.of("processing", member=m, offset=at, step="effect")),
-    (MEMBER + r" calls commit up to offset (\d+), past it",
+    (MEMBER + r" calls commit up to offset (\d+)(?:, past it)?",
      lambda r, m, at: r.of("commit", member=m, offset=at, step="called")),
-    (MEMBER + r" has committed up to offset (\d+), past it",
+    (MEMBER + r" has committed up to offset (\d+)(?:, past it)?",
      lambda r, m, at: r.of("commit", member=m, offset=at, step="committed")),
-    (MEMBER + r" has committed up to offset (\d+), past it \(it waited\)",
+    (MEMBER + r" has committed up to offset (\d+)(?:, past it)? \(it waited\)",
      lambda r, m, at: r.of("commit", member=m, offset=at, step="committed", synchronous=True)),
     (MEMBER + r" does not know whether its commit up to offset (\d+) holds",
      lambda r, m, at: r.of("commit", member=m, offset=at, step="unknown")),
@@ -227,7 +227,7 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
      lambda r, m: r.of("assignment", member=m, step="revoked")),
     (MEMBER + r" has the partition taken away",
      lambda r, m: r.of("assignment", member=m, step="lost")),
-    (MEMBER + r"'s record ends here, without a line that it closed", _unclosed),
+    ("the record of " + MEMBER + " ends here, without a line that it closed", _unclosed),
     (r"the last committed offset(?: of group \w+)? on record is (\d+)", _last_committed),
     (r"\(\d+ further events? between\)", bool),
     (MEMBER + r" has acknowledged it to the group at offset (\d+): (?:accepted|released|rejected)",
