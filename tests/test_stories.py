@@ -52,8 +52,9 @@ class Record:
         )
 
     def read(self, offset: int, *, live: bool, **fields: Any) -> Lines:
+        """The readings of an offset; "the reading" is the last one, whichever the file calls it."""
         found = self.of("observation", offset=offset, **fields)
-        return [line for line in found if (line.get("set") == "live") is live]
+        return [line for line in found if not live or line.get("set") == "live"]
 
     def __bool__(self) -> bool:
         return bool(self.all)
@@ -138,6 +139,12 @@ def _end(record: Record, end: int, offset: int) -> bool:
     return end <= offset and end == (stated[0] if stated else max(read, default=0))
 
 
+def _begins(record: Record, start: int, offset: int) -> bool:
+    stated = [line["start"] for line in record.of("drain") if "start" in line]
+    first = min((line["offset"] for line in record.of("observation")), default=None)
+    return offset < start and start in [*stated, first]
+
+
 MEMBER = r"member (\d+)(?: of group \w+)?"
 CLAIMS: list[tuple[str, Callable[..., Any]]] = [
     (r"(?:about here )?producer (\d+) hands record (\d+) to its client", _attempts),
@@ -183,8 +190,12 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
      lambda r: not [x for x in r.of("observation", producer=r.witness["producer"],
                                     sequence=r.witness["sequence"]) if x.get("set") == "live"]),
     (r"the log ends at (\d+), at or below offset (\d+)", _end),
-    (r"the log begins at (\d+), above offset (\d+)",
-     lambda r, start, at: at < start and r.of("drain", start=start)),
+    (r"the reading begins at (\d+), above offset (\d+)", _begins),
+    (r"record (\d+) of producer (\d+) was acknowledged at offset (\d+) as well",
+     lambda r, n, p, at: r.of("attempt", producer=p, sequence=n, offset=at)),
+    (r"record (\d+) was acknowledged at offset (\d+); it was handed over before record (\d+)",
+     lambda r, n, at, later: n < later
+     and r.of("attempt", producer=r.witness["producer"], sequence=n, offset=at)),
     (r"what was read from offset (\d+) to (\d+) is accounted for, and it is not there", _accounted),
     (r"whether it is there is not known: .+", bool),
     (r"the brokers' log files were not looked at", bool),

@@ -222,7 +222,7 @@ def test_what_a_dead_leaders_log_held_tells_loss_by_brokers_from_loss_on_the_way
             "duplicate",
             [acked(0, 0), live(0, 0), drained(0, 5), Proof(start=5)],
             ["attempt", "outcome", "no_fault", "copy", "read_live"],
-            "the live reader got a copy at offset 0",
+            "the live reader got copy 2 at offset 0",
         ),
         (
             "inversion",

@@ -83,7 +83,7 @@ def duplicate(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
     assert each.producer is not None
     assert each.sequence is not None
     key, number = key_of(each), 0
-    sets = (("live", "the live reader got"), ("drained", f"{reading(scene)} returned"))
+    sets = (("drained", f"{reading(scene)} returned"), ("live", "the live reader got"))
     for which, who in sets:
         for offset in scene.observed(which, key, each.producer, each.sequence):
             drain = which == "drained"
@@ -93,7 +93,8 @@ def duplicate(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
             epoch = epoch_of(scene, key, offset) if drain else None
             written = "" if epoch is None else f" (epoch {epoch})"
             at_us = None if drain else scene.read_live_us(key, offset)
-            yield Event("copy", f"{who} copy {number} at offset {offset}{written}", at_us, {
+            what = "copy" if drain else "read_live"
+            yield Event(what, f"{who} copy {number} at offset {offset}{written}", at_us, {
                 "offset": offset}, closing=True, proves=True)  # fmt: skip
 
 
@@ -214,8 +215,9 @@ def inconsistent_offset(scene: Scene, each: Occurrence, _: Whereabouts | None) -
                 f"record {number} of producer {producer} was acknowledged at offset {each.offset} "
                 "as well"
             )
-            yield Event("acknowledged", text, None, {
-                "producer": producer, "sequence": number, "offset": each.offset}, proves=True)  # fmt: skip
+            fields: dict[str, int | str] = {"producer": producer, "sequence": number}
+            fields["offset"] = each.offset
+            yield Event("acknowledged", text, None, fields, closing=True, proves=True)
 
 
 def vanished(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:

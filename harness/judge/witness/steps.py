@@ -154,7 +154,8 @@ def stands(scene: Scene, key: Key, offset: int, whose: tuple[int, int] | None) -
         if ends:
             text = f"the log ends at {proof.end}, at or below offset {offset}"
         elif begins:
-            text = f"the log begins at {proof.floor}, above offset {offset}"
+            begins_there = "the log" if scene.evidence.elsewhere is None else "the reading"
+            text = f"{begins_there} begins at {proof.floor}, above offset {offset}"
     elif isinstance(there, str):
         text = f"{who} returned {there} at offset {offset}{written}"
     elif there == whose:
