@@ -525,12 +525,12 @@ PIPELINES: dict[str, tuple[list[Any], dict[str, int]]] = {
         {},
     ),
     "a zombie's records that were fenced and stayed out of the output": (
-        [read_back(1, of=(0,)), zombie("begin"), assigned(0), polled(0), group_at(1)],
+        [read_back(1, of=(0,)), zombie("uncalled"), assigned(0), polled(0), group_at(1)],
         {},
     ),
     "a zombie's record that is visible though its commit was never called": (
-        [read_back(1, of=(0,)), zombie("begin"), observed(0, 1, topic=1, producer=8), output(1, 0),
-         assigned(0), polled(0), group_at(1)],
+        [read_back(1, of=(0,)), zombie("uncalled"), observed(0, 1, topic=1, producer=8),
+         output(1, 0), assigned(0), polled(0), group_at(1)],
         {"repeated": 1, "reprocessed": 1, "precommitted_read": 1},
     ),
     "a zombie's record that is visible though its transaction was aborted": (
