@@ -228,6 +228,16 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("            self._failed = True", "            pass"),
     ),
     *_in(
+        "history/proofs.py",
+        ("if claim.last_stable is None or claim.end is None:", "if claim.end is None:"),
+        ("if claim.last_stable != claim.end:", "if False:"),
+        ("if highest >= claim.end > self.live:", "if False:"),
+        ("if highest >= claim.end > self.live:", "if highest >= claim.end:"),
+        ("highest = max(self.acknowledged, self.watched)", "highest = self.acknowledged"),
+        ("highest = max(self.acknowledged, self.watched)", "highest = self.watched"),
+        ("ceiling = max(self.highest + 1, stable)", "ceiling = self.highest + 1"),
+    ),
+    *_in(
         "history/steps.py",
         ("bad = ended | ((step == BEGIN) & ~first)", "bad = ended"),
         ("bad = ended | ((step == BEGIN) & ~first)", "bad = (step == BEGIN) & ~first"),

@@ -12,7 +12,7 @@ absence below it proves nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -36,6 +36,12 @@ def proofs_of(
     profile = info.profiles[0]
     holes_allowed = profile.transactional or profile.compacted
     read = reads.per_partition()
+    watched_rows = history.watched.take("topic", "partition", "high_watermark")
+    watched = _highest_of(watched_rows[0], watched_rows[1], watched_rows[2] - 1)
+    live_rows = np.flatnonzero(reads.live)
+    live = _highest_of(*(each[live_rows] for each in (reads.topic, reads.partition, reads.offset)))
+    within = history.attempts.column("transaction") >= 0
+    written = set(np.unique(history.attempts.column("topic")[within]).tolist())
     found: dict[tuple[int, int], DrainedPartition] = {}
     for key in sorted(_told_of(history) | read.keys()):
         count, lowest, highest = read.get(key, (0, None, -1))
@@ -49,10 +55,83 @@ def proofs_of(
         if claim is None:
             found[key] = reading.by_itself(unseen.get(key))
         else:
-            found[key] = _claimed(
-                reading, claim, unseen.get(key), profile.transactional, holes_allowed
+            strict = profile.transactional and (profile.consume is None or key[0] in written)
+            reached = _Reached(
+                _highest(unseen.get(key)), watched.get(key, -1), live.get(key, -1), strict
             )
+            found[key] = _claimed(reading, claim, unseen.get(key), reached, holes_allowed)
+            _note_holes(history, reading, found[key], strict=strict)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """How far the log of a topic-partition went, by what else the history says; -1 for nothing."""
+
+    acknowledged: int
+    """The highest offset that was acknowledged and not read."""
+    watched: int
+    """The highest high watermark, as an offset that was there."""
+    live: int
+    """The highest offset that was read live."""
+    transactional: bool
+    """Was it written to in transactions, and read at read_committed?"""
+
+    def open_end(self, claim: DrainClaim) -> str:
+        """Why a drain line does not say where the log ends; empty when it does.
+
+        A read_committed reader reads up to the last stable offset, and asked for the end it names
+        that one. So an end is one only if it is known to be the last stable offset as well, and
+        if nothing is known to stand at it or above. What a read_committed reader got there was
+        below the last stable offset once, which never goes back: then the log has lost its end.
+        """
+        if not self.transactional or (claim.end is None and claim.last_stable is None):
+            return "nothing says where it ends" if self.transactional else ""
+        if claim.last_stable is None or claim.end is None:
+            missing = "end" if claim.end is None else "last_stable"
+            return f"nothing says that its end was its last stable offset ({missing} is missing)"
+        if claim.last_stable != claim.end:
+            return (
+                f"its last stable offset is {claim.last_stable}, its end {claim.end}: a "
+                "transaction is open"
+            )
+        highest = max(self.acknowledged, self.watched)
+        if highest >= claim.end > self.live:
+            return (
+                f"it held offset {highest}, and is said to end at {claim.end}: that can be its "
+                "last stable offset, below a transaction that is open"
+            )
+        return ""
+
+
+def _highest(offsets: I64 | None) -> int:
+    return -1 if offsets is None or not len(offsets) else int(offsets.max())
+
+
+def _highest_of(topic: I64, partition: I64, offset: I64) -> dict[tuple[int, int], int]:
+    """(topic, partition) → the highest offset of these rows."""
+    found: dict[tuple[int, int], int] = {}
+    codes, inverse = np.unique((topic << 32) | partition, return_inverse=True)
+    highest = np.full(len(codes), -1, dtype=np.int64)
+    np.maximum.at(highest, inverse, offset)
+    for code, last in zip(codes.tolist(), highest.tolist(), strict=True):
+        found[code >> 32, code & 0xFFFFFFFF] = last
+    return found
+
+
+def _note_holes(
+    history: History, reading: _Reading, proof: DrainedPartition, *, strict: bool
+) -> None:
+    """Say of a transactional topic which offsets nobody accounted for."""
+    if not strict or not proof.whole or proof.end is None or proof.end <= reading.count:
+        return
+    holes = proof.end - reading.count
+    offsets = "1 offset" if holes == 1 else f"{holes} offsets"
+    history.notes.append(
+        f"{history.topics[reading.key[0]]}-{reading.key[1]}: {offsets} below the end were not "
+        "read: transaction markers and aborted records take offsets, and it is not checked that "
+        "these are such"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +155,16 @@ class _Reading:
         return lowest if self.began is None else min(self.began, lowest)
 
     def by_itself(
-        self, unseen: I64 | None, *, start: int | None = None, contradicted: str = ""
+        self,
+        unseen: I64 | None,
+        *,
+        start: int | None = None,
+        contradicted: str = "",
+        stable: int = 0,
     ) -> DrainedPartition:
-        """Proven below what was read, and short if something lies beyond."""
-        ceiling = self.highest + 1
+        """Proven below what was read, and short if something lies beyond. stable: proven up to
+        there at least."""
+        ceiling = max(self.highest + 1, stable)
         beyond = 0 if unseen is None else int(np.count_nonzero((unseen < 0) | (unseen >= ceiling)))
         reasons = [contradicted] if contradicted else []
         if beyond:
@@ -120,28 +205,31 @@ def _claimed(
     reading: _Reading,
     claim: DrainClaim,
     unseen: I64 | None,
-    transactional: bool,
+    reached: _Reached,
     holes_allowed: bool,
 ) -> DrainedPartition:
     """What a drain line says, unless what was read contradicts it: then what the reading shows."""
     reason = "" if claim.complete else claim.reason or "the history says so"
     floor = reading.floor(claim.start)
-    if claim.complete and claim.end is not None:
-        missing = claim.end - floor - reading.count
-        contradicted = ""
-        if reading.highest >= claim.end:
+    if claim.complete:
+        contradicted = reached.open_end(claim)
+        if claim.end is not None and reading.highest >= claim.end:
             contradicted = (
                 f"offset {reading.highest} was read, and the log is said to end at {claim.end}"
             )
-        elif missing > 0 and not holes_allowed:
-            contradicted = f"{missing} offsets below the end {claim.end} were not read"
-        elif transactional and claim.last_stable not in (None, claim.end):
-            reason = (
-                f"its last stable offset is {claim.last_stable}, its end {claim.end}: a "
-                "transaction is open"
-            )
+        elif claim.end is not None and not holes_allowed:
+            missing = claim.end - floor - reading.count
+            if missing > 0:
+                contradicted = f"{missing} offsets below the end {claim.end} were not read"
         if contradicted:
-            return reading.by_itself(unseen, start=claim.start, contradicted=contradicted)
+            # What a read_committed reader did not get below the last stable offset is not there.
+            stated = (claim.end, claim.last_stable) if reached.transactional else ()
+            known = [each for each in stated if each is not None]
+            stable = min(known) if claim.last_stable is not None and known else 0
+            found = reading.by_itself(
+                unseen, start=claim.start, contradicted=contradicted, stable=stable
+            )
+            return replace(found, end=claim.end, last_stable=claim.last_stable)
     return DrainedPartition(
         *reading.key,
         proven=not reason,
