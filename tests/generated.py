@@ -755,14 +755,18 @@ class Transactional(World):
 
     def done(self) -> Case:
         """As a history of the profile `transactional`."""
+        # A log ends at no offset below a high watermark that was seen.
+        ends = {partition: end + 1 for partition, end in self.ends.items()}
+        for each in self.watched:
+            ends[each["partition"]] = max(ends[each["partition"]], each["high_watermark"])
         drains = [
             {"type": "drain", "topic": "t", "partition": partition, "complete": True,
-             "start": 0, "end": end + 1, "last_stable": end + 1}
-            for partition, end in self.ends.items()
+             "start": 0, "end": end, "last_stable": end}
+            for partition, end in ends.items()
         ]  # fmt: skip
         head = {"type": "history", "schema": "delivery-history/1", "transaction_timeout_ms": 30_000}
         case = self.case("transactional", drains)
-        return Case(case.profile, [head, *case.lines], case.expected, case.planted)
+        return Case(case.profile, [head, *case.lines], case.expected, case.planted, case.open)
 
 
 def generate(seed: int, size: int, *, transactional: bool) -> Case:

@@ -35,12 +35,14 @@ def did(step: str, offset: int | None = None, at: int | None = None, **more: Any
 
 
 def records(count: int, topic: str = "t", partition: int = 0) -> list[dict[str, Any]]:
+    """Records that were acknowledged and read twice, live and by the drain."""
     where = {"producer": 1, "topic": topic, "partition": partition}
     return [
         line
         for n in range(count)
         for line in (
             {"type": "attempt", **where, "sequence": n, "outcome": "acked", "offset": n},
+            {"type": "observation", **where, "sequence": n, "offset": n, "set": "live"},
             {"type": "observation", **where, "sequence": n, "offset": n},
         )
     ]
