@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any, cast
 
 import pytest
@@ -225,6 +226,25 @@ def test_the_advices_of_every_rule_are_followed_by_these_tests() -> None:
 
     look()
     assert fired == set(RULES)
+
+
+@pytest.mark.parametrize("mode", CONSUME_MODES)
+def test_no_advice_on_the_commit_settings_of_a_mode_brings_a_new_error(mode: ConsumeMode) -> None:
+    stated = [{}, *({"enable.auto.commit": each} for each in (True, False))]
+    stored = [{}, *({"enable.auto.offset.store": each} for each in (True, False))]
+    group, judged = [{}, {"group.id": "g"}], [(), ("no_lost",), ("no_unprocessed",)]
+    for commit, store, named, promises, critical in product(
+        stated, stored, group, judged, (True, False)
+    ):
+        consumer = {**commit, **store, **named}
+        plan = ConsumePlan(mode=mode)
+        profile = DeliveryProfile(
+            "p", "", {}, consumer, {}, promises, critical=critical, consume=plan
+        )
+        subject = subject_of(profile, 3)
+        for finding in lint_subject(subject):
+            new = errors(followed(subject, finding)) - errors(subject)
+            assert not new, f"{mode}, {consumer}: {finding.fix} → {new}"
 
 
 def test_a_topic_with_min_isr_1_is_advised_into_a_topic_without_findings() -> None:

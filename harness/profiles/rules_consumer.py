@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from harness.anomalies import CONSUMER_ANOMALIES
-from harness.profiles.advice import settings_of
-from harness.profiles.model import as_int, is_true
+from harness.profiles.advice import Stated, settings_of
+from harness.profiles.model import Settings, as_int, is_true, text
 from harness.profiles.rule import Change, Problem, Subject, rule
 from harness.profiles.rules_promises import NEEDS_TRANSACTIONS
 
@@ -179,19 +179,26 @@ def mode_contradicts_settings(subject: Subject) -> Iterator[Problem]:
     plan = subject.profile.consume if subject.profile is not None else None
     if plan is None or plan.mode not in _AUTO or subject.consumer is None:
         return
+    for part, name, needed in _against(plan.mode, subject.consumer):
+        # One without the other can be worse than both: offsets stored early are then committed.
+        change = _stored(subject) or tuple(_against(plan.mode, Stated(subject.consumer)))
+        yield Problem(
+            part,
+            name,
+            "error",
+            f"consume mode {plan.mode} needs {name}={text(needed)}: otherwise its "
+            "members commit at other moments than the mode says.",
+            f"Set {settings_of(change)}, or choose another mode.",
+            change,
+        )
+
+
+def _against(mode: str, consumer: Settings) -> Iterator[tuple[str, str, bool]]:
+    """What has to be set where settings, defaults included, contradict a mode."""
     names = ("enable.auto.commit", "enable.auto.offset.store")
-    for name, needed in zip(names, _AUTO[plan.mode], strict=True):
-        if needed is not None and is_true(subject.consumer.get(name, True)) is not needed:
-            change = _stored(subject) or (("consumer", name, needed),)
-            yield Problem(
-                "consumer",
-                name,
-                "error",
-                f"consume mode {plan.mode} needs {name}={str(needed).lower()}: otherwise its "
-                "members commit at other moments than the mode says.",
-                f"Set {settings_of(change)}, or choose another mode.",
-                change,
-            )
+    for name, needed in zip(names, _AUTO[mode], strict=True):
+        if needed is not None and is_true(consumer.get(name, True)) is not needed:
+            yield "consumer", name, needed
 
 
 _NEEDS_MODE: Final[Mapping[str, frozenset[str]]] = {
