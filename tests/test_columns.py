@@ -31,6 +31,7 @@ from harness.columns import (
     unpack_offsets,
 )
 from harness.errors import EnvironmentFailure, RunDirError
+from harness.lifeline import Child
 
 
 def new_file(path: Path, **changes: object) -> ColumnFile:
@@ -299,11 +300,14 @@ def test_an_offset_is_there_before_the_state_that_says_so(tmp_path: Path) -> Non
 
 
 WRITER = """
+import os
 import sys
 import numpy as np
 from pathlib import Path
+from harness import lifeline
 from harness.columns import OPEN, ColumnFile, pack_offsets
 
+lifeline.watch(lambda: os._exit(0))
 file = ColumnFile.create(
     Path(sys.argv[1]), run=1, incarnation=1, kind="ledger", profile="p"
 )
@@ -319,19 +323,22 @@ for first in range(0, 10**9, 500):
 @pytest.mark.parametrize("after_s", [0.05, 0.2, 0.4])
 def test_a_ledger_is_valid_whenever_its_writer_is_killed(tmp_path: Path, after_s: float) -> None:
     path = tmp_path / "1.ledger"
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, cwd=Path.cwd()
-    )
+    child = Child([sys.executable, "-c", WRITER, str(path)], log=tmp_path / "log", piped=True)
+    writer = child.process
+    assert writer.stdin is not None
     assert writer.stdout is not None
-    assert writer.stdout.readline() == b"ready\n"
     try:
-        writer.wait(after_s)
-    except subprocess.TimeoutExpired:
+        assert writer.stdout.readline() == b"ready\n", child.tail()
+        with pytest.raises(subprocess.TimeoutExpired):
+            writer.wait(after_s)
         # While it is written, and after it was killed: every cell is one of the states.
         check_written(path)
         writer.send_signal(signal.SIGKILL)
-    assert writer.wait() == -signal.SIGKILL
-    writer.stdout.close()
+        assert writer.wait() == -signal.SIGKILL
+    finally:
+        child.stop(grace_s=0)
+        writer.stdin.close()
+        writer.stdout.close()
     assert check_written(path) > 0
 
 
