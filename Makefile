@@ -10,6 +10,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN ?=
 
+# Property tests try the same examples each time. HYPOTHESIS_PROFILE=random makes them try others,
+# as the long search of `make histories` does unless it is told otherwise.
+LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
+
 .PHONY: run test lint test-fast series transactions starts repeats members kills histories mutated mutants bench growth clean help
 
 help:  ## what can be made
@@ -50,7 +54,7 @@ kills: $(STAMP)  ## SIGKILL of load, reader and harness in mid-run, ten times ea
 	$(BIN)/python -m tests.kills $(KILLS)
 
 histories: $(STAMP)  ## anomalies planted in 10,000 random histories: all of them found, and nothing else
-	$(BIN)/python -m pytest -m long tests/test_generated_histories.py --timeout 7200
+	$(LONG_PROFILE) $(BIN)/python -m pytest -m long tests/test_generated_histories.py --timeout 7200
 
 mutated: $(STAMP)  ## 10,000 histories and 1,000 run directories, changed: refused, or judged rightly?
 	$(BIN)/python -m tests.mutated_input $(MUTATED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 
 from harness.brokers import LocalCluster
 from harness.brokers.cache import cache_folder
+from tests.examples import REPEATABLE, choose_examples
+
+choose_examples(os.environ.get("HYPOTHESIS_PROFILE") or REPEATABLE)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -50,7 +50,7 @@ def check(case: Case) -> None:
 
 
 CASES = st.builds(generate, st.integers(0, 2**62), st.integers(4, 60), transactional=st.booleans())
-QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "database": None}
+QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 
 @settings(max_examples=500, **QUIET)

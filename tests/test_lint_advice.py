@@ -182,8 +182,9 @@ def errors(subject: Subject) -> set[str]:
 @settings(max_examples=300, deadline=None)
 @given(subjects())
 def test_following_one_advice_brings_no_error_that_was_not_there(subject: Subject) -> None:
+    before = errors(subject)
     for finding in lint_subject(subject):
-        new = errors(followed(subject, finding)) - errors(subject)
+        new = errors(followed(subject, finding)) - before
         assert not new, f"{finding.fix} → {new}"
 
 
@@ -232,18 +233,20 @@ def test_the_advices_of_every_rule_are_followed_by_these_tests() -> None:
 def test_no_advice_on_the_commit_settings_of_a_mode_brings_a_new_error(mode: ConsumeMode) -> None:
     stated = [{}, *({"enable.auto.commit": each} for each in (True, False))]
     stored = [{}, *({"enable.auto.offset.store": each} for each in (True, False))]
+    base = load_builtin()["idempotent"]
     group, judged = [{}, {"group.id": "g"}], [(), ("no_lost",), ("no_unprocessed",)]
     for commit, store, named, promises, critical in product(
         stated, stored, group, judged, (True, False)
     ):
         consumer = {**commit, **store, **named}
         plan = ConsumePlan(mode=mode)
-        profile = DeliveryProfile(
-            "p", "", {}, consumer, {}, promises, critical=critical, consume=plan
+        profile = replace(
+            base, consumer=consumer, promises=promises, critical=critical, consume=plan
         )
         subject = subject_of(profile, 3)
+        before = errors(subject)
         for finding in lint_subject(subject):
-            new = errors(followed(subject, finding)) - errors(subject)
+            new = errors(followed(subject, finding)) - before
             assert not new, f"{mode}, {consumer}: {finding.fix} → {new}"
 
 
