@@ -224,6 +224,7 @@ class Assembly:
                 "input_topic": -1,
                 "input_offset": -1,
                 "input_partition": -1,
+                "isolation": -1,
             },
         )
 
@@ -320,6 +321,7 @@ class Assembly:
                     "input_topic": -1,
                     "input_offset": -1,
                     "input_partition": -1,
+                    "isolation": -1,
                 },
             )
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.columns import ACKED, ACKED_NO_OFFSET, FAILED, NEVER, OPEN, SENT, pack_offsets
+from harness.history.aside import Aside, note_aside, note_holes
 from harness.history.cells import Groups, MemoryColumns
 from harness.history.consumption import (
     consume_run,
@@ -21,6 +22,12 @@ from harness.history.consumption import (
     put_inputs_first,
 )
 from harness.history.homes import find_homes
+from harness.history.levels import (
+    READ_COMMITTED,
+    level_of,
+    set_aside,
+    written_in_transactions,
+)
 from harness.history.lines import Problem, Refusals
 from harness.history.proofs import proofs_of
 from harness.history.reads import Reads, rows_of
@@ -83,11 +90,20 @@ class _Builder:
         history = self.history
         find_homes(history)
         inputs = 1 if profile.consume is None else put_inputs_first(history)
-        reads = Reads.of(history.reads)
+        chosen = set_aside(history, profile)
+        reads = Reads.of(history.reads, ~chosen)
+        aside = Aside.of(history, chosen, reads)
+        note_aside(history, aside)
         transactions = Transactions(history, self.refusals)
-        unseen = self._lanes(reads, transactions)
+        unseen = self._lanes(reads, transactions, aside)
         info = _info(history, profile, run_id, inputs)
-        proofs = proofs_of(history, reads, unseen, info)
+        level, written = level_of(profile), written_in_transactions(history, profile)
+        same = aside.every if level != READ_COMMITTED else None
+        proofs = proofs_of(history, reads, unseen, info, written, same)
+        if info.profiles[0].transactional and level == READ_COMMITTED:
+            note_holes(
+                history, reads, aside, [proofs[k] for k in sorted(proofs) if k[0] in written]
+            )
         if profile.consume is None and len(history.members):
             history.notes.append(
                 f"what group members did is not judged: {profile.name} promises nothing about it"
@@ -100,7 +116,7 @@ class _Builder:
             live=ObservationSet(
                 columns=dict(self.live),
                 extras=np.concatenate([rows_of(reads.odd(live=True)), *self.live_copies]),
-                batches=_batches(reads),
+                batches=_batches(reads, level),
                 there=bool(reads.live.any()),
             ),
             drained=ObservationSet(
@@ -150,7 +166,9 @@ class _Builder:
 
     # -- lanes -----------------------------------------------------------------------------
 
-    def _lanes(self, reads: Reads, transactions: Transactions) -> dict[tuple[int, int], I64]:
+    def _lanes(
+        self, reads: Reads, transactions: Transactions, aside: Aside
+    ) -> dict[tuple[int, int], I64]:
         """Fill the cells of every producer on every topic-partition.
 
         Returns, by topic-partition, where acknowledged records were that nothing read: their
@@ -160,17 +178,24 @@ class _Builder:
         where = ("producer", "topic", "partition")
         self._attempt = {name: attempts.column(name) for name in attempts.names}
         self._outcome = {name: outcomes.column(name) for name in outcomes.names}
-        home = reads.at_home
+        home, hidden = reads.at_home, aside.at_home
+        set_aside = [aside.odd()]
         groups = Groups.of(
             attempts.take(*where),  # type: ignore[arg-type]
             outcomes.take(*where),  # type: ignore[arg-type]
             (reads.producer[home], reads.topic[home], reads.partition[home]),
+            aside.places(hidden),
         )
         unseen: dict[tuple[int, int], list[I64]] = {}
         for group, key in groups:
             attempted, settled = groups.rows(0, group), groups.rows(1, group)
             observed = home[groups.rows(2, group)]
-            lane = self._lane(key, attempted, reads.sequence[observed])
+            others = hidden[groups.rows(3, group)]
+            seen = np.concatenate([reads.sequence[observed], aside.every.sequence[others]])
+            lane = self._lane(key, attempted, seen)
+            set_aside.append(
+                rows_of(aside.every.copies(others), lane.cells(aside.every.sequence[others]))
+            )
             state, acked_at = self._states(lane, attempted, settled, transactions)
             present = self._observations(lane, reads, observed)
             if len(attempted):
@@ -183,6 +208,7 @@ class _Builder:
                     unseen.setdefault(key[1:], []).append(acked_at[missing])
             if not lane.dense:
                 self.elsewhere.sequences[key] = lane.numbers
+        self.elsewhere.aside = np.concatenate(set_aside)
         return {key: np.concatenate(parts) for key, parts in unseen.items()}
 
     def _lane(self, key: tuple[int, int, int], attempted: I64, observed: I64) -> _Lane:
@@ -350,7 +376,8 @@ def _info(history: History, profile: DeliveryProfile, run_id: str, inputs: int) 
         for table in (history.attempts, history.reads, history.watched, history.members)
     ]
     known = [int(column.max()) for column in partitions if len(column)]
-    named = (*history.drains, *history.reached, *history.began, *history.places_of_groups)
+    named = (*history.drains, *history.reached, *history.began, *history.places_of_groups,
+             *history.drains_aside, *history.began_aside)  # fmt: skip
     known += [partition for _, partition in named]
     return RunInfo(
         run_id=run_id,
@@ -389,9 +416,11 @@ def _info(history: History, profile: DeliveryProfile, run_id: str, inputs: int) 
     )
 
 
-def _batches(reads: Reads) -> npt.NDArray[np.void]:
-    """When offsets were read live, for those of which it is known."""
-    timed = np.flatnonzero(reads.live & (reads.read_us >= 0))
+def _batches(reads: Reads, level: int) -> npt.NDArray[np.void]:
+    """When offsets were read live at read_committed, for those of which it is known."""
+    said = reads.isolation
+    committed = (said == READ_COMMITTED) | ((said < 0) & (level == READ_COMMITTED))
+    timed = np.flatnonzero(reads.live & (reads.read_us >= 0) & committed)
     rows = np.zeros(len(timed), dtype=BATCH)
     for name, column in (
         ("topic", reads.topic),

@@ -47,6 +47,7 @@ OUTCOMES: Final[Mapping[str, int]] = {
 }
 CONTENTS: Final[Mapping[str, int]] = {"intact": INTACT, "corrupt": CORRUPT, "foreign": FOREIGN}
 SETS: Final[Mapping[str, int]] = {"drain": 0, "live": 1}
+ISOLATIONS: Final[Mapping[str, int]] = {"read_uncommitted": 0, "read_committed": 1}
 BEGIN, COMMIT_CALLED, COMMITTED, ABORT_CALLED, ABORTED, UNKNOWN_END = range(6)
 STEPS: Final[Mapping[str, int]] = {
     "begin": BEGIN,
@@ -157,6 +158,7 @@ _NUMBER_IF_KNOWN: Final = Field("number", required=False)
 _INSTANT: Final = Field("instant", most=INSTANT_MAX)
 _INSTANT_IF_KNOWN: Final = Field("instant", required=False, most=INSTANT_MAX)
 _GROUP: Final = Field("text", required=False)
+_ISOLATION: Final = _word(ISOLATIONS, required=False)
 _PLACE: Final = {"topic": _TEXT, "partition": _PARTITION}
 _IDENTITY: Final = {
     "producer": _PRODUCER,
@@ -194,6 +196,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "sent_topic": Field("text", required=False),
         "sent_partition": Field("number", required=False, most=PARTITION_MAX),
         "set": _word(SETS, required=False, default=0),
+        "isolation": _ISOLATION,
         "read_us": _INSTANT_IF_KNOWN,
         "leader_epoch": Field("number", required=False, most=EPOCH_MAX),
         "input_topic": Field("text", required=False),
@@ -209,13 +212,14 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
     "drain": {
         **_PLACE,
         "complete": Field("flag"),
+        "isolation": _ISOLATION,
         "start": _OFFSET_IF_KNOWN,
         "end": _OFFSET_IF_KNOWN,
         "last_stable": _OFFSET_IF_KNOWN,
         "ended_us": _INSTANT_IF_KNOWN,
         "reason": _REMARK,
     },
-    "reading": {**_PLACE, "start": _OFFSET},
+    "reading": {**_PLACE, "start": _OFFSET, "isolation": _ISOLATION},
     "offsets": {
         **_PLACE,
         "at_us": _INSTANT,

@@ -261,21 +261,24 @@ class NdjsonReader:
                 ended_us=line.get("ended_us"),
                 reason=printable(line.get("reason") or ""),
             )
-            problem = self._drain_problem(claim, key)
+            level = int(columns["isolation"][row])
+            of_level = self.history.drains_at.setdefault(level, {})
+            problem = self._drain_problem(claim, key, of_level.get(key))
             if problem is None:
-                self.history.drains[key] = claim
+                of_level[key] = claim
             else:
                 self.refusals.refuse(block.where(place), problem)
 
-    def _drain_problem(self, claim: DrainClaim, key: tuple[int, int]) -> Problem | None:
-        """Why a drain line contradicts itself or an earlier one."""
+    def _drain_problem(
+        self, claim: DrainClaim, key: tuple[int, int], before: DrainClaim | None
+    ) -> Problem | None:
+        """Why a drain line contradicts itself or `before`, an earlier one of its level."""
         if claim.end is not None and (claim.start or 0) > claim.end:
             return Problem(
                 "start",
                 f"{claim.start} is above the end {claim.end}",
                 "a log that starts at or below its end",
             )
-        before = self.history.drains.get(key)
         if before is not None and before != claim:
             where = f"{self.history.topics[key[0]]}-{key[1]}"
             return Problem(
@@ -286,9 +289,9 @@ class NdjsonReader:
         return None
 
     def _readings(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
-        began = self.history.began
-        rows = (columns[name].tolist() for name in ("topic", "partition", "start"))
-        for topic, partition, start in zip(*rows, strict=True):
+        rows = (columns[name].tolist() for name in ("topic", "partition", "start", "isolation"))
+        for topic, partition, start, level in zip(*rows, strict=True):
+            began = self.history.began_at.setdefault(level, {})
             began[topic, partition] = min(start, began.get((topic, partition), start))
 
     def _watched(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002

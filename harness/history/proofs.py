@@ -27,11 +27,18 @@ I64: TypeAlias = npt.NDArray[np.int64]
 
 
 def proofs_of(
-    history: History, reads: Reads, unseen: dict[tuple[int, int], I64], info: RunInfo
+    history: History,
+    reads: Reads,
+    unseen: dict[tuple[int, int], I64],
+    info: RunInfo,
+    written: set[int],
+    aside: Reads | None,
 ) -> dict[tuple[int, int], DrainedPartition]:
     """The proof of every topic-partition that the history has.
 
     unseen: by topic-partition, the acknowledged offsets (-1: without one) that nothing read.
+    written: topics that were written in transactions. aside: records that the very reading that is
+    judged returned, and that are set aside, since their transactions are not committed.
     """
     profile = info.profiles[0]
     holes_allowed = profile.transactional or profile.compacted
@@ -40,27 +47,26 @@ def proofs_of(
     watched = _highest_of(watched_rows[0], watched_rows[1], watched_rows[2] - 1)
     live_rows = np.flatnonzero(reads.live)
     live = _highest_of(*(each[live_rows] for each in (reads.topic, reads.partition, reads.offset)))
-    within = history.attempts.column("transaction") >= 0
-    written = set(np.unique(history.attempts.column("topic")[within]).tolist())
+    hidden = _hidden(reads, aside)
     found: dict[tuple[int, int], DrainedPartition] = {}
     for key in sorted(_told_of(history) | read.keys()):
         count, lowest, highest = read.get(key, (0, None, -1))
         counted = history.delivered_from.get(key)
         if counted is not None:
             lowest = counted if lowest is None else min(lowest, counted)
-        reading = _Reading(
-            key, count, lowest, max(highest, history.reached.get(key, -1)), history.began.get(key)
-        )
+        highest = max(highest, history.reached.get(key, -1))
+        reading = _Reading(key, count, lowest, highest, history.began.get(key))
+        if key in hidden:
+            reading = reading.with_hidden(*hidden[key])
         claim = history.drains.get(key)
         if claim is None:
             found[key] = reading.by_itself(unseen.get(key))
         else:
-            strict = profile.transactional and (profile.consume is None or key[0] in written)
+            strict = profile.transactional and key[0] in written
             reached = _Reached(
                 _highest(unseen.get(key)), watched.get(key, -1), live.get(key, -1), strict
             )
             found[key] = _claimed(reading, claim, unseen.get(key), reached, holes_allowed)
-            _note_holes(history, reading, found[key], strict=strict)
     return found
 
 
@@ -119,19 +125,21 @@ def _highest_of(topic: I64, partition: I64, offset: I64) -> dict[tuple[int, int]
     return found
 
 
-def _note_holes(
-    history: History, reading: _Reading, proof: DrainedPartition, *, strict: bool
-) -> None:
-    """Say of a transactional topic which offsets nobody accounted for."""
-    if not strict or not proof.whole or proof.end is None or proof.end <= reading.count:
-        return
-    holes = proof.end - reading.count
-    offsets = "1 offset" if holes == 1 else f"{holes} offsets"
-    history.notes.append(
-        f"{history.topics[reading.key[0]]}-{reading.key[1]}: {offsets} below the end were not "
-        "read: transaction markers and aborted records take offsets, and it is not checked that "
-        "these are such"
-    )
+def _hidden(reads: Reads, aside: Reads | None) -> dict[tuple[int, int], tuple[int, int, int]]:
+    """(topic, partition) → count, lowest and highest of the offsets that only set-aside records
+    of the final reading stand at."""
+    if aside is None or not len(aside):
+        return {}
+    found = {}
+    for key in aside.per_partition():
+        at = [
+            np.unique(each.offset[~each.live & (each.topic == key[0]) & (each.partition == key[1])])
+            for each in (aside, reads)
+        ]
+        alone = at[0][~np.isin(at[0], at[1])]
+        if len(alone):
+            found[key] = len(alone), int(alone[0]), int(alone[-1])
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +154,13 @@ class _Reading:
     """-1 where nothing was read."""
     began: int | None
     """Where a `reading` line says that it began."""
+    hidden: int = 0
+    """How many further offsets it returned whose records are set aside."""
+
+    def with_hidden(self, count: int, lowest: int, highest: int) -> _Reading:
+        """Together with further offsets."""
+        first = lowest if self.lowest is None else min(lowest, self.lowest)
+        return replace(self, lowest=first, highest=max(highest, self.highest), hidden=count)
 
     def floor(self, start: int | None) -> int:
         """From which offset on absence means something. start: where a drain line says so."""
@@ -186,6 +201,7 @@ class _Reading:
 def _told_of(history: History) -> set[tuple[int, int]]:
     """The topic-partitions that the history says anything about."""
     keys = {*history.drains, *history.reached, *history.began, *history.places_of_groups}
+    keys |= {*history.drains_aside, *history.began_aside}
     members = history.members
     placed = members.column("offset") >= 0
     tables = [
@@ -218,7 +234,7 @@ def _claimed(
                 f"offset {reading.highest} was read, and the log is said to end at {claim.end}"
             )
         elif claim.end is not None and not holes_allowed:
-            missing = claim.end - floor - reading.count
+            missing = claim.end - floor - reading.count - reading.hidden
             if missing > 0:
                 contradicted = f"{missing} offsets below the end {claim.end} were not read"
         if contradicted:

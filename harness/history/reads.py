@@ -21,7 +21,7 @@ I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Rows: TypeAlias = npt.NDArray[np.void]
 
-_CONTENT: tuple[str, ...] = (
+CONTENT: tuple[str, ...] = (
     "content", "producer", "sequence", "sent_topic", "sent_partition", "run",
 )  # fmt: skip
 
@@ -45,11 +45,14 @@ class Reads:
     input_topic: I64
     input_offset: I64
     input_partition: I64
+    isolation: I64
 
     @classmethod
-    def of(cls, table: Table) -> Reads:
-        """From the lines in the order in which they were read, as far as it is known."""
+    def of(cls, table: Table, chosen: Bools) -> Reads:
+        """From the chosen lines in the order in which they were read, as far as it is known."""
         columns = {name: table.column(name) for name in READ}
+        if not chosen.all():
+            columns = {name: column[chosen] for name, column in columns.items()}
         # Where it is not said, a record was sent to where it was read.
         for sent, read in (("sent_topic", "topic"), ("sent_partition", "partition")):
             unsaid = columns[sent] < 0
@@ -139,7 +142,7 @@ def _settled(columns: dict[str, I64], live: Bools) -> _Settled | None:
         return None
     group = np.cumsum(~same) - 1
     differs = np.zeros(len(order), dtype=np.bool_)
-    for name in _CONTENT:
+    for name in CONTENT:
         differs[1:] |= np.diff(columns[name][order]) != 0
     two_contents = np.bincount(group[differs & same], minlength=int(group[-1]) + 1) > 0
     rows, as_live, again = _agreeing(live[order], same, two_contents[group])
@@ -179,7 +182,7 @@ def _settle(columns: dict[str, I64], live: Bools, rows: list[int]) -> tuple[I64,
         return 0 if untimed else read_us[row], not live[row], own, row
 
     rows = sorted(rows, key=order)
-    contents = {row: tuple(int(columns[name][row]) for name in _CONTENT) for row in rows}
+    contents = {row: tuple(int(columns[name][row]) for name in CONTENT) for row in rows}
     last = contents[rows[-1]]
     kept: list[tuple[int, bool, bool]] = []
     if not all(live[row] for row in rows):

@@ -30,10 +30,11 @@ OUTCOME: Final = ("producer", "topic", "partition", "sequence", "state", "offset
 READ: Final = (
     "topic", "partition", "offset", "content", "producer", "sequence", "sent_topic",
     "sent_partition", "live", "read_us", "leader_epoch", "run", "input_topic", "input_offset",
-    "input_partition",
+    "input_partition", "isolation",
 )  # fmt: skip
 """content: INTACT, CORRUPT or FOREIGN; run: hash of the run that a foreign record belongs to;
-input: of a pipeline's output record, the record that it was made of"""
+input: of a pipeline's output record, the record that it was made of; isolation: of
+harness.history.events.ISOLATIONS, or -1"""
 STEP: Final = ("producer", "transaction", "step", "at_us", "file", "line")
 WATCHED: Final = ("topic", "partition", "at_us", "last_stable", "high_watermark")
 MEMBER: Final = (
@@ -129,6 +130,12 @@ class History:
     """(topic, partition) → the lowest offset that was delivered without being shown"""
     began: dict[tuple[int, int], int] = field(default_factory=dict)
     """(topic, partition) → from which offset on everything that the log held was read"""
+    drains_at: dict[int, dict[tuple[int, int], DrainClaim]] = field(default_factory=dict)
+    began_at: dict[int, dict[tuple[int, int], int]] = field(default_factory=dict)
+    """The same by isolation level, -1 for lines that say none; `levels` sorts them out."""
+    drains_aside: dict[tuple[int, int], DrainClaim] = field(default_factory=dict)
+    began_aside: dict[tuple[int, int], int] = field(default_factory=dict)
+    """The same of read_uncommitted readings that are set aside."""
     lines: int = 0
     groups: list[str] = field(default_factory=list)
     group_offsets: dict[tuple[int, int, int], int] = field(default_factory=dict)
@@ -173,10 +180,14 @@ class History:
         }
         self.resets = [(each[0], int(places[each[1]]), *each[2:]) for each in self.resets]
         self.archived = [(each[0], int(places[each[1]]), *each[2:]) for each in self.archived]
-        for found in (self.drains, self.reached, self.delivered_from, self.began):
+        of_places: tuple[dict[tuple[int, int], Any], ...] = (
+            self.drains, self.reached, self.delivered_from, self.began,
+            *self.drains_at.values(), *self.began_at.values(),
+        )  # fmt: skip
+        for found in of_places:
             moved = {(int(places[key[0]]), key[1]): value for key, value in found.items()}
             found.clear()
-            found.update(moved)  # type: ignore[arg-type]
+            found.update(moved)
 
     def group(self, name: str) -> int:
         """The index of a group, which is added when it is new."""

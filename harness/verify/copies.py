@@ -164,7 +164,7 @@ class PartitionExtras:
         return self._epochs.get(offset)
 
 
-_NO_ROWS = PartitionExtras(np.zeros(0, dtype=EXTRA))
+NO_ROWS = PartitionExtras(np.zeros(0, dtype=EXTRA))
 
 
 class Extras:
@@ -191,4 +191,7 @@ class Extras:
 
     def of(self, topic: int, partition: int) -> PartitionExtras:
         """The rows of one topic-partition."""
-        return self._of.get((topic, partition), _NO_ROWS)
+        return self._of.get((topic, partition), NO_ROWS)
+
+
+NO_EXTRAS = Extras(np.zeros(0, dtype=EXTRA))

@@ -130,6 +130,9 @@ class Elsewhere:
     """Do its instants contradict each other, so that no order follows from them?"""
     transaction_timeout_ms: int | None = None
     """The longest transaction.timeout.ms of all producers of its topics, if the history says."""
+    aside: Rows = field(default_factory=lambda: np.zeros(0, dtype=EXTRA))
+    """What only readings returned that are set aside by their isolation level: they are in neither
+    set of observations, and say what stands at their offsets."""
     sequences: dict[tuple[int, int, int], I64] = field(default_factory=dict)
     """(incarnation, topic, partition) → the recorder's own number of each cell, where they are
     not 0, 1, 2 …: cells are dense, and numbers that others gave need not be"""

@@ -61,6 +61,7 @@ class Lane:
         self.proof = place.proof
         self.drained_copies = place.drained.copies(incarnation)
         self.live_copies = place.live.copies(incarnation)
+        self.set_aside = place.aside.copies(incarnation)
         self.tally = tally
         self.order = Order(place, cycle)
         self.attempted = 0
@@ -262,7 +263,7 @@ class Lane:
         """
         unread = (acked_at >= 0) & (acked_at != drained_at) & (acked_at != live_at)
         where = np.flatnonzero(unread)
-        for further in (copies, more_live):
+        for further in (copies, more_live, self.set_aside.within(first, len(acked_at))):
             if len(where) and len(further):
                 where = where[~further.holds(where, acked_at[where])]
         if not len(where):

@@ -38,11 +38,13 @@ class Partition:
         found: ProfileFindings,
         drained: Extras,
         live: Extras,
+        aside: Extras,
     ) -> None:
         self.evidence = evidence
         self.found = found
         self.drained = drained.of(topic, partition)
         self.live = live.of(topic, partition)
+        self.aside = aside.of(topic, partition)
         self.place = Place(
             topic=topic,
             partition=partition,
@@ -50,6 +52,7 @@ class Partition:
             proof=evidence.drained_partition(topic, partition),
             drained=self.drained,
             live=self.live,
+            aside=self.aside,
             instants=ReadInstants.of(evidence.live.batches, topic, partition)
             if found.profile.transactional
             else None,
@@ -147,10 +150,16 @@ class Partition:
                 self.place.occurrence("vanished", None, None, offset)
 
     def _two_contents(self, incarnations: set[int]) -> None:
-        """What was read live at an offset at which something else was read too.
+        """What was read live, or was set aside, at an offset at which something else was read too.
 
         Offsets that a proven drain reached were settled in the lanes: there, gone is gone.
         """
+        for incarnation in self.aside.incarnations:
+            copies = self.aside.copies(incarnation)
+            sequences = copies.sequences.astype(np.int64)
+            self.place.suspects.add(incarnation, sequences, copies.offsets)
+        for rows in (self.aside.corrupt, self.aside.misrouted):
+            self.place.suspects.add(None, None, np.unique(rows["offset"]).astype(np.int64))
         readings = chain([self.drained.offsets], self._read(False, incarnations))
         self._accuse("vanished", self.place.suspects.contradicted(readings))
 
@@ -160,10 +169,11 @@ class Partition:
         self._accuse("inconsistent_offset", self.place.claims.contradicted(readings))
 
     def _others(self, incarnations: set[int]) -> Iterator[I64]:
-        """Offsets at which either set read anything; a corrupt record may be any record."""
+        """Offsets at which anything was read; a corrupt record may be any record."""
         for live, extras in ((False, self.drained), (True, self.live)):
             yield extras.offsets_but_corrupt
             yield from self._read(live, incarnations)
+        yield self.aside.offsets_but_corrupt
 
     def _accuse(self, anomaly: str, pairs: Iterable[tuple[int | None, I64 | None, I64]]) -> None:
         for incarnation, sequences, at in pairs:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.verify.copies import PartitionExtras
+from harness.verify.copies import NO_ROWS, PartitionExtras
 from harness.verify.evidence import DrainedPartition
 from harness.verify.findings import Coverage, Occurrence, ProfileFindings
 from harness.verify.instants import ReadInstants
@@ -43,6 +43,8 @@ class Place:
     live: PartitionExtras
     instants: ReadInstants | None
     """When offsets were read live; only of transactional profiles."""
+    aside: PartitionExtras = NO_ROWS
+    """What only readings returned that are set aside by their isolation level."""
     claims: Stretches = field(default_factory=Stretches)
     """Offsets that were acknowledged to records which nobody read there."""
     suspects: Stretches = field(default_factory=Stretches)

@@ -17,7 +17,7 @@ from harness.errors import HarnessError
 from harness.verify.blind import blind_spots
 from harness.verify.commits import judge_transactions
 from harness.verify.consumers.judge import judge_consumers
-from harness.verify.copies import Extras
+from harness.verify.copies import NO_EXTRAS, Extras
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
 from harness.verify.hung import hung_transactions
@@ -36,8 +36,9 @@ def reconcile(evidence: Evidence) -> list[ProfileFindings]:
     of_topic = [found for found in findings for _ in found.profile.topics]
     drained = Extras(evidence.drained.extras)
     live = Extras(evidence.live.extras)
+    aside = Extras(evidence.elsewhere.aside) if evidence.elsewhere else NO_EXTRAS
     for topic, partition in _partitions(evidence, drained, live, len(of_topic)):
-        where = Partition(evidence, topic, partition, of_topic[topic], drained, live)
+        where = Partition(evidence, topic, partition, of_topic[topic], drained, live, aside)
         where.reconcile(tallies)
     for found in findings:
         found.unclosed = _unclosed(evidence, found)
