@@ -561,6 +561,8 @@ class Transactional(World):
 
     def __init__(self, seed: int, size: int) -> None:
         super().__init__(seed, size)
+        self.held: list[tuple[int, Attempt]] = []
+        """(offset, attempt) of every record that a log held, visible or not"""
         self._write()
         self.plant(
             {
@@ -603,6 +605,7 @@ class Transactional(World):
             reported = self.chance.choice(["acked", "open"])
             attempt = self.attempt(producer, partition, reported, transaction=number)
             transaction.members.append(attempt)
+            self.held.append((self.ends[partition], attempt))
             if visible:
                 read = self.append(partition, attempt)
                 if reported == "acked":
@@ -753,6 +756,29 @@ class Transactional(World):
         self.expected["corrupt"] += 1
         return True
 
+    def _uncommitted(self, ends: dict[int, int]) -> list[dict[str, Any]]:
+        """What read_uncommitted readers got, in some histories; it adds nothing to the counts."""
+        if self.one_in(2):
+            return []
+        lines: list[dict[str, Any]] = []
+        for offset, attempt in self.held:
+            if attempt.outcome == "failed":
+                continue  # its client never sent it
+            line = {"type": "observation", "producer": attempt.producer, "topic": "t",
+                    "partition": attempt.partition, "sequence": attempt.sequence,
+                    "offset": offset, "isolation": "read_uncommitted"}  # fmt: skip
+            if self.one_in(3):
+                lines.append({**line, "set": "live", "read_us": T0_US})
+            if not self.one_in(5):
+                lines.append(line)
+        lines += [
+            {"type": "drain", "topic": "t", "partition": partition, "complete": True, "end": end,
+             "isolation": "read_uncommitted"}
+            for partition, end in ends.items()
+            if self.one_in(2)
+        ]  # fmt: skip
+        return lines
+
     def done(self) -> Case:
         """As a history of the profile `transactional`."""
         # A log ends at no offset below a high watermark that was seen.
@@ -765,7 +791,7 @@ class Transactional(World):
             for partition, end in ends.items()
         ]  # fmt: skip
         head = {"type": "history", "schema": "delivery-history/1", "transaction_timeout_ms": 30_000}
-        case = self.case("transactional", drains)
+        case = self.case("transactional", drains + self._uncommitted(ends))
         return Case(case.profile, [head, *case.lines], case.expected, case.planted, case.open)
 
 

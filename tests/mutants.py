@@ -42,6 +42,7 @@ STAGES: Final = (
         "tests/test_shares.py",
         "tests/test_transaction_logs.py",
         "tests/test_history_transactions.py",
+        "tests/test_isolation.py",
         "tests/test_full_disk.py",
     ),
     (
@@ -236,6 +237,26 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("highest = max(self.acknowledged, self.watched)", "highest = self.acknowledged"),
         ("highest = max(self.acknowledged, self.watched)", "highest = self.watched"),
         ("ceiling = max(self.highest + 1, stable)", "ceiling = self.highest + 1"),
+    ),
+    *_in(
+        "history/levels.py",
+        ("chosen[rows[refused]] = False", "pass"),
+        ("chosen[rows[~uncommitted]] = False", "pass"),
+    ),
+    *_in(
+        "history/aside.py",
+        ("alone &= first", "pass"),
+        ("markers = min(bare, ended)", "markers = bare"),
+        ("return (end, end) if len(missed) else (low, high)", "return low, high"),
+    ),
+    *_in(
+        "verify/partition.py",
+        ("        yield self.aside.offsets_but_corrupt\n", ""),
+        ("self.place.suspects.add(incarnation, sequences, copies.offsets)", "pass"),
+    ),
+    *_in(
+        "verify/lane.py",
+        (", self.set_aside.within(first, len(acked_at))):", "):"),
     ),
     *_in(
         "history/steps.py",
