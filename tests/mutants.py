@@ -255,10 +255,6 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("self.place.suspects.add(incarnation, sequences, copies.offsets)", "pass"),
     ),
     *_in(
-        "verify/lane.py",
-        (", self.set_aside.within(first, len(acked_at))):", "):"),
-    ),
-    *_in(
         "history/steps.py",
         ("bad = ended | ((step == BEGIN) & ~first)", "bad = ended"),
         ("bad = ended | ((step == BEGIN) & ~first)", "bad = (step == BEGIN) & ~first"),
