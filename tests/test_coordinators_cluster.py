@@ -131,12 +131,14 @@ def test_a_transaction_that_was_open_when_its_coordinator_was_struck_commits_who
 
     evidence = output["evidence"]
     assert (evidence["shortcomings"], output["took_effect"]) == ([], True)
+    assert run.run_dir is not None
     assert evidence["coordinates"] == [
         {
             "client": identity(run),
             "profile": "coordinated",
             "topic": TRANSACTION_STATE,
             "partition": where,
+            "run_id": run.run_dir.read_info().run_id,
         }
     ]
     move = next(each for each in evidence["partitions"] if each["partition"] == where)
