@@ -427,6 +427,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
     ),
     *_in(
         "verify/consumers/ownership.py",
+        ("if lost and at < 0 and not self.records.proof.proven:", "if False:"),
         ("skipped[~known | (reach < self._floor()) |", "skipped[~known |"),
         ("skipped[~known | (reach < self._floor()) |", "skipped[(reach < self._floor()) |"),
         ('known |= confirmed < stints["begun_earliest_us"]', 'known |= confirmed <= stints["begun_earliest_us"]'),

@@ -376,6 +376,16 @@ GOLDEN: dict[str, tuple[list[Any], dict[str, int]]] = {
          worked(0, 1, 2), called(3), committed(3), group_at(2)],
         {"commit_lost": 1},
     ),
+    "a coordinator that has none of what it had confirmed": (
+        [records(3), assigned(0), polled(0, 1, 2), worked(0, 1, 2), committed(3),
+         group_at(1, partition=1)],
+        {"commit_lost": 1},
+    ),
+    "a coordinator that has none, and a topic that may have been deleted": (
+        [records(3), assigned(0), polled(0, 1, 2), worked(0, 1, 2), committed(3),
+         group_at(1, partition=1), unproven()],
+        {},
+    ),
     # -- double_owner
     "two members that own one partition and both commit": (
         [records(2), assigned(0), assigned(0, member=2), polled(0, member=2), called(1, member=2),

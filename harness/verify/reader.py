@@ -47,6 +47,10 @@ _RECORD_S: Final = 0.1
 _PENDING_MAX: Final = 20_000
 _READ_AGAIN_MAX: Final = 1_000_000
 _REQUEST_S: Final = 1.0
+CATCH_UP_S: Final = 8.0
+"""So long at most a reader that was asked to stop reads on to the ends of the logs."""
+QUIET_S: Final = 1.0
+"""Nothing more is expected when nothing has come for so long."""
 _SAID_AGAIN_S: Final = 1.0
 _CUT_OFF: Final = frozenset(
     (KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE)
@@ -126,7 +130,7 @@ class LiveReader:
         self._stopping = True
 
     def run(self) -> None:
-        """Read until `stop`, then take what has arrived, write everything and let go."""
+        """Read until `stop`, then what was written until then; write everything and let go."""
         cleanly = False
         try:
             started = False
@@ -141,8 +145,7 @@ class LiveReader:
                     recorded_at = time.monotonic()
                     self._record()
                     self._resume()
-            self._poll(0.0)
-            self._record()
+            self._catch_up()
             cleanly = True
         finally:
             self._observations.close(cleanly=cleanly)
@@ -158,6 +161,48 @@ class LiveReader:
             messages = source.consumer.consume(READ_MESSAGES_MAX, timeout_s)
             if messages:
                 source.pending.append((now_us(), messages))
+
+    def _catch_up(self) -> None:
+        """Read on to where the logs end now: a load that has just ended is read to its last record.
+
+        Ends after CATCH_UP_S, or when nothing has come for QUIET_S: brokers that are gone return
+        nothing more, and above the last committed record there may be only markers.
+        """
+        deadline = time.monotonic() + CATCH_UP_S
+        ends = self._ends(deadline)
+        arrived_at = time.monotonic()
+        while True:
+            self._poll(RESOLUTION_S / len(self._sources))
+            now = time.monotonic()
+            if any(source.pending for source in self._sources):
+                arrived_at = now
+                self._record()
+            reached = ends is not None and all(
+                source.next[key] >= end
+                for source in self._sources
+                for key, end in ends[source.level]
+            )
+            if reached or now > min(deadline, arrived_at + QUIET_S):
+                return
+
+    def _ends(self, deadline: float) -> dict[str, list[tuple[Key, int]]] | None:
+        """Isolation level → (topic and partition, log end); None where a leader is silent."""
+        ends: dict[str, list[tuple[Key, int]]] = {}
+        for source in self._sources:
+            found = ends.setdefault(source.level, [])
+            for key in source.next:
+                if time.monotonic() > deadline:
+                    return None
+                try:
+                    bounds = source.consumer.get_watermark_offsets(
+                        TopicPartition(*key), timeout=_REQUEST_S, cached=False
+                    )
+                except KafkaException:
+                    return None
+                if bounds is None:
+                    return None
+                found.append((key, bounds[1]))
+        return ends
 
     # -- recording -----------------------------------------------------------------------------
 

@@ -181,7 +181,14 @@ class Ownership:
             lost += [
                 (int(row["offset"]), owner.member, int(row["latest_us"])) for row in above[sure]
             ]
-        if lost and not self.unsure:
+        if lost and at < 0 and not self.records.proof.proven:
+            # With a topic the brokers delete what groups have committed of it.
+            found.cannot_see(
+                f"its coordinator has no offset of partition {self.records.partition}, and the "
+                "drain does not prove that its topic is still the one that was read",
+                "commit_lost",
+            )
+        elif lost and not self.unsure:
             offset, member, at_us = max(lost)
             found.counts["commit_lost"] += 1
             first = self.records.first_record(max(at, 0), offset)
