@@ -36,6 +36,7 @@ from harness.history.transactions import NOT_ATTEMPTED, Transactions
 from harness.profiles import DeliveryProfile
 from harness.rundir import LoadPlan, ProfileRun, RunInfo
 from harness.verify.evidence import Drain, Elsewhere, Evidence, ObservationSet
+from harness.verify.instants import Contested
 from harness.verify.observations import BATCH
 from harness.verify.timeline import Timeline
 
@@ -83,6 +84,7 @@ class _Builder:
         self.drained: dict[int, MemoryColumns] = {}
         self.copies: list[npt.NDArray[np.void]] = []
         self.live_copies: list[npt.NDArray[np.void]] = []
+        self.contested: dict[tuple[int, int], Contested] = {}
         self.acked_at: dict[tuple[int, int], list[I64]] = {}
         """(topic, partition) → offsets at which records were acknowledged"""
 
@@ -117,6 +119,7 @@ class _Builder:
                 columns=dict(self.live),
                 extras=np.concatenate([rows_of(reads.odd(live=True)), *self.live_copies]),
                 batches=_batches(reads, level),
+                contested=self.contested,
                 there=bool(reads.live.any()),
             ),
             drained=ObservationSet(
@@ -295,6 +298,8 @@ class _Builder:
             if not len(rows):
                 continue
             cells = lane.cells(reads.sequence[rows])
+            if live:
+                self._contest(lane, reads, rows, cells)
             at = reads.offset[rows]
             if not bool((cells[1:] > cells[:-1]).all()):
                 order = np.lexsort((at, cells))
@@ -309,6 +314,15 @@ class _Builder:
             if not live:
                 present[cells] = True
         return present
+
+    def _contest(self, lane: _Lane, reads: Reads, rows: I64, cells: I64) -> None:
+        """Note when records were read live at offsets at which others were, too."""
+        for each in np.flatnonzero(reads.contested[rows]).tolist():
+            read_us = int(reads.read_us[rows[each]])
+            if read_us >= 0:
+                offsets = self.contested.setdefault(lane.key[1:], {})
+                records = offsets.setdefault(int(reads.offset[rows[each]]), {})
+                records[lane.key[0], int(cells[each])] = read_us
 
     # -- refusing --------------------------------------------------------------------------
 
@@ -420,7 +434,9 @@ def _batches(reads: Reads, level: int) -> npt.NDArray[np.void]:
     """When offsets were read live at read_committed, for those of which it is known."""
     said = reads.isolation
     committed = (said == READ_COMMITTED) | ((said < 0) & (level == READ_COMMITTED))
-    timed = np.flatnonzero(reads.live & (reads.read_us >= 0) & committed)
+    home = reads.at_home
+    known = reads.live[home] & (reads.read_us[home] >= 0) & ~reads.contested[home]
+    timed = home[known & committed[home]]
     rows = np.zeros(len(timed), dtype=BATCH)
     for name, column in (
         ("topic", reads.topic),

@@ -166,8 +166,8 @@ class _Reading:
         """From which offset on absence means something. start: where a drain line says so."""
         if start is not None:
             return start
-        lowest = 0 if self.lowest is None else self.lowest
-        return lowest if self.began is None else min(self.began, lowest)
+        known = [each for each in (self.began, self.lowest) if each is not None]
+        return min(known, default=0)
 
     def by_itself(
         self,
@@ -245,7 +245,9 @@ def _claimed(
             found = reading.by_itself(
                 unseen, start=claim.start, contradicted=contradicted, stable=stable
             )
-            return replace(found, end=claim.end, last_stable=claim.last_stable)
+            return replace(
+                found, end=claim.end, last_stable=claim.last_stable, ended_us=claim.ended_us
+            )
     return DrainedPartition(
         *reading.key,
         proven=not reason,
@@ -255,4 +257,5 @@ def _claimed(
         last_stable=claim.last_stable,
         reason=reason,
         floor_said=claim.start is not None or reading.began is not None,
+        ended_us=claim.ended_us,
     )

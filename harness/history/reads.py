@@ -9,6 +9,7 @@ reading returned more than once was read before it was read last, and goes there
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -26,7 +27,7 @@ CONTENT: tuple[str, ...] = (
 )  # fmt: skip
 
 
-@dataclass(slots=True)
+@dataclass
 class Reads:
     """Observations, each offset once in the drained set; columns of n rows each."""
 
@@ -74,6 +75,19 @@ class Reads:
     def at_home(self) -> I64:
         """Rows of intact records where their identity says they should be."""
         return np.flatnonzero((self.content == INTACT) & ~self._misrouted)
+
+    @cached_property
+    def contested(self) -> Bools:
+        """Rows of records that were read live at an offset at which others were, too."""
+        rows = self.at_home[self.live[self.at_home]]
+        place = ((self.topic[rows] << 32) | self.partition[rows], self.offset[rows])
+        order = np.lexsort(place)
+        same = np.zeros(len(rows) + 1, dtype=np.bool_)
+        same[1:-1] = np.diff(place[0][order]) == 0
+        same[1:-1] &= np.diff(place[1][order]) == 0
+        found = np.zeros(len(self), dtype=np.bool_)
+        found[rows[order[same[1:] | same[:-1]]]] = True
+        return found
 
     @property
     def _misrouted(self) -> Bools:
@@ -191,7 +205,10 @@ def _settle(columns: dict[str, I64], live: Bools, rows: list[int]) -> tuple[I64,
         readings = [row for row in rows if contents[row] == content]
         seen_live = [row for row in readings if live[row]]
         if content != last or seen_live or not kept:
-            kept.append(((seen_live or readings)[0], True, False))
+            # A content that is gone was read by whichever set; its first instant is known only if
+            # each of its readings says one.
+            among = readings if content != last else seen_live or readings
+            kept.append((min(among, key=lambda row: (read_us[row], row)), True, False))
         elif len(readings) > 1:
             kept.append((readings[0], True, True))
     return (

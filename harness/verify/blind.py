@@ -139,7 +139,7 @@ def _live(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
         )
     elif missed:
         found.cannot_see(missed, "vanished")
-    if found.profile.transactional and len(evidence.live.batches):
+    if found.profile.transactional and evidence.live.timed:
         untimed = _missed(evidence, found, "timed")
         if untimed:
             found.cannot_see(untimed, "precommitted_read")
@@ -184,7 +184,7 @@ def _transactions(evidence: Evidence, found: ProfileFindings, topics: range) -> 
                 f"the record of producer {incarnation}'s transactions is damaged: {log.damage}",
                 *OF_TRANSACTIONS,
             )
-    if (evidence.live.there or evidence.elsewhere) and not len(evidence.live.batches):
+    if (evidence.live.there or evidence.elsewhere) and not evidence.live.timed:
         found.cannot_see("it is not on record when offsets were read live", "precommitted_read")
     watched = evidence.timeline.offsets
     unwatched = [

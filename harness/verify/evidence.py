@@ -26,6 +26,7 @@ from harness.rundir import RunDir, RunInfo, TimelineDamage, to_us
 from harness.verify.cells import Columns
 from harness.verify.consumers.recorded import Consumption, read_consumption
 from harness.verify.hlog import Interval, intervals
+from harness.verify.instants import Contested
 from harness.verify.observations import BATCH, EXTRA, cell_files, read_extras
 from harness.verify.timeline import JoinedExperiment, Timeline, read_timeline
 from harness.verify.transactions import TransactionLog, read_transactions
@@ -46,6 +47,7 @@ class DrainedPartition:
     `floor_said`: so it was asked or stated; else (in histories) it is only where reading began.
     `ceiling`: proven only below this offset, where nothing says that the log ended there (in
     histories recorded elsewhere); None: up to its end.
+    `ended_us`: when the reading of this topic-partition ended, in histories.
     """
 
     topic: int
@@ -58,6 +60,7 @@ class DrainedPartition:
     reason: str
     ceiling: int | None = None
     floor_said: bool = True
+    ended_us: int | None = None
 
     @property
     def whole(self) -> bool:
@@ -87,7 +90,14 @@ class ObservationSet:
     columns: dict[int, Columns] = field(default_factory=dict)
     extras: Rows = field(default_factory=lambda: np.zeros(0, dtype=EXTRA))
     batches: Rows = field(default_factory=lambda: np.zeros(0, dtype=BATCH))
+    contested: dict[tuple[int, int], Contested] = field(default_factory=dict)
+    """By topic-partition, when each of several records was read live at one offset."""
     there: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """Whether the instant of any reading is known."""
+        return bool(len(self.batches) or self.contested)
 
 
 @dataclass(frozen=True, slots=True)

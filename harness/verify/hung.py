@@ -138,16 +138,20 @@ def _stuck_offsets(
     """Last stable offsets seen unmoved below the high watermark for longer than the bound.
 
     The last stable offset never goes back and the high watermark never below it, so that two
-    sightings of the same one, both below the watermark, mean that it stood still in between.
+    sightings of the same one, both below the watermark, mean that it stood still in between. A
+    look that finds it at the watermark ends the stretch: nothing was open then.
     """
     stuck: list[int] = []
-    below = np.flatnonzero(last_stable < high)
-    if not len(below):
+    if not len(at_us):
         return stuck
-    at_us, last_stable = at_us[below], last_stable[below]
-    starts = np.flatnonzero(np.diff(last_stable, prepend=last_stable[0] - 1))
-    ends = np.append(starts[1:], len(below)) - 1
+    below = last_stable < high
+    changed = np.diff(last_stable, prepend=last_stable[0] - 1) != 0
+    changed[1:] |= below[1:] != below[:-1]
+    starts = np.flatnonzero(changed)
+    ends = np.append(starts[1:], len(at_us)) - 1
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        if not below[start]:
+            continue
         begin_us, end_us = int(at_us[start]), int(at_us[end])
         if end_us - begin_us - _disturbed_us(faults, begin_us, end_us) > bound_us:
             stuck.append(int(last_stable[start]))
@@ -174,13 +178,17 @@ def _stuck_at_drain(evidence: Evidence, topic: int, partition: int, bound_us: in
     """
     drain = evidence.drain
     proof = evidence.drained_partition(topic, partition)
-    if drain is None or drain.ended_us is None or proof.last_stable is None or proof.end is None:
+    if drain is None or proof.last_stable is None or proof.end is None:
+        return None
+    # In a history each topic-partition is drained by itself, and one says nothing of another.
+    ended_us = drain.ended_us if evidence.elsewhere is None else proof.ended_us
+    if ended_us is None:
         return None
     steps = [log.last_step_us for log in evidence.transactions.values() if log.last_step_us]
     healed = [fault.healed_us for fault in evidence.timeline.faults if fault.healed_us]
     begun_us = max([*steps, *healed], default=drain.started_us)
     stuck = proof.last_stable < proof.end
-    if stuck and begun_us is not None and drain.ended_us - begun_us > bound_us:
+    if stuck and begun_us is not None and ended_us - begun_us > bound_us:
         return proof.last_stable
     return None
 

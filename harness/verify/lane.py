@@ -29,6 +29,7 @@ from harness.verify import cells
 from harness.verify.copies import Copies
 from harness.verify.evidence import Evidence
 from harness.verify.gaps import Gaps
+from harness.verify.instants import first_reads
 from harness.verify.order import Order
 from harness.verify.place import Place
 from harness.verify.transactions import NEVER_US, NOT_KNOWN_US, Tally
@@ -63,6 +64,9 @@ class Lane:
         self.live_copies = place.live.copies(incarnation)
         self.set_aside = place.aside.copies(incarnation)
         self.tally = tally
+        # A read_uncommitted reader is handed aborted records: there they are as they should be.
+        transactional = place.found.profile.transactional
+        self.aborts = None if transactional else evidence.transactions.get(incarnation)
         self.order = Order(place, cycle)
         self.attempted = 0
         self.gaps = Gaps(place, incarnation, tally)
@@ -117,12 +121,11 @@ class Lane:
         self._vanished(first, *only_live)
         if self.tally is not None:
             member = attempted & (state != FAILED)
-            # What is absent from a compacted log is not proven to have been absent.
-            whole = self.proof.whole and not self.place.compacted
-            self.tally.add(key, first, member, present, live_at >= 0, whole=whole)
+            absent = member & ~present & self._proven_absent(acked_at)
+            self.tally.add(key, first, member, present, live_at >= 0, absent)
             acknowledged = first + np.flatnonzero(state >= ACKED_NO_OFFSET)
             self.tally.compare(key, first + np.flatnonzero(attempted), acknowledged)
-            self._precommitted(self.tally, first, state, drained_at, live_at)
+            self._precommitted(self.tally, first, state, drained_at, live_at, more_live)
 
     def _undisturbed(
         self, first: int, low: U32, state: U8, drained_low: U32, drained_high: U8
@@ -179,6 +182,18 @@ class Lane:
             self._found("unseen", first, absent & ~reachable, acked_at)
         else:
             self._found("unseen", first, absent, acked_at)
+
+    def _proven_absent(self, acked_at: I64) -> Bools:
+        """Which cells the drain, where it does not hold them, proves to be absent.
+
+        Where it is not proven as a whole, only what was acknowledged where it is. What is absent
+        from a compacted log is not proven to have been absent.
+        """
+        if self.place.compacted or not self.proof.proven:
+            return np.zeros(len(acked_at), dtype=np.bool_)
+        if self.proof.whole:
+            return np.ones(len(acked_at), dtype=np.bool_)
+        return (acked_at >= 0) & self.proof.reaches(acked_at)
 
     def _lost_last_values(self, first: int, absent: Bools, acked_at: I64) -> None:
         """In a compacted log: the last record of a key is lost, an earlier one superseded."""
@@ -237,7 +252,11 @@ class Lane:
 
     def _failed_visible(self, first: int, state: U8, drained_at: I64, live_at: I64) -> None:
         at = np.where(drained_at >= 0, drained_at, live_at)
-        self._found("failed_visible", first, (state == FAILED) & (at >= 0), at)
+        visible = (state == FAILED) & (at >= 0)
+        if self.aborts is not None and visible.any():
+            where = np.flatnonzero(visible)
+            visible[where[self.aborts.aborted(self.place.key, first + where)]] = False
+        self._found("failed_visible", first, visible, at)
 
     def _inversions(
         self, first: int, state: U8, acked_at: I64, drained_at: I64, live_at: I64
@@ -327,9 +346,19 @@ class Lane:
         return values.last(self.cycle.places(sequences), at)
 
     def _precommitted(
-        self, tally: Tally, first: int, state: U8, drained_at: I64, live_at: I64
+        self,
+        tally: Tally,
+        first: int,
+        state: U8,
+        drained_at: I64,
+        live_at: I64,
+        more_live: Copies,
     ) -> None:
         """Visible to read_committed before its commit was called, or without any call of it."""
+        read_us, timed = first_reads(
+            self.place.instants, self.incarnation, first, live_at, more_live, drained_at
+        )
+        self.place.coverage.timed += int(np.count_nonzero(timed & (state != NEVER)))
         visible = np.flatnonzero(
             ((live_at >= 0) | (drained_at >= 0)) & (state != FAILED) & (state != NEVER)
         )
@@ -342,11 +371,7 @@ class Lane:
         called_us = np.full(len(visible), NOT_KNOWN_US)
         called_us[inside] = log.commit_called_us[transactions[inside]]
         early = called_us == NEVER_US
-        if self.place.instants is not None:
-            read_us = self.place.instants.of_offsets(live_at[visible])
-            returned = drained_at[visible] >= 0
-            self.place.coverage.timed += int(np.count_nonzero(returned & (read_us >= 0)))
-            early |= (read_us >= 0) & (read_us < called_us)
+        early |= (read_us[visible] >= 0) & (read_us[visible] < called_us)
         at = np.where(live_at >= 0, live_at, drained_at)[visible]
         if early.any():
             self._count("precommitted_read", first + visible[early], at[early])

@@ -53,7 +53,12 @@ class Partition:
             drained=self.drained,
             live=self.live,
             aside=self.aside,
-            instants=ReadInstants.of(evidence.live.batches, topic, partition)
+            instants=ReadInstants.of(
+                evidence.live.batches,
+                topic,
+                partition,
+                evidence.live.contested.get((topic, partition)),
+            )
             if found.profile.transactional
             else None,
             no_copies="no_duplicate" in found.profile.promises,
@@ -140,8 +145,9 @@ class Partition:
             (self.live.corrupt, self.drained.corrupt),
             (self.live.misrouted, self.drained.misrouted),
         ):
-            offsets = np.unique(seen["offset"]).astype(np.int64)
-            gone = offsets[~np.isin(offsets, held["offset"])]
+            here = {_record(row) for row in held}
+            offsets = sorted(offset for offset, *_ in {_record(row) for row in seen} - here)
+            gone = np.array(offsets, dtype=np.int64)
             reached = proof.reaches(gone) if proof.proven else np.zeros(len(gone), dtype=np.bool_)
             self.place.suspects.add(None, None, gone[~reached])
             gone = gone[reached]
@@ -181,3 +187,9 @@ class Partition:
             for index in range(min(len(at), self.found.room(anomaly))):
                 sequence = None if sequences is None else int(sequences[index])
                 self.place.occurrence(anomaly, incarnation, sequence, int(at[index]))
+
+
+def _record(row: np.void) -> tuple[int, ...]:
+    """An odd record: its offset and, of a misrouted one, the identity that it has."""
+    identity = ("incarnation", "sequence", "identity_topic", "identity_partition")
+    return int(row["offset"]), *(int(row[name]) for name in identity)

@@ -123,6 +123,13 @@ class TransactionLog:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def aborted(self, key: tuple[int, int], sequences: I64) -> Bools:
+        """Which attempts of a topic-partition belong to a transaction that was aborted."""
+        transactions = self.ranges_of(*key).of_sequences(sequences)
+        found = transactions >= 0
+        found[found] = self.states[transactions[found]] == ABORTED
+        return found
+
     def ranges_of(self, topic: int, partition: int) -> Ranges:
         """The ranges of a topic-partition; empty where no transaction touched it."""
         return self.ranges.get((topic, partition), _NO_RANGES)
@@ -136,8 +143,8 @@ class Tally:
     """What a walk over all lanes of an incarnation counts for each of its transactions.
 
     members: attempts that were not refused locally, so that they belong to the transaction;
-    drained, live: how many of them each observation set holds; absent: how many of them a drain
-    from the first record on is proven not to hold. All (n,) int32.
+    drained, live: how many of them each observation set holds; absent: how many of them the drain
+    is proven not to hold. All (n,) int32.
     """
 
     def __init__(self, log: TransactionLog) -> None:
@@ -178,9 +185,9 @@ class Tally:
 
     def add(
         self, key: tuple[int, int], first: int, member: Bools, drained: Bools, live: Bools,
-        *, whole: bool,
+        absent: Bools,
     ) -> None:  # fmt: skip
-        """Count the cells of a topic-partition from `first` on. `whole`: its drain is proven."""
+        """Count the cells of a topic-partition from `first` on. `absent`: proven so."""
         ranges = self.log.ranges_of(*key)
         if not len(ranges.firsts):
             return
@@ -191,13 +198,12 @@ class Tally:
         self.members[transactions] += members.astype(np.int32)
         self.drained[transactions] += present.astype(np.int32)
         self.live[transactions] += seen_live.astype(np.int32)
-        if whole:
-            absent = members - present
-            self.absent[transactions] += absent.astype(np.int32)
-            judged = np.isin(self.log.states[transactions], (UNDECIDED, COMMITTED))
-            for index in np.flatnonzero((absent > 0) & judged).tolist():
-                sequence = int(ranges.firsts[touched][index])
-                self.first_absent.setdefault(int(transactions[index]), (*key, sequence))
+        _, gone = ranges.counts(first, absent)
+        self.absent[transactions] += gone.astype(np.int32)
+        judged = np.isin(self.log.states[transactions], (UNDECIDED, COMMITTED))
+        for index in np.flatnonzero((gone > 0) & judged).tolist():
+            sequence = int(ranges.firsts[touched][index])
+            self.first_absent.setdefault(int(transactions[index]), (*key, sequence))
 
 
 class _Reader:

@@ -79,6 +79,13 @@ class Transaction:
     instants: list[int] = field(default_factory=list)
 
     @property
+    def never_called(self) -> bool:
+        """Whether no commit can have been called: an answer alone says that one may have been."""
+        if "abort_called" not in self.steps and "unknown" in self.steps:
+            return False
+        return not {"commit_called", "committed"} & set(self.steps)
+
+    @property
     def known(self) -> bool:
         return bool(self.steps)
 
@@ -88,29 +95,25 @@ class Proof:
     """How far the drain of one topic-partition proves that what is absent is absent (3, 1.4)."""
 
     first: int
-    end: int | None
+    limit: int | None  # Nothing is proven from there on; None where all is.
     proven: bool
-    stated: bool
-    obstacle: bool
-    offsets: set[int]
+    obstacle: bool  # Nothing that was not found is shown to be absent.
+
+    @property
+    def stated(self) -> bool:
+        return self.proven and self.limit is None
 
     def reaches(self, offset: int) -> bool:
         """Whether the drain reaches that offset."""
         if not self.proven or offset < self.first:
             return False
-        if self.stated:
-            return True
-        return bool(self.offsets) and offset <= max(self.offsets)
+        return self.limit is None or offset < self.limit
 
     def misses(self, offset: int | None) -> bool:
         """Whether a record that is acknowledged there and was not drained is proven absent."""
-        if not self.proven:
-            return False
-        if self.stated:
-            return self.first == 0 if offset is None else offset >= self.first
-        if offset is None or not self.offsets:
-            return False
-        return self.first <= offset <= max(self.offsets)
+        if offset is not None:
+            return self.reaches(offset)
+        return self.proven and self.limit is None and self.first == 0
 
     @property
     def whole(self) -> bool:
@@ -250,10 +253,9 @@ class _Judge:
         self.live: dict[Place, set[Content]] = defaultdict(set)
         self.read_at: dict[tuple[Place, Content], int] = {}
         self.times_read: dict[tuple[Place, Content], int] = defaultdict(int)
-        self.order: dict[Place, Content] = {}
+        seen: dict[tuple[Place, Content], list[int | None]] = {}
         for place, readings in read.items():
             latest = self._latest(readings)
-            self.order[place] = latest
             someone_drained = any(drained for _, drained, _, _ in readings)
             if someone_drained:
                 self.drained[place] = latest
@@ -261,9 +263,13 @@ class _Judge:
                 self.times_read[place, content] += 1
                 if not drained or content != latest:
                     self.live[place].add(content)
-                    if instant is not None:
-                        before = self.read_at.get((place, content), instant)
-                        self.read_at[place, content] = min(instant, before)
+                    seen.setdefault((place, content), []).append(instant)
+
+        # The instant is known where each live reading of the record at that offset says its own.
+        for where, instants in seen.items():
+            known = [each for each in instants if each is not None]
+            if len(known) == len(instants):
+                self.read_at[where] = min(known)
 
     def _content(self, line: Line) -> Content:
         if line.get("content", "intact") != "intact":
@@ -300,36 +306,57 @@ class _Judge:
 
     def _lanes(self) -> set[Lane]:
         lanes = {
-            (topic, partition)
-            for _, topic, partition, _ in self.attempts
-            if partition is not None
+            (topic, partition) for _, topic, partition, _ in self.attempts if partition is not None
         }
         lanes |= {place[:2] for place in [*self.drained, *self.live]}
-        return lanes | {(line["topic"], line["partition"]) for line in self._of("drain")}
+        for kind in ("drain", "reading", "offsets"):
+            lanes |= {(line["topic"], line["partition"]) for line in self._of(kind)}
+        return lanes
 
     def _proof(self, lane: Lane) -> Proof:
         offsets = {place[2] for place in self.drained if place[:2] == lane}
         stated = self._line_of("drain", lane)
         begun = self._line_of("reading", lane)
-        first = stated.get("start", begun.get("start", min(offsets, default=0)))
-        proof = Proof(first, stated.get("end"), True, bool(stated), first > 0, offsets)
+        begins = [*offsets, *([begun["start"]] if begun else [])]
+        first = stated.get("start", min(begins, default=0))
+        beyond = max(offsets, default=-1) + 1
         if not stated:
-            return proof
-        if not stated["complete"] or (
-            self.transactional and stated.get("last_stable") != stated.get("end")
-        ):
-            proof.proven, proof.obstacle = False, True
-        elif self._contradicted(proof):
-            proof.stated, proof.end, proof.obstacle = False, None, True
-        return proof
+            return Proof(first, beyond, True, first > 0)
+        if not stated["complete"]:
+            return Proof(first, None, False, True)
+        end = stated.get("end")
+        holes = set() if end is None else set(range(first, end)) - offsets
+        if end is not None and (beyond > end or (holes and not self.transactional)):
+            return Proof(first, beyond, True, True)
+        if self.transactional and not self._end_believed(lane, stated):
+            stable = stated.get("last_stable")
+            if stable is not None:
+                beyond = max(beyond, stable if end is None else min(stable, end))
+            return Proof(first, beyond, True, True)
+        return Proof(first, None, True, first > 0)
 
-    def _contradicted(self, proof: Proof) -> bool:
-        if proof.end is None:
+    def _end_believed(self, lane: Lane, stated: Line) -> bool:
+        """3.2: whether the end of a topic with transactions is the one that it says."""
+        end = stated.get("end")
+        if end is None or end != stated.get("last_stable"):
             return False
-        if any(offset >= proof.end for offset in proof.offsets):
+        if any(place[:2] == lane and place[2] >= end for place in self.live):
             return True
-        holes = set(range(proof.first, proof.end)) - proof.offsets
-        return bool(holes) and not self.transactional
+        acknowledged = {
+            attempt.offset
+            for attempt in self.attempts.values()
+            if self._lane(attempt) == lane
+            and attempt.outcome == "acked"
+            and attempt.offset not in {None} | self._places(attempt.identity, "dl")
+        }
+        watermarks = {
+            line["high_watermark"]
+            for line in self._of("offsets")
+            if (line["topic"], line["partition"]) == lane
+        }
+        return not any(offset >= end for offset in acknowledged) and not any(
+            watermark > end for watermark in watermarks
+        )
 
     def _line_of(self, kind: str, lane: Lane) -> Line:
         for line in self._of(kind):
@@ -347,11 +374,11 @@ class _Judge:
         self._count_gaps()
         self._count_inconsistent()
         self._count_vanished()
-        self._count_torn()
-        self._count_precommitted()
-        stuck_too_long, unsure = self._hung()
-        self.counts["hung_txn"] = len(stuck_too_long)
-        self.hung_unsure = unsure
+        if self.transactional:
+            self._count_torn()
+            self._count_precommitted()
+            stuck_too_long, self.hung_unsure = self._hung()
+            self.counts["hung_txn"] = len(stuck_too_long)
         promises = {anomaly: self._decide(anomaly) for anomaly in self.promised}
         verdicts = set(promises.values())
         verdict = next(each for each in (BROKEN, INCONCLUSIVE, KEPT) if each in verdicts)
@@ -367,7 +394,9 @@ class _Judge:
             places = self._places(identity, "dl")
             if attempt.outcome == "unknown" and self._places(identity, "d"):
                 self.counts["unknown_present"] += 1
-            if attempt.outcome == "failed" and places:
+            transaction = self._transaction(attempt)
+            aborted = transaction is not None and transaction.last == "aborted"
+            if attempt.outcome == "failed" and places and (self.transactional or not aborted):
                 self.counts["failed_visible"] += 1
             copies = max(0, len(places) - 1)
             drained = max(0, len(self._places(identity, "d")) - 1)
@@ -474,7 +503,7 @@ class _Judge:
             return False
         if transaction.last in ("committed", "aborted"):
             return transaction.last == "committed"
-        if not {"commit_called", "unknown"} & set(transaction.steps):
+        if transaction.never_called:
             return False
         return any(self._places(each.identity, "dl") for each in self._fellows(attempt))
 
@@ -518,15 +547,13 @@ class _Judge:
         for place, contents in self.live.items():
             proof = self.proofs[place[:2]]
             rest = []
-            for content in contents - {self.drained.get(place)}:
+            for content in contents - {self.drained.get(place), ("foreign",)}:
                 gone = place in self.drained or proof.reaches(place[2])
                 if not gone:
                     rest.append(content)
-                elif content != ("foreign",):
+                else:
                     self.counts["vanished"] += 1
-            if len(rest) > 1:
-                left = [each for each in rest if each != self.order[place]]
-                self.counts["vanished"] += len([each for each in left if each != ("foreign",)])
+            self.counts["vanished"] += max(0, len(rest) - 1)
 
     def _members(self) -> dict[tuple[int, int], list[Attempt]]:
         members: dict[tuple[int, int], list[Attempt]] = defaultdict(list)
@@ -558,11 +585,11 @@ class _Judge:
             places = self._places(attempt.identity, "dl")
             if transaction is None or not transaction.known or not places:
                 continue
+            if attempt.outcome == "failed":
+                continue
             called = transaction.steps.get("commit_called")
             if called is None:
-                answered = {"committed", "unknown"} & set(transaction.steps)
-                begun = {"begin", "abort_called"} & set(transaction.steps)
-                if begun and not answered:
+                if transaction.never_called and {"begin", "abort_called"} & set(transaction.steps):
                     self.counts["precommitted_read"] += 1
             elif not self.unsteady and self._read_before(attempt, called):
                 self.counts["precommitted_read"] += 1
@@ -595,23 +622,26 @@ class _Judge:
                 unsure = True
             stood: dict[int, int] = {}
             since: int | None = None
-            for number, (at, stable, watermark) in enumerate(looks):
-                same = number > 0 and looks[number - 1][1] == stable
-                if number > 0 and looks[number - 1][1] > stable:
+            before = -1
+            for at, stable, watermark in looks:
+                if stable < before:
                     unsure = True
                 if stable >= watermark:
                     since = None
-                    continue
-                since = since if same and since is not None else at
-                stood[stable] = max(stood.get(stable, 0), at - since)
+                elif since is None or stable != before:
+                    since = at
+                if since is not None:
+                    stood[stable] = max(stood.get(stable, 0), at - since)
+                before = stable
             for stable, for_us in stood.items():
                 if for_us > bound:
                     hung.add((*lane, stable))
                 elif for_us > least:
                     unsure = True
-            instants = [at for at, _, _ in looks]
+            instants = [at for at, _, _ in looks] if steps else []
             if steps:
-                instants = sorted([*instants, min(steps), max(steps)])
+                within = [at for at in instants if min(steps) < at < max(steps)]
+                instants = [min(steps), *within, max(steps)]
             if any(b - a > bound for a, b in zip(instants, instants[1:], strict=False)):
                 unsure = True
             drain = self._line_of("drain", lane)
@@ -644,20 +674,21 @@ class _Judge:
         if self.counts["acked"] + self.counts["sent"] == 0:
             return True
         stepless = any(
-            each.transaction is not None and not self.transactions.get(
-                (each.identity[0], each.transaction), Transaction()
-            ).known
+            each.transaction is not None
+            and not self.transactions.get((each.identity[0], each.transaction), Transaction()).known
             for each in self.attempts.values()
         )
         if anomaly == "hung_txn":
             return self.hung_unsure
+        if anomaly in OF_TRANSACTIONS and self._without_record():
+            return True
         if anomaly == "precommitted_read":
             called = all(
                 "commit_called" in each.steps
                 for each in self.transactions.values()
-                if {"committed", "unknown"} & set(each.steps)
+                if {"committed", "unknown"} & set(each.steps) and "abort_called" not in each.steps
             )
-            return stepless or self.unsteady or not called or not self._covered(known=True)
+            return stepless or self.unsteady or not called or not self._timed()
         if any(proof.obstacle for proof in self.proofs.values()) or self.counts["unseen"]:
             return True
         if anomaly == "vanished":
@@ -665,6 +696,19 @@ class _Judge:
         if anomaly in ("gap", "torn_txn", "lost_txn"):
             return stepless or not all(proof.stated for proof in self.proofs.values())
         return False
+
+    def _without_record(self) -> bool:
+        """Whether nothing is on record of the transactions of some producer."""
+        known = {producer for producer, _ in self.transactions}
+        known |= {
+            each.identity[0] for each in self.attempts.values() if each.transaction is not None
+        }
+        return any(identity[0] not in known for identity in self.attempts)
+
+    def _timed(self) -> bool:
+        """Whether live readings have instants: any of them, and those of each partition."""
+        home = [place for place, content in self.read_at if self._at_home(content, place)]
+        return bool(home) and self._covered(known=True)
 
     def _covered(self, *, known: bool) -> bool:
         """Whether of each partition at least 95 % of the drained attempts were read twice."""
@@ -679,7 +723,8 @@ class _Judge:
                 if known:
                     covered += here in self.read_at
                 else:
-                    covered += self.times_read[here] > 1
+                    read_live = content in self.live.get(here[0], ())
+                    covered += read_live or self.times_read[here] > 1
             if 100 * covered < 95 * len(lowest):
                 return False
         return True

@@ -54,7 +54,9 @@ class _Recorder:
         self.now = BEGINNING
         self.sequences: dict[Any, int] = {}
         self.live_reads = chance.choice((0.0, 0.0, 0.9, 1.0, 1.0))
-        self.live_start = {lane: 0 if self.happens(0.8) else chance.randrange(4) for lane in self.lanes}
+        self.live_start = {
+            lane: 0 if self.happens(0.8) else chance.randrange(4) for lane in self.lanes
+        }
         self.live_clock = self.happens(0.9)
 
     def happens(self, share: float) -> bool:
@@ -88,7 +90,9 @@ class _Recorder:
         lane = self.chance.choice(self.lanes)
         within = (producer, lane[0]) if self.anywhere else (producer, *lane)
         step = 1 if not self.mishap() else 2
-        self.sequences[within] = self.sequences.get(within, self.chance.choice((-1, -1, -1, 6))) + step
+        self.sequences[within] = (
+            self.sequences.get(within, self.chance.choice((-1, -1, -1, 6))) + step
+        )
         who = {"producer": producer, "topic": lane[0], "sequence": self.sequences[within]}
         record = {"content": "intact", "lane": lane, **who}
         fate = self.chance.random()
@@ -188,7 +192,13 @@ class _Recorder:
         if self.mishap():
             return
         self.lines.append(
-            {"type": "transaction", "producer": producer, "transaction": number, "step": step, "at_us": at}
+            {
+                "type": "transaction",
+                "producer": producer,
+                "transaction": number,
+                "step": step,
+                "at_us": at,
+            }
         )
 
     def strangers(self) -> None:
@@ -241,7 +251,9 @@ class _Recorder:
                 self.offsets(lane, end, stable)
         if self.happens(0.7):
             again = [each for each in self.read if self.happens(0.97)]
-            self.live.extend((lane, offset, record, self.ended) for lane, offset, record, _ in again)
+            self.live.extend(
+                (lane, offset, record, self.ended) for lane, offset, record, _ in again
+            )
 
     def drain_line(self, lane: Lane, start: int, end: int, stable: int) -> None:
         line: Line = {"type": "drain", "topic": lane[0], "partition": lane[1]}
@@ -323,7 +335,10 @@ class _Recorder:
             line = dict(sent)
             apart = self.happens(0.3) and "outcome" in line
             named = self.anywhere and (not apart or self.happens(0.5))
-            outcome = {"type": "outcome", **{k: line[k] for k in line if k not in ("type", "transaction")}}
+            outcome = {
+                "type": "outcome",
+                **{k: line[k] for k in line if k not in ("type", "transaction")},
+            }
             if self.anywhere:
                 if apart:
                     lines.append(outcome)
@@ -345,7 +360,12 @@ class _Recorder:
 
     def observation(self, read: tuple[Lane, int, Line, int | None], kind: str) -> Line:
         lane, offset, record, instant = read
-        line: Line = {"type": "observation", "topic": lane[0], "partition": lane[1], "offset": offset}
+        line: Line = {
+            "type": "observation",
+            "topic": lane[0],
+            "partition": lane[1],
+            "offset": offset,
+        }
         if record["content"] == "intact":
             line |= {"producer": record["producer"], "sequence": record["sequence"]}
             topic, partition = record["lane"]
@@ -386,7 +406,9 @@ class _Recorder:
                     head["transaction_timeout_ms"] = self.chance.choice((30_000, 60_000, 100_000))
                 part.insert(0, json.dumps(head))
             if self.happens(0.02):
-                part.insert(self.chance.randint(0, len(part)), self.chance.choice(("garbage", "{", "[]")))
+                part.insert(
+                    self.chance.randint(0, len(part)), self.chance.choice(("garbage", "{", "[]"))
+                )
             if ends and not self.happens(0.25):
                 part.append(json.dumps({"type": "end", "lines": len(part)}))
             text = "".join(line + "\n" for line in part)
