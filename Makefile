@@ -14,7 +14,7 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: run test lint test-fast series transactions starts repeats members kills histories mutated mutants bench growth clean help
+.PHONY: run test lint test-fast series transactions starts repeats members kills histories oracles mutated mutants bench growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ kills: $(STAMP)  ## SIGKILL of load, reader and harness in mid-run, ten times ea
 
 histories: $(STAMP)  ## anomalies planted in 10,000 random histories: all of them found, and nothing else
 	$(LONG_PROFILE) $(BIN)/python -m pytest -m long tests/test_generated_histories.py --timeout 7200
+
+oracles: $(STAMP)  ## 5,000 random histories, judged by the harness and by oracles written from the page alone
+	$(BIN)/python -m tests.oracles $(ORACLES)
 
 mutated: $(STAMP)  ## 10,000 histories and 1,000 run directories, changed: refused, or judged rightly?
 	$(BIN)/python -m tests.mutated_input $(MUTATED)

@@ -162,6 +162,11 @@ class _Reading:
         first = lowest if self.lowest is None else min(lowest, self.lowest)
         return replace(self, lowest=first, highest=max(highest, self.highest), hidden=count)
 
+    @property
+    def first(self) -> int:
+        """The lowest offset that was read; -1 where nothing was."""
+        return -1 if self.lowest is None else self.lowest
+
     def floor(self, start: int | None) -> int:
         """From which offset on absence means something. start: where a drain line says so."""
         if start is not None:
@@ -229,7 +234,11 @@ def _claimed(
     floor = reading.floor(claim.start)
     if claim.complete:
         contradicted = reached.open_end(claim)
-        if claim.end is not None and reading.highest >= claim.end:
+        if claim.start is not None and 0 <= reading.first < claim.start:
+            contradicted = (
+                f"offset {reading.first} was read, and the log is said to begin at {claim.start}"
+            )
+        elif claim.end is not None and reading.highest >= claim.end:
             contradicted = (
                 f"offset {reading.highest} was read, and the log is said to end at {claim.end}"
             )

@@ -65,8 +65,8 @@ class Lane:
         self.set_aside = place.aside.copies(incarnation)
         self.tally = tally
         # A read_uncommitted reader is handed aborted records: there they are as they should be.
-        transactional = place.found.profile.transactional
-        self.aborts = None if transactional else evidence.transactions.get(incarnation)
+        aborts = evidence.transactions.get(incarnation)
+        self.aborts = None if place.found.profile.transactional else aborts
         self.order = Order(place, cycle)
         self.attempted = 0
         self.gaps = Gaps(place, incarnation, tally)
@@ -184,11 +184,7 @@ class Lane:
             self._found("unseen", first, absent, acked_at)
 
     def _proven_absent(self, acked_at: I64) -> Bools:
-        """Which cells the drain, where it does not hold them, proves to be absent.
-
-        Where it is not proven as a whole, only what was acknowledged where it is. What is absent
-        from a compacted log is not proven to have been absent.
-        """
+        """Which cells are proven absent where the drain does not hold them."""
         if self.place.compacted or not self.proof.proven:
             return np.zeros(len(acked_at), dtype=np.bool_)
         if self.proof.whole:

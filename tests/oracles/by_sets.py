@@ -10,9 +10,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-Lane = tuple[str, int]
+Lane = tuple[str, int | None]
 Place = tuple[str, int, int]
 Content = tuple[Any, ...]
 Identity = tuple[int, str, int | None, int]
@@ -136,6 +137,7 @@ class _Judge:
         self.lines: list[Line] = []
         for text in files:
             self._read(text, lenient)
+        self._refuse_contradictions(lenient)
         self._attempts(lenient)
         self._transactions()
         self._readings()
@@ -147,7 +149,7 @@ class _Judge:
 
     def _read(self, text: str, lenient: bool) -> None:
         *whole, rest = text.split("\n")
-        if rest.strip() and rest.rstrip().endswith("}"):
+        if rest.strip() and (rest.rstrip().endswith("}") or not rest.startswith("{")):
             whole.append(rest)
         ends = ended = False
         before = len(self.lines)
@@ -173,6 +175,26 @@ class _Judge:
     def _of(self, kind: str) -> Iterable[Line]:
         return [line for line in self.lines if line["type"] == kind]
 
+    def _refuse_contradictions(self, lenient: bool) -> None:
+        """Two drain or reading lines of one partition that say different things; start above end.
+
+        With --lenient the first line of a partition counts.
+        """
+        claims: dict[Any, Line] = {}
+        kept = []
+        for line in self.lines:
+            if line["type"] in ("drain", "reading"):
+                claim = {key: value for key, value in line.items() if key != "note"}
+                first = claims.setdefault((line["type"], line["topic"], line["partition"]), claim)
+                upside_down = "end" in line and line.get("start", 0) > line["end"]
+                if first != claim or upside_down:
+                    if not lenient:
+                        raise RefusedError
+                    self.damaged = True
+                    continue
+            kept.append(line)
+        self.lines = kept
+
     def _attempts(self, lenient: bool) -> None:
         """Attempts by identity; those without a partition get it from an outcome or a reading."""
         anywhere = {
@@ -193,14 +215,14 @@ class _Judge:
                 identity = self._identity(
                     line["producer"], line["topic"], line.get("partition"), line["sequence"]
                 )
-                if kind == "attempt":
-                    self.attempts[identity] = Attempt(identity)
-                elif identity not in self.attempts:
+                known = self.attempts.get(identity)
+                second = known is not None if kind == "attempt" else known is None or known.said
+                if second:  # or an outcome of no attempt
                     if not lenient:
                         raise RefusedError
                     self.damaged = True
                     continue
-                attempt = self.attempts[identity]
+                attempt = self.attempts.setdefault(identity, Attempt(identity))
                 attempt.transaction = line.get("transaction", attempt.transaction)
                 attempt.said = line.get("outcome", attempt.said)
                 attempt.offset = line.get("offset", attempt.offset)
@@ -305,9 +327,7 @@ class _Judge:
     # What the drain proves.
 
     def _lanes(self) -> set[Lane]:
-        lanes = {
-            (topic, partition) for _, topic, partition, _ in self.attempts if partition is not None
-        }
+        lanes: set[Lane] = {identity[1:3] for identity in self.attempts}
         lanes |= {place[:2] for place in [*self.drained, *self.live]}
         for kind in ("drain", "reading", "offsets"):
             lanes |= {(line["topic"], line["partition"]) for line in self._of(kind)}
@@ -326,7 +346,11 @@ class _Judge:
             return Proof(first, None, False, True)
         end = stated.get("end")
         holes = set() if end is None else set(range(first, end)) - offsets
-        if end is not None and (beyond > end or (holes and not self.transactional)):
+        if (
+            min(offsets, default=first) < stated.get("start", 0)
+            or (end is not None and beyond > end)
+            or (holes and not self.transactional)
+        ):
             return Proof(first, beyond, True, True)
         if self.transactional and not self._end_believed(lane, stated):
             stable = stated.get("last_stable")
@@ -642,7 +666,7 @@ class _Judge:
             if steps:
                 within = [at for at in instants if min(steps) < at < max(steps)]
                 instants = [min(steps), *within, max(steps)]
-            if any(b - a > bound for a, b in zip(instants, instants[1:], strict=False)):
+            if any(b - a > bound for a, b in pairwise(instants)):
                 unsure = True
             drain = self._line_of("drain", lane)
             if steps and {"end", "last_stable", "ended_us"} <= set(drain):

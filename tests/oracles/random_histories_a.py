@@ -99,7 +99,7 @@ class _Recorder:
         sent: Line = {"type": "attempt", **who, "partition": lane[1], "transaction": transaction}
         outcome, offset = "acked", None
         if self.happens(0.06):
-            outcome = self.chance.choice(("failed", "unknown"))
+            outcome = self.chance.choice(("failed", "unknown", "unknown", "sent"))
         if self.profile == "fire-and-forget" and self.happens(0.9) and outcome == "acked":
             outcome = "sent"
         appended = outcome in ("acked", "sent") or (outcome == "unknown" and fate < 0.5)
@@ -244,8 +244,9 @@ class _Recorder:
             if drains == "all" or (drains == "some" and self.happens(0.5)):
                 self.drain_line(lane, start, end, stable)
             if self.happens(0.12):
+                begun = late if self.happens(0.7) else self.chance.randrange(5)
                 self.lines.append(
-                    {"type": "reading", "topic": lane[0], "partition": lane[1], "start": late}
+                    {"type": "reading", "topic": lane[0], "partition": lane[1], "start": begun}
                 )
             if self.happens(0.9 if self.profile == "transactional" else 0.1):
                 self.offsets(lane, end, stable)
@@ -260,6 +261,8 @@ class _Recorder:
         line["complete"] = self.happens(0.9)
         if self.mishap():
             end = max(start, end + self.chance.choice((-2, -1, 1)))
+        if self.mishap():
+            start = self.chance.randint(0, end)
         if self.happens(0.6) or (start and self.happens(0.8)):
             line["start"] = start
         if self.happens(0.8):
@@ -354,9 +357,20 @@ class _Recorder:
         for reads, kind in ((self.read, "drain"), (self.live, "live")):
             lines.extend(self.observation(read, kind) for read in reads)
         lines.extend(self.lines)
+        while lines and self.happens(0.01):
+            lines.append(self.again(self.chance.choice(lines)))
         if self.happens(0.2):
             lines = self.shuffled(lines)
         return self.in_files(lines)
+
+    def again(self, line: Line) -> Line:
+        """A line that stands twice, and does not always say the same."""
+        name = self.chance.choice(("outcome", "start", "end", "complete"))
+        if name in line and self.happens(0.5):
+            others: Line = {"outcome": "unknown", "start": 1, "end": 3, "complete": False}
+            line = {key: value for key, value in line.items() if key != "offset"}
+            return line | {name: others[name]}
+        return dict(line)
 
     def observation(self, read: tuple[Lane, int, Line, int | None], kind: str) -> Line:
         lane, offset, record, instant = read
