@@ -64,9 +64,6 @@ class Lane:
         self.live_copies = place.live.copies(incarnation)
         self.set_aside = place.aside.copies(incarnation)
         self.tally = tally
-        # A read_uncommitted reader is handed aborted records: there they are as they should be.
-        aborts = evidence.transactions.get(incarnation)
-        self.aborts = None if place.found.profile.transactional else aborts
         self.order = Order(place, cycle)
         self.attempted = 0
         self.gaps = Gaps(place, incarnation, tally)
@@ -248,11 +245,7 @@ class Lane:
 
     def _failed_visible(self, first: int, state: U8, drained_at: I64, live_at: I64) -> None:
         at = np.where(drained_at >= 0, drained_at, live_at)
-        visible = (state == FAILED) & (at >= 0)
-        if self.aborts is not None and visible.any():
-            where = np.flatnonzero(visible)
-            visible[where[self.aborts.aborted(self.place.key, first + where)]] = False
-        self._found("failed_visible", first, visible, at)
+        self._found("failed_visible", first, (state == FAILED) & (at >= 0), at)
 
     def _inversions(
         self, first: int, state: U8, acked_at: I64, drained_at: I64, live_at: I64

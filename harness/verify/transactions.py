@@ -123,13 +123,6 @@ class TransactionLog:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def aborted(self, key: tuple[int, int], sequences: I64) -> Bools:
-        """Which attempts of a topic-partition belong to a transaction that was aborted."""
-        transactions = self.ranges_of(*key).of_sequences(sequences)
-        found = transactions >= 0
-        found[found] = self.states[transactions[found]] == ABORTED
-        return found
-
     def ranges_of(self, topic: int, partition: int) -> Ranges:
         """The ranges of a topic-partition; empty where no transaction touched it."""
         return self.ranges.get((topic, partition), _NO_RANGES)

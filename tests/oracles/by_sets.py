@@ -176,14 +176,14 @@ class _Judge:
         return [line for line in self.lines if line["type"] == kind]
 
     def _refuse_contradictions(self, lenient: bool) -> None:
-        """Two drain or reading lines of one partition that say different things; start above end.
+        """Two drain lines of one partition that say different things; start above end.
 
         With --lenient the first line of a partition counts.
         """
         claims: dict[Any, Line] = {}
         kept = []
         for line in self.lines:
-            if line["type"] in ("drain", "reading"):
+            if line["type"] == "drain":
                 claim = {key: value for key, value in line.items() if key != "note"}
                 first = claims.setdefault((line["type"], line["topic"], line["partition"]), claim)
                 upside_down = "end" in line and line.get("start", 0) > line["end"]
@@ -267,9 +267,16 @@ class _Judge:
     def _readings(self) -> None:
         """1.3 and 1.5: the content of each offset, drained and read live."""
         read: dict[Place, list[tuple[Content, bool, int | None, int]]] = defaultdict(list)
+        self.aside: dict[Place, set[Content]] = defaultdict(set)
+        self.aside_drained: set[Place] = set()
         for order, line in enumerate(self._of("observation")):
             place = line["topic"], line["partition"], line["offset"]
             drained = line.get("set", "drain") == "drain"
+            if self._is_aside(self._content(line), line["topic"]):
+                self.aside[place].add(self._content(line))
+                if drained:
+                    self.aside_drained.add(place)
+                continue
             read[place].append((self._content(line), drained, line.get("read_us"), order))
         self.drained: dict[Place, Content] = {}
         self.live: dict[Place, set[Content]] = defaultdict(set)
@@ -292,6 +299,17 @@ class _Judge:
             known = [each for each in instants if each is not None]
             if len(known) == len(instants):
                 self.read_at[where] = min(known)
+
+    def _is_aside(self, content: Content, topic: str) -> bool:
+        """1.6: whether a read_uncommitted reading of it shows nothing, since it may be aborted."""
+        attempt = self.attempts.get(content[1:])  # type: ignore[arg-type]
+        if self.transactional or attempt is None or attempt.said == "failed":
+            return False
+        written = {
+            each.identity[1] for each in self.attempts.values() if each.transaction is not None
+        }
+        transaction = self._transaction(attempt)
+        return topic in written and transaction is not None and transaction.last != "committed"
 
     def _content(self, line: Line) -> Content:
         if line.get("content", "intact") != "intact":
@@ -328,16 +346,21 @@ class _Judge:
 
     def _lanes(self) -> set[Lane]:
         lanes: set[Lane] = {identity[1:3] for identity in self.attempts}
-        lanes |= {place[:2] for place in [*self.drained, *self.live]}
+        lanes |= {place[:2] for place in [*self.drained, *self.live, *self.aside]}
         for kind in ("drain", "reading", "offsets"):
             lanes |= {(line["topic"], line["partition"]) for line in self._of(kind)}
         return lanes
 
     def _proof(self, lane: Lane) -> Proof:
-        offsets = {place[2] for place in self.drained if place[:2] == lane}
+        returned = self.aside_drained | set(self.drained)
+        offsets = {place[2] for place in returned if place[:2] == lane}
         stated = self._line_of("drain", lane)
-        begun = self._line_of("reading", lane)
-        begins = [*offsets, *([begun["start"]] if begun else [])]
+        begun = [
+            line["start"]
+            for line in self._of("reading")
+            if (line["topic"], line["partition"]) == lane
+        ]
+        begins = [*offsets, *begun]
         first = stated.get("start", min(begins, default=0))
         beyond = max(offsets, default=-1) + 1
         if not stated:
@@ -550,6 +573,8 @@ class _Judge:
                 continue
             place = (*lane, attempt.offset)
             there = self._contents(place)
+            if ("intact", *identity) in there:
+                continue
             elsewhere = self._places(identity, "d") and proof.reaches(attempt.offset)
             if (
                 there - {("corrupt",)}
@@ -562,17 +587,20 @@ class _Judge:
         self.counts["inconsistent_offset"] += sum(count - 1 for count in left.values())
 
     def _contents(self, place: Place) -> set[Content]:
-        there = set(self.live.get(place, ()))
+        there = self.live.get(place, set()) | self.aside.get(place, set())
         if place in self.drained:
             there.add(self.drained[place])
         return there
 
     def _count_vanished(self) -> None:
-        for place, contents in self.live.items():
+        for place in {*self.live, *self.aside}:
             proof = self.proofs[place[:2]]
+            contents = self.live.get(place, set())
+            aside = self.aside.get(place, set()) - contents
             rest = []
-            for content in contents - {self.drained.get(place), ("foreign",)}:
-                gone = place in self.drained or proof.reaches(place[2])
+            for content in (contents | aside) - {self.drained.get(place), ("foreign",)}:
+                reached = proof.reaches(place[2]) and content not in aside
+                gone = place in self.drained or reached
                 if not gone:
                     rest.append(content)
                 else:
