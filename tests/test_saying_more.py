@@ -125,3 +125,12 @@ def test_the_highest_numbers_that_a_line_may_hold_are_judged() -> None:
     assert {name: count for name, count in counts.items() if count} == {
         "attempted": 3, "acked": 3, "read": 1, "lost": 1, "unseen": 1, "inconsistent_offset": 1,
     }  # fmt: skip
+
+
+def test_a_live_reading_at_another_offset_is_no_second_reading() -> None:
+    """Copies are permitted here, and the final reading does not say how far the log goes."""
+    lines = [attempt(n, "acked", n) for n in range(3)] + [read(n, n) for n in range(3)]
+    lines += [read(n, 100 + n, set="live") for n in range(3)]
+    promises = {each.promise: each for each in judged(lines, "at-least-once").promises}
+    assert promises["no_vanished"].verdict == INCONCLUSIVE
+    assert "0 of 3 (0 %) in t-0" in promises["no_vanished"].reason
