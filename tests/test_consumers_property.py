@@ -380,7 +380,9 @@ def _owners(history: History, partition: int, found: Counter[str]) -> None:
     if history.asked and not unsure:
         at = history.group.get(partition, -1)
         explaining = [each for each in attempts if _explains(each, at, real)]
-        found["commit_lost"] += any(
+        # Offsets are deleted together with their topic.
+        kept = at >= 0 or history.proofs[partition]
+        found["commit_lost"] += kept and any(
             each["sure"]
             and each["offset"] > at
             and all(_before(other, each) for other in explaining)

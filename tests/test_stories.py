@@ -102,6 +102,7 @@ def _part(record: Record, partition: int, there: int, of: int, *_: int) -> bool:
         for line in record.all
         if line["type"] == "observation"
         and line.get("set") != "live"
+        and "isolation" not in line  # the reading is one at the profile's level
         and (line.get("producer"), line["partition"]) == (producer, partition)
         and line["sequence"] in records
     ]
@@ -140,7 +141,12 @@ def _end(record: Record, end: int, offset: int) -> bool:
 
 
 def _begins(record: Record, start: int, offset: int) -> bool:
-    stated = [line["start"] for line in record.of("drain") if "start" in line]
+    stated = [
+        line["start"]
+        for kind in ("drain", "reading")
+        for line in record.of(kind)
+        if "start" in line
+    ]
     first = min((line["offset"] for line in record.of("observation")), default=None)
     return offset < start and start in [*stated, first]
 
@@ -168,8 +174,13 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
      lambda r, at: r.read(at, live=False, producer=r.witness["producer"])),
     (r"the live reader got (?:it|copy \d+) at offset (\d+)", lambda r, at: r.read(at, live=True)),
     (r"a reading got it at offset (\d+)",
-     lambda r, at: r.of("observation", offset=at, producer=r.witness["producer"],
-                        sequence=r.witness["sequence"])),
+     lambda r, at: r.of("observation", offset=at)
+     if r.witness["producer"] is None
+     else r.of("observation", offset=at, producer=r.witness["producer"],
+               sequence=r.witness["sequence"])),
+    (r"what other readings returned at offset (\d+) is not part of this story",
+     lambda r, at: [x for x in r.all if x["type"] == "observation" and x["offset"] == at
+                    and ("isolation" in x or r.witness["producer"] is None)]),
     (r"a reader at read_committed got it at offset (\d+)", lambda r, at: r.read(at, live=True)),
     (r"the reading returned record (\d+) at offset (\d+)", _own_offset),
     (r"the reading returned record (\d+) at offset (\d+); it was handed over before record (\d+)",
@@ -188,7 +199,8 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
      lambda r: not [x for x in r.all if x["type"] == "observation" and x.get("set") == "live"]),
     (r"the live reading does not hold it",
      lambda r: not [x for x in r.of("observation", producer=r.witness["producer"],
-                                    sequence=r.witness["sequence"]) if x.get("set") == "live"]),
+                                    sequence=r.witness["sequence"])
+                    if x.get("set") == "live" and "isolation" not in x]),
     (r"the log ends at (\d+), at or below offset (\d+)", _end),
     (r"the reading begins at (\d+), above offset (\d+)", _begins),
     (r"record (\d+) of producer (\d+) was acknowledged at offset (\d+) as well",

@@ -230,7 +230,7 @@ def vanished(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[
     yield Event("read_live", f"{who} got it at offset {each.offset}", at_us, fields, proves=True)
     yield from struck(scene, each, fault)
     if each.offset is not None:
-        yield stands(scene, key_of(each), each.offset, None)
+        yield stands(scene, key_of(each), each.offset, None, whole=each.producer is not None)
 
 
 def plain(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:

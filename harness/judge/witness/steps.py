@@ -138,8 +138,13 @@ def reading(scene: Scene) -> str:
     return "the drain" if scene.evidence.elsewhere is None else "the reading"
 
 
-def stands(scene: Scene, key: Key, offset: int, whose: tuple[int, int] | None) -> Event:
-    """What was read at an offset: by the drain, or else by the live reader."""
+def stands(
+    scene: Scene, key: Key, offset: int, whose: tuple[int, int] | None, *, whole: bool = True
+) -> Event:
+    """What was read at an offset: by the drain, or else by the live reader.
+
+    whole: whether every reading of the offset would show here.
+    """
     proof = scene.evidence.drained_partition(*key)
     fields: dict[str, int | str] = {"offset": offset}
     there, who = scene.standing(key, [offset]).get(offset), reading(scene)
@@ -151,6 +156,10 @@ def stands(scene: Scene, key: Key, offset: int, whose: tuple[int, int] | None) -
     written = "" if epoch is None else f", written in epoch {epoch}"
     if there is None:
         text = f"no reading on record returned a record at offset {offset}"
+        elsewhere = scene.evidence.elsewhere
+        if elsewhere is not None and (len(elsewhere.aside) or not whole):
+            # Readings at another isolation level are not among those that were looked at here.
+            text = f"what other readings returned at offset {offset} is not part of this story"
         if ends:
             text = f"the log ends at {proof.end}, at or below offset {offset}"
         elif begins:
