@@ -372,13 +372,21 @@ def _gone(model: Model, counts: Counter[str], partition: int, proven: bool, floo
     counts["vanished"] += sum(number - 1 for number in left.values())
 
 
+def _proven_absent(model: Model, record: tuple[int, int, int]) -> bool:
+    """Would the drain have returned it? Above a start that moved, only what was acknowledged."""
+    partition, producer, sequence = record
+    proven, floor = model.proofs[partition]
+    at = model.ledger[producer, partition, sequence][1]
+    return proven and (floor == 0 or (at is not None and at >= floor))
+
+
 def _transactions(model: Model, counts: Counter[str], of_drain: Any, of_live: Any) -> None:
     for transaction in model.transactions:
         records = list(records_of(model, transaction))
         absent = [
             record
             for record in records
-            if record not in of_drain and model.drain and model.proofs[record[0]] == (True, 0)
+            if record not in of_drain and model.drain and _proven_absent(model, record)
         ]
         if records and was_committed(model, transaction) and absent:
             counts["lost_txn" if len(absent) == len(records) else "torn_txn"] += 1
@@ -395,8 +403,9 @@ def _transactions(model: Model, counts: Counter[str], of_drain: Any, of_live: An
         if called_us is None:
             counts["precommitted_read"] += 1
         elif record in of_live:
-            read_us = model.read_us.get((partition, min(of_live[record])))
-            counts["precommitted_read"] += read_us is not None and read_us < called_us
+            instants = [model.read_us.get((partition, offset)) for offset in of_live[record]]
+            early = [each for each in instants if each is not None and each < called_us]
+            counts["precommitted_read"] += bool(early)
 
 
 NON_TRANSACTIONAL = run_info([profile()], partitions=len(PARTITIONS))
