@@ -355,7 +355,7 @@ def _gone(model: Model, counts: Counter[str], partition: int, proven: bool, floo
     """Contents that the live reader saw at an offset and the drain did not."""
 
     def content(kind: str, identity: Any) -> Any:
-        return identity if kind == "ours" else kind
+        return (kind, identity) if kind in ("ours", "misrouted") else kind
 
     now = {(o, content(k, i)) for p, o, k, i in model.drained if p == partition}
     left: Counter[int] = Counter()
