@@ -23,7 +23,8 @@ from typing import Any, Final
 from harness.brokers.doctor import add_doctor_arguments, run_doctor
 from harness.brokers.jars import KAFKA_VERSION
 from harness.brokers.kind import BrokerStatus
-from harness.brokers.local import LocalCluster, remove
+from harness.brokers.launch import remove
+from harness.brokers.local import LocalCluster
 from harness.brokers.state import (
     DEFAULT_NAME,
     STATE_FILE,

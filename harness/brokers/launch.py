@@ -6,6 +6,7 @@ the supervisor as open descriptors, so no other process can take or clean up eit
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -45,105 +46,13 @@ from harness.brokers.state import (
 )
 from harness.brokers.storage import format_node, format_template, new_kafka_uuid
 from harness.errors import ClusterError, UsageError
+from harness.interrupts import deferred_interrupts
 from harness.lifeline import LIFELINE_FD
 
 _LOCK_TIMEOUT_S: Final = 2.0
 _GIVE_UP_AFTER_S: Final = START_TIMEOUT_S + 15
 _END_TIMEOUT_S: Final = 40.0
 _LOG_LINES: Final = 15
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A cluster that is ready for its supervisor."""
-
-    directory: Path
-    state: ClusterState
-    lock: int
-    """Descriptor that holds the cluster's lock."""
-    bound: dict[int, socket.socket] = field(default_factory=dict)
-    """The sockets that hold its ports; empty when its old ports are taken again."""
-    new: bool = True
-    """Whether there is no data that a failure would cost."""
-
-    def close(self) -> None:
-        """Let go of what the supervisor holds by now, or of what nobody will."""
-        os.close(self.lock)
-        for held in self.bound.values():
-            held.close()
-
-
-def prepare(name: str | None, *, kept: bool, kafka_version: str, tell: Progress) -> Prepared:
-    """Fetch what is missing, clean up after the dead, and lay out a new cluster."""
-    name = check_name(name or f"run-{os.getpid()}-{secrets.token_hex(3)}")
-    check_version(kafka_version)
-    java = find_java()
-    jars = fetch_jars(kafka_version, progress=tell)
-    template = format_template(jars, java, tell)
-    make_archive(jars, java, template, tell)
-    tell(f"starting three brokers, Kafka {kafka_version}, Java {java.version} ({java.source})")
-    with creation_lock():
-        for died in sweep():
-            tell(f"cleaned up after cluster {died}, whose supervisor was killed")
-        directory = clusters_folder() / name
-        if directory.exists():
-            raise UsageError(
-                f"cluster {name} exists already. `harness cluster status` shows it; `harness "
-                f"cluster start {name}` starts its brokers, `harness cluster down {name}` removes "
-                "it."
-            )
-        ports, bound = choose_ports(ports_in_use())
-        state = ClusterState(
-            name=name,
-            kept=kept,
-            kafka_version=kafka_version,
-            cluster_id=new_kafka_uuid(),
-            java=str(java.executable),
-            class_path=jars.class_path,
-            jvm_options=list(archive_options(jars, java)),
-            nodes={i: NodeState(i, ports[i]) for i in BROKER_IDS},
-        )
-        lock = -1
-        try:
-            directory.mkdir(mode=0o700)
-            lock = _lock(directory, name)
-            prepared = Prepared(directory, state, lock, bound)
-            state.write(directory)
-            _lay_out(directory, state, template)
-        except BaseException:
-            shutil.rmtree(directory, ignore_errors=True)
-            if lock >= 0:
-                os.close(lock)
-            for held in bound.values():
-                held.close()
-            raise
-    return prepared
-
-
-def prepare_again(name: str, *, tell: Progress) -> Prepared:
-    """Take over a cluster whose supervisor is gone, with its data and ports.
-
-    Raises UsageError when there is none of that name, ClusterError when its supervisor lives.
-    """
-    with creation_lock():
-        directory = find_directory(name)
-        lock = _lock(directory, name)
-        try:
-            state = read_state(directory)
-            if kill_leftovers(state):
-                tell(f"ended brokers of {name} that outlived their supervisor")
-            java = find_java()
-            jars = fetch_jars(state.kafka_version, progress=tell)
-            state.java, state.class_path = str(java.executable), jars.class_path
-            state.jvm_options = list(archive_options(jars, java))
-            state.phase, state.problem, state.supervisor = "starting", "", None
-            for node in state.nodes.values():
-                node.process = None
-            state.write(directory)
-        except BaseException:
-            os.close(lock)
-            raise
-    return Prepared(directory, state, lock, new=False)
 
 
 class Supervision:
@@ -172,39 +81,134 @@ class Supervision:
             self.process.wait()
 
 
-def launch(prepared: Prepared) -> Supervision:
+@dataclass(slots=True)
+class Launch:
+    """A cluster that is being started, and what has to be let go of when that fails.
+
+    Each thing is noted here in the same deferred block in which it is made: an interrupt can come
+    between any two lines, and finds the cluster either not begun or named here.
+    """
+
+    directory: Path | None = None
+    """Set once it is there."""
+    state: ClusterState | None = None
+    lock: int = -1
+    """Descriptor that holds the cluster's lock."""
+    bound: dict[int, socket.socket] = field(default_factory=dict)
+    """The sockets that hold its ports; empty when its old ports are taken again."""
+    new: bool = True
+    """Whether there is no data that a failure would cost."""
+    supervision: Supervision | None = None
+
+    def close(self) -> None:
+        """Let go of what the supervisor holds by now, or of what nobody will."""
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
+        for held in self.bound.values():
+            held.close()
+
+    def abandon(self) -> None:
+        """End what was started; a new cluster leaves nothing."""
+        self.close()
+        if self.supervision is not None:
+            self.supervision.abandon()
+        if self.new and self.directory is not None:
+            remove(self.directory)
+
+
+def prepare(
+    launch: Launch, name: str | None, *, kept: bool, kafka_version: str, tell: Progress
+) -> None:
+    """Fetch what is missing, clean up after the dead, and lay out a new cluster."""
+    name = check_name(name or f"run-{os.getpid()}-{secrets.token_hex(3)}")
+    check_version(kafka_version)
+    java = find_java()
+    jars = fetch_jars(kafka_version, progress=tell)
+    template = format_template(jars, java, tell)
+    make_archive(jars, java, template, tell)
+    tell(f"starting three brokers, Kafka {kafka_version}, Java {java.version} ({java.source})")
+    with creation_lock():
+        for died in sweep():
+            tell(f"cleaned up after cluster {died}, whose supervisor was killed")
+        directory = clusters_folder() / name
+        if directory.exists():
+            raise UsageError(
+                f"cluster {name} exists already. `harness cluster status` shows it; `harness "
+                f"cluster start {name}` starts its brokers, `harness cluster down {name}` removes "
+                "it."
+            )
+        with deferred_interrupts():
+            ports, launch.bound = choose_ports(ports_in_use())
+            launch.state = ClusterState(
+                name=name,
+                kept=kept,
+                kafka_version=kafka_version,
+                cluster_id=new_kafka_uuid(),
+                java=str(java.executable),
+                class_path=jars.class_path,
+                jvm_options=list(archive_options(jars, java)),
+                nodes={i: NodeState(i, ports[i]) for i in BROKER_IDS},
+            )
+            directory.mkdir(mode=0o700)
+            launch.directory = directory
+            launch.lock = _lock(directory, name)
+            launch.state.write(directory)
+            _lay_out(directory, launch.state, template)
+
+
+def prepare_again(launch: Launch, name: str, *, tell: Progress) -> None:
+    """Take over a cluster whose supervisor is gone, with its data and ports.
+
+    Raises UsageError when there is none of that name, ClusterError when its supervisor lives.
+    """
+    launch.new = False
+    with creation_lock():
+        directory = find_directory(name)
+        with deferred_interrupts():
+            launch.lock = _lock(directory, name)
+            launch.directory = directory
+        state = launch.state = read_state(directory)
+        if kill_leftovers(state):
+            tell(f"ended brokers of {name} that outlived their supervisor")
+        java = find_java()
+        jars = fetch_jars(state.kafka_version, progress=tell)
+        state.java, state.class_path = str(java.executable), jars.class_path
+        state.jvm_options = list(archive_options(jars, java))
+        state.phase, state.problem, state.supervisor = "starting", "", None
+        for node in state.nodes.values():
+            node.process = None
+        state.write(directory)
+
+
+def spawn(launch: Launch) -> None:
     """Start the supervisor; returns when all brokers are registered and unfenced.
 
-    Raises ClusterError with the end of the logs. A new cluster that does not start leaves nothing.
+    Raises ClusterError with the end of the logs.
     """
-    try:
-        supervision = _spawn(prepared)
-    finally:
-        prepared.close()
-    try:
-        _wait_started(prepared.directory, supervision.process)
-    except BaseException:
-        supervision.abandon()
-        if prepared.new:
-            shutil.rmtree(prepared.directory, ignore_errors=True)
-        raise
-    return supervision
+    assert launch.directory is not None
+    with deferred_interrupts():
+        launch.supervision = _spawn(launch)
+        launch.close()
+    _wait_started(launch.directory, launch.supervision.process)
 
 
-def _spawn(prepared: Prepared) -> Supervision:
+def _spawn(launch: Launch) -> Supervision:
+    assert launch.directory is not None
+    assert launch.state is not None
     environment = {k: v for k, v in os.environ.items() if k != LIFELINE_FD} | module_path()
-    held = {port: bound.fileno() for port, bound in prepared.bound.items()}
+    held = {port: bound.fileno() for port, bound in launch.bound.items()}
     # The lock goes with it: it is free only once the supervisor has ended.
-    passed = [prepared.lock, *held.values()]
+    passed = [launch.lock, *held.values()]
     reading = lifeline = -1
-    if not prepared.state.kept:
+    if not launch.state.kept:
         reading, lifeline = os.pipe()
         environment[LIFELINE_FD] = str(reading)
         passed.append(reading)
-    command = [sys.executable, "-m", "harness.brokers.supervisor", str(prepared.directory)]
+    command = [sys.executable, "-m", "harness.brokers.supervisor", str(launch.directory)]
     command.append(",".join(f"{port}:{descriptor}" for port, descriptor in held.items()))
     try:
-        with (prepared.directory / "supervisor.log").open("ab") as output:
+        with (launch.directory / "supervisor.log").open("ab") as output:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -258,3 +262,30 @@ def _lock(directory: Path, name: str) -> int:
             raise ClusterError(f"cluster {name} is running; its supervisor lives.")
         time.sleep(0.01)
     return descriptor
+
+
+def remove(directory: Path) -> None:
+    """Remove a cluster whose supervisor is ending or gone, and what is left of its brokers.
+
+    Raises ClusterError when its supervisor does not end.
+    """
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    while directory.is_dir():
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"{directory}: could not be removed within {_END_TIMEOUT_S:.0f} s; its supervisor "
+                "lives on, or files in it belong to another user."
+            )
+        try:
+            lock = take_lock(directory)
+        except FileNotFoundError:
+            continue  # being removed by its supervisor
+        if lock is None:
+            time.sleep(0.02)
+            continue
+        try:
+            with contextlib.suppress(ClusterError):
+                kill_leftovers(read_state(directory))
+            shutil.rmtree(directory, ignore_errors=True)
+        finally:
+            os.close(lock)

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,15 +19,13 @@ from harness.brokers.cache import Progress
 from harness.brokers.config import bootstrap
 from harness.brokers.jars import KAFKA_VERSION
 from harness.brokers.kind import PROCESS, PROXY, BrokerStatus
-from harness.brokers.launch import Prepared, Supervision, launch, prepare, prepare_again
+from harness.brokers.launch import Launch, Supervision, prepare, prepare_again, remove, spawn
 from harness.brokers.state import (
     STATE_FILE,
     ClusterState,
     find_directory,
     has_supervisor,
-    kill_leftovers,
     read_state,
-    take_lock,
 )
 from harness.errors import ClusterError, UsageError
 
@@ -83,8 +79,9 @@ class LocalCluster:
         ports or brokers fail; the message carries the end of the logs, and nothing is left behind.
         """
         tell = progress or (lambda _: None)
-        prepared = prepare(name, kept=kept, kafka_version=kafka_version, tell=tell)
-        return cls._launched(prepared)
+        return cls._launched(
+            lambda launch: prepare(launch, name, kept=kept, kafka_version=kafka_version, tell=tell)
+        )
 
     @classmethod
     def revive(cls, name: str, *, progress: Progress | None = None) -> LocalCluster:
@@ -92,21 +89,23 @@ class LocalCluster:
 
         Raises UsageError when there is none of that name, ClusterError when it lives.
         """
-        return cls._launched(prepare_again(name, tell=progress or (lambda _: None)))
+        tell = progress or (lambda _: None)
+        return cls._launched(lambda launch: prepare_again(launch, name, tell=tell))
 
     @classmethod
-    def _launched(cls, prepared: Prepared) -> LocalCluster:
+    def _launched(cls, prepared: Callable[[Launch], None]) -> LocalCluster:
+        launch = Launch()
         try:
-            supervision = launch(prepared)
+            prepared(launch)
+            spawn(launch)
+            assert launch.directory is not None
+            assert launch.state is not None
+            cluster = cls(launch.directory, launch.state)
+            cluster._supervision = launch.supervision
+            return cluster
         except BaseException:
-            # An interrupt can have come while the supervisor was started: it reads the end of its
-            # lifeline, and frees the directory when it has ended.
-            if prepared.new and not prepared.state.kept:
-                remove(prepared.directory)
+            launch.abandon()
             raise
-        cluster = cls(prepared.directory, prepared.state)
-        cluster._supervision = supervision
-        return cluster
 
     @classmethod
     def attach(cls, name_or_directory: str | None = None) -> LocalCluster:
@@ -269,30 +268,3 @@ class LocalCluster:
             timeout_s=wait_s + _ANSWER_TIMEOUT_S,
             arguments=arguments,
         )
-
-
-def remove(directory: Path) -> None:
-    """Remove a cluster whose supervisor is ending or gone, and what is left of its brokers.
-
-    Raises ClusterError when its supervisor does not end.
-    """
-    deadline = time.monotonic() + _END_TIMEOUT_S
-    while directory.is_dir():
-        if time.monotonic() > deadline:
-            raise ClusterError(
-                f"{directory}: could not be removed within {_END_TIMEOUT_S:.0f} s; its supervisor "
-                "lives on, or files in it belong to another user."
-            )
-        try:
-            lock = take_lock(directory)
-        except FileNotFoundError:
-            continue  # being removed by its supervisor
-        if lock is None:
-            time.sleep(0.02)
-            continue
-        try:
-            with contextlib.suppress(ClusterError):
-                kill_leftovers(read_state(directory))
-            shutil.rmtree(directory, ignore_errors=True)
-        finally:
-            os.close(lock)
