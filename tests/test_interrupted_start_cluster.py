@@ -19,11 +19,12 @@ from harness.errors import Interrupted
 pytestmark = pytest.mark.cluster
 
 FILES = {launch.__file__, local.__file__}
-OWN = f"run-{os.getpid()}-"
+NAME = f"interrupted-{os.getpid()}"
+"""Clusters of other tests of this process bear its number too, after `run-`."""
 
 
 def own_directories() -> list[Path]:
-    return [each for each in directories() if each.name.startswith(OWN)]
+    return [each for each in directories() if each.name == NAME]
 
 
 class InterruptAt:
@@ -57,7 +58,7 @@ def interrupted_at(number: int) -> str:
     interrupt = InterruptAt(number)
     sys.settrace(interrupt)
     try:
-        LocalCluster.start()
+        LocalCluster.start(NAME)
     except Interrupted:
         return interrupt.place
     finally:
@@ -74,5 +75,5 @@ def test_an_interrupt_at_any_line_of_a_start_leaves_no_directory_and_no_lock() -
         assert own_directories() == [], places[-1]
         assert time.monotonic() - begun < 10, places[-1]
         open_files = [each.resolve() for each in Path("/dev/fd").iterdir()]
-        assert not [each for each in open_files if OWN in str(each)], places[-1]
+        assert not [each for each in open_files if NAME in str(each)], places[-1]
     assert len(places) > 30
