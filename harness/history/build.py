@@ -85,8 +85,8 @@ class _Builder:
         self.copies: list[npt.NDArray[np.void]] = []
         self.live_copies: list[npt.NDArray[np.void]] = []
         self.contested: dict[tuple[int, int], Contested] = {}
-        self.acked_at: dict[tuple[int, int], list[I64]] = {}
-        """(topic, partition) → offsets at which records were acknowledged"""
+        self.acked: dict[tuple[int, int], int] = {}
+        """(topic, partition) → the highest offset that a delivery report names"""
 
     def build(self, profile: DeliveryProfile, run_id: str) -> Evidence:
         history = self.history
@@ -100,8 +100,16 @@ class _Builder:
         unseen = self._lanes(reads, transactions, aside)
         info = _info(history, profile, run_id, inputs)
         level, written = level_of(profile), written_in_transactions(history, profile)
-        same = aside.every if level != READ_COMMITTED else None
-        proofs = proofs_of(history, reads, unseen, info, written, same)
+        proofs = proofs_of(
+            history,
+            reads,
+            unseen,
+            self.acked,
+            info,
+            written,
+            aside.every,
+            hides=level != READ_COMMITTED,
+        )
         if info.profiles[0].transactional and level == READ_COMMITTED:
             note_holes(
                 history, reads, aside, [proofs[k] for k in sorted(proofs) if k[0] in written]
@@ -245,6 +253,10 @@ class _Builder:
         acked_at[cells] = self._attempt["offset"][attempted]
         if len(settled):
             self._settle(lane, state, acked_at, settled)
+        if count:
+            # Something was appended there, whatever becomes of its transaction.
+            place = lane.key[1:]
+            self.acked[place] = max(self.acked.get(place, -1), int(acked_at.max()))
         within = np.full(count, NOT_ATTEMPTED, dtype=np.int64)
         within[cells] = self._attempt["transaction"][attempted]
         if (within >= 0).any():

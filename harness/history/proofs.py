@@ -30,15 +30,20 @@ def proofs_of(
     history: History,
     reads: Reads,
     unseen: dict[tuple[int, int], I64],
+    acked: dict[tuple[int, int], int],
     info: RunInfo,
     written: set[int],
-    aside: Reads | None,
+    aside: Reads,
+    *,
+    hides: bool,
 ) -> dict[tuple[int, int], DrainedPartition]:
     """The proof of every topic-partition that the history has.
 
     unseen: by topic-partition, the acknowledged offsets (-1: without one) that nothing read.
-    written: topics that were written in transactions. aside: records that the very reading that is
-    judged returned, and that are set aside, since their transactions are not committed.
+    acked: by topic-partition, the highest offset that a delivery report names, whatever became of
+    its transaction and wherever that record was read.
+    written: topics that were written in transactions. aside: records that are set aside. hides: did
+    the very reading that is judged return them?
     """
     profile = info.profiles[0]
     holes_allowed = profile.transactional or profile.compacted
@@ -47,7 +52,8 @@ def proofs_of(
     watched = _highest_of(watched_rows[0], watched_rows[1], watched_rows[2] - 1)
     live_rows = np.flatnonzero(reads.live)
     live = _highest_of(*(each[live_rows] for each in (reads.topic, reads.partition, reads.offset)))
-    hidden = _hidden(reads, aside)
+    others = _highest_of(aside.topic, aside.partition, aside.offset)
+    hidden = _hidden(reads, aside) if hides else {}
     found: dict[tuple[int, int], DrainedPartition] = {}
     for key in sorted(_told_of(history) | read.keys()):
         count, lowest, highest = read.get(key, (0, None, -1))
@@ -63,9 +69,14 @@ def proofs_of(
             found[key] = reading.by_itself(unseen.get(key))
         else:
             strict = profile.transactional and key[0] in written
-            reached = _Reached(
-                _highest(unseen.get(key)), watched.get(key, -1), live.get(key, -1), strict
+            other = history.drains_aside.get(key)
+            highest = max(
+                acked.get(key, -1),
+                watched.get(key, -1),
+                others.get(key, -1),
+                -1 if other is None or other.end is None else other.end - 1,
             )
+            reached = _Reached(highest, live.get(key, -1), strict)
             found[key] = _claimed(reading, claim, unseen.get(key), reached, holes_allowed)
     return found
 
@@ -74,10 +85,9 @@ def proofs_of(
 class _Reached:
     """How far the log of a topic-partition went, by what else the history says; -1 for nothing."""
 
-    acknowledged: int
-    """The highest offset that was acknowledged and not read."""
-    watched: int
-    """The highest high watermark, as an offset that was there."""
+    held: int
+    """The highest offset that it held at any time, as far as somebody says so: a delivery report,
+    a high watermark, or a reading at read_uncommitted."""
     live: int
     """The highest offset that was read live."""
     transactional: bool
@@ -101,17 +111,12 @@ class _Reached:
                 f"its last stable offset is {claim.last_stable}, its end {claim.end}: a "
                 "transaction is open"
             )
-        highest = max(self.acknowledged, self.watched)
-        if highest >= claim.end > self.live:
+        if self.held >= claim.end > self.live:
             return (
-                f"it held offset {highest}, and is said to end at {claim.end}: that can be its "
+                f"it held offset {self.held}, and is said to end at {claim.end}: that can be its "
                 "last stable offset, below a transaction that is open"
             )
         return ""
-
-
-def _highest(offsets: I64 | None) -> int:
-    return -1 if offsets is None or not len(offsets) else int(offsets.max())
 
 
 def _highest_of(topic: I64, partition: I64, offset: I64) -> dict[tuple[int, int], int]:
@@ -125,11 +130,9 @@ def _highest_of(topic: I64, partition: I64, offset: I64) -> dict[tuple[int, int]
     return found
 
 
-def _hidden(reads: Reads, aside: Reads | None) -> dict[tuple[int, int], tuple[int, int, int]]:
+def _hidden(reads: Reads, aside: Reads) -> dict[tuple[int, int], tuple[int, int, int]]:
     """(topic, partition) → count, lowest and highest of the offsets that only set-aside records
     of the final reading stand at."""
-    if aside is None or not len(aside):
-        return {}
     found = {}
     for key in aside.per_partition():
         at = [

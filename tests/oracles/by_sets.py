@@ -392,9 +392,7 @@ class _Judge:
         acknowledged = {
             attempt.offset
             for attempt in self.attempts.values()
-            if self._lane(attempt) == lane
-            and attempt.outcome == "acked"
-            and attempt.offset not in {None} | self._places(attempt.identity, "dl")
+            if self._lane(attempt) == lane and attempt.offset is not None
         }
         watermarks = {
             line["high_watermark"]
