@@ -497,3 +497,18 @@ def test_only_who_can_read_the_state_file_controls_the_cluster(cluster: LocalClu
     assert answer["ok"] is False
     assert state.token not in json.dumps(answer)
     cluster.wait_ready(60)
+
+
+def test_brokers_start_below_a_path_that_is_not_ascii_in_the_c_locale(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jars = cached_jars(KAFKA_VERSION)
+    assert jars is not None, f"{cluster} runs from it"
+    folder = tmp_path / "cäche 日本" / "delivery-harness"
+    folder.mkdir(parents=True)
+    (folder / "kafka").symlink_to(jars.folder.parent)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent))
+    monkeypatch.setenv("LC_ALL", "C")
+    with LocalCluster.start() as started:
+        assert started.directory.is_relative_to(folder)
+        assert all(status.ready for status in started.status())

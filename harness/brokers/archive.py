@@ -34,7 +34,7 @@ from harness.brokers.config import (
     server_settings,
 )
 from harness.brokers.jars import KafkaJars
-from harness.brokers.java import Java
+from harness.brokers.java import Java, java_environment
 from harness.brokers.storage import format_node, new_kafka_uuid
 from harness.lifeline import Child, watch
 
@@ -129,7 +129,11 @@ def train(folder: Path, command: list[str]) -> bool:
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=java_environment(),
         )
     deadline = time.monotonic() + _START_TIMEOUT_S
     while _STARTED not in log.read_bytes():

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import javaproperties
+
 HOST: Final = "127.0.0.1"
 BROKER_IDS: Final = (1, 2, 3)
 START_TIMEOUT_S: Final = 180.0
@@ -178,14 +180,8 @@ def server_settings(
 
 
 def properties_text(settings: dict[str, str]) -> str:
-    """Settings in Java's properties format; backslashes doubled, as a path may hold them."""
-    lines = []
-    for key, value in settings.items():
-        if "\n" in key + value:
-            raise ValueError(f"{key}: a line break cannot stand in a setting")
-        escaped = value.replace("\\", "\\\\")
-        lines.append(f"{key}={escaped}")
-    return "\n".join(lines) + "\n"
+    """Settings as Java reads them: ASCII, everything else escaped, as a path may need it."""
+    return str(javaproperties.dumps(settings, timestamp=False))
 
 
 LOGGING: Final = """\

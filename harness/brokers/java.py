@@ -54,6 +54,14 @@ class Candidate:
     problem: str
 
 
+def java_environment() -> dict[str, str]:
+    """The environment of a Java process.
+
+    In the C locale Java takes every character of a path that is not ASCII for a question mark.
+    """
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
+
+
 def parse_version(text: str) -> tuple[int, str] | None:
     """(feature number, full version) from the output of `java -version`; None when it has none.
 

@@ -17,6 +17,7 @@ import psutil
 from harness.brokers import wire
 from harness.brokers.children import die_with_parent
 from harness.brokers.config import HOST, LINKS, broker_command
+from harness.brokers.java import java_environment
 from harness.brokers.kind import BrokerStatus
 from harness.brokers.ports import Hold
 from harness.brokers.proxy import Proxy
@@ -95,6 +96,7 @@ class Node:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=java_environment(),
                 preexec_fn=die_with_parent(),  # safe: no other thread runs here
                 cwd=self.directory,
             )

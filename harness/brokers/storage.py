@@ -26,7 +26,7 @@ from harness.brokers.config import (
     server_settings,
 )
 from harness.brokers.jars import KafkaJars
-from harness.brokers.java import Java
+from harness.brokers.java import Java, java_environment
 from harness.errors import ClusterError
 
 _NAMES: Final = "meta.properties"
@@ -96,7 +96,12 @@ def _run_format(jars: KafkaJars, java: Java, folder: Path) -> Path:
     ]
     try:
         ended = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_FORMAT_TIMEOUT_S
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_FORMAT_TIMEOUT_S,
+            env=java_environment(),
         )
     except subprocess.TimeoutExpired as error:
         raise ClusterError(

@@ -89,9 +89,3 @@ class Replica:
                 for batch in batches(data):
                     if batch.last_offset >= offset:
                         yield data, batch
-
-
-def epoch_at(epochs: list[tuple[int, int]], offset: int) -> int | None:
-    """The leader epoch in which `offset` was written, by the checkpoint of its log."""
-    found = [epoch for epoch, start in epochs if start <= offset]
-    return found[-1] if found else None
