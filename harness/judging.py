@@ -59,6 +59,7 @@ def judge_run(
         timeout_s=drain_timeout_s,
         progress=say,
         processes=processes,
+        log_directory=cluster.data_directory if cluster is not None else None,
     )
     run_dir.append("run", "harness", phase="drained", number=number)
     say("reconciling")

@@ -53,16 +53,31 @@ def compress(codec: str, data: bytes) -> bytes:
 
 
 def batch(
-    base: int, values: list[bytes], *, epoch: int = 0, codec: str = "none", control: bool = False
-) -> bytes:
-    """One batch of records at the offsets from `base` on."""
-    plain = b"".join(record(delta, value) for delta, value in enumerate(values))
-    attributes = CODECS[codec] | (0x20 if control else 0)
+    base: int, values: list[bytes], *, epoch: int = 0, codec: str = "none", control: bool = False,
+    producer: int = 5, producer_epoch: int = 0, transactional: bool = False,
+    deltas: list[int] | None = None, key: bytes | None = None,
+) -> bytes:  # fmt: skip
+    """One batch of records at the offsets from `base` on; `deltas`: at others than the next ones,
+    the last of which is that of the batch, as compaction leaves it."""
+    numbers = list(range(len(values))) if deltas is None else deltas[: len(values)]
+    last = len(values) - 1 if deltas is None else deltas[-1]
+    plain = b"".join(record(at, value, key) for at, value in zip(numbers, values, strict=True))
+    attributes = CODECS[codec] | (0x20 if control else 0) | (0x10 if transactional else 0)
     covered = struct.pack(
-        ">hiqqqhii", attributes, len(values) - 1, 0, 0, 5, 0, base, len(values)
+        ">hiqqqhii", attributes, last, 0, 0, producer, producer_epoch, base, len(values)
     ) + compress(codec, plain)
     size = HEADER_BYTES - 12 + len(covered) - (HEADER_BYTES - 21)
     return struct.pack(">qiibI", base, size, epoch, 2, crc32c(covered)) + covered
+
+
+def marker(base: int, end: str, producer: int, producer_epoch: int = 0) -> bytes:
+    """The control batch that ends a producer's transaction: end is commit or abort."""
+    key = struct.pack(">hh", 0, {"abort": 0, "commit": 1, "leader change": 2}[end])
+    value = struct.pack(">hi", 0, 7)
+    return batch(
+        base, [value], control=True, transactional=True, producer=producer,
+        producer_epoch=producer_epoch, key=key,
+    )  # fmt: skip
 
 
 def replica(

@@ -35,7 +35,8 @@ from harness.history.tables import History
 from harness.history.transactions import NOT_ATTEMPTED, Transactions
 from harness.profiles import DeliveryProfile
 from harness.rundir import LoadPlan, ProfileRun, RunInfo
-from harness.verify.evidence import Drain, Elsewhere, Evidence, ObservationSet
+from harness.verify.drained import Drain
+from harness.verify.evidence import Elsewhere, Evidence, ObservationSet
 from harness.verify.instants import Contested
 from harness.verify.observations import BATCH
 from harness.verify.timeline import Timeline

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from harness.history.reads import Reads
 from harness.history.tables import DrainClaim, History
 from harness.rundir import RunInfo
-from harness.verify.evidence import DrainedPartition
+from harness.verify.drained import DrainedPartition
 
 I64: TypeAlias = npt.NDArray[np.int64]
 

@@ -16,6 +16,7 @@ from harness.judge.consuming import consume_verdict, consumer_exposures
 from harness.judge.disturbances import disturbances
 from harness.judge.disturbances import notes as disturbance_notes
 from harness.judge.exposure import Exposure, disturbed, exposures, trials
+from harness.judge.holes import hole_notes
 from harness.judge.loading import load_notes, load_obstacles, load_verdict
 from harness.judge.obstacles import fault_record, profile_obstacles, run_obstacles
 from harness.judge.phases import latency_phases
@@ -233,6 +234,7 @@ def _reasons(
     for each in counted:
         notes = load_notes(each.load, each.counts["attempted"])
         reasons += [f"{each.profile}: {note}" for note in notes if not _told(note, reasons)]
+    reasons += hole_notes(evidence)
     for found in findings:
         total = sum(found.foreign_runs.values())
         if total and evidence.elsewhere is not None:

@@ -3,6 +3,8 @@
     drained/replicas.json       where sampled lost records were looked for after the drain
     replicas/<fault_id>.json    what a killed broker's logs held beyond its successors', noted
                                 before it was started again: on its return it cuts that off
+    drained/holes.json          what a leader's log held at the offsets that a read_committed drain
+                                passed without a record (LogHeld; see harness.verify.holes)
 
 No client library is imported here.
 """
@@ -87,6 +89,27 @@ class DeadLog:
     stranded: list[Stretch]
     complete: bool
     reason: str = ""
+
+
+@dataclass(slots=True)
+class LogHeld:
+    """What one log holds from `start` on and below `end`, as far as readers at read_committed are
+    concerned. Ranges are first and last offsets in turn, ascending and apart. An offset in none of
+    them holds a record that they are handed: a committed one, or one of no transaction."""
+
+    broker: int
+    start: int
+    end: int
+    markers: list[int] = field(default_factory=list)
+    """transaction markers"""
+    aborted: list[int] = field(default_factory=list)
+    """records of transactions that an ABORT marker ended"""
+    open: list[int] = field(default_factory=list)
+    """records of transactions that no marker has ended"""
+    absent: list[int] = field(default_factory=list)
+    """no batch of the log has these"""
+    reason: str = ""
+    """why `end` is below what was asked for, when it is"""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,10 @@ What "the log holds no such record" may be concluded from:
    records where the topic has them;
 5. after the reading each leader says that its log goes no further than the end that was read to
    (harness.verify.tails): no record stands above the high watermark, nothing was written since;
-6. the log starts have not moved.
+6. the log starts have not moved;
+7. what a read_committed reader passed without a record is a transaction marker or a record of an
+   aborted transaction, by the log files of the leader, where these can be read (brokers of ours on
+   this machine); elsewhere that is not checked, which the verdict says (harness.verify.holes).
 
 A partition where one of these fails is read as far as it goes, and its entry in drain.json says
 why it proves nothing. An end below an acknowledged offset is no obstacle: that is a loss.
@@ -24,7 +27,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -34,13 +37,20 @@ from confluent_kafka import KafkaException
 from harness.collector import rare_collections
 from harness.errors import HarnessError
 from harness.members.capture import capture_groups
+from harness.replicas.files import Replica
+from harness.replicas.held import log_held
+from harness.replicas.look import cluster_of
 from harness.rundir import RunDir, RunInfo, now
 from harness.verify.consumer import client_config
+from harness.verify.holes import Holes, PartitionHoles
 from harness.verify.observations import ObservationSet
+from harness.verify.positions import STRETCHES_MAX, Position
 from harness.verify.proof import DrainProof, PartitionProof, blank_proof
 from harness.verify.reading import Stretch
 from harness.verify.shares import Shares
 from harness.verify.survey import Key, Say, Survey
+
+LogDirectory = Callable[[int], Path]
 
 _ROUNDS_MAX: Final = 20
 
@@ -54,12 +64,14 @@ def drain(
     timeout_s: float,
     progress: Say | None = None,
     processes: int | None = None,
+    log_directory: LogDirectory | None = None,
 ) -> DrainProof:
     """Read all topics of the run into a fresh drained set and write its drain.json.
 
     timeout_s bounds every wait in which nothing moves: for replicas to be in sync, for the last
     stable offset to reach the end, and for the next record; reading that advances goes on.
     processes: how many read side by side; by default as many as cores and records are worth.
+    log_directory: where a broker keeps its logs, if they can be read here.
     Brokers that are not reached, topics that are gone and proofs that fail are reasons in the
     result, not errors. Raises RunDirError when set `number` exists, EnvironmentFailure when the
     disk is full.
@@ -70,9 +82,12 @@ def drain(
     with ObservationSet(folder, info, kind="drained") as observations:
         shares = Shares(run_dir, info, client_config, observations, timeout_s, say, processes)
         counts = observations.counts
+        holes = Holes()
         try:
             with rare_collections():
-                _Drain(info, client_config, proof, shares, timeout_s, say).run()
+                it = _Drain(info, client_config, proof, shares, timeout_s, say)
+                it.run()
+                holes = it.holes(log_directory)
             if proof.cluster_id == info.cluster_id:
                 capture_groups(folder, info, client_config, timeout_s)
             counts = counts.plus(shares.close())
@@ -82,7 +97,9 @@ def drain(
             shares.kill()
             proof.counts = asdict(counts)
             proof.ended_at = now()
-            proof.conclude(info)
+            if holes.partitions:
+                holes.write(folder)
+            proof.conclude(info, holes)
             proof.write(folder)
     return proof
 
@@ -108,6 +125,10 @@ class _Drain:
         self.read_committed = {
             topic for profile in info.profiles if profile.transactional for topic in profile.topics
         }
+        self.compacted = {
+            topic for profile in info.profiles if profile.compacted for topic in profile.topics
+        }
+        self.positions: dict[Key, Position] = {}
         self.survey = Survey(info, client_config, proof, timeout_s, say)
 
     def run(self) -> None:
@@ -165,16 +186,43 @@ class _Drain:
                 isolation_level=(
                     "read_committed" if key[0] in self.read_committed else "read_uncommitted"
                 ),
+                noting=key[0] in self.read_committed - self.compacted,
             )
             for key in keys
         ]
         for key, position in self.shares.read(stretches).items():
             entry = self.entries[key]
+            self.positions[key] = position
             entry.position, entry.read = position.next, position.read
             entry.holes = position.holes
             entry.eof = position.eof is not None and position.eof >= (entry.end or 0)
             entry.reason = entry.reason or position.failure
         self.survey.last_error = self.shares.last_error or self.survey.last_error
+
+    def holes(self, log_directory: LogDirectory | None) -> Holes:
+        """The holes of what was read at read_committed, and what the leaders' logs held."""
+        found = Holes()
+        committed = [key for key in self.positions if key[0] in self.read_committed]
+        if committed and log_directory is not None:
+            self.say("looking into the leaders' logs at the offsets without a record")
+        for key in committed:
+            entry, position = self.entries[key], self.positions[key]
+            noted = PartitionHoles(*key, position.next, position.stretches)
+            found.partitions.append(noted)
+            if key[0] in self.compacted:
+                noted.reason = "the topic is compacted, which takes offsets too"
+            elif not position.noting:
+                noted.reason = f"there are more than {STRETCHES_MAX:,} stretches of them"
+            elif log_directory is None or entry.leader is None:
+                noted.reason = "the log files of these brokers cannot be read from here"
+            else:
+                noted.log = log_held(
+                    Replica(log_directory(entry.leader), *key),
+                    entry.leader,
+                    entry.start or 0,
+                    min(position.next, self._target(key) or 0),
+                )
+        return found
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -193,7 +241,16 @@ def main(argv: list[str] | None = None) -> int:
         info = run_dir.read_info()
         number = args.number or run_dir.next_verification()
         settings = client_config(info)
-        proof = drain(run_dir, info, settings, number, timeout_s=args.timeout, progress=say)
+        cluster = cluster_of(info)
+        proof = drain(
+            run_dir,
+            info,
+            settings,
+            number,
+            timeout_s=args.timeout,
+            progress=say,
+            log_directory=cluster.data_directory if cluster is not None else None,
+        )
     except HarnessError as error:
         say(str(error))
         return error.exit_code

@@ -22,9 +22,10 @@ from harness.documents import parse_json, read_json
 from harness.errors import RunDirError
 from harness.record import run_hash
 from harness.replicas.evidence import ReplicaEvidence, replicas_from_json
-from harness.rundir import RunDir, RunInfo, TimelineDamage, to_us
+from harness.rundir import RunDir, RunInfo, TimelineDamage
 from harness.verify.cells import Columns
 from harness.verify.consumers.recorded import Consumption, read_consumption
+from harness.verify.drained import Drain, DrainedPartition, read_drain
 from harness.verify.hlog import Interval, intervals
 from harness.verify.instants import Contested
 from harness.verify.observations import BATCH, EXTRA, cell_files, read_extras
@@ -35,52 +36,6 @@ METRICS: Final = ("ack", "service", "end_to_end")
 
 Rows: TypeAlias = npt.NDArray[np.void]
 I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class DrainedPartition:
-    """What the drain says about one topic-partition.
-
-    `proven`: everything from `floor` on that the log holds was read, and all of it is accounted
-    for. `floor` is above 0 when the log's start had moved: what lay below is not there to be read.
-    `floor_said`: so it was asked or stated; else (in histories) it is only where reading began.
-    `ceiling`: proven only below this offset, where nothing says that the log ended there (in
-    histories recorded elsewhere); None: up to its end.
-    `ended_us`: when the reading of this topic-partition ended, in histories.
-    """
-
-    topic: int
-    partition: int
-    proven: bool
-    floor: int
-    read: int
-    end: int | None
-    last_stable: int | None
-    reason: str
-    ceiling: int | None = None
-    floor_said: bool = True
-    ended_us: int | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Proven, from the very first record on and up to the log's end."""
-        return self.proven and self.floor == 0 and self.ceiling is None
-
-    def reaches(self, at: I64) -> Bools:
-        """Which of these offsets lie where the drain, if it is proven, read everything."""
-        below = True if self.ceiling is None else at < self.ceiling
-        return np.asarray((at >= self.floor) & below, dtype=np.bool_)
-
-
-@dataclass(slots=True)
-class Drain:
-    """drain.json: the proof of one drain, checked against run.json."""
-
-    partitions: dict[tuple[int, int], DrainedPartition]
-    started_us: int | None
-    ended_us: int | None
-    reasons: list[str]
 
 
 @dataclass(slots=True)
@@ -224,7 +179,7 @@ def load_evidence(run_dir: RunDir, number: int) -> Evidence:
         transactions=_transactions(run_dir.ledger),
         live=_observations(run_dir.live, run),
         drained=_observations(drained, run),
-        drain=_drain(drained / "drain.json", info),
+        drain=read_drain(drained, info),
         timeline=timeline,
         journals=_journals(run_dir, info, timeline.experiments),
         replicas=load_replicas(run_dir, number),
@@ -306,82 +261,6 @@ def _observations(folder: Path, run: int) -> ObservationSet:
         batches=_batches(folder / "batches.bin"),
         there=True,
     )
-
-
-def _drain(path: Path, info: RunInfo) -> Drain | None:
-    if not path.exists():
-        return None
-    document = read_json(path, "the proof of a drain")
-    topics = {topic: index for index, topic in enumerate(info.topics)}
-    transactional = [profile.transactional for profile in info.profiles for _ in profile.topics]
-    cluster_id = document.get("cluster_id")
-    elsewhere = ""
-    if info.cluster_id and cluster_id and cluster_id != info.cluster_id:
-        elsewhere = f"it was read from cluster {cluster_id}, the run's is {info.cluster_id}"
-    partitions: dict[tuple[int, int], DrainedPartition] = {}
-    try:
-        reasons = [str(reason) for reason in document.get("reasons", [])]
-        for entry in document["partitions"]:
-            index = topics.get(str(entry["topic"]))
-            if index is None:
-                continue
-            expected_id = info.topic_ids[index] if index < len(info.topic_ids) else None
-            drained = _drained_partition(entry, index, expected_id, elsewhere, transactional[index])
-            if (index, drained.partition) in partitions:
-                raise ValueError(f"{entry['topic']}-{drained.partition} stands there twice")
-            partitions[index, drained.partition] = drained
-        return Drain(
-            partitions, _us(document.get("started_at")), _us(document.get("ended_at")), reasons
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunDirError(
-            f"{path}: not the proof of a drain of this harness ({type(error).__name__}: {error})."
-        ) from None
-
-
-def _drained_partition(
-    entry: Mapping[str, Any],
-    topic: int,
-    topic_id: str | None,
-    elsewhere: str,
-    transactional: bool,
-) -> DrainedPartition:
-    """One entry of drain.json; what run.json contradicts is not proven."""
-    end, last_stable = _integer(entry.get("end")), _integer(entry.get("last_stable"))
-    if not isinstance(entry["complete"], bool):
-        raise TypeError(f"complete is {entry['complete']!r}, expected true or false")
-    from_somewhere = entry["complete"] or _integer(entry.get("proven_from")) is not None
-    reasons = [] if from_somewhere else [str(entry.get("reason") or "")]
-    if elsewhere:
-        reasons.append(elsewhere)
-    if topic_id and entry.get("topic_id") and entry["topic_id"] != topic_id:
-        reasons.append(f"the topic is another one of the same name (id {entry['topic_id']})")
-    if transactional and from_somewhere and last_stable != end:
-        reasons.append(f"its last stable offset is {last_stable}, its end {end}")
-    starts = [_integer(entry.get("start")), _integer(entry.get("log_start_after"))]
-    return DrainedPartition(
-        topic=topic,
-        partition=_integer(entry["partition"]) or 0,
-        proven=from_somewhere and not reasons,
-        floor=max((start for start in starts if start is not None), default=0),
-        read=_integer(entry.get("read")) or 0,
-        end=end,
-        last_stable=last_stable,
-        reason="; ".join(reason for reason in reasons if reason) or "no reason is given",
-    )
-
-
-def _integer(value: object) -> int | None:
-    """A whole number or None. Raises ValueError for anything else: it is damage."""
-    if value is None:
-        return None
-    if type(value) is not int or abs(value) >= 1 << 62:
-        raise ValueError(f"{value!r} stands where a whole number is expected")
-    return value
-
-
-def _us(value: object) -> int | None:
-    return to_us(value) if isinstance(value, str) else None
 
 
 def with_joined(info: RunInfo, joined: Sequence[JoinedExperiment]) -> RunInfo:

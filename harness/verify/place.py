@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.verify.copies import NO_ROWS, PartitionExtras
-from harness.verify.evidence import DrainedPartition
+from harness.verify.drained import DrainedPartition
 from harness.verify.findings import Coverage, Occurrence, ProfileFindings
 from harness.verify.instants import ReadInstants
 from harness.verify.keyed import LastValues

@@ -6,11 +6,17 @@ Pure arithmetic on offsets; no client library is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
 
 from harness.verify.batch import Batch, Ints
 
 Key = tuple[str, int]
+
+STRETCHES_MAX: Final = 1_000_000
+"""So many holes of one topic-partition are noted; further ones are counted only."""
 
 
 @dataclass(slots=True)
@@ -25,11 +31,16 @@ class Position:
     """Up to which offset did the broker say that there is nothing further?"""
     failure: str = ""
     """Why reading this partition cannot go on."""
+    noting: bool = False
+    """Is each hole noted, and not only counted?"""
+    stretches: list[int] = field(default_factory=list)
+    """The holes, where they are noted: first and last offsets in turn."""
 
-    def begin(self, start: int) -> None:
+    def begin(self, start: int, *, noting: bool = False) -> None:
         """Set out at the log start; a later call continues where reading stopped."""
         if not self.read and not self.next:
             self.next = start
+            self.noting = noting
 
     def behind(self, end: int) -> bool:
         """Whether reading has to go on to reach `end` and the broker's word that it is one."""
@@ -41,7 +52,12 @@ class Position:
         if first < self.next or not (offsets[1:] > offsets[:-1]).all():
             self.failure = f"offsets came out of order: {first} to {last} when {self.next} was next"
             return
-        self.holes += last + 1 - self.next - count
+        holes = last + 1 - self.next - count
+        if holes and self.noting:
+            before = np.concatenate([[self.next - 1], offsets[:-1]])
+            ends = np.flatnonzero(offsets - before > 1)
+            self._note(np.stack([before[ends] + 1, offsets[ends] - 1], axis=1))
+        self.holes += holes
         self.next = last + 1
         self.read += count
 
@@ -49,8 +65,17 @@ class Position:
         """The broker says that the log ends at `offset`."""
         self.eof = offset
         if offset > self.next:
+            if self.noting:
+                self._note(np.array([[self.next, offset - 1]]))
             self.holes += offset - self.next
             self.next = offset
+
+    def _note(self, holes: Ints) -> None:
+        """Note (n, 2) first and last offsets."""
+        self.stretches += holes.ravel().tolist()
+        if len(self.stretches) > 2 * STRETCHES_MAX:
+            self.noting = False
+            self.stretches = []
 
 
 class Positions:
@@ -62,9 +87,9 @@ class Positions:
     def __getitem__(self, key: Key) -> Position:
         return self._positions[key]
 
-    def begin(self, key: Key, start: int) -> None:
+    def begin(self, key: Key, start: int, *, noting: bool = False) -> None:
         """Set out on a topic-partition, or go on where reading it stopped."""
-        self._positions.setdefault(key, Position()).begin(start)
+        self._positions.setdefault(key, Position()).begin(start, noting=noting)
 
     def advance(self, topics: Sequence[str], batch: Batch) -> None:
         """Count a batch of records, stretch by stretch."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.errors import RunDirError
 from harness.rundir import RunInfo, read_json, write_json
+from harness.verify.holes import Holes, accounts
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class PartitionProof:
     """`end`, once the leader had said that its log goes no further: nothing is unreplicated."""
     isr: list[int] = field(default_factory=list)
     replicas: list[int] = field(default_factory=list)
+    leader: int | None = None
     position: int | None = None
     """One past the last offset that the reader knows it has passed."""
     read: int = 0
@@ -45,12 +47,15 @@ class PartitionProof:
     """From which offset on everything is accounted for: the log's start, where that had moved and
     nothing else stands in the way of a proof. None where the proof is whole or there is none."""
 
-    def obstacle(self, *, read_committed: bool, holes_allowed: bool) -> str:
+    def obstacle(self, *, read_committed: bool, holes_allowed: bool, unaccounted: str = "") -> str:
         """Why this partition is not proven to be drained whole; empty when it is.
 
         `holes_allowed`: transaction markers, aborted or compacted records take offsets.
+        `unaccounted`: what the account of its holes says against it.
         """
-        reason = self._obstacle(read_committed=read_committed, holes_allowed=holes_allowed)
+        reason = self._obstacle(
+            read_committed=read_committed, holes_allowed=holes_allowed, unaccounted=unaccounted
+        )
         if reason:
             return reason
         if self.start != 0:
@@ -62,16 +67,16 @@ class PartitionProof:
             return f"the log start moved from {self.start} to {self.log_start_after} meanwhile"
         return ""
 
-    def conclude(self, *, read_committed: bool, holes_allowed: bool) -> None:
+    def conclude(self, *, read_committed: bool, holes_allowed: bool, unaccounted: str = "") -> None:
         """Decide whether everything is accounted for, and from which offset on."""
-        rules = {"read_committed": read_committed, "holes_allowed": holes_allowed}
-        blocked = self._obstacle(**rules)
-        self.reason = self.obstacle(**rules)
+        allowed = {"read_committed": read_committed, "holes_allowed": holes_allowed}
+        blocked = self._obstacle(**allowed, unaccounted=unaccounted)
+        self.reason = self.obstacle(**allowed, unaccounted=unaccounted)
         self.complete = not self.reason
         if self.reason and not blocked and self.log_start_after is not None:
             self.proven_from = max(self.start or 0, self.log_start_after)
 
-    def _obstacle(self, *, read_committed: bool, holes_allowed: bool) -> str:
+    def _obstacle(self, *, read_committed: bool, holes_allowed: bool, unaccounted: str) -> str:
         """As `obstacle`, but for what a log start that moved leaves open."""
         if self.reason:
             return self.reason
@@ -93,7 +98,7 @@ class PartitionProof:
             )
         if self.holes and not holes_allowed:
             return f"{self.holes} offsets below {self.position} were passed without a record"
-        return ""
+        return unaccounted
 
 
 @dataclass(slots=True)
@@ -113,14 +118,18 @@ class DrainProof:
     def read(self) -> int:
         return sum(partition.read for partition in self.partitions)
 
-    def conclude(self, info: RunInfo) -> None:
+    def conclude(self, info: RunInfo, holes: Holes | None = None) -> None:
         """Decide each partition and the whole, and say why not."""
         profiles = {topic: profile for profile in info.profiles for topic in profile.topics}
+        last_stable = {(each.topic, each.partition): each.last_stable for each in self.partitions}
+        found = accounts(holes, last_stable) if holes is not None else {}
         for proof in self.partitions:
             profile = profiles[proof.topic]
+            account = found.get((proof.topic, proof.partition))
             proof.conclude(
                 read_committed=profile.transactional,
                 holes_allowed=profile.transactional or profile.compacted,
+                unaccounted=account.obstacle if account is not None else "",
             )
         for proof in self.partitions:
             if not proof.complete:

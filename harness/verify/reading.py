@@ -56,6 +56,8 @@ class Stretch:
     start: int
     target: int
     isolation_level: str
+    noting: bool = False
+    """Are its holes noted one by one?"""
 
     @property
     def key(self) -> Key:
@@ -97,7 +99,7 @@ class Reading:
         positions, keys = self._positions, [stretch.key for stretch in stretches]
         targets = {stretch.key: stretch.target for stretch in stretches}
         for stretch in stretches:
-            positions.begin(stretch.key, stretch.start)
+            positions.begin(stretch.key, stretch.start, noting=stretch.noting)
         total = sum(targets[key] - positions[key].next for key in keys)
         unbatcher = Unbatcher(self._info.topics, {topic for topic, _ in keys})
         consumer = new_consumer(

@@ -185,6 +185,7 @@ class Survey:
         entry.replicas = sorted(node.id for node in partition.replicas)
         if partition.leader is None or partition.leader.id < 0:
             return f"it has no leader, {_BEHIND} {entry.isr}"
+        entry.leader = partition.leader.id
         if len(entry.isr) < len(entry.replicas):
             return f"{_BEHIND} {entry.isr} of {entry.replicas}"
         return ""

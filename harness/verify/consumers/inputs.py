@@ -14,7 +14,8 @@ import numpy.typing as npt
 from harness.members.journal import ACCEPT, REJECT, SYNCHRONOUS, Entries, Step
 from harness.verify import cells
 from harness.verify.copies import PartitionExtras
-from harness.verify.evidence import DrainedPartition, Evidence
+from harness.verify.drained import DrainedPartition
+from harness.verify.evidence import Evidence
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
