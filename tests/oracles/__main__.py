@@ -1,5 +1,6 @@
-"""`python -m tests.oracles`: random histories, judged by the harness and by the oracles.
+"""`python -m tests.oracles`: random histories, judged by the harness and by two oracles.
 
+Each seed is a history of either generator; by_walking.py judges both, by_sets.py the first.
 Prints each disagreement, with the files that show it, and ends with 1 when there is any.
 """
 
@@ -11,7 +12,17 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.oracles.compare import compare_by_sets, written
+from tests.oracles.compare import Comparison, compare_by_sets, write
+from tests.oracles.compare_b import compare_by_walking, history_of
+
+
+def comparisons(seed: int, out: Path) -> list[tuple[str, str, Comparison]]:
+    """Generator, oracle and comparison of each pair that judges a seed."""
+    return [
+        ("a", "by_sets", compare_by_sets(seed, out)),
+        ("a", "by_walking", compare_by_walking(seed, out, "a")),
+        ("b", "by_walking", compare_by_walking(seed, out, "b")),
+    ]
 
 
 def main() -> int:
@@ -25,14 +36,17 @@ def main() -> int:
     verdicts: Counter[str] = Counter()
     apart: Counter[str] = Counter()
     for seed in range(chosen.seed, chosen.seed + chosen.histories):
-        compared = compare_by_sets(seed, out)
-        verdicts[compared.verdict] += 1
-        if compared.differences:
-            apart.update({difference.split(":")[0] for difference in compared.differences})
-            where = written(seed, out)
-            print(f"seed {seed} ({compared.profile}): {'; '.join(compared.differences)}")
-            print(f"  {' '.join(str(path) for path in where)}")
-    print(f"{chosen.histories} histories: {dict(verdicts)}; apart: {dict(apart)}", file=sys.stderr)
+        for generator, oracle, compared in comparisons(seed, out):
+            if oracle == "by_walking":
+                verdicts[compared.verdict] += 1
+            if not compared.differences:
+                continue
+            apart.update({f"{oracle} {each.split(':')[0]}" for each in compared.differences})
+            where = write(history_of(seed, generator)[0], out, f"{generator}-{seed}")
+            print(f"{generator} {seed} ({compared.profile}), {oracle}: ", end="")
+            print("; ".join(compared.differences))
+            print(f"  {' '.join(str(path) for path in where)}", flush=True)
+    print(f"{2 * chosen.histories} histories: {dict(verdicts)}; apart: {dict(apart)}")
     return 1 if apart else 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,10 +32,10 @@ def compare_by_sets(seed: int, folder: Path) -> Comparison:
     return Comparison(history.profile, own.verdict, own.counts, differences(own, other))
 
 
-def by_harness(history: RandomHistory, paths: list[Path]) -> Judged:
-    """The harness's judgement, in the form that the oracle has."""
+def by_harness(history: RandomHistory, paths: list[Path], own: Sequence[Path] = ()) -> Judged:
+    """The harness's judgement, in the form that the oracle has; `own` are files of profiles."""
     try:
-        verdict = judge_files(paths, history.profile, lenient=history.lenient)
+        verdict = judge_files(paths, history.profile, lenient=history.lenient, profiles=own)
     except UsageError:
         return Judged(REFUSED)
     profile = verdict.profiles[0]

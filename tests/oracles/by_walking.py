@@ -1,0 +1,380 @@
+"""A second oracle for histories: it walks, event by event and offset by offset.
+
+Written from docs/verification.md and docs/histories.md alone, without a look at the rules of the
+harness or at by_sets.py. The numbers in comments are those of docs/verification.md. How lines are
+taken stands in told.py, what readings make of a topic-partition in walked_logs.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+from tests.oracles.by_sets import COUNTS, REFUSED, Judged
+from tests.oracles.promised import Profile
+from tests.oracles.told import CORRUPT, FOREIGN, Attempt, Content, Lane, Refused, tell
+from tests.oracles.walked_logs import (
+    Log,
+    Walk,
+    in_transactions,
+    is_acknowledged,
+    measure,
+    named_by,
+    place_attempts,
+    settle,
+    steps_of,
+    transaction_of,
+    walk_offsets,
+)
+
+SLACK_US = 20_000_000  # the coordinator's scan and a failover, 4.15
+WITHOUT_DRAIN = ("precommitted_read", "hung_txn")
+WHOLE_LOG = ("gap", "torn_txn", "lost_txn")
+BY_STEPS = (*WHOLE_LOG, "precommitted_read")
+STAYS_BROKEN = ("duplicate", "corrupt", "misrouted")
+
+
+def judge(files: list[str], profile: Profile, *, lenient: bool) -> Judged:
+    """The verdict on the texts of files."""
+    try:
+        told = tell(files, profile.level, lenient=lenient)
+    except Refused:
+        return Judged(REFUSED)
+    walk = Walk(told, profile)
+    settle(walk)
+    for lane in sorted(told.named | {each.lane for each in walk.attempts if each.lane}):
+        walk.logs[lane] = Log(lane)
+    for lane in walk.logs:
+        walk_offsets(walk, walk.logs[lane])
+    place_attempts(walk)
+    for log in walk.logs.values():
+        measure(walk, log)
+    find_committed(walk)
+    for attempt in walk.attempts:
+        count_attempt(walk, attempt)
+    count_inversions(walk)
+    count_gaps(walk)
+    count_inconsistent(walk)
+    for log in walk.logs.values():
+        count_records(walk, log)
+        count_vanished(walk, log)
+    if profile.transactional:
+        count_transactions(walk)
+        count_precommitted(walk)
+        count_hung(walk)
+    look_for_blindness(walk)
+    return conclude(walk)
+
+
+# Anomalies of attempts (4.1 to 4.3, 4.10).
+
+
+def count_attempt(walk: Walk, attempt: Attempt) -> None:
+    counts = walk.counts
+    drained, live = walk.drained.get(id(attempt), []), walk.live.get(id(attempt), [])
+    counts["attempted"] += 1
+    counts[attempt.outcome] += 1
+    if attempt.outcome == "unknown" and drained:
+        counts["unknown_present"] += 1
+    if attempt.outcome == "failed" and (drained or live):
+        counts["failed_visible"] += 1
+    if drained or live:
+        counts["duplicate"] += len({*drained, *live}) - 1
+        counts["duplicate_live"] += len({*drained, *live}) - max(1, len(drained))
+    if is_acknowledged(attempt) and not drained:
+        counts["lost" if is_proven_absent(walk, attempt) else "unseen"] += 1
+
+
+def is_proven_absent(walk: Walk, attempt: Attempt) -> bool:
+    """Of an attempt that the drain does not hold."""
+    log = walk.log_of(attempt)
+    if log is None:
+        return False
+    if log.whole:
+        return True
+    return is_acknowledged(attempt) and attempt.offset is not None and log.reaches(attempt.offset)
+
+
+def in_lanes(walk: Walk) -> list[list[Attempt]]:
+    """The attempts of each incarnation and topic-partition, in the order of sending."""
+    lanes: dict[tuple[int, Lane], list[Attempt]] = {}
+    for attempt in walk.attempts:
+        if attempt.lane is not None:
+            lanes.setdefault((attempt.producer, attempt.lane), []).append(attempt)
+    return [sorted(each, key=lambda attempt: attempt.sequence) for each in lanes.values()]
+
+
+def count_inversions(walk: Walk) -> None:
+    """4.4: a place below the highest bound of what was sent and acknowledged before."""
+    for lane in in_lanes(walk):
+        highest = -1
+        for attempt in lane:
+            drained, live = walk.drained.get(id(attempt)), walk.live.get(id(attempt))
+            acked_at = attempt.offset if is_acknowledged(attempt) else None
+            place = min(drained) if drained else min(live) if live else acked_at
+            if place is not None and attempt.outcome != "failed" and place < highest:
+                walk.counts["inversion"] += 1
+            if not is_acknowledged(attempt):
+                continue
+            log = walk.log_of(attempt)
+            bound = place
+            if log is None or place is None or not log.reaches_from_0_to(place):
+                bound = None if acked_at is None or place is None else min(place, acked_at)
+            if bound is not None:
+                highest = max(highest, bound)
+
+
+def count_gaps(walk: Walk) -> None:
+    for lane in in_lanes(walk):
+        sure = [number for number, each in enumerate(lane) if is_acknowledged(each)]
+        for number, attempt in enumerate(lane):
+            log = walk.log_of(attempt)
+            if log is None or not log.whole or walk.drained.get(id(attempt)):
+                continue
+            if attempt.outcome not in ("failed", "unknown"):
+                continue
+            if walk.profile.transactional and transaction_of(attempt) not in walk.committed:
+                continue
+            if sure and sure[0] < number < sure[-1]:
+                walk.counts["gap"] += 1
+
+
+def count_inconsistent(walk: Walk) -> None:
+    """4.11: acknowledged at an offset that does not hold it."""
+    alone: Counter[tuple[Lane, int]] = Counter()
+    for attempt in walk.attempts:
+        log = walk.log_of(attempt)
+        if log is None or attempt.outcome != "acked" or attempt.offset is None:
+            continue
+        drained, live = walk.drained.get(id(attempt), []), walk.live.get(id(attempt), [])
+        there = [*log.seen.get(attempt.offset, []), *log.aside.get(attempt.offset, [])]
+        if attempt.offset in log.held:
+            there.append(log.held[attempt.offset])
+        if any(named_by(walk, content) is attempt for content in there):
+            continue
+        if (
+            any(content != CORRUPT for content in there)
+            or (drained and log.reaches(attempt.offset))
+            or ((drained or live) and walk.profile.promises_no("duplicate"))
+        ):
+            walk.counts["inconsistent_offset"] += 1
+        else:
+            alone[log.lane, attempt.offset] += 1
+    walk.counts["inconsistent_offset"] += sum(number - 1 for number in alone.values())
+
+
+# Anomalies of records (4.6 to 4.9, 4.12).
+
+
+def count_records(walk: Walk, log: Log) -> None:
+    for content in log.held.values():
+        walk.counts["read"] += 1
+        if content == CORRUPT:
+            walk.counts["corrupt"] += 1
+        elif content == FOREIGN:
+            walk.counts["foreign"] += 1
+        elif content[1:3] != log.lane:
+            walk.counts["misrouted"] += 1
+        elif named_by(walk, content) is None:
+            walk.counts["phantom"] += 1
+
+
+def count_vanished(walk: Walk, log: Log) -> None:
+    for offset in sorted({*log.seen, *log.aside}):
+        held = log.held.get(offset)
+        live = log.seen.get(offset, [])
+        aside = [each for each in log.aside.get(offset, []) if each != held and each not in live]
+        alone = 0
+        for content in [*live, *dict.fromkeys(aside)]:
+            if content in (held, FOREIGN):
+                continue
+            same_level = log.proof_level in log.levels.get((offset, content), ())
+            if not in_transactions(walk, log.lane[0]):
+                same_level = content in live
+            if held is not None or (same_level and log.reaches(offset)):
+                walk.counts["vanished"] += 1
+            else:
+                alone += 1
+        walk.counts["vanished"] += max(0, alone - 1)
+
+
+# Transactions (2.5, 4.13 to 4.15).
+
+
+def may_be_called(names: list[str]) -> bool:
+    """May a commit have been called, as far as the steps say?"""
+    uncalled = "unknown" in names and "abort_called" not in names
+    return "commit_called" in names or "committed" in names or uncalled
+
+
+def find_committed(walk: Walk) -> None:
+    for attempt in walk.attempts:
+        names = steps_of(walk, transaction_of(attempt))
+        visible = walk.drained.get(id(attempt)) or walk.live.get(id(attempt))
+        in_doubt = may_be_called(names) and "aborted" not in names
+        if "committed" in names or (in_doubt and visible):
+            walk.committed.add(transaction_of(attempt))
+
+
+def count_transactions(walk: Walk) -> None:
+    for transaction in walk.committed:
+        absent = [
+            not walk.drained.get(id(each)) and is_proven_absent(walk, each)
+            for each in walk.attempts
+            if transaction_of(each) == transaction and id(each) not in walk.own_failed
+        ]
+        if absent and all(absent):
+            walk.counts["lost_txn"] += 1
+        elif any(absent):
+            walk.counts["torn_txn"] += 1
+
+
+def count_precommitted(walk: Walk) -> None:
+    for attempt in walk.attempts:
+        log = walk.log_of(attempt)
+        steps = walk.told.steps.get(transaction_of(attempt), [])
+        names = [name for name, _ in steps]
+        if log is None or attempt.outcome == "failed" or attempt.transaction is None or not steps:
+            continue
+        if not may_be_called(names):
+            if walk.drained.get(id(attempt)) or walk.live.get(id(attempt)):
+                walk.counts["precommitted_read"] += 1
+        elif "commit_called" in names and walk.steady:
+            called = steps[names.index("commit_called")][1]
+            for offset in walk.live.get(id(attempt), []):
+                instant = log.instants.get((offset, content_of(attempt)))
+                if instant is not None and instant < called:
+                    walk.counts["precommitted_read"] += 1
+                    break
+
+
+def content_of(attempt: Attempt) -> Content:
+    return attempt.producer, attempt.topic, attempt.partition, attempt.sequence
+
+
+def count_hung(walk: Walk) -> None:
+    """4.15: last stable offsets that stood still below the high watermark."""
+    stated = walk.told.timeout_ms
+    own = walk.profile.timeout_ms
+    sure_us = (stated if stated is not None else max(own, 60_000)) * 1000 + SLACK_US
+    doubt_us = (stated if stated is not None else own) * 1000 + SLACK_US
+    instants = [at for steps in walk.told.steps.values() for _, at in steps]
+    for lane, log in walk.logs.items():
+        stood: dict[int, int] = {}
+        since: tuple[int, int] | None = None
+        latest = -1
+        for at, stable, watermark in sorted(walk.told.looks.get(lane, [])):
+            if stable < latest:
+                walk.blind.add("hung_txn")
+            latest = stable
+            if stable >= watermark:
+                since = None
+            elif since is None or since[0] != stable:
+                since = (stable, at)
+            if since is not None:
+                stood[stable] = max(stood.get(stable, 0), at - since[1])
+        line = walk.told.drains.get((lane, log.proof_level), {})
+        stable = line.get("last_stable", 0)
+        if (
+            instants
+            and "ended_us" in line
+            and "last_stable" in line
+            and stable < line.get("end", 0)
+        ):
+            stood[stable] = max(stood.get(stable, 0), line["ended_us"] - max(instants))
+        for duration in stood.values():
+            if duration > sure_us and walk.steady:
+                walk.counts["hung_txn"] += 1
+            elif duration > doubt_us:
+                walk.blind.add("hung_txn")
+        watch(walk, lane, instants, doubt_us)
+
+
+def watch(walk: Walk, lane: Lane, instants: list[int], bound_us: int) -> None:
+    """Was the last stable offset looked at often enough?"""
+    looks = [at for at, _, _ in walk.told.looks.get(lane, [])]
+    if not looks or not walk.steady:
+        walk.blind.add("hung_txn")
+    if not instants:
+        return
+    within = [at for at in looks if min(instants) <= at <= max(instants)]
+    chain = sorted([min(instants), *within, max(instants)])
+    for before, after in pairwise(chain):
+        if after - before > bound_us:
+            walk.blind.add("hung_txn")
+
+
+# From counts to verdicts (5).
+
+
+def look_for_blindness(walk: Walk) -> None:
+    blind, anomalies = walk.blind, {each.removeprefix("no_") for each in walk.profile.promises}
+    logs = list(walk.logs.values())
+    if not any(is_acknowledged(each) for each in walk.attempts):
+        blind |= anomalies
+    if walk.counts["unseen"] or any(log.first > 0 or not log.sound for log in logs):
+        blind |= anomalies.difference(WITHOUT_DRAIN)
+    homeless = any(each.lane is None for each in walk.attempts)
+    if homeless or not all(log.whole for log in logs):
+        blind.update(WHOLE_LOG)
+    if homeless:
+        blind.add("hung_txn")
+    look_at_steps(walk)
+    if not covered(walk, timed=False):
+        blind.add("vanished")
+    if not covered(walk, timed=True):
+        blind.add("precommitted_read")
+
+
+def look_at_steps(walk: Walk) -> None:
+    on_record = {producer for (producer, _), steps in walk.told.steps.items() if steps}
+    for attempt in walk.attempts:
+        names = steps_of(walk, transaction_of(attempt))
+        if attempt.transaction is not None and not names:
+            walk.blind.update(BY_STEPS)
+        if walk.profile.transactional and attempt.producer not in on_record:
+            walk.blind.update(BY_STEPS)
+        if may_be_called(names) and "commit_called" not in names:
+            walk.blind.add("precommitted_read")
+    if not walk.steady:
+        walk.blind.add("precommitted_read")
+
+
+def covered(walk: Walk, *, timed: bool) -> bool:
+    """5.2: were 95 % of each partition read a second time (or live, at a known instant)?"""
+    some = False
+    for log in walk.logs.values():
+        returned = again = 0
+        for attempt in walk.attempts:
+            drained = walk.drained.get(id(attempt))
+            if attempt.lane != log.lane or not drained:
+                continue
+            returned += 1
+            known = log.instants.get((min(drained), content_of(attempt))) is not None
+            again += known if timed else min(drained) in log.twice
+        some = some or again > 0
+        if again * 100 < returned * 95:
+            return False
+    return some
+
+
+def conclude(walk: Walk) -> Judged:
+    promises = {}
+    has_transactions = bool(walk.told.steps) or any(
+        each.transaction is not None for each in walk.attempts
+    )
+    for promise in walk.profile.promises:
+        anomaly = promise.removeprefix("no_")
+        stays = anomaly in STAYS_BROKEN or (anomaly == "failed_visible" and not has_transactions)
+        if walk.counts[anomaly] and (stays or not walk.told.damaged):
+            promises[promise] = "broken"
+        elif anomaly in walk.blind or walk.told.damaged:
+            promises[promise] = "inconclusive"
+        else:
+            promises[promise] = "kept"
+    verdict = "inconclusive"
+    for worst in ("broken", "inconclusive", "kept"):
+        if worst in promises.values():
+            verdict = worst
+            break
+    return Judged(verdict, {name: walk.counts[name] for name in COUNTS}, promises)
