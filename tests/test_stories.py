@@ -24,11 +24,43 @@ Lines = list[dict[str, Any]]
 INDENT = 14
 
 
+def placed(all_lines: Lines) -> Lines:
+    """The lines, where each attempt has the partition that its outcome, or else a reading, says."""
+    found = []
+    for line in all_lines:
+        if line["type"] != "attempt" or line.get("partition") is not None:
+            found.append(line)
+            continue
+        names = [line[name] for name in ("producer", "topic", "sequence")]
+        says = {
+            kind: [
+                each
+                for each in all_lines
+                if each["type"] == kind
+                and [each.get("producer"), each.get("sent_topic", each["topic"])] == names[:2]
+                and each["sequence"] == names[2]
+                and ("sent_partition" in each or each["topic"] == names[1])
+            ]
+            for kind in ("outcome", "observation")
+        }
+        settled = says["outcome"][0] if says["outcome"] else {}
+        homes = [each["partition"] for each in says["outcome"] if "partition" in each]
+        homes += [each.get("sent_partition", each["partition"]) for each in says["observation"]]
+        place = (
+            {"partition": homes[0]}
+            if homes
+            else {"topic": f"{names[1]} (partition not known)", "partition": 0}
+        )
+        more = {name: settled[name] for name in ("outcome", "offset") if name in settled}
+        found.append({**line, **more, **place})
+    return found
+
+
 class Record:
     """The lines of a history, asked about one witness."""
 
     def __init__(self, all_lines: Lines, witness: dict[str, Any]) -> None:
-        self.all, self.witness = all_lines, witness
+        self.all, self.witness = placed(all_lines), witness
 
     def of(self, kind: str, **fields: Any) -> Lines:
         """The lines of a type with these fields; those without a topic are not told apart by it."""
@@ -109,6 +141,17 @@ def _part(record: Record, partition: int, there: int, of: int, *_: int) -> bool:
     return (len(records), len(set(read))) == (of, there)
 
 
+def _of_nowhere(record: Record, count: int, first: int, last: int) -> bool:
+    producer, transaction = record.witness["producer"], record.witness["text"][0].split()[2]
+    numbers = [
+        line["sequence"]
+        for line in record.all
+        if line["type"] == "attempt" and "(partition not known)" in line["topic"]
+        and (line["producer"], line.get("transaction")) == (producer, int(transaction))
+    ]  # fmt: skip
+    return (len(numbers), min(numbers), max(numbers)) == (count, first, last)
+
+
 def _accounted(record: Record, start: int, end: int) -> bool:
     """Nothing between two offsets is missing, or a line says that the drain was complete."""
     if any(line.get("complete") for line in record.of("drain", topic=record.witness["topic"])):
@@ -135,7 +178,8 @@ def _unclosed(record: Record, member: int) -> bool:
 
 
 def _end(record: Record, end: int, offset: int) -> bool:
-    stated = [line["end"] for line in record.of("drain") if "end" in line]
+    place = {"topic": record.witness["topic"], "partition": record.witness["partition"]}
+    stated = [line["end"] for line in record.of("drain", **place) if "end" in line]
     read = [line["offset"] + 1 for line in record.of("observation") if line.get("set") != "live"]
     return end <= offset and end == (stated[0] if stated else max(read, default=0))
 
@@ -224,6 +268,8 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
      lambda r: not r.ends("committed") and not r.ends("aborted")),
     (r"[\w-]+, partition (\d+): the reading returned (\d+) of its (\d+) records (\d+) to (\d+)"
      r"(?:; the first that it did not return is record (\d+))?(?: \(not proven: .*\))?", _part),
+    (r"[\w-]+ \(partition not known\): no line says to which partition it sent its (\d+) records "
+     r"(\d+) to (\d+)", _of_nowhere),
     (r"(?:first|last) seen: last stable offset (\d+), high watermark (\d+)",
      lambda r, stable, high: r.of("offsets", last_stable=stable, high_watermark=high)),
     (r"at the end the last stable offset is still (\d+), and the log ends at (\d+)",

@@ -148,6 +148,7 @@ class _Builder:
         self.elsewhere.obstacles += self.history.obstacles
         self.elsewhere.blind |= self.history.blind
         self.elsewhere.once = self.history.of_tools
+        self.elsewhere.nowhere = frozenset(self.history.nowhere)
         self.elsewhere.skipped = self.refusals.damaged + len(self.refusals.cut)
         self.elsewhere.firm = _firm(self.history)
         for path in self.refusals.cut:

@@ -2,7 +2,8 @@
 
 what the history says                       the partition of the attempt
 its outcome names one                       that one
-its outcome names none, and it was read     the one at which the first line of a reading has it
+its outcome names none, and it was read     the one that the first line of a reading says: what its
+                                            identity names, else where it was read on its topic
 neither                                     not known: it stands in a place of its own, of which
                                             nothing is proven
 """
@@ -35,7 +36,10 @@ def find_homes(history: History) -> None:
     names = ("producer", "topic", "sequence")
     sent = np.stack([attempts.column(name)[loose] for name in names], axis=1)
     told = np.stack([outcomes.column(name) for name in names], axis=1)
-    read = np.stack([reads.column(name) for name in names], axis=1)
+    read_topic, read_from = reads.column("topic"), reads.column("partition")
+    sent_topic, sent_partition = reads.column("sent_topic"), reads.column("sent_partition")
+    sent_topic = np.where(sent_topic >= 0, sent_topic, read_topic)
+    read = np.stack([reads.column("producer"), sent_topic, reads.column("sequence")], axis=1)
     identities = np.concatenate([sent, told, read])
     _, codes = np.unique(identities, axis=0, return_inverse=True)
     codes = codes.reshape(-1)
@@ -43,22 +47,47 @@ def find_homes(history: History) -> None:
     home = np.full(int(codes.max()) + 1, -1, dtype=np.int64)
     is_loose = np.zeros(len(home), dtype=np.bool_)
     is_loose[of_sent] = True
-    at_home = (reads.column("content") == INTACT) & (reads.column("sent_topic") < 0)
-    at_home &= (reads.column("sent_partition") < 0) & is_loose[of_read]
-    rows = np.flatnonzero(at_home)[::-1]
-    home[of_read[rows]] = reads.column("partition")[rows]
+    mine = (reads.column("content") == INTACT) & is_loose[of_read]
+    # On another topic than its own a record says nothing of its partition but by its identity.
+    says = np.where(sent_topic == read_topic, read_from, -1)
+    says = np.where(sent_partition >= 0, sent_partition, says)
+    rows = np.flatnonzero(mine & (says >= 0))[::-1]
+    home[of_read[rows]] = says[rows]
     acked_in = outcomes.column("partition")
     says = np.flatnonzero(acked_in >= 0)
     home[of_told[says]] = acked_in[says]
     unknown = home < 0
     _move(history, "attempts", loose, home[of_sent], unknown[of_sent])
-    mine = np.flatnonzero(is_loose[of_told])
-    _move(history, "outcomes", mine, home[of_told[mine]], unknown[of_told[mine]])
+    told_of = np.flatnonzero(is_loose[of_told])
+    _move(history, "outcomes", told_of, home[of_told[told_of]], unknown[of_told[told_of]])
     rest = np.maximum(outcomes.column("partition"), 0)
     outcomes.put("partition", rest)
-    sent_to = reads.column("sent_partition").copy()
-    sent_to[at_home] = home[of_read[at_home]]
-    reads.put("sent_partition", sent_to)
+    # An identity that names where the record was read says no more than that it was read there.
+    mine &= (sent_partition < 0) | (sent_partition == read_from)
+    known = mine & (home[of_read] >= 0)
+    reads.put("sent_partition", np.where(known, home[of_read], sent_partition))
+    nowhere = np.flatnonzero(mine & (home[of_read] < 0))
+    if len(nowhere):
+        _move_identities(history, nowhere, sent_topic)
+
+
+def _nowhere(history: History, topic: int) -> int:
+    """The index of what stands in place of a topic where no line says the partition."""
+    found = history.topic(NOT_KNOWN.format(history.topics[topic]))
+    history.nowhere.add(found)
+    return found
+
+
+def _move_identities(history: History, rows: I64, sent_topic: I64) -> None:
+    """Let readings on another topic name the places that stand for what is not known."""
+    reads = history.reads
+    topic, partition = reads.column("sent_topic").copy(), reads.column("sent_partition").copy()
+    for each in np.unique(sent_topic[rows]).tolist():
+        chosen = rows[sent_topic[rows] == each]
+        topic[chosen] = _nowhere(history, each)
+        partition[chosen] = 0
+    reads.put("sent_topic", topic)
+    reads.put("sent_partition", partition)
 
 
 def _move(
@@ -69,8 +98,7 @@ def _move(
     partition, topic = where.column("partition").copy(), where.column("topic").copy()
     partition[rows] = np.maximum(home, 0)
     for each in np.unique(topic[rows[unknown]]).tolist():
-        nowhere = history.topic(NOT_KNOWN.format(history.topics[each]))
         chosen = rows[unknown]
-        topic[chosen[topic[chosen] == each]] = nowhere
+        topic[chosen[topic[chosen] == each]] = _nowhere(history, each)
     where.put("partition", partition)
     where.put("topic", topic)

@@ -65,7 +65,9 @@ def proofs_of(
         if key in hidden:
             reading = reading.with_hidden(*hidden[key])
         claim = history.drains.get(key)
-        if claim is None:
+        if key[0] in history.nowhere:
+            found[key] = reading.of_nothing(unseen.get(key))
+        elif claim is None:
             found[key] = reading.by_itself(unseen.get(key))
         else:
             strict = profile.transactional and key[0] in written
@@ -76,7 +78,7 @@ def proofs_of(
                 others.get(key, -1),
                 -1 if other is None or other.end is None else other.end - 1,
             )
-            reached = _Reached(highest, live.get(key, -1), strict)
+            reached = _Reached(highest, live.get(key, -1), strict, strict and not hides)
             found[key] = _claimed(reading, claim, unseen.get(key), reached, holes_allowed)
     return found
 
@@ -91,7 +93,9 @@ class _Reached:
     live: int
     """The highest offset that was read live."""
     transactional: bool
-    """Was it written to in transactions, and read at read_committed?"""
+    """Was it written to by transactional producers?"""
+    committed: bool
+    """Was it read at read_committed?"""
 
     def open_end(self, claim: DrainClaim) -> str:
         """Why a drain line does not say where the log ends; empty when it does.
@@ -177,6 +181,15 @@ class _Reading:
         known = [each for each in (self.began, self.lowest) if each is not None]
         return min(known, default=0)
 
+    def of_nothing(self, unseen: I64 | None) -> DrainedPartition:
+        """Of attempts whose partition no line says: nobody can have looked for them."""
+        count = 0 if unseen is None else len(unseen)
+        records = "1 acknowledged record belongs" if count == 1 else (
+            f"{count} acknowledged records belong"
+        )  # fmt: skip
+        reason = f"no line says where {records}" if count else ""
+        return replace(self.by_itself(None), reason=reason)
+
     def by_itself(
         self,
         unseen: I64 | None,
@@ -225,6 +238,27 @@ def _told_of(history: History) -> set[tuple[int, int]]:
     return keys
 
 
+def _contradiction(
+    reading: _Reading, claim: DrainClaim, reached: _Reached, holes_allowed: bool
+) -> str:
+    """What was read and a complete drain line says otherwise; empty where nothing was."""
+    if claim.start is not None and 0 <= reading.first < claim.start:
+        return f"offset {reading.first} was read, and the log is said to begin at {claim.start}"
+    if claim.end is not None and reading.highest >= claim.end:
+        return f"offset {reading.highest} was read, and the log is said to end at {claim.end}"
+    if claim.end is not None and not holes_allowed:
+        missing = claim.end - reading.floor(claim.start) - reading.count - reading.hidden
+        if missing > 0:
+            return f"{missing} offsets below the end {claim.end} were not read"
+    stable = claim.last_stable
+    if reached.committed and stable is not None and reading.highest >= stable:
+        return (
+            f"offset {reading.highest} was read at read_committed, and the last stable offset is "
+            f"said to be {stable}"
+        )
+    return ""
+
+
 def _claimed(
     reading: _Reading,
     claim: DrainClaim,
@@ -235,27 +269,20 @@ def _claimed(
     """What a drain line says, unless what was read contradicts it: then what the reading shows."""
     reason = "" if claim.complete else claim.reason or "the history says so"
     floor = reading.floor(claim.start)
+    wrong = _contradiction(reading, claim, reached, holes_allowed or not claim.complete)
+    if wrong:
+        # A line that is wrong in one thing is believed in none, but in where the log began.
+        claim = replace(claim, end=None, last_stable=None, ended_us=None)
     if claim.complete:
-        contradicted = reached.open_end(claim)
-        if claim.start is not None and 0 <= reading.first < claim.start:
-            contradicted = (
-                f"offset {reading.first} was read, and the log is said to begin at {claim.start}"
-            )
-        elif claim.end is not None and reading.highest >= claim.end:
-            contradicted = (
-                f"offset {reading.highest} was read, and the log is said to end at {claim.end}"
-            )
-        elif claim.end is not None and not holes_allowed:
-            missing = claim.end - floor - reading.count - reading.hidden
-            if missing > 0:
-                contradicted = f"{missing} offsets below the end {claim.end} were not read"
-        if contradicted:
+        if wrong:
+            return reading.by_itself(unseen, start=claim.start, contradicted=wrong)
+        open_end = reached.open_end(claim)
+        if open_end:
             # What a read_committed reader did not get below the last stable offset is not there.
-            stated = (claim.end, claim.last_stable) if reached.transactional else ()
-            known = [each for each in stated if each is not None]
-            stable = min(known) if claim.last_stable is not None and known else 0
+            known = [each for each in (claim.end, claim.last_stable) if each is not None]
+            stable = min(known) if claim.last_stable is not None else 0
             found = reading.by_itself(
-                unseen, start=claim.start, contradicted=contradicted, stable=stable
+                unseen, start=claim.start, contradicted=open_end, stable=stable
             )
             return replace(
                 found, end=claim.end, last_stable=claim.last_stable, ended_us=claim.ended_us

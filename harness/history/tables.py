@@ -146,6 +146,8 @@ class History:
     """(group, topic, partition, offset) of records that a share group gave up"""
     homes_found: bool = False
     """Was the partition of an attempt not known when it was sent?"""
+    nowhere: set[int] = field(default_factory=set)
+    """Topics that stand in place of others where no line says the partition of an attempt."""
     of_tools: bool = False
     """Did Kafka's own tools print it?"""
     notes: list[str] = field(default_factory=list)
@@ -174,6 +176,7 @@ class History:
         self.topics = [self.topics[each] for each in order]
         for table in (self.attempts, self.outcomes, self.reads, self.watched, self.members):
             table.replace(places, *(name for name in table.names if name.endswith("topic")))
+        self.nowhere = {int(places[each]) for each in self.nowhere}
         self.group_offsets = {
             (group, int(places[topic]), partition): offset
             for (group, topic, partition), offset in self.group_offsets.items()

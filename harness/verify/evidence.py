@@ -98,6 +98,8 @@ class Elsewhere:
     aside: Rows = field(default_factory=lambda: np.zeros(0, dtype=EXTRA))
     """What only readings returned that are set aside by their isolation level: they are in neither
     set of observations, and say what stands at their offsets."""
+    nowhere: frozenset[int] = frozenset()
+    """Topics that stand in place of others where no line says the partition of an attempt."""
     sequences: dict[tuple[int, int, int], I64] = field(default_factory=dict)
     """(incarnation, topic, partition) → the recorder's own number of each cell, where they are
     not 0, 1, 2 …: cells are dense, and numbers that others gave need not be"""

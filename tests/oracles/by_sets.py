@@ -203,11 +203,18 @@ class _Judge:
             if "partition" not in line
         }
         self.homes: dict[tuple[int, str, int], int] = {}
-        for kind in ("outcome", "observation"):
-            for line in self._of(kind):
-                key = line.get("producer"), line["topic"], line.get("sequence")
-                if key in anywhere and "partition" in line:
-                    self.homes.setdefault(key, line["partition"])
+        for line in self._of("outcome"):
+            key = line["producer"], line["topic"], line["sequence"]
+            if key in anywhere and "partition" in line:
+                self.homes.setdefault(key, line["partition"])
+        for line in self._of("observation"):
+            topic = line.get("sent_topic", line["topic"])
+            named = line.get(
+                "sent_partition", line["partition"] if topic == line["topic"] else None
+            )
+            key = line.get("producer"), topic, line.get("sequence")
+            if key in anywhere and named is not None:
+                self.homes.setdefault(key, named)
         self.anywhere = anywhere
         self.attempts: dict[Identity, Attempt] = {}
         for kind in ("attempt", "outcome"):
@@ -314,9 +321,14 @@ class _Judge:
     def _content(self, line: Line) -> Content:
         if line.get("content", "intact") != "intact":
             return (line["content"],)
-        partition = line.get("sent_partition", line["partition"])
         topic = line.get("sent_topic", line["topic"])
-        return ("intact", *self._identity(line["producer"], topic, partition, line["sequence"]))
+        said = line.get("sent_partition")
+        if said is not None and said != line["partition"]:
+            return ("intact", line["producer"], topic, said, line["sequence"])
+        return (
+            "intact",
+            *self._identity(line["producer"], topic, line["partition"], line["sequence"]),
+        )
 
     @staticmethod
     def _latest(readings: list[tuple[Content, bool, int | None, int]]) -> Content:
@@ -351,9 +363,13 @@ class _Judge:
             lanes |= {(line["topic"], line["partition"]) for line in self._of(kind)}
         return lanes
 
-    def _proof(self, lane: Lane) -> Proof:
+    def _returned(self, lane: Lane) -> set[int]:
+        """The offsets that the drain returned."""
         returned = self.aside_drained | set(self.drained)
-        offsets = {place[2] for place in returned if place[:2] == lane}
+        return {place[2] for place in returned if place[:2] == lane}
+
+    def _proof(self, lane: Lane) -> Proof:
+        offsets = self._returned(lane)
         stated = self._line_of("drain", lane)
         begun = [
             line["start"]
@@ -369,11 +385,7 @@ class _Judge:
             return Proof(first, None, False, True)
         end = stated.get("end")
         holes = set() if end is None else set(range(first, end)) - offsets
-        if (
-            min(offsets, default=first) < stated.get("start", 0)
-            or (end is not None and beyond > end)
-            or (holes and not self.transactional)
-        ):
+        if self._contradicted(stated, offsets) or (holes and not self.transactional):
             return Proof(first, beyond, True, True)
         if self.transactional and not self._end_believed(lane, stated):
             stable = stated.get("last_stable")
@@ -381,6 +393,17 @@ class _Judge:
                 beyond = max(beyond, stable if end is None else min(stable, end))
             return Proof(first, beyond, True, True)
         return Proof(first, None, True, first > 0)
+
+    def _contradicted(self, stated: Line, offsets: set[int]) -> bool:
+        """Whether what the drain returned contradicts a drain line."""
+        if not offsets:
+            return False
+        above = [stated["end"]] if "end" in stated else []
+        if self.transactional and "last_stable" in stated:
+            above.append(stated["last_stable"])
+        return min(offsets) < stated.get("start", 0) or max(offsets) >= min(
+            above, default=max(offsets) + 1
+        )
 
     def _end_believed(self, lane: Lane, stated: Line) -> bool:
         """3.2: whether the end of a topic with transactions is the one that it says."""
@@ -695,6 +718,8 @@ class _Judge:
             if any(b - a > bound for a, b in pairwise(instants)):
                 unsure = True
             drain = self._line_of("drain", lane)
+            if self._contradicted(drain, self._returned(lane)):
+                drain = {}
             if steps and {"end", "last_stable", "ended_us"} <= set(drain):
                 waited = drain["ended_us"] - max(steps)
                 if drain["last_stable"] < drain["end"] and waited > least:

@@ -36,7 +36,8 @@ def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator
     if each.offset is not None:
         yield from _log_end(scene, each, fault)
         yield stands(scene, key_of(each), each.offset, None)
-    yield read_live(scene, each)
+    if not scene.nowhere(each.topic):
+        yield read_live(scene, each)
     yield drained(scene, each)
     if answer is not None:
         fields: dict[str, int | str] = {"held": answer.held}

@@ -73,6 +73,11 @@ class Scene:
         self.disturbances = disturbances(evidence.timeline)
         self._drained, self._live = Extras(evidence.drained.extras), Extras(evidence.live.extras)
 
+    def nowhere(self, topic: int) -> bool:
+        """Whether it stands in place of a topic since nothing says the partition of an attempt."""
+        elsewhere = self.evidence.elsewhere
+        return elsewhere is not None and topic in elsewhere.nowhere
+
     def topic(self, index: int) -> str:
         """A topic's name by its index."""
         return self.evidence.info.topics[index]

@@ -148,7 +148,9 @@ def stands(
     proof = scene.evidence.drained_partition(*key)
     fields: dict[str, int | str] = {"offset": offset}
     there, who = scene.standing(key, [offset]).get(offset), reading(scene)
-    begins, ends = proof.floor > offset, proof.end is not None and proof.end <= offset
+    begins = proof.floor > offset
+    # An end that is stated and not believed says nothing.
+    ends = proof.ceiling is None and proof.end is not None and proof.end <= offset
     if there is None and not begins and not ends:
         there = scene.standing(key, [offset], "live").get(offset)
         who = "the live reader"
@@ -221,6 +223,9 @@ def read_live(scene: Scene, each: Occurrence) -> Event:
 
 def drained(scene: Scene, each: Occurrence) -> Event:
     """What the proof of the drain says."""
+    if scene.nowhere(each.topic):
+        text = "whether it is there is not known: no line says to which partition it was sent"
+        return Event("drained", text, None, {}, closing=True, proves=True)
     proof = scene.evidence.drained_partition(*key_of(each))
     if proof.proven:
         end = proof.end if proof.ceiling is None else proof.ceiling

@@ -99,7 +99,9 @@ def _number(scene: Scene, each: Occurrence) -> int | None:
 
 
 def _headline(scene: Scene, each: Occurrence) -> str:
-    place = f"{scene.topic(each.topic)}, partition {each.partition}"
+    place = scene.topic(each.topic)
+    if not scene.nowhere(each.topic):
+        place += f", partition {each.partition}"
     if each.transaction is not None:
         return f"{each.anomaly}: transaction {each.transaction} of producer {each.producer}"
     if each.producer is not None and each.sequence is not None:
