@@ -127,6 +127,7 @@ def _part(record: Record, partition: int, there: int, of: int, *_: int) -> bool:
         if line["type"] == "attempt"
         and (line["producer"], line.get("transaction")) == (producer, int(transaction))
         and line["partition"] == partition
+        and "(partition not known)" not in line["topic"]
         and line.get("outcome") != "failed"
     ]
     read = [
