@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import javaproperties
 import psutil
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
@@ -145,9 +146,10 @@ def test_three_processes_answer_and_see_each_other(cluster: LocalCluster) -> Non
 
 def test_clients_and_followers_come_through_proxies(cluster: LocalCluster) -> None:
     for node in read_state(cluster.directory).nodes.values():
-        settings = (cluster.directory / str(node.node_id) / "server.properties").read_text()
-        assert f"CLIENT://127.0.0.1:{node.ports.client}," in settings
-        assert f"REPLICATION://127.0.0.1:{node.ports.replication}," in settings
+        path = cluster.directory / str(node.node_id) / "server.properties"
+        advertised = javaproperties.loads(path.read_text())["advertised.listeners"]
+        assert f"CLIENT://127.0.0.1:{node.ports.client}" in advertised.split(",")
+        assert f"REPLICATION://127.0.0.1:{node.ports.replication}" in advertised.split(",")
     supervisor = read_state(cluster.directory).supervisor
     assert supervisor is not None
     connections = psutil.Process(supervisor.pid).net_connections("tcp")
