@@ -1,4 +1,5 @@
-"""Which key each attempt of a lane carries: keys take turns, so it is arithmetic.
+"""Which key each attempt of a lane carries: in a run of ours keys take turns, so it is arithmetic;
+histories say it record by record.
 
 A client's record i (counted over all its incarnations) belongs to turn i // topics; that turn's key
 is turn modulo the number of keys, and key k always goes to partition k modulo the number of
@@ -11,12 +12,52 @@ No client library is imported here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 I64: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+
+class LaneKeys(Protocol):
+    """The keys of one incarnation on one topic-partition. Those of one partition count alike."""
+
+    @property
+    def count(self) -> int:
+        """How many keys the partition has."""
+        ...
+
+    def places(self, sequences: npt.NDArray[np.integer]) -> I64:
+        """Which of the partition's keys each sequence has: 0…count-1, −1 where it is not known."""
+        ...
+
+    def tombstones(self, sequences: npt.NDArray[np.integer]) -> Bools:
+        """Whether each is a tombstone: without a value, so that it deletes its key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyTable:
+    """The keys of a lane of a history, by cell."""
+
+    count: int
+    of_cells: I64
+    """(n,) places, −1 where no line says the key"""
+    deleting: Bools | None = None
+    """(n,) which are tombstones; None for none"""
+    deleted_anywhere: I64 | None = None
+    """The places of keys of which there are tombstones on a partition that no line says, −1 where
+    the key is not known either. They may have been written here."""
+
+    def places(self, sequences: npt.NDArray[np.integer]) -> I64:
+        return np.asarray(self.of_cells[sequences], dtype=np.int64)
+
+    def tombstones(self, sequences: npt.NDArray[np.integer]) -> Bools:
+        if self.deleting is None:
+            return np.zeros(len(sequences), dtype=np.bool_)
+        return np.asarray(self.deleting[sequences], dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +102,10 @@ class KeyCycle:
     def places(self, sequences: npt.NDArray[np.integer]) -> I64:
         """Which of the partition's keys each sequence has, counted from the lowest: 0…count-1."""
         return np.asarray((sequences.astype(np.int64) + self.phase) % self.count, dtype=np.int64)
+
+    def tombstones(self, sequences: npt.NDArray[np.integer]) -> Bools:
+        """None: every record of a run has a value."""
+        return np.zeros(len(sequences), dtype=np.bool_)
 
     def key(self, place: int) -> int:
         """The number of the key at a place."""

@@ -115,6 +115,7 @@ GOOD = {
     "instant": st.integers(0, 9),
     "text": st.just("t"),
     "remark": st.just("a\nb"),
+    "key": st.sampled_from(["", "a", "a\nb", "\ud800"]),
     "flag": st.booleans(),
 }
 

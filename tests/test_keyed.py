@@ -32,7 +32,7 @@ from harness.judge.verdict import INCONCLUSIVE, KEPT, KeysVerdict
 from harness.keys import KeyCycle
 from harness.rundir import LoadPlan, RunInfo
 from harness.verify import cells
-from harness.verify.keyed import KeyOrder
+from harness.verify.keyed import CycleOrder
 
 KEYS = 2
 
@@ -283,7 +283,7 @@ def test_keyed_histories_are_judged_alike_in_chunks_of_any_size(
 def test_order_within_keys_agrees_with_one_list_a_key(
     firsts: list[int], keys: int, phase: int, chunk: int
 ) -> None:
-    order = KeyOrder(KeyCycle(0, 1, keys, phase % keys))
+    order = CycleOrder(KeyCycle(0, 1, keys, phase % keys))
     found: list[int] = []
     top = -1
     for first in range(0, len(firsts), chunk):

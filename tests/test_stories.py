@@ -196,6 +196,24 @@ def _begins(record: Record, start: int, offset: int) -> bool:
     return offset < start and start in [*stated, first]
 
 
+def _last_of_its_key(record: Record) -> bool:
+    """It has a value, and no record of its key was acknowledged or read above it."""
+    own = record.attempt()[0]
+    key, at = own["key"], own["offset"]
+    keys = {(line["producer"], line["sequence"]): line.get("key") for line in record.of("attempt")}
+    read = [
+        line["offset"]
+        for line in record.of("observation")
+        if line.get("key", keys.get((line.get("producer"), line.get("sequence")))) == key
+    ]
+    acked = [line.get("offset", -1) for line in record.of("attempt", key=key)]
+    return bool(not own.get("tombstone") and max([*read, *acked]) == at and _compacted(record))
+
+
+def _compacted(record: Record) -> Lines:
+    return record.of("topic", topic=record.witness["topic"], compacted=True)
+
+
 MEMBER = r"member (\d+)(?: of group \w+)?"
 CLAIMS: list[tuple[str, Callable[..., Any]]] = [
     (r"(?:about here )?producer (\d+) hands record (\d+) to its client", _attempts),
@@ -232,6 +250,8 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
      lambda r, n, at, later: _own_offset(r, n, at) and n < later),
     (r"the reading returned record (\d+) of producer (\d+) at offset (\d+)",
      lambda r, n, p, at: r.read(at, live=False, producer=p, sequence=n)),
+    (r"the live reader returned record (\d+) of producer (\d+) at offset (\d+)",
+     lambda r, n, p, at: r.read(at, live=True, producer=p, sequence=n)),
     (r"the reading returned a (?:corrupt|foreign) record at offset (\d+)",
      lambda r, at: r.read(at, live=False)),
     (r"the reading returned a record that fails its checksum at offset (\d+)",
@@ -255,6 +275,9 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
      and r.of("attempt", producer=r.witness["producer"], sequence=n, offset=at)),
     (r"what was read from offset (\d+) to (\d+) is accounted for, and it is not there", _accounted),
     (r"whether it is there is not known: .+", bool),
+    (r"the topic is compacted, and this was the last record of its key: no later one was "
+     r"acknowledged or read, so compaction had to keep it", _last_of_its_key),
+    (r"the topic is compacted, and whether compaction removed it cannot be told", _compacted),
     (r"the brokers' log files were not looked at", bool),
     (r"of (\d+) sampled lost records (\d+) are like this", lambda _, n, k: 1 <= k <= n),
     (r"producer (\d+) begins transaction (\d+)",

@@ -205,6 +205,8 @@ class Assembly:
                 "state": state,
                 "offset": np.maximum(sent["offset"], -1),
                 "transaction": -1,
+                "key": -1,
+                "tombstone": 0,
             },
         )
         known = reader > 0
@@ -225,6 +227,7 @@ class Assembly:
                 "input_offset": -1,
                 "input_partition": -1,
                 "isolation": -1,
+                "key": -1,
             },
         )
 
@@ -240,6 +243,8 @@ class Assembly:
                 "state": UNKNOWN,
                 "offset": -1,
                 "transaction": -1,
+                "key": -1,
+                "tombstone": 0,
                 "file": 0,
                 "line": 0,
             },
@@ -322,6 +327,7 @@ class Assembly:
                     "input_offset": -1,
                     "input_partition": -1,
                     "isolation": -1,
+                    "key": -1,
                 },
             )
 

@@ -22,6 +22,7 @@ from harness.history.consumption import (
     put_inputs_first,
 )
 from harness.history.homes import find_homes
+from harness.history.keys import Keys
 from harness.history.levels import (
     READ_COMMITTED,
     level_of,
@@ -98,6 +99,7 @@ class _Builder:
         aside = Aside.of(history, chosen, reads)
         note_aside(history, aside)
         transactions = Transactions(history, self.refusals)
+        self.keys = Keys(history, reads)
         unseen = self._lanes(reads, transactions, aside)
         info = _info(history, profile, run_id, inputs)
         level, written = level_of(profile), written_in_transactions(history, profile)
@@ -147,6 +149,7 @@ class _Builder:
         self.elsewhere.notes += self.history.notes
         self.elsewhere.obstacles += self.history.obstacles
         self.elsewhere.blind |= self.history.blind
+        self.elsewhere.compacted = self.history.compacted
         self.elsewhere.once = self.history.of_tools
         self.elsewhere.nowhere = frozenset(self.history.nowhere)
         self.elsewhere.skipped = self.refusals.damaged + len(self.refusals.cut)
@@ -219,6 +222,7 @@ class _Builder:
                 missing = (state >= SENT) & ~present
                 if missing.any():
                     unseen.setdefault(key[1:], []).append(acked_at[missing])
+            self._keys_of(lane, attempted, observed, reads)
             if not lane.dense:
                 self.elsewhere.sequences[key] = lane.numbers
         self.elsewhere.aside = np.concatenate(set_aside)
@@ -240,6 +244,14 @@ class _Builder:
             )
         numbers = _union(numbers, observed)
         return _Lane(key, numbers, dense=_is_range(numbers))
+
+    def _keys_of(self, lane: _Lane, attempted: I64, observed: I64, reads: Reads) -> None:
+        """Note the keys of a lane's cells, where lines say any."""
+        sent = attempted, lane.cells(self._attempt["sequence"][attempted])
+        read = observed, lane.cells(reads.sequence[observed])
+        keys = self.keys.of(lane.key[1:], len(lane.numbers), sent, read)
+        if keys is not None:
+            self.elsewhere.keys[lane.key] = keys
 
     def _states(
         self, lane: _Lane, attempted: I64, settled: I64, transactions: Transactions

@@ -89,7 +89,7 @@ class Field:
     """One field of a type of line."""
 
     kind: str
-    """number, instant (in µs), text (a name), remark (for people), flag or word"""
+    """number, instant (in µs), text (a name), remark (for people), key (any text), flag or word"""
     required: bool = True
     most: int = NUMBER_MAX
     words: Mapping[str, int] | None = None
@@ -107,6 +107,8 @@ class Field:
             return "microseconds since 1970-01-01, a whole number"
         if self.kind == "flag":
             return "true or false"
+        if self.kind == "key":
+            return "text, or null where the record has no key"
         if self.kind == "remark":
             return f"text of 1 to {NAME_MAX} characters"
         return f"text of 1 to {NAME_MAX} characters without control characters"
@@ -121,6 +123,8 @@ class Field:
             return _instant_problem(name, value, self.expected)
         elif self.kind == "flag":
             good = type(value) is bool
+        elif self.kind == "key":
+            good = isinstance(value, str)
         else:
             good = isinstance(value, str) and 1 <= len(value) <= NAME_MAX
             good = good and (self.kind == "remark" or is_name(str(value)))
@@ -158,6 +162,7 @@ _NUMBER_IF_KNOWN: Final = Field("number", required=False)
 _INSTANT: Final = Field("instant", most=INSTANT_MAX)
 _INSTANT_IF_KNOWN: Final = Field("instant", required=False, most=INSTANT_MAX)
 _GROUP: Final = Field("text", required=False)
+_KEY: Final = Field("key", required=False)
 _ISOLATION: Final = _word(ISOLATIONS, required=False)
 _PLACE: Final = {"topic": _TEXT, "partition": _PARTITION}
 _IDENTITY: Final = {
@@ -179,6 +184,8 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "outcome": _word(OUTCOMES, required=False, default=OPEN),
         "offset": _OFFSET_IF_KNOWN,
         "transaction": _NUMBER_IF_KNOWN,
+        "key": _KEY,
+        "tombstone": Field("flag", required=False, default=0),
         "at_us": _INSTANT_IF_KNOWN,
     },
     "outcome": {
@@ -195,6 +202,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "content": _word(CONTENTS, required=False, default=INTACT),
         "sent_topic": Field("text", required=False),
         "sent_partition": Field("number", required=False, most=PARTITION_MAX),
+        "key": _KEY,
         "set": _word(SETS, required=False, default=0),
         "isolation": _ISOLATION,
         "read_us": _INSTANT_IF_KNOWN,
@@ -219,6 +227,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "ended_us": _INSTANT_IF_KNOWN,
         "reason": _REMARK,
     },
+    "topic": {"topic": _TEXT, "compacted": Field("flag", required=False)},
     "reading": {**_PLACE, "start": _OFFSET, "isolation": _ISOLATION},
     "offsets": {
         **_PLACE,

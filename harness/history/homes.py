@@ -74,7 +74,7 @@ def find_homes(history: History) -> None:
 def _nowhere(history: History, topic: int) -> int:
     """The index of what stands in place of a topic where no line says the partition."""
     found = history.topic(NOT_KNOWN.format(history.topics[topic]))
-    history.nowhere.add(found)
+    history.nowhere[found] = topic
     return found
 
 

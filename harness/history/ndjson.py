@@ -25,7 +25,7 @@ from harness.history.events import (
     is_name,
     problem_of,
 )
-from harness.history.lines import Block, Problem, Refusals
+from harness.history.lines import Block, Problem, Refusals, shown
 from harness.history.tables import INTACT, DrainClaim, History
 from harness.members.journal import Step
 from harness.printable import printable
@@ -49,6 +49,7 @@ class NdjsonReader:
             "observation": self._reads,
             "transaction": self._steps,
             "drain": self._drains,
+            "topic": self._topic_lines,
             "reading": self._readings,
             "offsets": self._watched,
             "member": self._members,
@@ -190,6 +191,9 @@ class NdjsonReader:
         if accepted.words is not None:
             numbers = [accepted.words.get(value) for value in values]
             return None if None in numbers else np.array(numbers, dtype=np.int64)
+        if accepted.kind == "key":
+            keys = self.history.keys
+            return np.array([keys.setdefault(text, len(keys)) for text in values], dtype=np.int64)
         if accepted.kind in ("text", "remark"):
             return self._texts(name, accepted, values)
         try:
@@ -288,6 +292,18 @@ class NdjsonReader:
             )
         return None
 
+    def _topic_lines(self, columns: Columns, block: Block, places: list[int]) -> None:
+        rows = (columns[name].tolist() for name in ("topic", "compacted"))
+        for topic, compacted, place in zip(*rows, places, strict=True):
+            if compacted < 0:
+                continue
+            before = self.history.compacted.setdefault(topic, bool(compacted))
+            if before != bool(compacted):
+                name = self.history.topics[topic]
+                found = f"{shown(bool(compacted))}, and another line says {shown(before)} of {name}"
+                problem = Problem("compacted", found, "one answer for each topic")
+                self.refusals.refuse(block.where(place), problem)
+
     def _readings(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
         rows = (columns[name].tolist() for name in ("topic", "partition", "start", "isolation"))
         for topic, partition, start, level in zip(*rows, strict=True):
@@ -335,6 +351,7 @@ _TYPE_OF: Final[Mapping[str, type]] = {
     "flag": bool,
     "text": str,
     "remark": str,
+    "key": str,
     "word": str,
 }
 

@@ -46,7 +46,6 @@ def proofs_of(
     the very reading that is judged return them?
     """
     profile = info.profiles[0]
-    holes_allowed = profile.transactional or profile.compacted
     read = reads.per_partition()
     watched_rows = history.watched.take("topic", "partition", "high_watermark")
     watched = _highest_of(watched_rows[0], watched_rows[1], watched_rows[2] - 1)
@@ -65,6 +64,8 @@ def proofs_of(
         if key in hidden:
             reading = reading.with_hidden(*hidden[key])
         claim = history.drains.get(key)
+        compacted = history.compacted.get(key[0], profile.compacted)
+        holes_allowed = profile.transactional or compacted
         if key[0] in history.nowhere:
             found[key] = reading.of_nothing(unseen.get(key))
         elif claim is None:

@@ -47,6 +47,7 @@ class Reads:
     input_offset: I64
     input_partition: I64
     isolation: I64
+    key: I64
 
     @classmethod
     def of(cls, table: Table, chosen: Bools) -> Reads:

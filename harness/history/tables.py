@@ -23,14 +23,16 @@ CORRUPT: Final = 1
 FOREIGN: Final = 2
 
 ATTEMPT: Final = (
-    "producer", "topic", "partition", "sequence", "state", "offset", "transaction", "file", "line",
+    "producer", "topic", "partition", "sequence", "state", "offset", "transaction", "key",
+    "tombstone", "file", "line",
 )  # fmt: skip
-"""state: of harness.columns; transaction: its number, or -1"""
+"""state: of harness.columns; transaction: its number, or -1; key: number in
+`History.keys`, or -1"""
 OUTCOME: Final = ("producer", "topic", "partition", "sequence", "state", "offset", "file", "line")
 READ: Final = (
     "topic", "partition", "offset", "content", "producer", "sequence", "sent_topic",
     "sent_partition", "live", "read_us", "leader_epoch", "run", "input_topic", "input_offset",
-    "input_partition", "isolation",
+    "input_partition", "isolation", "key",
 )  # fmt: skip
 """content: INTACT, CORRUPT or FOREIGN; run: hash of the run that a foreign record belongs to;
 input: of a pipeline's output record, the record that it was made of; isolation: of
@@ -136,6 +138,12 @@ class History:
     drains_aside: dict[tuple[int, int], DrainClaim] = field(default_factory=dict)
     began_aside: dict[tuple[int, int], int] = field(default_factory=dict)
     """The same of read_uncommitted readings that are set aside."""
+    keys: dict[str, int] = field(default_factory=dict)
+    """key → its number"""
+    compacted: dict[int, bool] = field(default_factory=dict)
+    """topic → whether it keeps the last record of each key only, where a line says it"""
+    nowhere: dict[int, int] = field(default_factory=dict)
+    """what stands in place of a topic where no line says the partition → that topic"""
     lines: int = 0
     groups: list[str] = field(default_factory=list)
     group_offsets: dict[tuple[int, int, int], int] = field(default_factory=dict)
@@ -146,8 +154,6 @@ class History:
     """(group, topic, partition, offset) of records that a share group gave up"""
     homes_found: bool = False
     """Was the partition of an attempt not known when it was sent?"""
-    nowhere: set[int] = field(default_factory=set)
-    """Topics that stand in place of others where no line says the partition of an attempt."""
     of_tools: bool = False
     """Did Kafka's own tools print it?"""
     notes: list[str] = field(default_factory=list)
@@ -176,13 +182,14 @@ class History:
         self.topics = [self.topics[each] for each in order]
         for table in (self.attempts, self.outcomes, self.reads, self.watched, self.members):
             table.replace(places, *(name for name in table.names if name.endswith("topic")))
-        self.nowhere = {int(places[each]) for each in self.nowhere}
         self.group_offsets = {
             (group, int(places[topic]), partition): offset
             for (group, topic, partition), offset in self.group_offsets.items()
         }
         self.resets = [(each[0], int(places[each[1]]), *each[2:]) for each in self.resets]
         self.archived = [(each[0], int(places[each[1]]), *each[2:]) for each in self.archived]
+        self.compacted = {int(places[each]): said for each, said in self.compacted.items()}
+        self.nowhere = {int(places[a]): int(places[b]) for a, b in self.nowhere.items()}
         of_places: tuple[dict[tuple[int, int], Any], ...] = (
             self.drains, self.reached, self.delivered_from, self.began,
             *self.drains_at.values(), *self.began_at.values(),

@@ -248,6 +248,7 @@ def _reasons(
                 f"{found.profile.profile}: its topics hold {total} records of another run "
                 f"(run hash {runs}); they are counted as foreign and are no anomaly"
             )
+        reasons += _superseded(found)
     if evidence.elsewhere is not None:
         reasons += evidence.elsewhere.notes
     if evidence.timeline.torn:
@@ -256,6 +257,18 @@ def _reasons(
             "wrote, and was passed over"
         )
     return reasons
+
+
+def _superseded(found: ProfileFindings) -> list[str]:
+    """What compaction may have removed, and is no loss."""
+    count = found.keyed.superseded
+    if not count:
+        return []
+    records = "1 acknowledged record is" if count == 1 else f"{count} acknowledged records are"
+    return [
+        f"{found.profile.profile}: {records} gone from a compacted topic as compaction "
+        "removes them (a later record has the key, or it was a tombstone): superseded, and not lost"
+    ]
 
 
 def _told(note: str, reasons: list[str]) -> bool:

@@ -33,7 +33,7 @@ def blind_spots(evidence: Evidence, found: ProfileFindings) -> None:
     """Note, for each anomaly, what the evidence cannot show about this profile."""
     topics = evidence.info.topics_of(found.profile)
     _drain(evidence, found, topics)
-    _compaction(found)
+    _compaction(evidence, found, topics)
     if not found.counts["attempted"]:
         return
     if evidence.elsewhere is not None:
@@ -88,27 +88,43 @@ def _drain(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
         )
 
 
-def _compaction(found: ProfileFindings) -> None:
+def _compaction(evidence: Evidence, found: ProfileFindings, topics: range) -> None:
     """A compacted log shows the last record of each key, and not what was there before."""
-    if not found.profile.compacted:
+    if not any(evidence.compacted(topic) for topic in topics):
         return
     found.cannot_see(
         "the topic is compacted, and what was compacted away cannot be told from what was never "
         "there",
         *_COMPACTED_AWAY,
     )
-    if found.keyed.superseded:
+    superseded = found.keyed.superseded
+    if superseded:
+        records = "1 acknowledged record" if superseded == 1 else (
+            f"{superseded} acknowledged records"
+        )  # fmt: skip
         found.cannot_see(
-            f"compaction removed {found.keyed.superseded} acknowledged records, and further "
-            "copies with them",
+            f"compaction removed {records}, and further copies with them",
             "duplicate",
             "inversion",
         )
-    if found.counts["unseen"]:
+    unseen = found.counts["unseen"]
+    if unseen:
+        gone = "1 that is" if unseen == 1 else f"{unseen} that are"
         found.cannot_see(
             "the topic is compacted, and whether a later record of the same key took the place of "
-            f"{found.counts['unseen']} that are gone cannot be told",
+            f"{gone} gone cannot be told",
             "lost",
+        )
+    if found.keyless:
+        gone = "1 record that is" if found.keyless == 1 else f"{found.keyless} records that are"
+        found.cannot_see(f"the key of {gone} gone from a compacted topic is not on record", "lost")
+    if found.perhaps_compacted:
+        count = found.perhaps_compacted
+        gone = "1 record that was" if count == 1 else f"{count} records that were"
+        found.cannot_see(
+            f"compaction may have removed {gone} read live: the key, or whether a later record has "
+            "it, is not on record",
+            "vanished",
         )
 
 

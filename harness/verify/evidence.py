@@ -20,6 +20,7 @@ import numpy.typing as npt
 from harness.columns import ColumnFile
 from harness.documents import parse_json, read_json
 from harness.errors import RunDirError
+from harness.keys import KeyTable
 from harness.record import run_hash
 from harness.replicas.evidence import ReplicaEvidence, replicas_from_json
 from harness.rundir import RunDir, RunInfo, TimelineDamage
@@ -100,6 +101,10 @@ class Elsewhere:
     set of observations, and say what stands at their offsets."""
     nowhere: frozenset[int] = frozenset()
     """Topics that stand in place of others where no line says the partition of an attempt."""
+    keys: dict[tuple[int, int, int], KeyTable] = field(default_factory=dict)
+    """(incarnation, topic, partition) → which key each cell has, where lines say any"""
+    compacted: dict[int, bool] = field(default_factory=dict)
+    """topic → whether it is compacted, where a line says it"""
     sequences: dict[tuple[int, int, int], I64] = field(default_factory=dict)
     """(incarnation, topic, partition) → the recorder's own number of each cell, where they are
     not 0, 1, 2 …: cells are dense, and numbers that others gave need not be"""
@@ -133,6 +138,13 @@ class Evidence:
             return sequence
         numbers = self.elsewhere.sequences.get((producer, topic, partition))
         return sequence if numbers is None else int(numbers[sequence])
+
+    def compacted(self, topic: int) -> bool:
+        """Whether a topic keeps the last record of each key only; a history can say it itself."""
+        by_settings = self.info.profile_of(topic).compacted
+        if self.elsewhere is None:
+            return by_settings
+        return self.elsewhere.compacted.get(topic, by_settings)
 
     def partitions_of(self, topic: int) -> Sequence[int]:
         """The partitions of a topic; of a history those that it tells of."""

@@ -81,7 +81,8 @@ class Keyed:
     keys_duplicated: int = 0
     """Keys with a record that stands at several offsets."""
     superseded: int = 0
-    """Acknowledged records of a compacted topic that are gone and have a successor."""
+    """Acknowledged records of a compacted topic that are gone, as compaction does: a later record
+    has their key, or they were tombstones."""
 
 
 @dataclass(slots=True)
@@ -110,6 +111,10 @@ class ProfileFindings:
     coverage: dict[tuple[int, int], Coverage] = field(default_factory=dict)
     """(topic, partition) → how much of it was read twice"""
     keyed: Keyed = field(default_factory=Keyed)
+    keyless: int = 0
+    """Unseen records of compacted topics whose key is not on record."""
+    perhaps_compacted: int = 0
+    """Records that were read live and are gone, of which compaction may have removed each."""
     consumed: Consumed | None = None
     """What its consumers did; None for a profile without any."""
 

@@ -1,34 +1,37 @@
-"""What is judged key by key: order within a key, and what a compacted log has to keep of it.
+"""What is judged key by key: order within a key.
 
-Keys are the lanes' arithmetic (`harness.keys`): nothing is stored for them. A partition's arrays
-have one element a key of that partition, however many records there are.
+Keys of a run are the lanes' arithmetic (`harness.keys`), and nothing is stored for them; those of a
+history are said record by record. A partition's arrays have one element a key of that partition,
+however many records there are.
 
 No client library is imported here.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.columns import unpack_offsets
-from harness.keys import KeyCycle
-from harness.verify import cells
-from harness.verify.copies import Copies, LaneCopies
+from harness.columns import OFFSET_MAX
+from harness.keys import KeyCycle, KeyTable, LaneKeys
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
 
 I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
+
+_SPAN: Final = np.int64(OFFSET_MAX + 2)
+"""Wider than all offsets and −1."""
 
 
-def key_cycle(
+def lane_keys(
     evidence: Evidence, found: ProfileFindings, topic: int, partition: int, incarnation: int
-) -> KeyCycle | None:
+) -> LaneKeys | None:
     """The keys of one incarnation on one topic-partition; None without keys, or where its client
     did not say which record was its first."""
+    if evidence.elsewhere is not None:
+        return evidence.elsewhere.keys.get((incarnation, topic, partition))
     load = evidence.info.load
     first_record = evidence.timeline.first_records.get(incarnation)
     topics = evidence.info.input_topics_of(found.profile)
@@ -44,25 +47,54 @@ def key_cycle(
     )
 
 
-class KeyOrder:
+class KeyOrder(Protocol):
     """Finds inversions within one key, along one lane."""
+
+    @property
+    def keys(self) -> LaneKeys:
+        """Which key each record has."""
+        ...
+
+    def rising(self, first: int, at: I64) -> None:
+        """Take cells from sequence `first` on that stand at offsets `at`, of which each lies above
+        all before it."""
+        ...
+
+    def add(self, first: int, places: I64, bounds: I64) -> I64:
+        """The positions (from 0) of those of the next cells that stand before an earlier one of
+        their key. (n,) from sequence `first` on, −1 for none: `places`, where each stands, and
+        `bounds`, below which nothing later of its key may stand."""
+        ...
+
+
+def key_order(keys: LaneKeys) -> KeyOrder:
+    """For keys as a run or a history has them."""
+    if isinstance(keys, KeyCycle):
+        return CycleOrder(keys)
+    assert isinstance(keys, KeyTable)
+    return TableOrder(keys)
+
+
+class CycleOrder:
+    """A `KeyOrder` where keys take turns."""
 
     def __init__(self, cycle: KeyCycle) -> None:
         self.cycle = cycle
         self._highest = np.full(cycle.count, -1, dtype=np.int64)
         """The highest bound of each key so far."""
 
+    @property
+    def keys(self) -> LaneKeys:
+        return self.cycle
+
     def rising(self, first: int, at: I64) -> None:
-        """Take cells from sequence `first` on that stand at offsets `at`, of which each lies above
-        all before it: only the last one of each key matters."""
+        """Only the last one of each key matters."""
         count = min(len(at), self.cycle.count)
         last = first + len(at)
         self._highest[self.cycle.places(np.arange(last - count, last))] = at[-count:]
 
     def add(self, first: int, places: I64, bounds: I64) -> I64:
-        """The positions (from 0) of those of the next cells that stand before an earlier one of
-        their key. (n,) from sequence `first` on, −1 for none: `places`, where each stands, and
-        `bounds`, below which nothing later of its key may stand."""
+        """See `KeyOrder.add`."""
         count, keys = len(places), self.cycle.count
         if count <= keys:
             at = self.cycle.places(np.arange(first, first + count))
@@ -81,59 +113,44 @@ class KeyOrder:
         return np.flatnonzero((places >= 0) & (places < before))
 
 
-class LastValues:
-    """The last record of each key of a compacted topic-partition: acknowledged, and present.
+class TableOrder:
+    """A `KeyOrder` where any record may have any key, and of some it is not known."""
 
-    Compaction keeps the record with the highest offset of each key. So an absent record was
-    compacted away, for all that can be known, when one of its key has a higher offset.
-    """
+    def __init__(self, table: KeyTable) -> None:
+        self.table = table
+        self._highest = np.full(table.count, -1, dtype=np.int64)
+        """The highest bound of each key so far."""
 
-    def __init__(self, keys: int) -> None:
-        self.acked = np.full(keys, -1, dtype=np.int64)
-        self.present = np.full(keys, -1, dtype=np.int64)
-        self._bare = np.zeros(keys, dtype=np.bool_)
+    @property
+    def keys(self) -> LaneKeys:
+        return self.table
 
-    def take(self, places: I64, acked_at: I64, drained_at: I64, copies: Copies) -> None:
-        """Note (n,) cells: the place of each one's key, its offsets or −1, and further copies."""
-        np.maximum.at(self.acked, places, acked_at)
-        np.maximum.at(self.present, places, drained_at)
-        if len(copies):
-            np.maximum.at(self.present, places[copies.sequences], copies.offsets)
+    def rising(self, first: int, at: I64) -> None:
+        """Take cells in order; only the last one of each key matters."""
+        of_key = self.table.places(np.arange(first, first + len(at)))
+        known = of_key >= 0
+        np.maximum.at(self._highest, of_key[known], at[known])
 
-    def last(self, places: I64, at: I64) -> Bools:
-        """Whether no record of its key is known to have a higher offset than `at`."""
-        return np.asarray((at >= self.acked[places]) & (at >= self.present[places]))
-
-    def nothing(self, places: I64) -> Bools:
-        """Whether no record of the key has a known offset; each key is told only once."""
-        found = (self.acked[places] < 0) & (self.present[places] < 0) & ~self._bare[places]
-        _, firsts = np.unique(places, return_index=True)
-        once = np.zeros(len(places), dtype=np.bool_)
-        once[firsts] = True
-        self._bare[places[found & once]] = True
-        return np.asarray(found & once)
-
-
-def last_values(
-    evidence: Evidence, key: tuple[int, int], lanes: list[tuple[int, KeyCycle, LaneCopies]]
-) -> LastValues | None:
-    """Walk all lanes of a compacted topic-partition once; None without any.
-
-    lanes: incarnation, its keys, and its further copies in the drain.
-    """
-    if not lanes:
-        return None
-    values = LastValues(lanes[0][1].count)
-    for incarnation, cycle, further in lanes:
-        ledger = evidence.ledgers.get(incarnation)
-        drained = evidence.drained.columns.get(incarnation)
-        end = max((file.allocated(*key) for file in (ledger, drained) if file), default=0)
-        for first in range(0, end, cells.CHUNK):
-            count = min(cells.CHUNK, end - first)
-            acked_at = unpack_offsets(*cells.cells(ledger, *key, first, count))
-            drained_at, copies = further.within(first, count).merged(
-                unpack_offsets(*cells.cells(drained, *key, first, count))
-            )
-            places = cycle.places(np.arange(first, first + count))
-            values.take(places, acked_at, drained_at, copies)
-    return values
+    def add(self, first: int, places: I64, bounds: I64) -> I64:
+        """See `KeyOrder.add`. A record whose key is not known is compared with none."""
+        of_key = self.table.places(np.arange(first, first + len(places)))
+        order = np.argsort(of_key, kind="stable")
+        order = order[of_key[order] >= 0]
+        if not len(order):
+            return order
+        mine = of_key[order]
+        starts = np.ones(len(mine), dtype=np.bool_)
+        starts[1:] = mine[1:] != mine[:-1]
+        # Each key's bounds lie in a span of their own, above those of the keys before it. The
+        # highest one up to a record is then never one of another key.
+        base = (np.cumsum(starts) - 1) * _SPAN
+        reached = bounds[order] + base
+        reached[starts] = np.maximum(reached[starts], self._highest[mine[starts]] + base[starts])
+        highest = np.maximum.accumulate(reached) - base
+        before = np.empty_like(highest)
+        before[1:] = highest[:-1]
+        before[starts] = self._highest[mine[starts]]
+        ends = np.append(starts[1:], True)
+        self._highest[mine[ends]] = highest[ends]
+        at = places[order]
+        return np.sort(order[(at >= 0) & (at < before)])

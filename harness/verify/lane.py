@@ -24,8 +24,9 @@ from harness.columns import (
     UNKNOWN,
     unpack_offsets,
 )
-from harness.keys import KeyCycle
+from harness.keys import LaneKeys
 from harness.verify import cells
+from harness.verify.compaction import Compaction, LastValues, places_of
 from harness.verify.copies import Copies
 from harness.verify.evidence import Evidence
 from harness.verify.gaps import Gaps
@@ -49,10 +50,12 @@ class Lane:
         place: Place,
         incarnation: int,
         tally: Tally | None,
-        cycle: KeyCycle | None = None,
+        keys: LaneKeys | None = None,
+        values: LastValues | None = None,
     ) -> None:
         self.place = place
-        self.cycle = cycle
+        self.keys = keys
+        self.compaction = None if values is None else Compaction(place, values, keys)
         self.found = place.found
         self.counts = place.found.counts
         self.incarnation = incarnation
@@ -64,7 +67,7 @@ class Lane:
         self.live_copies = place.live.copies(incarnation)
         self.set_aside = place.aside.copies(incarnation)
         self.tally = tally
-        self.order = Order(place, cycle)
+        self.order = Order(place, keys)
         self.attempted = 0
         self.gaps = Gaps(place, incarnation, tally)
 
@@ -105,7 +108,7 @@ class Lane:
         present = drained_at >= 0
         attempted = state != NEVER
         self._outcomes(state, attempted, present)
-        self._lost(first, state, acked_at, present)
+        self._lost(first, state, acked_at, present, live_at, more_live)
         only_live = self._only_live(live_at, more_live, drained_at, copies)
         self._covered(attempted, drained_at, live_at, more_live)
         self._copies(first, attempted, copies)
@@ -162,13 +165,23 @@ class Lane:
         self.counts["unknown_present"] += int(np.count_nonzero(unknown & present))
         self.counts["seen"] += int(np.count_nonzero(attempted & present))
 
-    def _lost(self, first: int, state: U8, acked_at: I64, present: Bools) -> None:
+    def _lost(
+        self,
+        first: int,
+        state: U8,
+        acked_at: I64,
+        present: Bools,
+        live_at: I64,
+        more_live: Copies,
+    ) -> None:
         """Acknowledged and absent: lost where the drain proves it, otherwise unseen."""
         absent = (state >= SENT) & ~present
         if not absent.any():
             return
-        if self.place.compacted and self.proof.proven:
-            self._lost_last_values(first, absent, acked_at)
+        if self.compaction is not None and self.proof.proven:
+            lost, unseen = self.compaction.absent(first, absent, acked_at, live_at, more_live)
+            self._count("lost", first + lost, acked_at[lost])
+            self._count("unseen", first + unseen, acked_at[unseen])
         elif self.proof.whole:
             self._found("lost", first, absent, acked_at)
         elif self.proof.proven:
@@ -187,30 +200,6 @@ class Lane:
         if self.proof.whole:
             return np.ones(len(acked_at), dtype=np.bool_)
         return (acked_at >= 0) & self.proof.reaches(acked_at)
-
-    def _lost_last_values(self, first: int, absent: Bools, acked_at: I64) -> None:
-        """In a compacted log: the last record of a key is lost, an earlier one superseded."""
-        values = self.place.last_values
-        if values is None or self.cycle is None:
-            # Nobody knows whose key it was, so neither whether a later record took its place.
-            self._found("unseen", first, absent, acked_at)
-            return
-        where = np.flatnonzero(absent)
-        places, at = self.cycle.places(first + where), acked_at[where]
-        known = at >= 0
-        last = known & values.last(places, at)
-        # Whose keys odd records have is not known: a later one may be what took its place.
-        reachable = self.proof.reaches(at) & (at >= self.place.odd_reach)
-        lost, unseen = last & reachable, last & ~reachable
-        if not known.all():
-            # Without an offset it is not known to be the last one, unless nothing else is there.
-            bare = np.flatnonzero(~known)
-            alone = values.nothing(places[bare])
-            lost[bare[alone & self.proof.whole]] = True
-            unseen[bare] = ~lost[bare]
-        self._count("lost", first + where[lost], at[lost])
-        self._count("unseen", first + where[unseen], at[unseen])
-        self.found.keyed.superseded += int(np.count_nonzero(~lost & ~unseen))
 
     def _copies(self, first: int, attempted: Bools, copies: Copies) -> None:
         """Further copies in the drain: duplicates of attempts, phantoms of what was none."""
@@ -237,8 +226,9 @@ class Lane:
 
     def _mark_duplicated(self, sequences: I64) -> None:
         """Note the keys of records of which there are further copies."""
-        if self.cycle is not None and self.place.key_marks is not None:
-            self.place.key_marks.duplicated[self.cycle.places(sequences)] = True
+        if self.keys is not None and self.place.key_marks is not None:
+            of_keys = places_of(self.keys, sequences)
+            self.place.key_marks.duplicated[of_keys[of_keys >= 0]] = True
 
     def _phantoms(self, first: int, attempted: Bools, drained_at: I64) -> None:
         self._found("phantom", first, ~attempted & (drained_at >= 0), drained_at)
@@ -279,9 +269,9 @@ class Lane:
         at = acked_at[where]
         drained = drained_at[where] >= 0
         shown = drained & self.proof.reaches(at) if self.proof.proven else np.zeros_like(drained)
-        if self.place.compacted:
+        if self.compaction is not None:
             # The copy at that offset may have been compacted away.
-            shown &= self._nothing_newer(first + where, at)
+            shown &= self.compaction.had_to_stay(first + where, at)
         elif self.place.no_copies:
             shown |= drained | (live_at[where] >= 0)
         self._count("inconsistent_offset", first + where[shown], at[shown])
@@ -318,21 +308,13 @@ class Lane:
         """Pairs of attempt and offset that the live reader saw and the drain does not hold."""
         if not len(where):
             return
-        if self.place.compacted:
-            newest = self._nothing_newer(first + where, at)
-            where, at = where[newest], at[newest]
         if self.proof.proven:
             within = self.proof.reaches(at)
+            if self.compaction is not None:
+                within[within] = self.compaction.gone(first + where[within], at[within])
             self._count("vanished", first + where[within], at[within])
             where, at = where[~within], at[~within]
         self.place.suspects.add(self.incarnation, first + where, at)
-
-    def _nothing_newer(self, sequences: I64, at: I64) -> Bools:
-        """Whether compaction cannot have removed these records at these offsets."""
-        values = self.place.last_values
-        if values is None or self.cycle is None:
-            return np.zeros(len(sequences), dtype=np.bool_)
-        return values.last(self.cycle.places(sequences), at)
 
     def _precommitted(
         self,

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.columns import FAILED, NEVER, SENT
-from harness.keys import KeyCycle
-from harness.verify.keyed import KeyOrder
+from harness.keys import LaneKeys
+from harness.verify.keyed import key_order
 from harness.verify.place import Place
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -29,9 +29,9 @@ _NONE = np.int64(-1)
 class Order:
     """Finds the inversions of one incarnation on one topic-partition, chunk by chunk."""
 
-    def __init__(self, place: Place, cycle: KeyCycle | None) -> None:
+    def __init__(self, place: Place, keys: LaneKeys | None) -> None:
         self._place = place
-        self._keys = None if cycle is None else KeyOrder(cycle)
+        self._keys = None if keys is None else key_order(keys)
         self._highest = -1
         """The highest place of an acknowledged record so far."""
 
@@ -66,7 +66,7 @@ class Order:
         if self._keys is not None and place.key_marks is not None:
             inverted = first + self._keys.add(first, places, bounds)
             place.found.keyed.inversions += len(inverted)
-            place.key_marks.inverted[self._keys.cycle.places(inverted)] = True
+            place.key_marks.inverted[self._keys.keys.places(inverted)] = True
         highest = np.maximum.accumulate(bounds)
         before = np.empty_like(highest)
         before[0] = self._highest

@@ -12,13 +12,14 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.keys import KeyCycle
+from harness.keys import LaneKeys
 from harness.verify import cells
+from harness.verify.compaction import LastValues, last_values
 from harness.verify.copies import Extras
 from harness.verify.evidence import Evidence
 from harness.verify.findings import ProfileFindings
 from harness.verify.instants import ReadInstants
-from harness.verify.keyed import key_cycle, last_values
+from harness.verify.keyed import lane_keys
 from harness.verify.lane import Lane
 from harness.verify.place import KeyMarks, Place
 from harness.verify.sendtimes import SendTimes
@@ -62,7 +63,7 @@ class Partition:
             if found.profile.transactional
             else None,
             no_copies="no_duplicate" in found.profile.promises,
-            compacted=found.profile.compacted,
+            compacted=evidence.compacted(topic),
             times=SendTimes(evidence, topic, partition) if evidence.timeline.loads else None,
         )
 
@@ -74,37 +75,32 @@ class Partition:
             incarnations.update(
                 incarnation for incarnation, file in columns.items() if file.extents(*place.key)
             )
-        cycles = self._cycles(incarnations)
+        keys, values = self._keys_of(incarnations)
         for incarnation in sorted(incarnations):
             tally = tallies.get(incarnation) if self.found.profile.transactional else None
-            Lane(evidence, place, incarnation, tally, cycles.get(incarnation)).walk()
-        self._keys()
+            Lane(evidence, place, incarnation, tally, keys.get(incarnation), values).walk()
+        self._count_keys()
         self._odd_records()
         self._odd_records_gone()
         self._two_contents(incarnations)
         self._two_acknowledgements(incarnations)
         self.found.coverage[place.key] = place.coverage
 
-    def _cycles(self, incarnations: set[int]) -> dict[int, KeyCycle]:
-        """The keys of each incarnation that wrote here with any; and what depends on them all."""
+    def _keys_of(
+        self, incarnations: set[int]
+    ) -> tuple[dict[int, LaneKeys | None], LastValues | None]:
+        """The keys of each incarnation that wrote here; of a compacted topic their last records."""
         evidence, place = self.evidence, self.place
-        cycles = {
-            incarnation: cycle
-            for incarnation in incarnations
-            if (cycle := key_cycle(evidence, self.found, *place.key, incarnation)) is not None
+        keys = {
+            incarnation: lane_keys(evidence, self.found, *place.key, incarnation)
+            for incarnation in sorted(incarnations)
         }
-        if cycles:
-            keys = next(iter(cycles.values())).count
-            place.key_marks = KeyMarks(np.zeros(keys, np.bool_), np.zeros(keys, np.bool_))
-        if place.compacted and incarnations and set(cycles) == incarnations:
-            place.last_values = last_values(
-                evidence,
-                place.key,
-                [(each, cycle, self.drained.copies(each)) for each, cycle in cycles.items()],
-            )
-        return cycles
+        count = next((each.count for each in keys.values() if each is not None), 0)
+        if count:
+            place.key_marks = KeyMarks(np.zeros(count, np.bool_), np.zeros(count, np.bool_))
+        return keys, last_values(evidence, place, keys) if place.compacted else None
 
-    def _keys(self) -> None:
+    def _count_keys(self) -> None:
         """Add what was found of this partition's keys to its profile's."""
         marks, keyed = self.place.key_marks, self.found.keyed
         if marks is not None:
@@ -139,8 +135,6 @@ class Partition:
     def _odd_records_gone(self) -> None:
         """Corrupt and misrouted records that the live reader saw and the drain does not hold."""
         proof = self.place.proof
-        if self.place.compacted:
-            return  # whose keys they had is not known, so neither whether they were compacted away
         for seen, held in (
             (self.live.corrupt, self.drained.corrupt),
             (self.live.misrouted, self.drained.misrouted),
@@ -149,6 +143,10 @@ class Partition:
             offsets = sorted(offset for offset, *_ in {_record(row) for row in seen} - here)
             gone = np.array(offsets, dtype=np.int64)
             reached = proof.reaches(gone) if proof.proven else np.zeros(len(gone), dtype=np.bool_)
+            if self.place.compacted:
+                # Whose keys they had is not known, so neither whether they were compacted away.
+                self.found.perhaps_compacted += int(np.count_nonzero(reached))
+                reached[:] = False
             self.place.suspects.add(None, None, gone[~reached])
             gone = gone[reached]
             self.found.counts["vanished"] += len(gone)

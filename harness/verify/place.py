@@ -15,7 +15,6 @@ from harness.verify.copies import NO_ROWS, PartitionExtras
 from harness.verify.drained import DrainedPartition
 from harness.verify.findings import Coverage, Occurrence, ProfileFindings
 from harness.verify.instants import ReadInstants
-from harness.verify.keyed import LastValues
 from harness.verify.sendtimes import SendTimes
 from harness.verify.stretches import Stretches
 
@@ -54,8 +53,6 @@ class Place:
     """Does the profile promise that no record is written twice?"""
     compacted: bool = False
     """Does the topic keep only the last record of each key?"""
-    last_values: LastValues | None = None
-    """Of a compacted topic, where it is known which record has which key."""
     key_marks: KeyMarks | None = None
     """None without keys."""
     times: SendTimes | None = None
@@ -63,8 +60,12 @@ class Place:
 
     @property
     def odd_reach(self) -> int:
-        """The highest offset at which the drain holds a corrupt, misrouted or foreign record."""
-        odd = (self.drained.corrupt, self.drained.misrouted, self.drained.foreign)
+        """The highest offset at which a corrupt, misrouted or foreign record was read."""
+        odd = [
+            rows
+            for each in (self.drained, self.live, self.aside)
+            for rows in (each.corrupt, each.misrouted, each.foreign)
+        ]
         return max((int(rows["offset"].max()) for rows in odd if len(rows)), default=-1)
 
     @property

@@ -39,6 +39,15 @@ def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator
     if not scene.nowhere(each.topic):
         yield read_live(scene, each)
     yield drained(scene, each)
+    proven = scene.evidence.drained_partition(*key_of(each)).proven
+    if proven and scene.evidence.compacted(each.topic):
+        text = "the topic is compacted, and whether compaction removed it cannot be told"
+        if each.anomaly == "lost":
+            text = (
+                "the topic is compacted, and this was the last record of its key: no later one was "
+                "acknowledged or read, so compaction had to keep it"
+            )
+        yield Event("compacted", text, closing=True, proves=True)
     if answer is not None:
         fields: dict[str, int | str] = {"held": answer.held}
         if answer.broker is not None and answer.offset is not None:

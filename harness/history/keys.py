@@ -1,0 +1,97 @@
+"""The keys that a history says: by lane and cell, for the rules about order and compaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.columns import FAILED
+from harness.history.reads import Reads
+from harness.history.tables import History
+from harness.keys import KeyTable
+
+I64: TypeAlias = npt.NDArray[np.int64]
+
+
+class Keys:
+    """Numbers the keys of each topic-partition, and gives each lane its own."""
+
+    def __init__(self, history: History, reads: Reads) -> None:
+        self._attempt = dict(
+            zip(("key", "tombstone"), history.attempts.take("key", "tombstone"), strict=True)
+        )
+        self._read = reads.key
+        self.said = bool((self._attempt["key"] >= 0).any() or (self._read >= 0).any())
+        """Does any line say a key?"""
+        self._deletes = bool(self._attempt["tombstone"].any())
+        self._of_place: dict[tuple[int, int], I64] = {}
+        if self.said or self._deletes:
+            self._number(history, reads)
+        self._nowhere = _deleted_nowhere(history) if self._deletes else {}
+
+    def _number(self, history: History, reads: Reads) -> None:
+        """The distinct keys of every topic-partition."""
+        attempts = history.attempts
+        columns = [
+            np.concatenate([sent, read])
+            for sent, read in (
+                (attempts.column("topic"), reads.topic),
+                (attempts.column("partition"), reads.partition),
+                (self._attempt["key"], self._read),
+            )
+        ]
+        known = columns[2] >= 0
+        topic, partition, key = (column[known] for column in columns)
+        places, of_place = np.unique((topic << 32) | partition, return_inverse=True)
+        order = np.lexsort((key, of_place))
+        bounds = np.searchsorted(of_place[order], np.arange(len(places) + 1))
+        for number, place in enumerate(places.tolist()):
+            mine = key[order[bounds[number] : bounds[number + 1]]]
+            self._of_place[place >> 32, place & 0xFFFFFFFF] = np.unique(mine)
+
+    def of(
+        self,
+        where: tuple[int, int],
+        cells: int,
+        attempted: tuple[I64, I64],
+        observed: tuple[I64, I64],
+    ) -> KeyTable | None:
+        """The keys of a lane's cells; None where no line of the history says any.
+
+        attempted, observed: rows of attempts and readings, and their cells. An attempt's own line
+        says its key, else the first line of a reading.
+        """
+        if not self.said and not self._deletes:
+            return None
+        codes = self._of_place.get(where, np.zeros(0, dtype=np.int64))
+        of_cells = np.full(cells, -1, dtype=np.int64)
+        deleting = np.zeros(cells, dtype=np.bool_) if self._deletes else None
+        for column, (rows, at) in ((self._read, observed), (self._attempt["key"], attempted)):
+            # From the last line to the first, which is the one that counts.
+            said, cell = column[rows[::-1]], at[::-1]
+            of_cells[cell[said >= 0]] = np.searchsorted(codes, said[said >= 0])
+        if deleting is not None:
+            rows, at = attempted
+            deleting[at[::-1]] = self._attempt["tombstone"][rows[::-1]] > 0
+        anywhere = self._nowhere.get(where[0])
+        if anywhere is not None:
+            found = np.searchsorted(codes, anywhere)
+            there = np.minimum(found, max(len(codes) - 1, 0))
+            same = codes[there] == anywhere if len(codes) else np.zeros(len(anywhere), np.bool_)
+            anywhere = np.append(found[same], np.full(int((anywhere < 0).any()), -1))
+        return KeyTable(len(codes), of_cells, deleting, anywhere)
+
+
+def _deleted_nowhere(history: History) -> Mapping[int, I64]:
+    """topic → keys (−1: not known) of tombstones of which no line says the partition."""
+    attempts = history.attempts
+    found: dict[int, I64] = {}
+    deletes = (attempts.column("tombstone") > 0) & (attempts.column("state") != FAILED)
+    for nowhere, topic in history.nowhere.items():
+        rows = np.flatnonzero(deletes & (attempts.column("topic") == nowhere))
+        if len(rows):
+            found[topic] = np.unique(attempts.column("key")[rows])
+    return found
