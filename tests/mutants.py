@@ -332,6 +332,18 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("ceiling = max(self.highest + 1, stable)", "ceiling = self.highest + 1"),
     ),
     *_in(
+        "verify/hung.py",
+        ("believed and proof.last_stable == proof.end", "believed"),
+        ("believed = proof.proven and proof.ceiling is None and", "believed ="),
+        ("over_us += bound_us", "pass"),
+        ("(at_us > over_us) & (last_stable >= high)", "(at_us > over_us)"),
+        ("(at_us > over_us) & (last_stable >= high)", "(at_us >= over_us) & (last_stable >= high)"),
+    ),
+    *_in(
+        "verify/blind.py",
+        ('if found.counts["failed_visible"]:', "if False:"),
+    ),
+    *_in(
         "history/homes.py",
         ("np.where(sent_topic == read_topic, read_from, -1)", "read_from"),
         ("np.where(sent_partition >= 0, sent_partition, says)", "says"),

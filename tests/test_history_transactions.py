@@ -143,3 +143,53 @@ def test_the_longest_transaction_timeout_that_is_stated_counts(tmp_path: Path) -
     for more, verdict in (((longer,), "kept"), ((), "broken")):
         profile = judged(tmp_path / "h.ndjson", *more, *made, ATTEMPT, READ, LIVE, DRAIN, *stuck)
         assert promise(profile, "no_hung_txn")[0] == verdict
+
+
+OPEN = {"type": "attempt", "producer": 1, "topic": "t", "partition": 0, "sequence": 1,
+        "transaction": 2}  # fmt: skip
+ENDED = [ATTEMPT, *steps("begin", "commit_called", "committed"), READ, LIVE]
+LEFT_OPEN = [*ENDED, OPEN, *steps("begin", transaction=2, at_us=T0 + 30)]
+OPEN_FOR_US = 50_000_000
+"""A transaction's timeout, the coordinator's scan and a failover."""
+
+
+def look(at_us: int, last_stable: int = 2) -> dict[str, Any]:
+    """A look at the last stable offset of a log that goes up to 2."""
+    return {**WATCHED, "at_us": T0 + at_us, "last_stable": last_stable, "high_watermark": 2}
+
+
+@pytest.mark.parametrize(
+    ("lines", "verdict"),
+    [
+        ([*ENDED, WATCHED], "inconclusive"),
+        ([*ENDED, WATCHED, look(20)], "inconclusive"),
+        ([*ENDED, WATCHED, look(21, last_stable=1)], "inconclusive"),
+        ([*ENDED, WATCHED, look(21)], "kept"),
+        ([*ENDED, WATCHED, DRAIN], "kept"),
+        ([*ENDED, WATCHED, {**DRAIN, "complete": False}], "inconclusive"),
+        ([*ENDED, WATCHED, {**DRAIN, "end": 3}], "inconclusive"),
+        ([*LEFT_OPEN, WATCHED, look(31)], "inconclusive"),
+        ([*LEFT_OPEN, WATCHED, look(30 + OPEN_FOR_US)], "inconclusive"),
+        ([*LEFT_OPEN, WATCHED, look(31 + OPEN_FOR_US)], "kept"),
+        ([*LEFT_OPEN, WATCHED, DRAIN], "kept"),
+    ],
+)
+def test_that_nothing_hangs_is_seen_after_the_last_transaction_or_not_at_all(
+    lines: list[dict[str, Any]], verdict: str, tmp_path: Path
+) -> None:
+    found, reason = promise(judged(tmp_path / "h.ndjson", *lines), "no_hung_txn")
+    assert found == verdict, reason
+    assert ("nobody saw the last stable offset of t-0" in reason) == (verdict == "inconclusive")
+
+
+def test_a_visible_record_of_an_aborted_transaction_leaves_it_open_whether_it_was_early(
+    tmp_path: Path,
+) -> None:
+    after = steps("begin", "commit_called", "committed", transaction=2, at_us=T0 + 30)
+    there = [{**READ, "sequence": 1, "offset": 1}, {**LIVE, "sequence": 1, "offset": 1}]
+    aborted = [ATTEMPT, *steps("begin", "abort_called", "aborted"), OPEN, *after, *there]
+    seen = judged(tmp_path / "h.ndjson", *aborted, READ, LIVE)
+    assert promise(seen, "no_failed_visible")[0] == "broken"
+    assert promise(seen, "no_precommitted_read")[0] == "inconclusive"
+    unseen = judged(tmp_path / "h.ndjson", *aborted)
+    assert promise(unseen, "no_precommitted_read")[0] == "kept"

@@ -200,6 +200,12 @@ def _transactions(evidence: Evidence, found: ProfileFindings, topics: range) -> 
                 f"the record of producer {incarnation}'s transactions is damaged: {log.damage}",
                 *OF_TRANSACTIONS,
             )
+    if found.counts["failed_visible"]:
+        found.cannot_see(
+            "records of aborted transactions were read, which no_failed_visible judges: whether "
+            "before the abort was called is not told",
+            "precommitted_read",
+        )
     if (evidence.live.there or evidence.elsewhere) and not evidence.live.timed:
         found.cannot_see("it is not on record when offsets were read live", "precommitted_read")
     watched = evidence.timeline.offsets

@@ -16,7 +16,7 @@ from harness.rundir import ProfileRun
 from harness.verify.evidence import Evidence
 from harness.verify.findings import Occurrence, ProfileFindings
 from harness.verify.timeline import Fault
-from harness.verify.transactions import Tally
+from harness.verify.transactions import ABORTED, COMMITTED, Tally
 
 ABORT_SCAN_MS: Final = 10_000
 """The coordinator looks for timed-out transactions this often (Kafka's default of
@@ -58,6 +58,12 @@ def hung_transactions(
                 )
             if series is not None:
                 _uncertain(evidence, found, f"{name}-{partition}", series, bound_us)
+            if not _seen_at_the_end(evidence, found, (topic, partition), series, sure_us):
+                found.cannot_see(
+                    f"nobody saw the last stable offset of {name}-{partition} at the end of its "
+                    "log after the last transaction",
+                    "hung_txn",
+                )
 
 
 def _bounds_us(evidence: Evidence, profile: ProfileRun) -> tuple[int, int]:
@@ -117,6 +123,32 @@ def _uncertain(
                 "hung_txn",
             )
             return
+
+
+def _seen_at_the_end(
+    evidence: Evidence,
+    found: ProfileFindings,
+    key: tuple[int, int],
+    series: Series | None,
+    bound_us: int,
+) -> bool:
+    """Whether nothing was open when all was over: a drain says so, or a look after the last step.
+
+    A transaction that was not ended on record may have written until its time was up.
+    """
+    proof = evidence.drained_partition(*key)
+    believed = proof.proven and proof.ceiling is None and proof.end is not None
+    if believed and proof.last_stable == proof.end:
+        return True
+    window = _window_us(evidence, found)
+    if window is None or series is None:
+        return False
+    over_us = window[1]
+    states = [log.states for log in evidence.transactions.values()]
+    if any(bool(((each != COMMITTED) & (each != ABORTED)).any()) for each in states):
+        over_us += bound_us
+    at_us, last_stable, high = series
+    return bool(((at_us > over_us) & (last_stable >= high)).any())
 
 
 def _window_us(evidence: Evidence, found: ProfileFindings) -> tuple[int, int] | None:

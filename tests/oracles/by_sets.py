@@ -138,6 +138,7 @@ class _Judge:
         for text in files:
             self._read(text, lenient)
         self._refuse_contradictions(lenient)
+        self._refuse_steps(lenient)
         self._attempts(lenient)
         self._transactions()
         self._readings()
@@ -192,6 +193,27 @@ class _Judge:
                         raise RefusedError
                     self.damaged = True
                     continue
+            kept.append(line)
+        self.lines = kept
+
+    def _refuse_steps(self, lenient: bool) -> None:
+        """Steps that contradict those of the same transaction before them."""
+        before: dict[tuple[int, int], list[str]] = defaultdict(list)
+        kept = []
+        for line in self.lines:
+            if line["type"] == "transaction":
+                steps, step = before[line["producer"], line["transaction"]], line["step"]
+                only_aborting = "abort_called" in steps and "commit_called" not in steps
+                if (
+                    {"committed", "aborted"} & set(steps)
+                    or (step == "begin" and steps)
+                    or (step == "committed" and only_aborting)
+                ):
+                    if not lenient:
+                        raise RefusedError
+                    self.damaged = True
+                    continue
+                steps.append(step)
             kept.append(line)
         self.lines = kept
 
@@ -673,6 +695,16 @@ class _Judge:
             for (place, content), instant in self.read_at.items()
         )
 
+    def _all_transactions(self) -> list[Transaction]:
+        """Those with steps on record, and those that only attempts name."""
+        named = {
+            (each.identity[0], each.transaction)
+            for each in self.attempts.values()
+            if each.transaction is not None
+        }
+        known = {key for key, each in self.transactions.items() if each.known}
+        return [self.transactions.get(key, Transaction()) for key in named | known]
+
     def _hung(self) -> tuple[set[Place], bool]:
         """4.15: the last stable offsets that stood still for too long, and whether one may have."""
         stated = [
@@ -720,6 +752,15 @@ class _Judge:
             drain = self._line_of("drain", lane)
             if self._contradicted(drain, self._returned(lane)):
                 drain = {}
+            unfinished = any(
+                each.last not in ("committed", "aborted") for each in self._all_transactions()
+            )
+            done = max(steps, default=10**18) + (bound if unfinished else 0)
+            ended = drain.get("complete") and self._end_believed(lane, drain)
+            if not ended and not any(
+                at > done and stable >= watermark for at, stable, watermark in looks
+            ):
+                unsure = True
             if steps and {"end", "last_stable", "ended_us"} <= set(drain):
                 waited = drain["ended_us"] - max(steps)
                 if drain["last_stable"] < drain["end"] and waited > least:
@@ -763,6 +804,8 @@ class _Judge:
                 for each in self.transactions.values()
                 if {"committed", "unknown"} & set(each.steps) and "abort_called" not in each.steps
             )
+            if self.counts["failed_visible"]:
+                return True
             return stepless or self.unsteady or not called or not self._timed()
         if any(proof.obstacle for proof in self.proofs.values()) or self.counts["unseen"]:
             return True
