@@ -332,6 +332,25 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("ceiling = max(self.highest + 1, stable)", "ceiling = self.highest + 1"),
     ),
     *_in(
+        "history/torn.py",
+        ("_UNDOES.get(name, _EVERY)", "_UNDOES.get(name, frozenset())"),
+        ('if name == "outcome" and within:', "if False:"),
+        ('if name in ("attempt", "outcome") and history.homes_found:', "if False:"),
+    ),
+    *_in(
+        "history/build.py",
+        ("self.elsewhere.undone = undone - self.elsewhere.firm", "self.elsewhere.undone = undone"),
+    ),
+    *_in(
+        "judge/promises.py",
+        ("if case.observed and case.undone:", "if False:"),
+    ),
+    *_in(
+        "verify/partition.py",
+        ("if sum(len(at) for *_, at in beside) > sum(len(at) for *_, at in gone):", "if False:"),
+        ("if sum(len(at) for *_, at in beside) > sum(len(at) for *_, at in gone):", "if True:"),
+    ),
+    *_in(
         "verify/hung.py",
         ("believed and proof.last_stable == proof.end", "believed"),
         ("believed = proof.proven and proof.ceiling is None and", "believed ="),

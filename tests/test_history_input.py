@@ -299,6 +299,96 @@ def test_a_last_line_that_breaks_off_is_passed_over_and_told(judge: Judged) -> N
         refused(judge, path, 3)
 
 
+def torn(judge: Judged, beginning: str, *lines: dict[str, Any], profile: str) -> dict[str, str]:
+    """The verdict of each promise where the last line breaks off."""
+    path = judge.write("h.ndjson", *lines)
+    path.write_bytes(path.read_bytes() + beginning.encode())
+    verdict = judge(path, options=("--profile", profile))
+    return {each["promise"]: each["verdict"] for each in verdict["profiles"][0]["promises"]}
+
+
+PHANTOM = {**READ, "sequence": 7, "offset": 1}
+LOST = {**ACKED, "sequence": 1, "offset": 1}
+GAP = {**ATTEMPT, "sequence": 2, "outcome": "unknown"}
+BREACHES = [ACKED, LOST, GAP, {**ACKED, "sequence": 3, "offset": 3}, READ,
+            {**PHANTOM, "offset": 2}, {**READ, "sequence": 3, "offset": 3}, {**READ, "offset": 4},
+            {**DRAIN, "start": 0, "end": 5},
+            {"type": "observation", "topic": "t", "partition": 0, "offset": 1,
+             "content": "foreign"}]  # fmt: skip
+STAYS = {
+    '{"type": "attempt", "produ': {"lost", "gap", "duplicate"},
+    '{"type": "outcome", "produ': {"lost", "phantom", "duplicate"},
+    '{"type": "observation", "t': {"phantom", "duplicate"},
+    '{"type": "reading", "topic': {"phantom", "duplicate"},
+    '{"type": "drain", "topic":': {"phantom", "duplicate"},
+    '{"type": "transaction", "p': {"lost", "phantom", "duplicate"},
+    '{"type": "offsets", "topic': {"lost", "gap", "phantom", "duplicate"},
+    '{"type": "history", "schem': {"lost", "gap", "phantom", "duplicate"},
+    '{"type": "end", "lin': {"lost", "gap", "phantom", "duplicate"},
+    '{"type": "member", "member': {"lost", "gap", "phantom", "duplicate"},
+    '{"type": "atte': {"duplicate"},
+    '{"producer": 1, "topic": "': {"duplicate"},
+}
+ORDERED = """profiles:
+  ordered:
+    extends: idempotent
+    promises: [no_lost, no_duplicate, no_gap, no_phantom]
+"""
+
+
+@pytest.mark.parametrize("beginning", STAYS)
+def test_what_a_line_that_breaks_off_may_have_undone_is_not_broken(
+    beginning: str, judge: Judged, tmp_path: Path
+) -> None:
+    (tmp_path / "profiles.yaml").write_text(ORDERED)
+    path = judge.write("h.ndjson", *BREACHES)
+    path.write_bytes(path.read_bytes() + beginning.encode())
+    options = ("--profiles", str(tmp_path / "profiles.yaml"), "--profile", "ordered")
+    promises = judge(path, options=options)["profiles"][0]["promises"]
+    broken = {each["promise"].removeprefix("no_") for each in promises
+              if each["verdict"] == "broken"}  # fmt: skip
+    assert broken == STAYS[beginning]
+    others = [each for each in promises if each["verdict"] != "broken"]
+    assert {each["verdict"] for each in others} <= {"inconclusive"}
+    assert all("breaks off and may tell otherwise" in each["reason"] for each in others)
+
+
+def test_where_partitions_were_not_known_a_torn_attempt_may_undo_more(judge: Judged) -> None:
+    loose = {"type": "attempt", "producer": 1, "topic": "t", "sequence": 9, "outcome": "unknown"}
+    there = {**READ, "sequence": 9, "offset": 8, "set": "live"}
+    lines = [*BREACHES, loose, there]
+    assert torn(judge, '{"type": "attempt"', *lines, profile="idempotent")["no_lost"] == (
+        "inconclusive"
+    )
+    assert torn(judge, '{"type": "attempt"', *BREACHES, profile="idempotent")["no_lost"] == "broken"
+
+
+def test_a_torn_line_may_be_the_call_of_the_commit(judge: Judged) -> None:
+    began = [{**ATTEMPT, "transaction": 1}, READ, {**READ, "set": "live", "read_us": 10**15},
+             {"type": "transaction", "producer": 1, "transaction": 1, "step": "begin",
+              "at_us": 10**15}]  # fmt: skip
+    call = '{"type": "transaction", "producer": 1, "transaction": 1, "st'
+    assert torn(judge, call, *began, profile="transactional")["no_precommitted_read"] == (
+        "inconclusive"
+    )
+    other = '{"type": "offsets", "to'
+    assert torn(judge, other, *began, profile="transactional")["no_precommitted_read"] == "broken"
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_torn_outcome_may_say_that_a_record_of_a_transaction_was_never_sent(
+    failed: bool, judge: Judged
+) -> None:
+    lines = [{**ATTEMPT, "transaction": 1},
+             *({"type": "transaction", "producer": 1, "transaction": 1, "step": step,
+                "at_us": 10**15} for step in ("begin", "commit_called", "committed")),
+             {**DRAIN, "start": 0, "last_stable": 1}]  # fmt: skip
+    beginning = '{"type": "outcome", "producer": 1' if failed else '{"type": "offsets", "pa'
+    promises = torn(judge, beginning, *lines, profile="transactional")
+    want = "inconclusive" if failed else "broken"
+    assert (promises["no_lost"], promises["no_lost_txn"]) == (want, want)
+
+
 HEAD = {"type": "history", "schema": "delivery-history/1", "ends": True}
 
 

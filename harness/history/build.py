@@ -33,6 +33,7 @@ from harness.history.lines import Problem, Refusals
 from harness.history.proofs import proofs_of
 from harness.history.reads import Reads, rows_of
 from harness.history.tables import History
+from harness.history.torn import undone_by
 from harness.history.transactions import NOT_ATTEMPTED, Transactions
 from harness.profiles import DeliveryProfile
 from harness.rundir import LoadPlan, ProfileRun, RunInfo
@@ -121,7 +122,7 @@ class _Builder:
             history.notes.append(
                 f"what group members did is not judged: {profile.name} promises nothing about it"
             )
-        self._conclude()
+        self._conclude(info.profiles[0])
         return Evidence(
             info=info,
             ledgers=dict(self.ledgers),
@@ -144,7 +145,7 @@ class _Builder:
             elsewhere=self.elsewhere,
         )
 
-    def _conclude(self) -> None:
+    def _conclude(self, profile: ProfileRun) -> None:
         """What the verdict has to tell about the history itself."""
         self.elsewhere.notes += self.history.notes
         self.elsewhere.obstacles += self.history.obstacles
@@ -163,6 +164,8 @@ class _Builder:
                 f"the last line of the file breaks off at {', '.join(self.refusals.torn)}, as that "
                 "of a recorder that died, and was passed over"
             )
+            undone = undone_by(self.refusals.beginnings, self.history, compacted=profile.compacted)
+            self.elsewhere.undone = undone - self.elsewhere.firm
         self.elsewhere.unsteady = self.history.unsteady
         self.elsewhere.transaction_timeout_ms = self.history.transaction_timeout_ms
         if self.refusals.damaged:

@@ -66,6 +66,8 @@ class Refusals:
     examples: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
     """Last lines that break off, as a recorder that died leaves them: passed over, and told."""
+    beginnings: list[bytes] = field(default_factory=list)
+    """What stands there of them."""
     cut: list[str] = field(default_factory=list)
     """Files that say that they have an `end` line, and have none."""
 
@@ -128,6 +130,7 @@ class Source:
         for lines, last in self._lines():
             if last and _is_torn(lines[-1]):
                 self.refusals.torn.append(str(Where(self.path, number)))
+                self.refusals.beginnings.append(lines[-1])
                 continue
             block = self._decoded(number, lines)
             number += len(lines)

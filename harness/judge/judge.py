@@ -164,6 +164,7 @@ def _case(
         recorded_elsewhere=evidence.elsewhere is not None,
         skipped_lines=_skipped(evidence),
         firm=_firm(evidence, anomaly),
+        undone=evidence.elsewhere is not None and anomaly in evidence.elsewhere.undone,
         known_defect=_known_defect(found.profile, anomaly, met),
     )
 

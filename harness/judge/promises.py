@@ -170,6 +170,8 @@ class PromiseCase:
     """Malformed lines of a history that were left out."""
     firm: bool = False
     """Does what was found stay found, whatever the lines said that were left out?"""
+    undone: bool = False
+    """May a last line that breaks off have said what undoes it?"""
     known_defect: str = ""
     """A known client defect that shows itself like this."""
 
@@ -229,6 +231,12 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
         what = case.run_obstacles[0] if case.run_obstacles else "not everything could be read"
         seen = _seen(anomaly, case.observed)
         return INCONCLUSIVE, f"{seen}, but what could not be read may tell otherwise: {what}"
+    if case.observed and case.undone:
+        seen = _seen(anomaly, case.observed)
+        return (
+            INCONCLUSIVE,
+            f"{seen}, but the last line of a file breaks off and may tell otherwise",
+        )
     if case.observed:
         defect = f". {case.known_defect}" if case.known_defect else ""
         if case.recorded_elsewhere and anomaly == "lost":

@@ -90,6 +90,8 @@ class Elsewhere:
     """Malformed lines that were left out, each of which may be what an anomaly lacks."""
     firm: frozenset[str] = frozenset()
     """Anomalies that no further line could undo."""
+    undone: frozenset[str] = frozenset()
+    """Anomalies that a last line which breaks off may have undone."""
     blind: dict[str, str] = field(default_factory=dict)
     """anomaly → why finding none of it proves nothing"""
     unsteady: bool = False

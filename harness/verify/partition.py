@@ -164,8 +164,19 @@ class Partition:
             self.place.suspects.add(incarnation, sequences, copies.offsets)
         for rows in (self.aside.corrupt, self.aside.misrouted):
             self.place.suspects.add(None, None, np.unique(rows["offset"]).astype(np.int64))
-        readings = chain([self.drained.offsets], self._read(False, incarnations))
-        self._accuse("vanished", self.place.suspects.contradicted(readings))
+        suspects, foreign = self.place.suspects, self.live.foreign["offset"].astype(np.int64)
+        readings = list(chain([self.drained.offsets], self._read(False, incarnations)))
+        gone = list(suspects.contradicted(readings))
+        self._accuse("vanished", gone)
+        if not len(foreign):
+            return
+        beside = suspects.contradicted([*readings, foreign])
+        if sum(len(at) for *_, at in beside) > sum(len(at) for *_, at in gone):
+            self.found.cannot_see(
+                "a record and a foreign one were read live at one offset that the drain did not "
+                "return, and which of them is gone is not told",
+                "vanished",
+            )
 
     def _two_acknowledgements(self, incarnations: set[int]) -> None:
         """Acknowledged offsets at which another record was read, or acknowledged as well."""

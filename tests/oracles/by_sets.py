@@ -7,6 +7,7 @@ numbers in comments are the sections of docs/verification.md.
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -36,6 +37,22 @@ PROMISES = {
 OUTCOMES = ("acked", "failed", "unknown", "sent")
 ANOMALIES = sorted(ONCE | OF_TRANSACTIONS | {"unseen", "foreign"})
 COUNTS = ["attempted", *OUTCOMES, "unknown_present", "read", *ANOMALIES, "duplicate_live"]
+
+READINGS = {
+    "lost", "gap", "inversion", "inconsistent_offset", "vanished", "torn_txn", "lost_txn",
+    "hung_txn",
+}  # fmt: skip
+UNDONE: dict[str, set[str]] = {
+    "attempt": {"phantom"},
+    "outcome": {"gap", "inversion"},
+    "transaction": {"gap", "inversion", "torn_txn", "precommitted_read", "hung_txn"},
+    "observation": READINGS,
+    "reading": READINGS,
+    "drain": READINGS,
+    "offsets": {"hung_txn"},
+    "history": {"hung_txn"},
+    "end": set(),
+}
 
 SECOND = 1_000_000
 OWN_TIMEOUT = 30 * SECOND
@@ -134,6 +151,7 @@ class _Judge:
         self.promised = PROMISES[profile]
         self.transactional = profile == "transactional"
         self.damaged = False
+        self.torn: list[str] = []
         self.lines: list[Line] = []
         for text in files:
             self._read(text, lenient)
@@ -150,6 +168,8 @@ class _Judge:
 
     def _read(self, text: str, lenient: bool) -> None:
         *whole, rest = text.split("\n")
+        if rest.startswith("{") and not rest.rstrip().endswith("}"):
+            self.torn.append(rest)
         if rest.strip() and (rest.rstrip().endswith("}") or not rest.startswith("{")):
             whole.append(rest)
         ends = ended = False
@@ -308,6 +328,7 @@ class _Judge:
                 continue
             read[place].append((self._content(line), drained, line.get("read_us"), order))
         self.drained: dict[Place, Content] = {}
+        self.hidden_by_foreign = False
         self.live: dict[Place, set[Content]] = defaultdict(set)
         self.read_at: dict[tuple[Place, Content], int] = {}
         self.times_read: dict[tuple[Place, Content], int] = defaultdict(int)
@@ -649,6 +670,8 @@ class _Judge:
                 else:
                     self.counts["vanished"] += 1
             self.counts["vanished"] += max(0, len(rest) - 1)
+            if rest and ("foreign",) in contents and place not in self.drained:
+                self.hidden_by_foreign = True
 
     def _members(self) -> dict[tuple[int, int], list[Attempt]]:
         members: dict[tuple[int, int], list[Attempt]] = defaultdict(list)
@@ -781,9 +804,31 @@ class _Judge:
                 anomaly == "failed_visible" and not self.transactions
             )
             return BROKEN if found and stays else INCONCLUSIVE
+        if found and self._undone(anomaly):
+            return INCONCLUSIVE
         if found:
             return BROKEN
         return INCONCLUSIVE if self._hidden(anomaly) else KEPT
+
+    def _undone(self, anomaly: str) -> bool:
+        """Whether a last line that breaks off may have said what undoes an anomaly."""
+        within = any(each.transaction is not None for each in self.attempts.values())
+        if anomaly in ("duplicate", "corrupt") or (anomaly == "misrouted" and not self.anywhere):
+            return False
+        if anomaly == "failed_visible" and not within and not self.transactions:
+            return False
+        for text in self.torn:
+            found = re.search(r'"type": "(\w+)"', text)
+            kind = found[1] if found else ""
+            if kind not in UNDONE or (kind in ("attempt", "outcome") and self.anywhere):
+                return True
+            if anomaly in UNDONE[kind] or (
+                kind == "outcome"
+                and within
+                and anomaly in ("lost", "torn_txn", "lost_txn", "precommitted_read")
+            ):
+                return True
+        return False
 
     def _hidden(self, anomaly: str) -> bool:
         """5.2: whether something kept us from looking."""
@@ -810,7 +855,7 @@ class _Judge:
         if any(proof.obstacle for proof in self.proofs.values()) or self.counts["unseen"]:
             return True
         if anomaly == "vanished":
-            return not self._covered(known=False)
+            return self.hidden_by_foreign or not self._covered(known=False)
         if anomaly in ("gap", "torn_txn", "lost_txn"):
             return stepless or not all(proof.stated for proof in self.proofs.values())
         return False

@@ -12,7 +12,17 @@ from itertools import pairwise
 
 from tests.oracles.by_sets import COUNTS, REFUSED, Judged
 from tests.oracles.promised import Profile
-from tests.oracles.told import CORRUPT, FOREIGN, Attempt, Content, Lane, Refused, tell
+from tests.oracles.told import (
+    COMMITTED,
+    CORRUPT,
+    FOREIGN,
+    Attempt,
+    Content,
+    Lane,
+    Line,
+    Refused,
+    tell,
+)
 from tests.oracles.walked_logs import (
     Log,
     Walk,
@@ -196,6 +206,8 @@ def count_vanished(walk: Walk, log: Log) -> None:
             else:
                 alone += 1
         walk.counts["vanished"] += max(0, alone - 1)
+        if alone and FOREIGN in live and held is None:
+            walk.blind.add("vanished")
 
 
 # Transactions (2.5, 4.13 to 4.15).
@@ -274,6 +286,8 @@ def count_hung(walk: Walk) -> None:
             if since is not None:
                 stood[stable] = max(stood.get(stable, 0), at - since[1])
         line = walk.told.drains.get((lane, log.proof_level), {})
+        if is_wrong(walk, log, line):
+            line = {}
         stable = line.get("last_stable", 0)
         if (
             instants
@@ -288,6 +302,33 @@ def count_hung(walk: Walk) -> None:
             elif duration > doubt_us:
                 walk.blind.add("hung_txn")
         watch(walk, lane, instants, doubt_us)
+        if not seen_at_the_end(walk, log, instants, sure_us):
+            walk.blind.add("hung_txn")
+
+
+def seen_at_the_end(walk: Walk, log: Log, instants: list[int], sure_us: int) -> bool:
+    """Did anybody see that nothing was open when all was over?"""
+    line = walk.told.drains.get((log.lane, log.proof_level), {})
+    if log.ended and line.get("last_stable") == line.get("end", -1):
+        return True
+    if not instants:
+        return False
+    over = max(instants)
+    named = {transaction_of(each) for each in walk.attempts if each.transaction is not None}
+    for transaction in named | {key for key, steps in walk.told.steps.items() if steps}:
+        if not {"committed", "aborted"} & set(steps_of(walk, transaction)):
+            over = max(instants) + sure_us
+    looks = walk.told.looks.get(log.lane, [])
+    return any(at > over and stable >= watermark for at, stable, watermark in looks)
+
+
+def is_wrong(walk: Walk, log: Log, line: Line) -> bool:
+    """Does what the drain returned contradict a line, which is then believed in nothing?"""
+    above = [line[name] for name in ("end",) if name in line]
+    if walk.profile.level == COMMITTED and "last_stable" in line:
+        above.append(line["last_stable"])
+    beyond = any(offset >= each for each in above for offset in log.returned)
+    return beyond or any(offset < line.get("start", 0) for offset in log.returned)
 
 
 def watch(walk: Walk, lane: Lane, instants: list[int], bound_us: int) -> None:
@@ -322,7 +363,7 @@ def look_for_blindness(walk: Walk) -> None:
     look_at_steps(walk)
     if not covered(walk, timed=False):
         blind.add("vanished")
-    if not covered(walk, timed=True):
+    if not covered(walk, timed=True) or walk.counts["failed_visible"]:
         blind.add("precommitted_read")
 
 
@@ -358,6 +399,28 @@ def covered(walk: Walk, *, timed: bool) -> bool:
     return some
 
 
+def undone_by(torn: list[str], walk: Walk) -> set[str]:
+    """What the last lines that break off may have undone, by the types that they begin as."""
+    reading = {"lost", "gap", "inversion", "inconsistent_offset", "vanished", "torn_txn"}
+    reading |= {"lost_txn", "hung_txn"}
+    step = {"gap", "inversion", "torn_txn", "precommitted_read", "hung_txn"}
+    within = any(each.transaction is not None for each in walk.attempts)
+    late = {"lost", "torn_txn", "lost_txn", "precommitted_read"} if within else set()
+    table: dict[str, set[str]] = {
+        "attempt": {"phantom"}, "outcome": {"gap", "inversion"} | late, "transaction": step,
+        "observation": reading, "reading": reading, "drain": reading, "offsets": {"hung_txn"},
+        "history": {"hung_txn"}, "end": set(),
+    }  # fmt: skip
+    every = {each.removeprefix("no_") for each in walk.profile.promises}
+    found: set[str] = set()
+    for text in torn:
+        kind = text.partition('"type": "')[2].partition('"')
+        name = kind[0] if kind[1] else ""
+        loose = any(key[2] is None for key in walk.told.attempts)
+        found |= every if loose and name in ("attempt", "outcome") else table.get(name, every)
+    return found
+
+
 def conclude(walk: Walk) -> Judged:
     promises = {}
     has_transactions = bool(walk.told.steps) or any(
@@ -366,9 +429,10 @@ def conclude(walk: Walk) -> Judged:
     for promise in walk.profile.promises:
         anomaly = promise.removeprefix("no_")
         stays = anomaly in STAYS_BROKEN or (anomaly == "failed_visible" and not has_transactions)
-        if walk.counts[anomaly] and (stays or not walk.told.damaged):
+        undone = not stays and anomaly in undone_by(walk.told.torn, walk)
+        if walk.counts[anomaly] and (stays or not (walk.told.damaged or undone)):
             promises[promise] = "broken"
-        elif anomaly in walk.blind or walk.told.damaged:
+        elif (walk.counts[anomaly] and undone) or anomaly in walk.blind or walk.told.damaged:
             promises[promise] = "inconclusive"
         else:
             promises[promise] = "kept"

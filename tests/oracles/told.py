@@ -76,6 +76,8 @@ class Told:
     lenient: bool
     # Something was skipped or is missing: it may have said anything.
     damaged: bool = False
+    # Last lines that break off.
+    torn: list[str] = field(default_factory=list)
     attempts: dict[tuple[int, str, int | None, int], Attempt] = field(default_factory=dict)
     readings: list[Reading] = field(default_factory=list)
     steps: dict[tuple[int, int], list[tuple[str, int]]] = field(default_factory=dict)
@@ -130,7 +132,8 @@ def _lines(text: str, told: Told) -> list[Line]:
             continue
         line = _parsed(each)
         if line is None and last and each.startswith("{") and not each.rstrip().endswith("}"):
-            continue  # what a recorder leaves that died
+            told.torn.append(each)  # what a recorder leaves that died
+            continue
         if line is None or ended:
             told.wrong(each)
             continue
