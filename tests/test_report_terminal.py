@@ -21,10 +21,16 @@ from harness.judge.verdict import (
     worst,
 )
 from harness.profiles import load_builtin
-from harness.report.terminal import print_verdict
+from harness.report.terminal import plain_columns, print_verdict
 from harness.report.wording import assurance, headline, tally
 
 ALL = list(FOUND)[: -len(CONSUMERS)]
+
+
+@pytest.fixture(autouse=True)
+def _columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables with all their columns where a test does not say how wide they may be."""
+    monkeypatch.setenv("COLUMNS", "100")
 
 
 def made(verdict: str = KEPT, names: list[str] | None = None) -> Verdict:
@@ -333,3 +339,26 @@ def test_a_story_is_wrapped_to_the_width_of_the_terminal_below_its_text() -> Non
     lines = [line for line in plain(verdict, 80).splitlines() if "word" in line]
     assert len(lines) > 1
     assert all(line.startswith(" " * 17 + "word") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("said", "columns"),
+    [(None, 80), ("", 80), ("60", 60), ("72", 72), ("100", 100), ("300", 100), ("5", 40),
+     ("0", 80), ("-3", 80), ("wide", 80), ("\N{SUPERSCRIPT TWO}", 80), ("9" * 5000, 100)],
+)  # fmt: skip
+def test_without_a_terminal_columns_says_how_wide_and_80_are_taken(
+    said: str | None, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if said is None:
+        monkeypatch.delenv("COLUMNS")
+    else:
+        monkeypatch.setenv("COLUMNS", said)
+    assert plain_columns() == columns
+    if said is not None and (not said.isascii() or len(said) > 9):
+        return  # rich cannot take these; `prepare` leaves none of them in the environment
+    verdict = made(BROKEN)
+    verdict.reasons.append("a reason that goes on " + "and on " * 40)
+    lines = piped(verdict).splitlines()
+    assert max(map(len, lines)) <= max(columns, 60)
+    assert max(map(len, lines)) > columns - 12, "the width is used"
+    assert all(line == line.rstrip() for line in lines)

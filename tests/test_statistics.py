@@ -212,8 +212,9 @@ def test_the_aggregate_adds_up_runs_and_takes_the_worst_verdict(tmp_path: Path) 
 
 
 def test_the_table_of_an_aggregate_fits_a_pipe_and_names_spreads_and_bounds(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     runs = [
         verdict(tmp_path / str(n), acked(0, 0), observed(0, 0), copies, loaded(12), struck(1, 4))
         for n, copies in enumerate(([], [observed(0, 1), observed(0, 2)]))

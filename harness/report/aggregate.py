@@ -12,18 +12,18 @@ from rich.text import Text
 
 from harness.judge.aggregate import FAILED, Aggregate, ProfileSum
 from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT
-from harness.report.terminal import COLUMNS_MAX
+from harness.report.terminal import plain_columns
 from harness.report.wording import many, percent
 
 _STYLES = {KEPT: "bold green", BROKEN: "bold red", INCONCLUSIVE: "bold yellow", FAILED: "bold red"}
 
 
 def print_aggregate(found: Aggregate, console: Console) -> None:
-    """Print what the runs show together; a pipe gets 100 columns and no blanks at line ends."""
+    """Print what the runs show together; without a terminal no blanks at line ends."""
     if console.is_terminal:
         _print(found, console)
         return
-    plain = Console(width=COLUMNS_MAX, file=io.StringIO(), highlight=False)
+    plain = Console(width=plain_columns(), file=io.StringIO(), highlight=False)
     _print(found, plain)
     text = plain.file.getvalue()  # type: ignore[attr-defined]
     lines = "".join(f"{line.rstrip()}\n" for line in text.splitlines())

@@ -10,7 +10,7 @@ from harness.errors import EXIT_KEPT, RunDirError, UsageError
 from harness.output import console
 from harness.report.document import read_verdict
 from harness.report.html import write_report
-from harness.report.terminal import COLUMNS_MAX, witness_lines
+from harness.report.terminal import plain_columns, witness_lines
 from harness.rundir import RunDir
 
 
@@ -41,7 +41,7 @@ def run_report(args: argparse.Namespace) -> int:
     written = write_report(run_dir, path)
     notes = console(stderr=True)
     for line in witness_lines(
-        read_verdict(path), notes.width if notes.is_terminal else COLUMNS_MAX
+        read_verdict(path), notes.width if notes.is_terminal else plain_columns()
     ):
         notes.print(line)
     sys.stdout.write(f"{written}\n")

@@ -7,6 +7,7 @@ verdict always stay. It says the same without colour: see `MARKS`.
 from __future__ import annotations
 
 import io
+import os
 import textwrap
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,6 +35,9 @@ from harness.report.facts import Consumers, consumers, first_witnesses
 from harness.report.wording import assurance, headline, load_lines, standing, tally
 
 COLUMNS_MAX: Final = 100
+COLUMNS_MIN: Final = 40
+"""Below this nothing is told any more: lines go beyond the width instead."""
+COLUMNS_OF_NO_TERMINAL: Final = 80
 STYLES: Final = {
     KEPT: "bold green",
     BROKEN: "bold red",
@@ -70,13 +74,21 @@ def print_verdict(verdict: Verdict | dict[str, Any], console: Console) -> None:
         finally:
             console.width = width
         return
-    # A pipe has no width of its own: rich would assume 80 columns and cut names short. It also
-    # fills lines with blanks up to the width, which are in the way in a file.
-    plain = Console(width=COLUMNS_MAX, file=io.StringIO(), highlight=False)
+    # Rich would ask whatever terminal stdin belongs to, and fills lines with blanks up to the
+    # width, which are in the way in a file.
+    plain = Console(width=plain_columns(), file=io.StringIO(), highlight=False)
     _print(verdict, plain, ascii_only=not console.encoding.lower().startswith("utf"))
     text = plain.file.getvalue()  # type: ignore[attr-defined]
     lines = "".join(f"{printable(line.rstrip())}\n" for line in text.split("\n")[:-1])
     console.file.write(lines.encode(console.encoding, "replace").decode(console.encoding))
+
+
+def plain_columns() -> int:
+    """How wide to print where there is no terminal: as COLUMNS says, within bounds; 80 without."""
+    said = os.environ.get("COLUMNS", "")
+    if not said.isascii() or not said.isdigit() or not int(said[:9]):
+        return COLUMNS_OF_NO_TERMINAL
+    return max(COLUMNS_MIN, min(int(said[:9]), COLUMNS_MAX))
 
 
 def _print(verdict: Verdict, console: Console, *, ascii_only: bool = False) -> None:
@@ -112,7 +124,9 @@ def witness_lines(verdict: Verdict, width: int = COLUMNS_MAX) -> list[Text]:
     for profile, witness in first_witnesses(verdict):
         lines.append(Text(f"{profile}, {witness.text[0]}", style="bold"))
         # Lines that are too long go on below their text and not below their time.
-        lines += [_hanging(line, min(width, COLUMNS_MAX)) for line in witness.text[1:]]
+        lines += [
+            _hanging(line, max(COLUMNS_MIN, min(width, COLUMNS_MAX))) for line in witness.text[1:]
+        ]
         lines.append(Text(""))
     return lines
 
