@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 from harness.errors import ClusterError, UsageError
 from harness.output import complain
 from harness.profiles.model import Setting, text
-from harness.reach import first_answer
+from harness.reach import answer_of_each, first_answer
 
 REQUEST_TIMEOUT_S = 20.0
 RETENTION_S = 7 * 86_400
@@ -66,19 +66,31 @@ def cluster_facts(client_config: Mapping[str, str]) -> ClusterFacts:
     Raises ClusterError with the client's reason when no broker answers.
     """
     where = client_config.get("bootstrap.servers", "?")
-    admin, described = first_answer(
+    _, described = first_answer(
         client_config,
         lambda client: client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S),
         what=f"Asking {where} for its brokers",
         timeout_s=REQUEST_TIMEOUT_S + 1,
     )
     broker_ids = tuple(sorted(node.id for node in described.nodes))
+
+    def ask_settings(client: AdminClient, broker: int) -> Future[Any]:
+        resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
+        asked = client.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)
+        future: Future[Any] = asked[resource]
+        return future
+
+    answers = answer_of_each(
+        client_config,
+        {node.id: f"{node.host}:{node.port}" for node in described.nodes},
+        ask_settings,
+        what=f"Asking each broker of {where} for its settings",
+        timeout_s=REQUEST_TIMEOUT_S,
+    )
     settings: dict[str, str] = {}
-    if broker_ids:
-        resource = ConfigResource(ConfigResource.Type.BROKER, str(broker_ids[0]))
-        future = admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)[resource]
+    for broker in broker_ids[:1]:
         try:
-            shown: Any = future.result(REQUEST_TIMEOUT_S)
+            shown: Any = answers[broker].result(0)
         except (KafkaException, TimeoutError):
             shown = {}  # a principal without DescribeConfigs may still produce and consume
         settings = {

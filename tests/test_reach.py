@@ -92,33 +92,60 @@ def tls(certificates: Path, *, asks_for_one: bool = False) -> Handler:
     return handle
 
 
-def refuses_logins(connection: socket.socket) -> None:
-    """The part of a broker up to a login, which it refuses as Kafka does."""
+def exactly(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = connection.recv(count - len(data))
+        if not part:
+            raise OSError("closed")
+        data += part
+    return data
 
-    def exactly(count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            part = connection.recv(count - len(data))
-            if not part:
-                raise OSError("closed")
-            data += part
-        return data
 
-    message = b"Authentication failed: Invalid username or password"
+def speaks_kafka(
+    connection: socket.socket, keys: list[tuple[int, int, int]], answer: Callable[[int], bytes]
+) -> None:
+    """The part of a broker up to what `answer` says by API key; keys: the APIs that it has."""
     while True:
-        request = exactly(struct.unpack(">i", exactly(4))[0])
+        request = exactly(connection, struct.unpack(">i", exactly(connection, 4))[0])
         key, version, correlation = struct.unpack(">hhi", request[:8])
         if key == 18:  # ApiVersions: the plain old version of it
-            error = 35 if version > 0 else 0
-            keys = [(17, 0, 1), (36, 0, 1), (18, 0, 0), (3, 0, 9)]
-            body = struct.pack(">hi", error, len(keys))
-            body += b"".join(struct.pack(">hhh", *each) for each in keys)
-        elif key == 17:  # SaslHandshake
-            body = struct.pack(">hi", 0, 1) + struct.pack(">h", 5) + b"PLAIN"
-        else:  # SaslAuthenticate: error 58
-            body = struct.pack(">hh", 58, len(message)) + message + struct.pack(">i", 0)
-        answer = struct.pack(">i", correlation) + body
-        connection.sendall(struct.pack(">i", len(answer)) + answer)
+            body = struct.pack(">hi", 35 if version > 0 else 0, len(keys) + 1)
+            body += b"".join(struct.pack(">hhh", *each) for each in [*keys, (18, 0, 0)])
+        else:
+            body = answer(key)
+        said = struct.pack(">i", correlation) + body
+        connection.sendall(struct.pack(">i", len(said)) + said)
+
+
+def refuses_logins(connection: socket.socket) -> None:
+    """The part of a broker up to a login, which it refuses as Kafka does."""
+    message = b"Authentication failed: Invalid username or password"
+
+    def answer(key: int) -> bytes:
+        if key == 17:  # SaslHandshake
+            return struct.pack(">hi", 0, 1) + struct.pack(">h", 5) + b"PLAIN"
+        # SaslAuthenticate: error 58
+        return struct.pack(">hh", 58, len(message)) + message + struct.pack(">i", 0)
+
+    speaks_kafka(connection, [(17, 0, 1), (36, 0, 1), (3, 0, 9)], answer)
+
+
+def advertises(addresses: list[tuple[str, int]]) -> Handler:
+    """A broker of a cluster whose brokers, from 1 on, are said to be at these addresses."""
+
+    def text(said: str) -> bytes:
+        return struct.pack(">h", len(said)) + said.encode()
+
+    def answer(key: int) -> bytes:
+        if key == 32:  # DescribeConfigs
+            return struct.pack(">ii", 0, 0)
+        body = struct.pack(">ii", 0, len(addresses))
+        for number, (host, port) in enumerate(addresses, 1):
+            body += struct.pack(">i", number) + text(host) + struct.pack(">ih", port, -1)
+        return body + text("cluster") + struct.pack(">iii", 1, 0, -(2**31))
+
+    return lambda connection: speaks_kafka(connection, [(3, 0, 8), (32, 0, 1)], answer)
 
 
 def reason(settings: dict[str, str]) -> str:
@@ -143,6 +170,42 @@ def test_every_address_has_its_own_reason() -> None:
     said = reason({"bootstrap.servers": "127.0.0.1:1,no-such-host.invalid:9092"})
     assert "127.0.0.1:1: Connect to" in said
     assert "no-such-host.invalid:9092: Failed to resolve" in said
+
+
+UNKNOWN = ("no-such-host.invalid", 9092)
+REFUSED = ("127.0.0.1", 1)
+
+
+@pytest.mark.parametrize("advertised", [[UNKNOWN], [REFUSED], [UNKNOWN, REFUSED]])
+def test_a_cluster_that_names_only_addresses_that_lead_nowhere_is_said_at_once(
+    advertised: list[tuple[str, int]],
+) -> None:
+    with listener(advertises(advertised)) as address:
+        said = reason({"bootstrap.servers": address})
+    for host, port in advertised:
+        assert f"{host}:{port}: " in said
+    assert "identical error" not in said
+
+
+@pytest.mark.parametrize(
+    ("gone", "why"), [(UNKNOWN, "Failed to resolve"), (REFUSED, "Connection refused")]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_cluster_of_which_one_broker_is_advertised_at_a_place_that_leads_nowhere(
+    gone: tuple[str, int], why: str, first: bool
+) -> None:
+    """Broker 1 is the controller here, which the first question goes to."""
+    brokers = [gone]
+    with listener(advertises(brokers)) as address:
+        host, _, port = address.partition(":")
+        brokers.insert(1 if first else 0, (host, int(port)))
+        said = reason({"bootstrap.servers": address})
+    number = 1 if first else 2
+    assert "names 2 brokers, of which 1 cannot be reached from here" in said
+    assert f"broker {number} at {gone[0]}:{gone[1]}: " in said
+    assert why in said
+    assert "advertised.listeners" in said
+    assert "identical error" not in said
 
 
 @pytest.mark.parametrize("handle", [closes, speaks_http])
