@@ -44,6 +44,7 @@ STAGES: Final = (
         "tests/test_history_transactions.py",
         "tests/test_isolation.py",
         "tests/test_holes.py",
+        "tests/test_run_damage.py",
         "tests/test_full_disk.py",
     ),
     (
@@ -75,6 +76,7 @@ FIRST: Final = {
     "harness/judge/disturbances.py": "tests/test_disturbances.py",
     "harness/judge/witness/whereabouts.py": "tests/test_replicas.py",
     "harness/judge/": "tests/test_judge.py",
+    "harness/verify/events.py": "tests/test_run_damage.py",
     "harness/replicas/held.py": "tests/test_holes.py",
     "harness/verify/holes.py": "tests/test_holes.py",
     "harness/verify/positions.py": "tests/test_holes.py",
@@ -205,6 +207,13 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("(at >= self.floor) & below", "(at > self.floor) & below"),
         ("at < self.ceiling", "at <= self.ceiling"),
         ('if transactional and from_somewhere and last_stable != end:', 'if transactional and last_stable is None:'),
+    ),
+    *_in(
+        "verify/events.py",
+        ('raise ValueError("this version knows no such event")', "return"),
+        ('if phases and event["phase"] not in phases:', "if False:"),
+        ('return "" if event.get("reason") is None else text_of(event, "reason")', 'return str(event.get("reason") or "")'),
+        ("if type(value) not in (int, float):", "if False:"),
     ),
     *_in(
         "verify/drained.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import rundir
 from harness.columns import ColumnFile, pack_offsets
 from harness.errors import HarnessError, RunDirError
 from harness.judge.judge import judge
 from harness.judge.verdict import Verdict
 from harness.rundir import RunDir
+from harness.verify.events import KNOWN
 from harness.verify.evidence import load_evidence
 from tests.histories import event, fault, judged, records, write_run
 from tests.mutated_input import Defect, Outcome, check, check_history, check_run_dir, run_dirs
@@ -72,6 +75,22 @@ WHOLE = b'{"at": "2026-01-01T00:00:00Z", "event": "run", "phase": "ended"}\n'
         b'"from_us": 1, "to_us": 99999999999999999999, "attempted": 1, "acked": 1, "failed": 0, '
         b'"unknown": 0}\n',
         b"[" * 9000 + b"\n",
+        b'{"at": "2026-01-01T00:00:00Z", "event": "power_cut", "broker": 1}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "run", "phase": "load_vanished"}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "run", "phase": ["load_died"]}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "run", "phase": "load_died", "reason": 5}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "reader", "phase": "gave_up"}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "experiment", "phase": "paused"}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "incarnation", "phase": "reopened", '
+        b'"incarnation": 1}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "generator", "lag_ms_max": "5"}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "isr", "topic": "t", "partition": 0, '
+        b'"isr": [1.5]}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "brokers", "brokers": ["1"]}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "leader", "topic": 7, "partition": 0, '
+        b'"leader": 1, "leader_epoch": 1}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "run", "phase": "load_stopped", '
+        b'"unsent_by": 5}\n',
     ],
 )  # fmt: skip
 def test_a_line_of_the_timeline_that_cannot_be_read_leaves_nothing_proven(
@@ -97,6 +116,40 @@ def test_evidence_of_a_fault_that_cannot_be_read_is_none(tmp_path: Path) -> None
     verdict = judged(tmp_path, [records(5), fault("inject"), injected])
     assert verdict.verdict == "inconclusive"
     assert not verdict.faults[0].took_effect
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"took_effect": "true"}, {"took_effect": 1}, {"took_effect": True, "evidence": ["brokers"]}],
+)
+def test_a_fault_whose_fields_have_other_types_has_no_evidence(
+    field: dict[str, Any], tmp_path: Path
+) -> None:
+    verdict = judged(tmp_path, [records(5), fault("inject"), fault("injected", **field)])
+    assert verdict.verdict == "inconclusive"
+    assert not verdict.faults[0].took_effect
+    assert "1 line of timeline.ndjson cannot be read" in verdict.reasons[0]
+
+
+def test_an_event_of_another_version_is_named_and_a_further_field_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    run_dir = a_run(tmp_path)
+    timeline(run_dir, WHOLE.replace(b"}", b', "more": {"than": ["before"]}}'))
+    assert verdict_of(run_dir).verdict == "kept"
+    timeline(run_dir, b'{"at": "2026-01-01T00:00:00Z", "event": "power_cut"}\n')
+    (told,) = [each for each in verdict_of(run_dir).reasons if "timeline" in each]
+    assert "an event 'power_cut': ValueError: this version knows no such event" in told
+
+
+def test_every_event_that_the_run_directory_describes_is_known() -> None:
+    """The list in harness/rundir.py, and the phases that it names."""
+    described = str(rundir.__doc__).partition("Timeline events")[2]
+    names = re.findall(r"^    ([a-z_]+) ", described, re.MULTILINE)
+    assert set(names) == set(KNOWN)
+    for name in ("incarnation", "reader", "member", "rebalance"):
+        (phases,) = re.findall(rf"^    {name} .*phase: ([a-z_| ]+)", described, re.MULTILINE)
+        assert set(phases.replace(" ", "").split("|")) == KNOWN[name], name
 
 
 def test_a_stuck_offset_is_not_broken_where_a_faults_line_may_be_what_is_missing(

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from harness.documents import whole
 from harness.printable import printable
 from harness.rundir import TimelineDamage, to_us
+from harness.verify.events import check_known, mapping_of, number_of, reason_of, text_of
 from harness.verify.loads import Failure, LoadLog, Sender, SentSlots
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -289,12 +290,13 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
     load_log = LoadLog()
     for event in events:
         try:
+            check_known(event)
             match event["event"]:
                 case "load":
                     loads[_key(event)].add(event)
                     load_log.add(event)
                 case "generator":
-                    at, lag = to_us(event["at"]), float(event["lag_ms_max"])
+                    at, lag = to_us(event["at"]), number_of(event, "lag_ms_max")
                     if not 0 <= lag < 1e15:
                         raise ValueError(f"a lag of {lag} ms")
                     lag_at.append(at)
@@ -319,13 +321,13 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
                 case "run":
                     timeline.run.append(_moment(event))
                     if "unsent_by" in event:
-                        named = event["unsent_by"].items()
-                        timeline.unsent = {str(name): whole(count) for name, count in named}
+                        named = mapping_of(event, "unsent_by").items()
+                        timeline.unsent = {name: whole(count) for name, count in named}
                 case "experiment":
                     if event["phase"] == "joined":
                         timeline.experiments.append(_joined(event))
                 case "lag":
-                    group = (str(event["profile"]), *_key(event))
+                    group = (text_of(event, "profile"), *_key(event))
                     row = (to_us(event["at"]), event["committed"], event["end"])
                     for column, value in zip(lags[group], list(map(whole, row)), strict=True):
                         column.append(value)
@@ -340,7 +342,7 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
                 case "reader":
                     timeline.reader.append(_moment(event))
                 case _:
-                    pass
+                    pass  # known, and nothing that judging needs
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             timeline.lacks(event, error)
     timeline.loads = {key: each.series() for key, each in loads.items() if each.columns["acked"]}
@@ -359,35 +361,38 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
 
 
 def _key(event: Mapping[str, Any]) -> TopicPartition:
-    return str(event["topic"]), whole(event["partition"])
+    return text_of(event, "topic"), whole(event["partition"])
 
 
 def _moment(event: Mapping[str, Any]) -> Moment:
-    return Moment(to_us(event["at"]), str(event["phase"]), str(event.get("reason") or ""))
+    return Moment(to_us(event["at"]), text_of(event, "phase"), reason_of(event))
 
 
 def _member_moment(event: Mapping[str, Any]) -> MemberMoment:
     return MemberMoment(
         to_us(event["at"]),
-        str(event["profile"]),
+        text_of(event, "profile"),
         whole(event["member"]),
-        str(event["phase"]),
-        str(event.get("reason") or ""),
+        text_of(event, "phase"),
+        reason_of(event),
     )
 
 
 def _broker_set(event: Mapping[str, Any], field_name: str) -> BrokerSet:
-    return BrokerSet(to_us(event["at"]), frozenset(int(each) for each in event[field_name]))
+    return BrokerSet(to_us(event["at"]), frozenset(map(whole, event[field_name])))
 
 
 def _joined(event: Mapping[str, Any]) -> JoinedExperiment:
-    aims = {str(anomaly): str(control) for anomaly, control in dict(event["aims"]).items()}
+    aims = mapping_of(event, "aims")
+    faults = event["faults"]
+    if not isinstance(faults, list):
+        raise ValueError(f"faults is {faults!r}, expected a list")
     return JoinedExperiment(
         to_us(event["at"]),
-        str(event["title"]),
+        text_of(event, "title"),
         whole(event["journal"]),
-        aims,
-        tuple(str(fault) for fault in event["faults"]),
+        {anomaly: text_of(aims, anomaly) for anomaly in aims},
+        tuple(text_of({"faults": fault}, "faults") for fault in faults),
     )
 
 
@@ -397,10 +402,10 @@ def _mappings(value: object) -> list[Mapping[str, Any]]:
 
 def _note_fault(known: dict[str, Fault], faults: list[Fault], event: Mapping[str, Any]) -> None:
     """Add one phase of a fault. A second `inject` under the same id is a new fault."""
-    identity, phase, at_us = str(event["fault_id"]), event["phase"], to_us(event["at"])
+    identity, phase, at_us = text_of(event, "fault_id"), event["phase"], to_us(event["at"])
     fault = known.get(identity)
     if fault is None or (phase == "inject" and (fault.struck or fault.failure)):
-        fault = Fault(identity, str(event["fault"]), _target(event.get("target")), at_us)
+        fault = Fault(identity, text_of(event, "fault"), _target(event.get("target")), at_us)
         fault.begun_us = at_us
         known[identity] = fault
         faults.append(fault)
@@ -410,10 +415,11 @@ def _note_fault(known: dict[str, Fault], faults: list[Fault], event: Mapping[str
         case "injected":
             fault.struck = True
             fault.injected_us = at_us
-            evidence = event.get("evidence")
-            fault.evidence = dict(evidence) if isinstance(evidence, Mapping) else {}
-            fault.took_effect = event.get("took_effect") is True
             try:
+                fault.evidence = dict(mapping_of(event, "evidence"))
+                if not isinstance(event.get("took_effect", False), bool):
+                    raise ValueError("took_effect is neither true nor false")
+                fault.took_effect = bool(event.get("took_effect", False))
                 fault.check()
             except (KeyError, TypeError, ValueError, AttributeError):
                 fault.evidence, fault.took_effect = {}, False
@@ -421,7 +427,7 @@ def _note_fault(known: dict[str, Fault], faults: list[Fault], event: Mapping[str
         case "healed":
             fault.healed_us = at_us
         case "failed":
-            fault.failure = str(event.get("reason") or "no reason was given")
+            fault.failure = reason_of(event) or "no reason was given"
         case "inject" | "heal":
             pass
         case _:
