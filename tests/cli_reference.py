@@ -33,8 +33,10 @@ better verdict (broken before kept before inconclusive); then the new one is `re
 
 A run deletes its topics from brokers that it did not start, awaits that they are gone, and names
 those that are not on stderr and in the timeline. What is left expires by itself: the retention is
-finite there, seven days and twice the duration of the load. Where no broker answers, the client's
-own reason is said for each address (exit 4). A start that fails leaves the place of `--out` free:
+finite there, seven days and twice the duration of the load. Where no broker answers, or where a
+cluster answers and names brokers at addresses that lead nowhere from here (advertised.listeners),
+the client's own reason is said for each address (exit 4). Where stdout is no terminal, tables are
+as wide as COLUMNS says, 80 columns without it. A start that fails leaves the place of `--out` free:
 what it left of logs is moved to `DIR.failed-<n>`. Ctrl-C before there is load ends the run at once
 (3).
 """
