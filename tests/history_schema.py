@@ -24,7 +24,7 @@ SAYS = {
     "observation": "A record that was read back, by the drain (default) or while the load ran.",
     "transaction": "One step of a transaction: a call before it is made, a result after it.",
     "drain": "How far a topic-partition was read. Without it: up to the highest offset read.",
-    "topic": "What is so of a topic: whether it is compacted (cleanup.policy=compact).",
+    "topic": "What is so of a topic: its id, and whether it is compacted (cleanup.policy=compact).",
     "reading": "Where a reader began: from there on it was handed everything that the log held.",
     "offsets": "Last stable offset and high watermark of a topic-partition at an instant.",
     "member": "A consumer group's member started, or closed in order.",

@@ -56,11 +56,33 @@ def placed(all_lines: Lines) -> Lines:
     return found
 
 
+def of_topic(all_lines: Lines, topic: str) -> Lines:
+    """The lines, where those of a topic id have the topic that stands for it."""
+    named = re.fullmatch(r"(\w+) \(topic id ([\w ]+)\)", topic)
+    if named is None:
+        return all_lines
+    wanted = None if named[2] == "not known" else named[2]
+    told = {
+        (line["producer"], line["sequence"]): line.get("topic_id")
+        for kind in ("observation", "attempt", "outcome")
+        for line in all_lines
+        if line["type"] == kind and line.get("topic_id") is not None
+    }
+    return [
+        {**line, "topic": topic}
+        if line["type"] in ("attempt", "observation")
+        and line["topic"] == named[1]
+        and told.get((line["producer"], line["sequence"])) == wanted
+        else line
+        for line in all_lines
+    ]
+
+
 class Record:
     """The lines of a history, asked about one witness."""
 
     def __init__(self, all_lines: Lines, witness: dict[str, Any]) -> None:
-        self.all, self.witness = placed(all_lines), witness
+        self.all, self.witness = of_topic(placed(all_lines), witness["topic"]), witness
 
     def of(self, kind: str, **fields: Any) -> Lines:
         """The lines of a type with these fields; those without a topic are not told apart by it."""
@@ -224,6 +246,13 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
      lambda r, at: r.of("attempt", producer=r.witness["producer"], offset=at)),
     (r"it was acknowledged without an offset",
      lambda r: r.attempt(outcome="acked") or r.ends("committed") or r.attempt()),
+    (r"no reading that says the id of this topic returned a record at offset (\d+)",
+     lambda r, at: not [x for x in r.of("observation", offset=at) if "topic_id" in x]),
+    (r"no live reading that says the id of this topic holds it",
+     lambda r: not [x for x in r.of("observation", producer=r.witness["producer"], set="live",
+                                    sequence=r.witness["sequence"]) if "topic_id" in x]),
+    (r"it was acknowledged; at which offset of this topic is not known",
+     lambda r: [x for x in r.attempt(outcome="acked") if "topic_id" not in x]),
     (r"it was sent without an error \(acks=0: no broker confirms\)",
      lambda r: r.attempt(outcome="sent")),
     (r"record (\d+) was acknowledged at offset (\d+)",

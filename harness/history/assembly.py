@@ -207,6 +207,7 @@ class Assembly:
                 "transaction": -1,
                 "key": -1,
                 "tombstone": 0,
+                "topic_id": -1,
             },
         )
         known = reader > 0
@@ -227,6 +228,7 @@ class Assembly:
                 "input_offset": -1,
                 "input_partition": -1,
                 "isolation": -1,
+                "topic_id": -1,
                 "key": -1,
             },
         )
@@ -245,6 +247,7 @@ class Assembly:
                 "transaction": -1,
                 "key": -1,
                 "tombstone": 0,
+                "topic_id": -1,
                 "file": 0,
                 "line": 0,
             },
@@ -327,6 +330,7 @@ class Assembly:
                     "input_offset": -1,
                     "input_partition": -1,
                     "isolation": -1,
+                    "topic_id": -1,
                     "key": -1,
                 },
             )

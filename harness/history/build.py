@@ -21,6 +21,7 @@ from harness.history.consumption import (
     consumption_of,
     put_inputs_first,
 )
+from harness.history.deleted import close_deleted, separate_topics
 from harness.history.homes import find_homes
 from harness.history.keys import Keys
 from harness.history.levels import (
@@ -93,7 +94,9 @@ class _Builder:
 
     def build(self, profile: DeliveryProfile, run_id: str) -> Evidence:
         history = self.history
+        separate_topics(history)
         find_homes(history)
+        close_deleted(history)
         inputs = 1 if profile.consume is None else put_inputs_first(history)
         chosen = set_aside(history, profile)
         reads = Reads.of(history.reads, ~chosen)
@@ -150,6 +153,7 @@ class _Builder:
         self.elsewhere.notes += self.history.notes
         self.elsewhere.obstacles += self.history.obstacles
         self.elsewhere.blind |= self.history.blind
+        self.elsewhere.renewed = frozenset(self.history.renewed)
         self.elsewhere.compacted = self.history.compacted
         self.elsewhere.once = self.history.of_tools
         self.elsewhere.nowhere = frozenset(self.history.nowhere)

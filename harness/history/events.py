@@ -163,6 +163,7 @@ _INSTANT: Final = Field("instant", most=INSTANT_MAX)
 _INSTANT_IF_KNOWN: Final = Field("instant", required=False, most=INSTANT_MAX)
 _GROUP: Final = Field("text", required=False)
 _KEY: Final = Field("key", required=False)
+_TOPIC_ID: Final = Field("text", required=False)
 _ISOLATION: Final = _word(ISOLATIONS, required=False)
 _PLACE: Final = {"topic": _TEXT, "partition": _PARTITION}
 _IDENTITY: Final = {
@@ -186,12 +187,14 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "transaction": _NUMBER_IF_KNOWN,
         "key": _KEY,
         "tombstone": Field("flag", required=False, default=0),
+        "topic_id": _TOPIC_ID,
         "at_us": _INSTANT_IF_KNOWN,
     },
     "outcome": {
         **_IDENTITY,
         "outcome": _word(OUTCOMES),
         "offset": _OFFSET_IF_KNOWN,
+        "topic_id": _TOPIC_ID,
         "at_us": _INSTANT_IF_KNOWN,
     },
     "observation": {
@@ -203,6 +206,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "sent_topic": Field("text", required=False),
         "sent_partition": Field("number", required=False, most=PARTITION_MAX),
         "key": _KEY,
+        "topic_id": _TOPIC_ID,
         "set": _word(SETS, required=False, default=0),
         "isolation": _ISOLATION,
         "read_us": _INSTANT_IF_KNOWN,
@@ -220,6 +224,7 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
     "drain": {
         **_PLACE,
         "complete": Field("flag"),
+        "topic_id": _TOPIC_ID,
         "isolation": _ISOLATION,
         "start": _OFFSET_IF_KNOWN,
         "end": _OFFSET_IF_KNOWN,
@@ -227,8 +232,8 @@ TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
         "ended_us": _INSTANT_IF_KNOWN,
         "reason": _REMARK,
     },
-    "topic": {"topic": _TEXT, "compacted": Field("flag", required=False)},
-    "reading": {**_PLACE, "start": _OFFSET, "isolation": _ISOLATION},
+    "topic": {"topic": _TEXT, "compacted": Field("flag", required=False), "topic_id": _TOPIC_ID},
+    "reading": {**_PLACE, "start": _OFFSET, "topic_id": _TOPIC_ID, "isolation": _ISOLATION},
     "offsets": {
         **_PLACE,
         "at_us": _INSTANT,

@@ -215,6 +215,9 @@ class NdjsonReader:
             return None
         if accepted.kind == "text" and not all(map(is_name, distinct)):
             return None
+        if name == "topic_id":
+            ids = self.history.topic_ids
+            return np.array([ids.setdefault(text, len(ids)) for text in values], dtype=np.int64)
         if name == "group":
             return np.array([self.history.group(value) for value in values], dtype=np.int64)
         if not name.endswith("topic"):
@@ -268,6 +271,9 @@ class NdjsonReader:
             level = int(columns["isolation"][row])
             of_level = self.history.drains_at.setdefault(level, {})
             problem = self._drain_problem(claim, key, of_level.get(key))
+            problem = problem or self._id_problem(
+                self.history.ids_of_drains, key[0], int(columns["topic_id"][row]), "drain"
+            )
             if problem is None:
                 of_level[key] = claim
             else:
@@ -293,8 +299,11 @@ class NdjsonReader:
         return None
 
     def _topic_lines(self, columns: Columns, block: Block, places: list[int]) -> None:
-        rows = (columns[name].tolist() for name in ("topic", "compacted"))
-        for topic, compacted, place in zip(*rows, places, strict=True):
+        rows = (columns[name].tolist() for name in ("topic", "compacted", "topic_id"))
+        for topic, compacted, identity, place in zip(*rows, places, strict=True):
+            problem = self._id_problem(self.history.ids_of_topics, topic, identity, "topic")
+            if problem is not None:
+                self.refusals.refuse(block.where(place), problem)
             if compacted < 0:
                 continue
             before = self.history.compacted.setdefault(topic, bool(compacted))
@@ -304,9 +313,23 @@ class NdjsonReader:
                 problem = Problem("compacted", found, "one answer for each topic")
                 self.refusals.refuse(block.where(place), problem)
 
+    def _id_problem(
+        self, said: dict[int, int], topic: int, identity: int, kind: str
+    ) -> Problem | None:
+        """Notes the id that a line says of a topic; why it contradicts an earlier line."""
+        if identity < 0 or said.setdefault(topic, identity) == identity:
+            return None
+        own, before = (shown(list(self.history.topic_ids)[at]) for at in (identity, said[topic]))
+        found = f"{own}, and another {kind} line says {before} of {self.history.topics[topic]}"
+        return Problem("topic_id", found, f"one topic id in the {kind} lines of a topic")
+
     def _readings(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
-        rows = (columns[name].tolist() for name in ("topic", "partition", "start", "isolation"))
-        for topic, partition, start, level in zip(*rows, strict=True):
+        names = ("topic", "partition", "start", "isolation", "topic_id")
+        rows = (columns[name].tolist() for name in names)
+        for topic, partition, start, level, identity in zip(*rows, strict=True):
+            if identity >= 0:
+                self.history.began_of.append((topic, partition, start, level, identity))
+                continue
             began = self.history.began_at.setdefault(level, {})
             began[topic, partition] = min(start, began.get((topic, partition), start))
 

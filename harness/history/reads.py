@@ -48,6 +48,7 @@ class Reads:
     input_partition: I64
     isolation: I64
     key: I64
+    topic_id: I64
 
     @classmethod
     def of(cls, table: Table, chosen: Bools) -> Reads:

@@ -24,15 +24,17 @@ FOREIGN: Final = 2
 
 ATTEMPT: Final = (
     "producer", "topic", "partition", "sequence", "state", "offset", "transaction", "key",
-    "tombstone", "file", "line",
+    "tombstone", "topic_id", "file", "line",
 )  # fmt: skip
 """state: of harness.columns; transaction: its number, or -1; key: number in
 `History.keys`, or -1"""
-OUTCOME: Final = ("producer", "topic", "partition", "sequence", "state", "offset", "file", "line")
+OUTCOME: Final = (
+    "producer", "topic", "partition", "sequence", "state", "offset", "topic_id", "file", "line",
+)  # fmt: skip
 READ: Final = (
     "topic", "partition", "offset", "content", "producer", "sequence", "sent_topic",
     "sent_partition", "live", "read_us", "leader_epoch", "run", "input_topic", "input_offset",
-    "input_partition", "isolation", "key",
+    "input_partition", "isolation", "key", "topic_id",
 )  # fmt: skip
 """content: INTACT, CORRUPT or FOREIGN; run: hash of the run that a foreign record belongs to;
 input: of a pipeline's output record, the record that it was made of; isolation: of
@@ -91,6 +93,12 @@ class Table:
             column = self.column(name)
             self._blocks[name] = [np.where(column >= 0, values[np.maximum(column, 0)], column)]
 
+    def keep(self, chosen: Bools) -> None:
+        """Leave out the other rows."""
+        for name in self.names:
+            self._blocks[name] = [self.column(name)[chosen]]
+        self._count = int(np.count_nonzero(chosen))
+
     def put(self, name: str, column: I64) -> None:
         """Put a whole column in place of another one."""
         self._blocks[name] = [column]
@@ -142,6 +150,20 @@ class History:
     """key → its number"""
     compacted: dict[int, bool] = field(default_factory=dict)
     """topic → whether it keeps the last record of each key only, where a line says it"""
+    topic_ids: dict[str, int] = field(default_factory=dict)
+    """topic id → its number"""
+    ids_of_topics: dict[int, int] = field(default_factory=dict)
+    """topic → the id that a topic line says"""
+    ids_of_drains: dict[int, int] = field(default_factory=dict)
+    """topic → the id that drain lines say"""
+    began_of: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    """(topic, partition, start, isolation, id) of reading lines that say an id"""
+    last_ids: dict[int, int] = field(default_factory=dict)
+    """topic of several ids → the one that the final reading is of"""
+    renewed: set[int] = field(default_factory=set)
+    """topics of several ids, and what stands for them"""
+    deleted: dict[int, str] = field(default_factory=dict)
+    """what stands for a topic with another id → why nothing is proven of it"""
     nowhere: dict[int, int] = field(default_factory=dict)
     """what stands in place of a topic where no line says the partition → that topic"""
     lines: int = 0
@@ -189,6 +211,7 @@ class History:
         self.resets = [(each[0], int(places[each[1]]), *each[2:]) for each in self.resets]
         self.archived = [(each[0], int(places[each[1]]), *each[2:]) for each in self.archived]
         self.compacted = {int(places[each]): said for each, said in self.compacted.items()}
+        self.renewed = {int(places[each]) for each in self.renewed}
         self.nowhere = {int(places[a]): int(places[b]) for a, b in self.nowhere.items()}
         of_places: tuple[dict[tuple[int, int], Any], ...] = (
             self.drains, self.reached, self.delivered_from, self.began,

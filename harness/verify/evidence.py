@@ -103,6 +103,9 @@ class Elsewhere:
     set of observations, and say what stands at their offsets."""
     nowhere: frozenset[int] = frozenset()
     """Topics that stand in place of others where no line says the partition of an attempt."""
+    renewed: frozenset[int] = frozenset()
+    """Topics that were deleted and created again, and what stands for those of other ids: there an
+    acknowledged offset is left out where no line says of which it is."""
     keys: dict[tuple[int, int, int], KeyTable] = field(default_factory=dict)
     """(incarnation, topic, partition) → which key each cell has, where lines say any"""
     compacted: dict[int, bool] = field(default_factory=dict)

@@ -78,6 +78,17 @@ class Scene:
         elsewhere = self.evidence.elsewhere
         return elsewhere is not None and topic in elsewhere.nowhere
 
+    def renewed(self, topic: int) -> bool:
+        """Whether it was deleted and created again, so that only readings that say an id count."""
+        elsewhere = self.evidence.elsewhere
+        return elsewhere is not None and topic in elsewhere.renewed
+
+    def outcome(self, topic: int, state: int, offset: int) -> str:
+        """What became of an attempt, as its ledger cell says."""
+        if state == ACKED_NO_OFFSET and self.renewed(topic):
+            return "was acknowledged; at which offset of this topic is not known"
+        return outcome(state, offset)
+
     def topic(self, index: int) -> str:
         """A topic's name by its index."""
         return self.evidence.info.topics[index]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.columns import NEVER
-from harness.judge.witness.scene import Event, Key, Scene, outcome
+from harness.judge.witness.scene import Event, Key, Scene
 from harness.rundir import to_us
 from harness.verify.findings import Occurrence
 from harness.verify.timeline import Fault
@@ -48,7 +48,8 @@ def attempt(scene: Scene, each: Occurrence) -> Iterator[Event]:
     )
     if offset >= 0:
         who["offset"] = offset
-    yield Event("outcome", f"it {outcome(state, offset)}", None, {**who}, proves=True)
+    became = scene.outcome(each.topic, state, offset)
+    yield Event("outcome", f"it {became}", None, {**who}, proves=True)
 
 
 def _leader_then(scene: Scene, key: Key, at_us: int) -> tuple[int, int] | None:
@@ -162,6 +163,8 @@ def stands(
         if elsewhere is not None and (len(elsewhere.aside) or not whole):
             # Readings at another isolation level are not among those that were looked at here.
             text = f"what other readings returned at offset {offset} is not part of this story"
+        if scene.renewed(key[0]):
+            text = f"no reading that says the id of this topic returned a record at offset {offset}"
         if ends:
             text = f"the log ends at {proof.end}, at or below offset {offset}"
         elif begins:
@@ -208,11 +211,14 @@ def epoch_of(scene: Scene, key: Key, offset: int) -> int | None:
 
 def read_live(scene: Scene, each: Occurrence) -> Event:
     """Whether the live reader ever got it."""
-    if not scene.evidence.live.there:
-        return Event("read_live", "no reading from while the load ran is on record", closing=True)
     assert each.producer is not None
     assert each.sequence is not None
     at = scene.observed("live", key_of(each), each.producer, each.sequence)
+    if not at and scene.renewed(each.topic):
+        text = "no live reading that says the id of this topic holds it"
+        return Event("read_live", text, closing=True)
+    if not scene.evidence.live.there:
+        return Event("read_live", "no reading from while the load ran is on record", closing=True)
     if not at:
         return Event("read_live", "the live reading does not hold it", closing=True)
     at_us = scene.read_live_us(key_of(each), at[0])
