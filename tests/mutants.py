@@ -54,6 +54,7 @@ STAGES: Final = (
     (
         "tests/test_saying_more.py",
         "tests/test_histories.py",
+        "tests/test_history_input.py",
         "tests/test_history_keys.py",
         "tests/test_topic_ids.py",
         "tests/test_verifiable.py",
@@ -78,6 +79,9 @@ FIRST: Final = {
     "harness/judge/witness/whereabouts.py": "tests/test_replicas.py",
     "harness/judge/": "tests/test_judge.py",
     "harness/verify/events.py": "tests/test_run_damage.py",
+    "harness/verify/hung.py": "tests/test_history_transactions.py",
+    "harness/verify/blind.py": "tests/test_history_transactions.py",
+    "harness/history/torn.py": "tests/test_history_input.py",
     "harness/replicas/held.py": "tests/test_holes.py",
     "harness/verify/holes.py": "tests/test_holes.py",
     "harness/verify/positions.py": "tests/test_holes.py",

@@ -507,6 +507,7 @@ class _Judge:
                 self.counts["unknown_present"] += 1
             transaction = self._transaction(attempt)
             aborted = transaction is not None and transaction.last == "aborted"
+            aborted = aborted and attempt.said != "failed"  # which was never sent at all
             if attempt.outcome == "failed" and places and (self.transactional or not aborted):
                 self.counts["failed_visible"] += 1
             copies = max(0, len(places) - 1)
