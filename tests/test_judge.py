@@ -31,7 +31,7 @@ from harness.judge.exposure import Exposure
 from harness.judge.judge import KAFKA_17754, LIBRDKAFKA_4953, exit_code, judge
 from harness.judge.promises import SENTENCES, PromiseCase, judge_promise
 from harness.judge.verdict import ControlResult, FaultCount, PromiseVerdict, Verdict, worst
-from harness.verify.timeline import Fault
+from harness.verify.faults import Fault
 
 BROKE = ControlResult("leader-ack", "lost", 12)
 ASTRAY = ControlResult("leader-ack", "lost", 12, outside=8, unplaced=4)

@@ -27,7 +27,7 @@ from histories import (
 from harness.judge.availability import Window
 from harness.judge.verdict import PromiseVerdict, Verdict
 from harness.judge.windows import by_window, unlike, windows
-from harness.verify.timeline import Fault
+from harness.verify.faults import Fault
 
 SUBJECT, CONTROL = "t-subject", "t-control"
 STRUCK = {"moves_leader": False, "brokers": [{"broker": 1}],

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.judge.windows import BEFORE_US, by_window, windows
+from harness.verify.faults import Fault
 from harness.verify.loads import SentSlots
-from harness.verify.timeline import Fault
 
 SECOND = 1_000_000
 

@@ -23,7 +23,8 @@ from harness.replicas.evidence import (
 )
 from harness.replicas.files import Replica
 from harness.replicas.search import Wanted, search_replicas
-from harness.verify.timeline import Fault, LeaderChange
+from harness.verify.faults import Fault
+from harness.verify.timeline import LeaderChange
 
 RUN = "20260101-000000-abcd"
 HASH = run_hash(RUN)

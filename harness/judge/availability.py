@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from harness.judge.verdict import Availability
 from harness.rundir import ProfileRun
-from harness.verify.timeline import Fault, LoadSeries, Timeline
+from harness.verify.faults import Fault
+from harness.verify.timeline import LoadSeries, Timeline
 
 SLOT_US: Final = 250_000
 _WINDOW_SLOTS_MIN: Final = 4

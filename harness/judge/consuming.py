@@ -18,8 +18,9 @@ from harness.judge.verdict import ConsumerLag, ConsumeVerdict
 from harness.members.journal import Journal, Step
 from harness.rundir import ProfileRun
 from harness.verify.evidence import Evidence
+from harness.verify.faults import Fault
 from harness.verify.findings import ProfileFindings
-from harness.verify.timeline import Fault, Timeline
+from harness.verify.timeline import Timeline
 
 I64: TypeAlias = npt.NDArray[np.int64]
 

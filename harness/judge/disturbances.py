@@ -16,7 +16,8 @@ from typing import Final
 
 from harness.judge.verdict import DisturbanceRecord
 from harness.rundir import ProfileRun, from_us
-from harness.verify.timeline import Fault, Timeline, TopicPartition
+from harness.verify.faults import Fault
+from harness.verify.timeline import Timeline, TopicPartition
 
 AFTER_US: Final = 10_000_000
 """So long after a fault was healed its consequences may still show; leaders move back, and the

@@ -14,7 +14,8 @@ from typing import Final
 
 from harness.judge.disturbances import Disturbance
 from harness.rundir import ProfileRun, RunInfo
-from harness.verify.timeline import Fault, LeaderChange, LoadSeries, Timeline
+from harness.verify.faults import Fault
+from harness.verify.timeline import LeaderChange, LoadSeries, Timeline
 
 AROUND_US: Final = 10_000_000
 """An acknowledgement this long before an injection still counts as load around it."""

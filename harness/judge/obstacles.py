@@ -12,8 +12,9 @@ from typing import Any, Final
 from harness.judge.verdict import FaultRecord
 from harness.rundir import RunInfo, from_us
 from harness.verify.evidence import Evidence, Journal
+from harness.verify.faults import Fault
 from harness.verify.findings import ProfileFindings
-from harness.verify.timeline import Fault, Timeline
+from harness.verify.timeline import Timeline
 
 _NAMED: Final = 3
 _REASON_MAX: Final = 160

@@ -20,8 +20,9 @@ import numpy as np
 from harness.judge.availability import Window, within
 from harness.judge.verdict import ControlResult, FaultCount
 from harness.rundir import ProfileRun, from_us
+from harness.verify.faults import Fault
 from harness.verify.findings import ProfileFindings
-from harness.verify.timeline import Fault, LoadSeries, Timeline
+from harness.verify.timeline import LoadSeries, Timeline
 
 BEFORE_US: Final = 1_000_000
 """How long before a fault struck its window begins."""

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from harness.rundir import ProfileRun
 from harness.verify.evidence import Evidence
+from harness.verify.faults import Fault
 from harness.verify.findings import Occurrence, ProfileFindings
-from harness.verify.timeline import Fault
 from harness.verify.transactions import ABORTED, COMMITTED, Tally
 
 ABORT_SCAN_MS: Final = 10_000

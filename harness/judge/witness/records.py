@@ -23,8 +23,8 @@ from harness.judge.witness.steps import (
     transaction_steps,
 )
 from harness.judge.witness.whereabouts import Whereabouts
+from harness.verify.faults import Fault
 from harness.verify.findings import Occurrence
-from harness.verify.timeline import Fault
 
 
 def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator[Event]:

@@ -26,9 +26,9 @@ from harness.rundir import from_us
 from harness.verify import cells
 from harness.verify.copies import Extras
 from harness.verify.evidence import Evidence, ObservationSet
+from harness.verify.faults import Fault
 from harness.verify.findings import Occurrence, ProfileFindings
 from harness.verify.instants import ReadInstants
-from harness.verify.timeline import Fault
 
 NEAR_US: Final = 30_000_000
 """A fault further away from an instant than this is not told as being nearby."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from harness.columns import NEVER
 from harness.judge.witness.scene import Event, Key, Scene
 from harness.rundir import to_us
+from harness.verify.faults import Fault
 from harness.verify.findings import Occurrence
-from harness.verify.timeline import Fault
 from harness.verify.transactions import ABORTED, COMMITTED, UNDECIDED
 
 

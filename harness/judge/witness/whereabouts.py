@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from harness.replicas.evidence import DeadLog, LogState, ReplicaEvidence
-from harness.verify.timeline import Fault, LeaderChange
+from harness.verify.faults import Fault
+from harness.verify.timeline import LeaderChange
 
 PRESENT: Final = "present"
 TRUNCATED: Final = "truncated"
