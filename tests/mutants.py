@@ -30,6 +30,7 @@ STAGES: Final = (
     (
         "tests/test_reconcile.py",
         "tests/test_judge.py",
+        "tests/test_stretches.py",
         "tests/test_judge_load.py",
         "tests/test_judge_windows.py",
         "tests/test_statistics.py",
@@ -78,6 +79,7 @@ FIRST: Final = {
     "harness/judge/disturbances.py": "tests/test_disturbances.py",
     "harness/judge/witness/whereabouts.py": "tests/test_replicas.py",
     "harness/judge/": "tests/test_judge.py",
+    "harness/verify/stretches.py": "tests/test_stretches.py",
     "harness/verify/events.py": "tests/test_run_damage.py",
     "harness/verify/hung.py": "tests/test_history_transactions.py",
     "harness/verify/blind.py": "tests/test_history_transactions.py",
