@@ -98,15 +98,19 @@ class _Builder:
         find_homes(history)
         close_deleted(history)
         inputs = 1 if profile.consume is None else put_inputs_first(history)
+        transactions = Transactions(history, self.refusals)
+        if history.unsteady:
+            # Nothing is concluded from any instant then, nor which of two readings was later.
+            history.reads.put("read_us", np.full_like(history.reads.column("read_us"), -1))
+        level = level_of(profile)
         chosen = set_aside(history, profile)
         reads = Reads.of(history.reads, ~chosen)
         aside = Aside.of(history, chosen, reads)
         note_aside(history, aside)
-        transactions = Transactions(history, self.refusals)
         self.keys = Keys(history, reads)
         unseen = self._lanes(reads, transactions, aside)
         info = _info(history, profile, run_id, inputs)
-        level, written = level_of(profile), written_in_transactions(history, profile)
+        written = written_in_transactions(history, profile)
         proofs = proofs_of(
             history,
             reads,
@@ -133,7 +137,7 @@ class _Builder:
             live=ObservationSet(
                 columns=dict(self.live),
                 extras=np.concatenate([rows_of(reads.odd(live=True)), *self.live_copies]),
-                batches=_batches(reads, level),
+                batches=_batches(reads),
                 contested=self.contested,
                 there=bool(reads.live.any()),
             ),
@@ -350,12 +354,11 @@ class _Builder:
 
     def _contest(self, lane: _Lane, reads: Reads, rows: I64, cells: I64) -> None:
         """Note when records were read live at offsets at which others were, too."""
-        for each in np.flatnonzero(reads.contested[rows]).tolist():
-            read_us = int(reads.read_us[rows[each]])
-            if read_us >= 0:
-                offsets = self.contested.setdefault(lane.key[1:], {})
-                records = offsets.setdefault(int(reads.offset[rows[each]]), {})
-                records[lane.key[0], int(cells[each])] = read_us
+        timed = reads.contested[rows] & _timed(reads)[rows]
+        for each in np.flatnonzero(timed).tolist():
+            offsets = self.contested.setdefault(lane.key[1:], {})
+            records = offsets.setdefault(int(reads.offset[rows[each]]), {})
+            records[lane.key[0], int(cells[each])] = int(reads.read_us[rows[each]])
 
     # -- refusing --------------------------------------------------------------------------
 
@@ -377,9 +380,10 @@ def _firm(history: History) -> frozenset[str]:
     """
     if history.of_tools:
         return frozenset()
-    firm = {"duplicate", "corrupt"}
-    if not history.homes_found:
-        firm.add("misrouted")
+    if history.homes_found:
+        # A line that says where an attempt belongs makes misrouted records of others.
+        return frozenset({"corrupt"})
+    firm = {"duplicate", "corrupt", "misrouted"}
     if not len(history.steps) and not bool((history.attempts.column("transaction") >= 0).any()):
         firm.add("failed_visible")
     return frozenset(firm)
@@ -463,13 +467,16 @@ def _info(history: History, profile: DeliveryProfile, run_id: str, inputs: int) 
     )
 
 
-def _batches(reads: Reads, level: int) -> npt.NDArray[np.void]:
+def _timed(reads: Reads) -> npt.NDArray[np.bool_]:
+    """What was read live at read_committed at a known instant."""
+    committed = reads.isolation == READ_COMMITTED
+    return np.asarray(reads.live & (reads.read_us >= 0) & committed, dtype=np.bool_)
+
+
+def _batches(reads: Reads) -> npt.NDArray[np.void]:
     """When offsets were read live at read_committed, for those of which it is known."""
-    said = reads.isolation
-    committed = (said == READ_COMMITTED) | ((said < 0) & (level == READ_COMMITTED))
     home = reads.at_home
-    known = reads.live[home] & (reads.read_us[home] >= 0) & ~reads.contested[home]
-    timed = home[known & committed[home]]
+    timed = home[(_timed(reads) & ~reads.contested)[home]]
     rows = np.zeros(len(timed), dtype=BATCH)
     for name, column in (
         ("topic", reads.topic),

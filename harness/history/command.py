@@ -54,13 +54,15 @@ def read_files(paths: Sequence[Path], profile: DeliveryProfile, *, lenient: bool
     digest = hashlib.blake2s(digest_size=4)
     for number, path in enumerate(paths):
         source = Source(path, refusals)
-        empty = True
+        empty, torn = True, len(refusals.torn)
         for block in source.blocks():
             readers.take(block, number)
             empty = False
-        if empty:
+        if empty and len(refusals.torn) == torn:
             raise UsageError(_nothing_in(source.stream))
         digest.update(source.stream.digest.digest())
+    if not readers.any:
+        raise UsageError(_nothing_in(source.stream))
     readers.finish()
     return evidence_of(history, profile, refusals, digest.hexdigest())
 
@@ -122,6 +124,11 @@ class _Readers:
                 )
         assert self._reader is not None
         self._reader.take(block, file)
+
+    @property
+    def any(self) -> bool:
+        """Was there any line of a history?"""
+        return self._reader is not None
 
     def finish(self) -> None:
         if self._reader is not None:

@@ -55,7 +55,9 @@ def set_aside(history: History, profile: DeliveryProfile) -> Bools:
     _settle_lines(history, level, written)
     reads = history.reads
     said = reads.column("isolation")
-    chosen: Bools = (said == READ_UNCOMMITTED) | ((said == UNSAID) & (level == READ_UNCOMMITTED))
+    said = np.where(said == UNSAID, level, said)
+    reads.put("isolation", said)
+    chosen: Bools = said == READ_UNCOMMITTED
     chosen &= np.isin(reads.column("topic"), np.array(sorted(written), dtype=np.int64))
     rows = np.flatnonzero(chosen)
     if len(rows):
@@ -63,8 +65,21 @@ def set_aside(history: History, profile: DeliveryProfile) -> Bools:
         # What its client never sent is in no transaction of which the level could speak.
         chosen[rows[refused]] = False
         if level == READ_UNCOMMITTED:
+            # What a read_committed reader was handed there too is of no open or aborted one.
+            records = _records(history)
+            shown = np.isin(records, records[~chosen])
             chosen[rows[~uncommitted]] = False
+            chosen[shown] = False
     return chosen
+
+
+def _records(history: History) -> I64:
+    """A number for each record at its offset: equal where two lines are about the same one."""
+    reads = history.reads
+    columns = [reads.column(name) for name in ("topic", "partition", "offset")]
+    columns += [_home(history, name) for name in _IDENTITY]
+    _, codes = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+    return np.asarray(codes.reshape(-1), dtype=np.int64)
 
 
 def _by_attempt(history: History, rows: I64) -> tuple[Bools, Bools]:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.history.events import ISOLATIONS
 from harness.history.tables import CORRUPT, FOREIGN, INTACT, READ, Table
 from harness.verify import observations
 
@@ -22,6 +23,7 @@ I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Rows: TypeAlias = npt.NDArray[np.void]
 
+READ_COMMITTED = ISOLATIONS["read_committed"]
 CONTENT: tuple[str, ...] = (
     "content", "producer", "sequence", "sent_topic", "sent_partition", "run",
 )  # fmt: skip
@@ -150,8 +152,10 @@ def _settled(columns: dict[str, I64], live: Bools) -> _Settled | None:
     offset = columns["offset"]
     if len(live) < 2 or _ascending(where, offset, live):
         return None
-    # By place; at each one, what was read live comes first.
-    order = np.lexsort((columns["read_us"], ~live, offset, where))
+    # By place; at each one, what was read live comes first, and of that what has no instant that
+    # counts: at read_uncommitted none does.
+    committed = columns["isolation"] == READ_COMMITTED
+    order = np.lexsort((columns["read_us"], committed, ~live, offset, where))
     same = np.zeros(len(order), dtype=np.bool_)
     same[1:] = (np.diff(offset[order]) == 0) & (np.diff(where[order]) == 0)
     if not same.any():
@@ -190,6 +194,7 @@ def _agreeing(live: Bools, same: Bools, settled: Bools) -> tuple[I64, Bools, Boo
 def _settle(columns: dict[str, I64], live: Bools, rows: list[int]) -> tuple[I64, Bools, Bools]:
     """One offset that was read with several contents: the last reading says what it holds."""
     read_us = {row: int(columns["read_us"][row]) for row in rows}
+    committed = {row: columns["isolation"][row] == READ_COMMITTED for row in rows}
     untimed = {bool(live[row]) for row in rows if read_us[row] < 0}
 
     def order(row: int) -> tuple[int, bool, int, int]:
@@ -210,7 +215,8 @@ def _settle(columns: dict[str, I64], live: Bools, rows: list[int]) -> tuple[I64,
             # A content that is gone was read by whichever set; its first instant is known only if
             # each of its readings says one.
             among = readings if content != last else seen_live or readings
-            kept.append((min(among, key=lambda row: (read_us[row], row)), True, False))
+            first = min(among, key=lambda row: (committed[row], read_us[row], row))
+            kept.append((first, True, False))
         elif len(readings) > 1:
             kept.append((readings[0], True, True))
     return (

@@ -171,6 +171,8 @@ def _missed(evidence: Evidence, found: ProfileFindings, which: str) -> str:
             share = math.floor(100 * count / returned)
             name = f"{evidence.info.topics[topic]}-{partition}"
             short.append(f"{count} of {returned} ({share} %) in {name}")
+    if not short and which == "again" and evidence.elsewhere and not evidence.live.there:
+        return "nothing was read live, and nothing twice: what is gone would not be missed"
     if not short:
         return ""
     how = "twice" if which == "again" else "live at a known instant"

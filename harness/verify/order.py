@@ -58,11 +58,11 @@ class Order:
             read_at = np.where(earlier, acked_at, read_at)
         places = np.where(read_at >= 0, read_at, acked_at)
         places[(state == NEVER) | (state == FAILED)] = _NONE
+        # A lower copy may not have been read. The acknowledged one is known to have been there.
+        bounds = np.where(acked_at >= 0, np.minimum(places, acked_at), _NONE)
         if place.proof.proven and not place.proof.floor:
-            bounds = np.where(acknowledged, places, _NONE)
-        else:
-            # A lower copy may not have been read. The acknowledged one is known to have been there.
-            bounds = np.where(acked_at >= 0, np.minimum(places, acked_at), _NONE)
+            # Every lower offset was read, and does not hold it.
+            bounds = np.where(acknowledged & place.proof.reaches(places - 1), places, bounds)
         if self._keys is not None and place.key_marks is not None:
             inverted = first + self._keys.add(first, places, bounds)
             place.found.keyed.inversions += len(inverted)

@@ -155,6 +155,8 @@ class _Judge:
         self.lines: list[Line] = []
         for text in files:
             self._read(text, lenient)
+        if not self.lines:
+            raise RefusedError
         self._refuse_contradictions(lenient)
         self._refuse_steps(lenient)
         self._attempts(lenient)
@@ -188,7 +190,8 @@ class _Judge:
             ends = ends or bool(line.get("ends"))
             ended = ended or line["type"] == "end"
             self.lines.append(line)
-        if len(self.lines) == before:
+        torn = bool(rest.strip()) and (not whole or whole[-1] is not rest)
+        if len(self.lines) == before and not torn:
             raise RefusedError
         if ends and not ended:
             self.damaged = True
@@ -326,7 +329,9 @@ class _Judge:
                 if drained:
                     self.aside_drained.add(place)
                 continue
-            read[place].append((self._content(line), drained, line.get("read_us"), order))
+            # Of no steady clock no instant says anything.
+            instant = None if self.unsteady else line.get("read_us")
+            read[place].append((self._content(line), drained, instant, order))
         self.drained: dict[Place, Content] = {}
         self.hidden_by_foreign = False
         self.live: dict[Place, set[Content]] = defaultdict(set)
@@ -574,7 +579,8 @@ class _Judge:
                     continue
                 proof = self._proof_of(attempt)
                 assert proof is not None
-                if proof.proven and proof.first == 0:
+                below = proof.limit is None or place <= proof.limit
+                if proof.proven and proof.first == 0 and below:
                     highest = max(highest, place)
                 elif attempt.offset is not None:
                     highest = max(highest, min(place, attempt.offset))
@@ -801,8 +807,13 @@ class _Judge:
     def _decide(self, anomaly: str) -> str:
         found = self.counts[anomaly] > 0
         if self.damaged:
-            stays = anomaly in ("duplicate", "corrupt", "misrouted") or (
-                anomaly == "failed_visible" and not self.transactions
+            placed = all("partition" in line for line in self._of("attempt"))
+            stays = anomaly == "corrupt" or (
+                placed
+                and (
+                    anomaly in ("duplicate", "misrouted")
+                    or (anomaly == "failed_visible" and not self.transactions)
+                )
             )
             return BROKEN if found and stays else INCONCLUSIVE
         if found and self._undone(anomaly):
@@ -891,4 +902,4 @@ class _Judge:
                     covered += read_live or self.times_read[here] > 1
             if 100 * covered < 95 * len(lowest):
                 return False
-        return True
+        return known or any(self.live.values()) or any(n > 1 for n in self.times_read.values())

@@ -8,26 +8,22 @@ taken stands in told.py, what readings make of a topic-partition in walked_logs.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
 
 from tests.oracles.by_sets import COUNTS, REFUSED, Judged
 from tests.oracles.promised import Profile
 from tests.oracles.told import (
-    COMMITTED,
     CORRUPT,
     FOREIGN,
     Attempt,
-    Content,
     Lane,
-    Line,
     Refused,
     tell,
 )
 from tests.oracles.walked_logs import (
     Log,
     Walk,
-    in_transactions,
     is_acknowledged,
+    is_proven_absent,
     measure,
     named_by,
     place_attempts,
@@ -36,12 +32,18 @@ from tests.oracles.walked_logs import (
     transaction_of,
     walk_offsets,
 )
+from tests.oracles.walked_transactions import (
+    content_of,
+    count_hung,
+    count_precommitted,
+    count_transactions,
+    find_committed,
+    may_be_called,
+)
 
-SLACK_US = 20_000_000  # the coordinator's scan and a failover, 4.15
 WITHOUT_DRAIN = ("precommitted_read", "hung_txn")
 WHOLE_LOG = ("gap", "torn_txn", "lost_txn")
 BY_STEPS = (*WHOLE_LOG, "precommitted_read")
-STAYS_BROKEN = ("duplicate", "corrupt", "misrouted")
 
 
 def judge(files: list[str], profile: Profile, *, lenient: bool) -> Judged:
@@ -93,16 +95,6 @@ def count_attempt(walk: Walk, attempt: Attempt) -> None:
         counts["duplicate_live"] += len({*drained, *live}) - max(1, len(drained))
     if is_acknowledged(attempt) and not drained:
         counts["lost" if is_proven_absent(walk, attempt) else "unseen"] += 1
-
-
-def is_proven_absent(walk: Walk, attempt: Attempt) -> bool:
-    """Of an attempt that the drain does not hold."""
-    log = walk.log_of(attempt)
-    if log is None:
-        return False
-    if log.whole:
-        return True
-    return is_acknowledged(attempt) and attempt.offset is not None and log.reaches(attempt.offset)
 
 
 def in_lanes(walk: Walk) -> list[list[Attempt]]:
@@ -198,151 +190,13 @@ def count_vanished(walk: Walk, log: Log) -> None:
         for content in [*live, *dict.fromkeys(aside)]:
             if content in (held, FOREIGN):
                 continue
-            same_level = log.proof_level in log.levels.get((offset, content), ())
-            if not in_transactions(walk, log.lane[0]):
-                same_level = content in live
-            if held is not None or (same_level and log.reaches(offset)):
+            if held is not None or (content in live and log.reaches(offset)):
                 walk.counts["vanished"] += 1
             else:
                 alone += 1
         walk.counts["vanished"] += max(0, alone - 1)
         if alone and FOREIGN in live and held is None:
             walk.blind.add("vanished")
-
-
-# Transactions (2.5, 4.13 to 4.15).
-
-
-def may_be_called(names: list[str]) -> bool:
-    """May a commit have been called, as far as the steps say?"""
-    uncalled = "unknown" in names and "abort_called" not in names
-    return "commit_called" in names or "committed" in names or uncalled
-
-
-def find_committed(walk: Walk) -> None:
-    for attempt in walk.attempts:
-        names = steps_of(walk, transaction_of(attempt))
-        visible = walk.drained.get(id(attempt)) or walk.live.get(id(attempt))
-        in_doubt = may_be_called(names) and "aborted" not in names
-        if "committed" in names or (in_doubt and visible):
-            walk.committed.add(transaction_of(attempt))
-
-
-def count_transactions(walk: Walk) -> None:
-    for transaction in walk.committed:
-        absent = [
-            not walk.drained.get(id(each)) and is_proven_absent(walk, each)
-            for each in walk.attempts
-            if transaction_of(each) == transaction and id(each) not in walk.own_failed
-        ]
-        if absent and all(absent):
-            walk.counts["lost_txn"] += 1
-        elif any(absent):
-            walk.counts["torn_txn"] += 1
-
-
-def count_precommitted(walk: Walk) -> None:
-    for attempt in walk.attempts:
-        log = walk.log_of(attempt)
-        steps = walk.told.steps.get(transaction_of(attempt), [])
-        names = [name for name, _ in steps]
-        if log is None or attempt.outcome == "failed" or attempt.transaction is None or not steps:
-            continue
-        if not may_be_called(names):
-            if walk.drained.get(id(attempt)) or walk.live.get(id(attempt)):
-                walk.counts["precommitted_read"] += 1
-        elif "commit_called" in names and walk.steady:
-            called = steps[names.index("commit_called")][1]
-            for offset in walk.live.get(id(attempt), []):
-                instant = log.instants.get((offset, content_of(attempt)))
-                if instant is not None and instant < called:
-                    walk.counts["precommitted_read"] += 1
-                    break
-
-
-def content_of(attempt: Attempt) -> Content:
-    return attempt.producer, attempt.topic, attempt.partition, attempt.sequence
-
-
-def count_hung(walk: Walk) -> None:
-    """4.15: last stable offsets that stood still below the high watermark."""
-    stated = walk.told.timeout_ms
-    own = walk.profile.timeout_ms
-    sure_us = (stated if stated is not None else max(own, 60_000)) * 1000 + SLACK_US
-    doubt_us = (stated if stated is not None else own) * 1000 + SLACK_US
-    instants = [at for steps in walk.told.steps.values() for _, at in steps]
-    for lane, log in walk.logs.items():
-        stood: dict[int, int] = {}
-        since: tuple[int, int] | None = None
-        latest = -1
-        for at, stable, watermark in sorted(walk.told.looks.get(lane, [])):
-            if stable < latest:
-                walk.blind.add("hung_txn")
-            latest = stable
-            if stable >= watermark:
-                since = None
-            elif since is None or since[0] != stable:
-                since = (stable, at)
-            if since is not None:
-                stood[stable] = max(stood.get(stable, 0), at - since[1])
-        line = walk.told.drains.get((lane, log.proof_level), {})
-        if is_wrong(walk, log, line):
-            line = {}
-        stable = line.get("last_stable", 0)
-        if (
-            instants
-            and "ended_us" in line
-            and "last_stable" in line
-            and stable < line.get("end", 0)
-        ):
-            stood[stable] = max(stood.get(stable, 0), line["ended_us"] - max(instants))
-        for duration in stood.values():
-            if duration > sure_us and walk.steady:
-                walk.counts["hung_txn"] += 1
-            elif duration > doubt_us:
-                walk.blind.add("hung_txn")
-        watch(walk, lane, instants, doubt_us)
-        if not seen_at_the_end(walk, log, instants, sure_us):
-            walk.blind.add("hung_txn")
-
-
-def seen_at_the_end(walk: Walk, log: Log, instants: list[int], sure_us: int) -> bool:
-    """Did anybody see that nothing was open when all was over?"""
-    line = walk.told.drains.get((log.lane, log.proof_level), {})
-    if log.ended and line.get("last_stable") == line.get("end", -1):
-        return True
-    if not instants:
-        return False
-    over = max(instants)
-    named = {transaction_of(each) for each in walk.attempts if each.transaction is not None}
-    for transaction in named | {key for key, steps in walk.told.steps.items() if steps}:
-        if not {"committed", "aborted"} & set(steps_of(walk, transaction)):
-            over = max(instants) + sure_us
-    looks = walk.told.looks.get(log.lane, [])
-    return any(at > over and stable >= watermark for at, stable, watermark in looks)
-
-
-def is_wrong(walk: Walk, log: Log, line: Line) -> bool:
-    """Does what the drain returned contradict a line, which is then believed in nothing?"""
-    above = [line[name] for name in ("end",) if name in line]
-    if walk.profile.level == COMMITTED and "last_stable" in line:
-        above.append(line["last_stable"])
-    beyond = any(offset >= each for each in above for offset in log.returned)
-    return beyond or any(offset < line.get("start", 0) for offset in log.returned)
-
-
-def watch(walk: Walk, lane: Lane, instants: list[int], bound_us: int) -> None:
-    """Was the last stable offset looked at often enough?"""
-    looks = [at for at, _, _ in walk.told.looks.get(lane, [])]
-    if not looks or not walk.steady:
-        walk.blind.add("hung_txn")
-    if not instants:
-        return
-    within = [at for at in looks if min(instants) <= at <= max(instants)]
-    chain = sorted([min(instants), *within, max(instants)])
-    for before, after in pairwise(chain):
-        if after - before > bound_us:
-            walk.blind.add("hung_txn")
 
 
 # From counts to verdicts (5).
@@ -375,6 +229,8 @@ def look_at_steps(walk: Walk) -> None:
             walk.blind.update(BY_STEPS)
         if walk.profile.transactional and attempt.producer not in on_record:
             walk.blind.update(BY_STEPS)
+    for steps in walk.told.steps.values():
+        names = [name for name, _ in steps]
         if may_be_called(names) and "commit_called" not in names:
             walk.blind.add("precommitted_read")
     if not walk.steady:
@@ -385,6 +241,13 @@ def covered(walk: Walk, *, timed: bool) -> bool:
     """5.2: were 95 % of each partition read a second time (or live, at a known instant)?"""
     some = False
     for log in walk.logs.values():
+        if timed:
+            some = some or any(
+                instant is not None and content[1:3] == log.lane
+                for (_, content), instant in log.instants.items()
+            )
+        else:
+            some = some or bool(log.twice or log.seen)
         returned = again = 0
         for attempt in walk.attempts:
             drained = walk.drained.get(id(attempt))
@@ -393,7 +256,6 @@ def covered(walk: Walk, *, timed: bool) -> bool:
             returned += 1
             known = log.instants.get((min(drained), content_of(attempt))) is not None
             again += known if timed else min(drained) in log.twice
-        some = some or again > 0
         if again * 100 < returned * 95:
             return False
     return some
@@ -423,14 +285,16 @@ def undone_by(torn: list[str], walk: Walk) -> set[str]:
 
 def conclude(walk: Walk) -> Judged:
     promises = {}
-    has_transactions = bool(walk.told.steps) or any(
-        each.transaction is not None for each in walk.attempts
-    )
+    stays: set[str] = {"corrupt"}
+    # Where further lines decide about partitions, they can make misrouted records of others.
+    if all(key[2] is not None for key in walk.told.attempts):
+        stays |= {"duplicate", "misrouted"}
+        if not walk.told.steps and all(each.transaction is None for each in walk.attempts):
+            stays.add("failed_visible")
     for promise in walk.profile.promises:
         anomaly = promise.removeprefix("no_")
-        stays = anomaly in STAYS_BROKEN or (anomaly == "failed_visible" and not has_transactions)
-        undone = not stays and anomaly in undone_by(walk.told.torn, walk)
-        if walk.counts[anomaly] and (stays or not (walk.told.damaged or undone)):
+        undone = anomaly not in stays and anomaly in undone_by(walk.told.torn, walk)
+        if walk.counts[anomaly] and (anomaly in stays or not (walk.told.damaged or undone)):
             promises[promise] = "broken"
         elif (walk.counts[anomaly] and undone) or anomaly in walk.blind or walk.told.damaged:
             promises[promise] = "inconclusive"

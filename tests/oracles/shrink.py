@@ -58,6 +58,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="shrunk-") as folder:
         for seed in chosen.seeds:
             history, profile = history_of(seed, chosen.generator)
+            if not compare_history(history, profile, Path(folder)).differences:
+                print(f"seed {seed} ({profile.name}): no difference")
+                continue
             history = shrunk(history, profile, Path(folder))
             compared = compare_history(history, profile, Path(folder))
             print(f"seed {seed} ({profile.name}): {'; '.join(compared.differences)}")

@@ -105,6 +105,8 @@ def tell(files: list[str], level: str, *, lenient: bool) -> Told:
     """Everything that the files say, to a reader of a profile at this level."""
     told = Told(level, lenient)
     lines = [line for text in files for line in _lines(text, told)]
+    if not lines:
+        raise Refused("no line of a history")
     claims: list[tuple[Line, int | None]] = []
     for line in lines:
         if line["type"] == "attempt":
@@ -210,9 +212,10 @@ def _find_home(line: Line, told: Told) -> None:
     if line.get("content", "intact") != "intact":
         return
     home = line.get("sent_topic", line["topic"])
+    says = line.get("sent_partition", line["partition"] if home == line["topic"] else None)
     attempt = told.attempts.get((line["producer"], home, None, line["sequence"]))
-    if attempt is not None and attempt.partition is None and home == line["topic"]:
-        attempt.partition = line.get("sent_partition", line["partition"])
+    if attempt is not None and attempt.partition is None:
+        attempt.partition = says
 
 
 def _event(line: Line, told: Told) -> None:
@@ -250,7 +253,8 @@ def _reading(line: Line, lane: Lane, level: str, told: Told) -> Reading:
         topic = line.get("sent_topic", lane[0])
         partition = line.get("sent_partition", lane[1])
         attempt = told.attempt_of(producer, topic, partition, sequence)
-        if attempt is not None and attempt.partition is not None and "sent_partition" not in line:
+        if attempt is not None and partition == lane[1]:
+            # That it belongs where it was read says no more than that it was read there.
             partition = attempt.partition
         content = (producer, topic, partition, sequence)
     live = line.get("set", "drain") == "live"

@@ -40,6 +40,8 @@ class Log:
     ended: bool = False
     sound: bool = True
     proof_level: str = COMMITTED
+    # Is the drain line wrong in what the readings show? Then it is believed in nothing.
+    refuted: bool = False
 
     def reaches(self, offset: int) -> bool:
         return self.first <= offset and (self.limit is None or offset < self.limit)
@@ -132,6 +134,14 @@ def is_set_aside(walk: Walk, reading: Reading) -> bool:
         return True
     if attempt is None or attempt.transaction is None:
         return False
+    for other in walk.told.readings:
+        same = (other.lane, other.offset, other.content) == (
+            reading.lane,
+            reading.offset,
+            reading.content,
+        )
+        if same and other.level == COMMITTED:
+            return False
     return "committed" not in steps_of(walk, transaction_of(attempt))
 
 
@@ -235,9 +245,10 @@ def measure(walk: Walk, log: Log) -> None:
     log.first = line.get("start", log.first)
     end, stable = line.get("end"), line.get("last_stable")
     log.sound = False
+    log.refuted = contradicts_itself(walk, log, line)
     if not line["complete"]:
         log.limit = log.first
-    elif contradicts_itself(walk, log, end):
+    elif log.refuted:
         pass
     elif not walk.profile.transactional:
         if walk.profile.level == UNCOMMITTED or stable is None or end is None or stable == end:
@@ -266,15 +277,19 @@ def lines_about(walk: Walk, log: Log) -> tuple[Line | None, int | None]:
     return line, begun
 
 
-def contradicts_itself(walk: Walk, log: Log, end: int | None) -> bool:
-    """A drain that says complete, and another end or start than what it returned."""
-    if end is None:
-        return any(offset < log.first for offset in log.returned)
-    if any(offset < log.first or offset >= end for offset in log.returned):
-        return True
-    if walk.profile.transactional:
+def contradicts_itself(walk: Walk, log: Log, line: Line) -> bool:
+    """A drain line that says something else than what the drain returned."""
+    end, stable = line.get("end"), line.get("last_stable")
+    transactional = walk.profile.transactional
+    for offset in log.returned:
+        if offset < log.first or (end is not None and offset >= end):
+            return True
+        committed = transactional and walk.profile.level == COMMITTED
+        if committed and stable is not None and offset >= stable:
+            return True
+    if transactional or not line["complete"]:
         return False
-    return any(offset not in log.returned for offset in range(log.first, end))
+    return any(offset not in log.returned for offset in range(log.first, end or 0))
 
 
 def is_contradicted(walk: Walk, log: Log, end: int) -> bool:
@@ -290,3 +305,13 @@ def is_contradicted(walk: Walk, log: Log, end: int) -> bool:
     if dirty.get("end", end) > end:
         return True
     return any(watermark > end for _, _, watermark in walk.told.looks.get(log.lane, []))
+
+
+def is_proven_absent(walk: Walk, attempt: Attempt) -> bool:
+    """Of an attempt that the drain does not hold."""
+    log = walk.log_of(attempt)
+    if log is None:
+        return False
+    if log.whole:
+        return True
+    return is_acknowledged(attempt) and attempt.offset is not None and log.reaches(attempt.offset)
