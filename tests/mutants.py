@@ -430,6 +430,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         "verify/partition.py",
         ("        yield self.aside.offsets_but_corrupt\n", ""),
         ("self.place.suspects.add(incarnation, sequences, copies.offsets)", "pass"),
+        ('np.sort(rows["offset"].astype(np.int64))', 'np.unique(rows["offset"].astype(np.int64))'),
     ),
     *_in(
         "history/steps.py",

@@ -163,7 +163,8 @@ class Partition:
             sequences = copies.sequences.astype(np.int64)
             self.place.suspects.add(incarnation, sequences, copies.offsets)
         for rows in (self.aside.corrupt, self.aside.misrouted):
-            self.place.suspects.add(None, None, np.unique(rows["offset"]).astype(np.int64))
+            # Each row is another record, also where several stand at one offset.
+            self.place.suspects.add(None, None, np.sort(rows["offset"].astype(np.int64)))
         suspects, foreign = self.place.suspects, self.live.foreign["offset"].astype(np.int64)
         readings = list(chain([self.drained.offsets], self._read(False, incarnations)))
         gone = list(suspects.contradicted(readings))

@@ -825,9 +825,10 @@ class _Judge:
     def _undone(self, anomaly: str) -> bool:
         """Whether a last line that breaks off may have said what undoes an anomaly."""
         within = any(each.transaction is not None for each in self.attempts.values())
-        if anomaly in ("duplicate", "corrupt") or (anomaly == "misrouted" and not self.anywhere):
+        if anomaly == "corrupt" or (anomaly in ("duplicate", "misrouted") and not self.anywhere):
             return False
-        if anomaly == "failed_visible" and not within and not self.transactions:
+        steps = within or self.transactions
+        if anomaly == "failed_visible" and not steps and not self.anywhere:
             return False
         for text in self.torn:
             found = re.search(r'"type": "(\w+)"', text)
