@@ -221,12 +221,15 @@ def _begins(record: Record, start: int, offset: int) -> bool:
 def _last_of_its_key(record: Record) -> bool:
     """It has a value, and no record of its key was acknowledged or read above it."""
     own = record.attempt()[0]
-    key, at = own["key"], own["offset"]
+    live = record.of("observation", sequence=own["sequence"], producer=own["producer"])
+    key = own["key"]
+    at = max(line["offset"] for line in (own, *live) if "offset" in line)
     keys = {(line["producer"], line["sequence"]): line.get("key") for line in record.of("attempt")}
     read = [
         line["offset"]
         for line in record.of("observation")
         if line.get("key", keys.get((line.get("producer"), line.get("sequence")))) == key
+        and "isolation" not in line  # only what was aborted was set aside there
     ]
     acked = [line.get("offset", -1) for line in record.of("attempt", key=key)]
     return bool(not own.get("tombstone") and max([*read, *acked]) == at and _compacted(record))
@@ -305,7 +308,9 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
     (r"what was read from offset (\d+) to (\d+) is accounted for, and it is not there", _accounted),
     (r"whether it is there is not known: .+", bool),
     (r"the topic is compacted, and this was the last record of its key: no later one was "
-     r"acknowledged or read, so compaction had to keep it", _last_of_its_key),
+     r"acknowledged or read(?: but in a transaction that was aborted)?, so compaction had to keep "
+     r"it",
+     _last_of_its_key),
     (r"the topic is compacted, and whether compaction removed it cannot be told", _compacted),
     (r"the brokers' log files were not looked at", bool),
     (r"of (\d+) sampled lost records (\d+) are like this", lambda _, n, k: 1 <= k <= n),

@@ -43,9 +43,12 @@ def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator
     if proven and scene.evidence.compacted(each.topic):
         text = "the topic is compacted, and whether compaction removed it cannot be told"
         if each.anomaly == "lost":
+            elsewhere = scene.evidence.elsewhere
+            aborted = elsewhere is not None and len(elsewhere.aside)
+            but = " but in a transaction that was aborted" if aborted else ""
             text = (
                 "the topic is compacted, and this was the last record of its key: no later one was "
-                "acknowledged or read, so compaction had to keep it"
+                f"acknowledged or read{but}, so compaction had to keep it"
             )
         yield Event("compacted", text, closing=True, proves=True)
     if answer is not None:

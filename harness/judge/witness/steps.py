@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from harness.columns import NEVER
 from harness.judge.witness.scene import Event, Key, Scene
 from harness.rundir import to_us
+from harness.verify.evidence import Elsewhere
 from harness.verify.faults import Fault
 from harness.verify.findings import Occurrence
 from harness.verify.transactions import ABORTED, COMMITTED, UNDECIDED
@@ -139,6 +140,13 @@ def reading(scene: Scene) -> str:
     return "the drain" if scene.evidence.elsewhere is None else "the reading"
 
 
+def _aside_at(elsewhere: Elsewhere, key: Key, offset: int) -> bool:
+    """Whether a reading that was set aside returned anything at an offset."""
+    rows = elsewhere.aside
+    here = (rows["topic"] == key[0]) & (rows["partition"] == key[1]) & (rows["offset"] == offset)
+    return bool(here.any())
+
+
 def stands(
     scene: Scene, key: Key, offset: int, whose: tuple[int, int] | None, *, whole: bool = True
 ) -> Event:
@@ -160,7 +168,7 @@ def stands(
     if there is None:
         text = f"no reading on record returned a record at offset {offset}"
         elsewhere = scene.evidence.elsewhere
-        if elsewhere is not None and (len(elsewhere.aside) or not whole):
+        if elsewhere is not None and (not whole or _aside_at(elsewhere, key, offset)):
             # Readings at another isolation level are not among those that were looked at here.
             text = f"what other readings returned at offset {offset} is not part of this story"
         if scene.renewed(key[0]):
