@@ -412,7 +412,10 @@ MUTANTS: Final[Sequence[Mutant]] = [
     *_in(
         "history/build.py",
         ("if history.unsteady:", "if False:"),
-        ("& _timed(reads)[rows]", "& (reads.read_us[rows] >= 0)"),
+        ("& timed_of(reads)[rows]", "& (reads.read_us[rows] >= 0)"),
+    ),
+    *_in(
+        "history/torn.py",
         ("if history.homes_found:", "if False:"),
     ),
     *_in(

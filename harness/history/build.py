@@ -17,12 +17,13 @@ from harness.columns import ACKED, ACKED_NO_OFFSET, FAILED, NEVER, OPEN, SENT, p
 from harness.history.aside import Aside, note_aside, note_holes
 from harness.history.cells import Groups, MemoryColumns
 from harness.history.consumption import (
-    consume_run,
     consumption_of,
     put_inputs_first,
 )
 from harness.history.deleted import close_deleted, separate_topics
+from harness.history.described import info_of
 from harness.history.homes import find_homes
+from harness.history.instants import batches_of, ended_us_of, timed_of, timeline_of
 from harness.history.keys import Keys
 from harness.history.levels import (
     READ_COMMITTED,
@@ -31,18 +32,17 @@ from harness.history.levels import (
     written_in_transactions,
 )
 from harness.history.lines import Problem, Refusals
+from harness.history.numbers import is_range, union
 from harness.history.proofs import proofs_of
 from harness.history.reads import Reads, rows_of
 from harness.history.tables import History
-from harness.history.torn import undone_by
+from harness.history.torn import firm_of, undone_by
 from harness.history.transactions import NOT_ATTEMPTED, Transactions
 from harness.profiles import DeliveryProfile
-from harness.rundir import LoadPlan, ProfileRun, RunInfo
+from harness.rundir import ProfileRun
 from harness.verify.drained import Drain
 from harness.verify.evidence import Elsewhere, Evidence, ObservationSet
 from harness.verify.instants import Contested
-from harness.verify.observations import BATCH
-from harness.verify.timeline import Timeline
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -109,7 +109,7 @@ class _Builder:
         note_aside(history, aside)
         self.keys = Keys(history, reads)
         unseen = self._lanes(reads, transactions, aside)
-        info = _info(history, profile, run_id, inputs)
+        info = info_of(history, profile, run_id, inputs)
         written = written_in_transactions(history, profile)
         proofs = proofs_of(
             history,
@@ -137,7 +137,7 @@ class _Builder:
             live=ObservationSet(
                 columns=dict(self.live),
                 extras=np.concatenate([rows_of(reads.odd(live=True)), *self.live_copies]),
-                batches=_batches(reads),
+                batches=batches_of(reads),
                 contested=self.contested,
                 there=bool(reads.live.any()),
             ),
@@ -146,8 +146,8 @@ class _Builder:
                 extras=np.concatenate([rows_of(reads.odd(live=False)), *self.copies]),
                 there=True,
             ),
-            drain=Drain(proofs, None, _ended_us(history), []),
-            timeline=_timeline(history),
+            drain=Drain(proofs, None, ended_us_of(history), []),
+            timeline=timeline_of(history),
             consumption=consumption_of(history, reads, info, proofs),
             elsewhere=self.elsewhere,
         )
@@ -162,7 +162,7 @@ class _Builder:
         self.elsewhere.once = self.history.of_tools
         self.elsewhere.nowhere = frozenset(self.history.nowhere)
         self.elsewhere.skipped = self.refusals.damaged + len(self.refusals.cut)
-        self.elsewhere.firm = _firm(self.history)
+        self.elsewhere.firm = firm_of(self.history)
         for path in self.refusals.cut:
             self.elsewhere.obstacles.append(
                 f"{path} breaks off: it says that it has an end line, and there is none"
@@ -242,7 +242,7 @@ class _Builder:
     def _lane(self, key: tuple[int, int, int], attempted: I64, observed: I64) -> _Lane:
         sequences = self._attempt["sequence"][attempted]
         count = len(sequences)
-        if count and _is_range(sequences) and (not len(observed) or int(observed.max()) < count):
+        if count and is_range(sequences) and (not len(observed) or int(observed.max()) < count):
             return _Lane(key, sequences, dense=True)
         numbers, firsts = np.unique(sequences, return_index=True)
         for again in np.setdiff1d(np.arange(count), firsts).tolist():
@@ -253,8 +253,8 @@ class _Builder:
                 f"{int(sequences[again])} was attempted before",
                 "each attempt of a producer on a topic-partition once",
             )
-        numbers = _union(numbers, observed)
-        return _Lane(key, numbers, dense=_is_range(numbers))
+        numbers = union(numbers, observed)
+        return _Lane(key, numbers, dense=is_range(numbers))
 
     def _keys_of(self, lane: _Lane, attempted: I64, observed: I64, reads: Reads) -> None:
         """Note the keys of a lane's cells, where lines say any."""
@@ -354,7 +354,7 @@ class _Builder:
 
     def _contest(self, lane: _Lane, reads: Reads, rows: I64, cells: I64) -> None:
         """Note when records were read live at offsets at which others were, too."""
-        timed = reads.contested[rows] & _timed(reads)[rows]
+        timed = reads.contested[rows] & timed_of(reads)[rows]
         for each in np.flatnonzero(timed).tolist():
             offsets = self.contested.setdefault(lane.key[1:], {})
             records = offsets.setdefault(int(reads.offset[rows[each]]), {})
@@ -370,44 +370,6 @@ class _Builder:
         self.refusals.refuse(where, Problem(field, found, expected))
 
 
-def _firm(history: History) -> frozenset[str]:
-    """Anomalies that stay, whatever lines that were left out may have said.
-
-    Each rests on lines that are there, and none of these lines means anything else beside another:
-    a record that was read at two offsets, that fails its checksum, that names another place than
-    the one at which it was read, or whose attempt had failed. In transactions a failure rests on
-    further lines; and a tool's producers are told apart by all their lines together.
-    """
-    if history.of_tools:
-        return frozenset()
-    if history.homes_found:
-        # A line that says where an attempt belongs makes misrouted records of others.
-        return frozenset({"corrupt"})
-    firm = {"duplicate", "corrupt", "misrouted"}
-    if not len(history.steps) and not bool((history.attempts.column("transaction") >= 0).any()):
-        firm.add("failed_visible")
-    return frozenset(firm)
-
-
-def _union(numbers: I64, further: I64) -> I64:
-    """Sorted, distinct numbers, and those others that are not among them."""
-    if not len(further):
-        return numbers
-    if not len(numbers):
-        return np.unique(further)
-    places = np.minimum(np.searchsorted(numbers, further), len(numbers) - 1)
-    others = further[numbers[places] != further]
-    return np.sort(np.concatenate([numbers, np.unique(others)])) if len(others) else numbers
-
-
-def _is_range(numbers: I64) -> bool:
-    """Whether numbers are 0, 1, 2 …"""
-    count = len(numbers)
-    if not count or int(numbers[0]) != 0 or int(numbers[-1]) != count - 1:
-        return not count
-    return bool((numbers[1:] - numbers[:-1] == 1).all())
-
-
 def _decide(state: U8, acked_at: I64, within: npt.NDArray[np.bool_], ends: U8) -> None:
     """Outcomes of attempts inside transactions: reports decide nothing, the end does.
 
@@ -418,91 +380,3 @@ def _decide(state: U8, acked_at: I64, within: npt.NDArray[np.bool_], ends: U8) -
     state[decided] = ends[decided]
     state[decided & reported] = ACKED
     acked_at[within & (state != ACKED)] = -1
-
-
-def _info(history: History, profile: DeliveryProfile, run_id: str, inputs: int) -> RunInfo:
-    """What run.json would say; of the brokers nothing is known."""
-    partitions = [
-        table.column("partition")
-        for table in (history.attempts, history.reads, history.watched, history.members)
-    ]
-    known = [int(column.max()) for column in partitions if len(column)]
-    named = (*history.drains, *history.reached, *history.began, *history.places_of_groups,
-             *history.drains_aside, *history.began_aside)  # fmt: skip
-    known += [partition for _, partition in named]
-    return RunInfo(
-        run_id=run_id,
-        seed=0,
-        command=[],
-        bootstrap="",
-        cluster_id="",
-        versions={},
-        profiles=[
-            ProfileRun(
-                profile=profile.name,
-                role="subject",
-                topics=list(history.topics),
-                topic_ids=[],
-                producer=dict(profile.producer),
-                consumer=dict(profile.consumer),
-                topic=dict(profile.topic),
-                promises=list(profile.promises),
-                summary=profile.summary,
-                consume=consume_run(profile, inputs),
-            )
-        ],
-        load=LoadPlan(
-            rate_per_s=0.0,
-            schedule="",
-            duration_s=None,
-            message_bytes=0,
-            keys=0,
-            partitions=max(known, default=0) + 1,
-            producers=0,
-            warm_up_s=0.0,
-            lag_limit_ms=0.0,
-        ),
-        experiments=[],
-        aims={},
-    )
-
-
-def _timed(reads: Reads) -> npt.NDArray[np.bool_]:
-    """What was read live at read_committed at a known instant."""
-    committed = reads.isolation == READ_COMMITTED
-    return np.asarray(reads.live & (reads.read_us >= 0) & committed, dtype=np.bool_)
-
-
-def _batches(reads: Reads) -> npt.NDArray[np.void]:
-    """When offsets were read live at read_committed, for those of which it is known."""
-    home = reads.at_home
-    timed = home[(_timed(reads) & ~reads.contested)[home]]
-    rows = np.zeros(len(timed), dtype=BATCH)
-    for name, column in (
-        ("topic", reads.topic),
-        ("partition", reads.partition),
-        ("read_us", reads.read_us),
-        ("first_offset", reads.offset),
-        ("last_offset", reads.offset),
-    ):
-        rows[name] = column[timed]
-    return rows
-
-
-def _ended_us(history: History) -> int | None:
-    return max(
-        (d.ended_us for d in history.drains.values() if d.ended_us is not None), default=None
-    )
-
-
-def _timeline(history: History) -> Timeline:
-    """Last stable offsets by topic-partition, in the order of their instants."""
-    timeline = Timeline()
-    table = history.watched
-    topic, partition, at_us, stable, high = table.take(*table.names)
-    for key in sorted(set(zip(topic.tolist(), partition.tolist(), strict=True))):
-        rows = np.flatnonzero((topic == key[0]) & (partition == key[1]))
-        rows = rows[np.argsort(at_us[rows], kind="stable")]
-        name = history.topics[key[0]], key[1]
-        timeline.offsets[name] = (at_us[rows], stable[rows], high[rows])
-    return timeline

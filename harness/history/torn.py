@@ -63,3 +63,22 @@ def undone_by(lines: list[bytes], history: History, *, compacted: bool) -> froze
         if name in ("attempt", "outcome") and compacted:
             found.add("lost")  # a later record of the same key may have taken its place
     return frozenset(found)
+
+
+def firm_of(history: History) -> frozenset[str]:
+    """Anomalies that stay, whatever lines that were left out may have said.
+
+    Each rests on lines that are there, and none of these lines means anything else beside another:
+    a record that was read at two offsets, that fails its checksum, that names another place than
+    the one at which it was read, or whose attempt had failed. In transactions a failure rests on
+    further lines; and a tool's producers are told apart by all their lines together.
+    """
+    if history.of_tools:
+        return frozenset()
+    if history.homes_found:
+        # A line that says where an attempt belongs makes misrouted records of others.
+        return frozenset({"corrupt"})
+    firm = {"duplicate", "corrupt", "misrouted"}
+    if not len(history.steps) and not bool((history.attempts.column("transaction") >= 0).any()):
+        firm.add("failed_visible")
+    return frozenset(firm)
