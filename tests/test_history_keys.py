@@ -278,6 +278,23 @@ def test_the_story_of_a_loss_says_that_it_was_the_last_of_its_key(judge: Judged)
     assert "the last record of its key" in text
 
 
+@pytest.mark.parametrize(
+    ("compacted", "begins", "verdict"),
+    [
+        (True, '{"type": "attempt", "producer": 1', "inconclusive"),
+        (False, '{"type": "attempt", "producer": 1', "broken"),
+        (False, '{"type": "topic", "topic": "t", "comp', "inconclusive"),
+    ],
+)
+def test_a_line_that_breaks_off_may_have_told_of_a_later_record_or_of_compaction(
+    judge: Judged, compacted: bool, begins: str, verdict: str
+) -> None:
+    lines = [sent(0, "a", 0), sent(1, "b", 1), *read(1, 1), drain(2)]
+    path = judge.write("h.ndjson", *([TOPIC] if compacted else []), *lines)
+    path.write_text(path.read_text() + begins)
+    assert judge(path)["verdict"] == verdict
+
+
 # -- what a line may hold
 
 

@@ -112,6 +112,18 @@ def test_an_id_that_is_none_or_contradicts_another_is_refused(
     refused(judge, judge.write("h.ndjson", TOPIC, DRAIN, line), 3, says)
 
 
+@pytest.mark.parametrize(("identity", "verdict"), [(None, "broken"), ("A", "inconclusive")])
+def test_a_line_left_out_may_have_said_that_two_copies_are_of_two_topics(
+    judge: Judged, identity: str | None, verdict: str
+) -> None:
+    acked = {**ATTEMPT, "outcome": "acked", "offset": 0, "topic_id": identity}
+    path = judge.write("h.ndjson", acked, READ, {**READ, "offset": 1, "set": "live"}, "{damaged}")
+    found = judge(path, options=("--profile", "idempotent", "--lenient"))
+    assert counts(found)["duplicate"] == 1
+    promises = {each["promise"]: each["verdict"] for each in found["profiles"][0]["promises"]}
+    assert promises["no_duplicate"] == verdict
+
+
 def test_no_id_may_be_null(judge: Judged) -> None:
     acked = {**ATTEMPT, "outcome": "acked", "offset": 0, "topic_id": None}
     drain = {**DRAIN, "topic_id": None, "end": 1}

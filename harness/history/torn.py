@@ -34,6 +34,7 @@ _UNDOES: Final[Mapping[str, frozenset[str]]] = {
     "offsets": frozenset({"hung_txn"}),
     "history": frozenset({"hung_txn"}),
     "end": frozenset(),
+    "topic": _EVERY,
     **dict.fromkeys(
         ("member", "assignment", "processing", "commit", "acknowledgement", "archived",
          "group_offset", "group_reset"),
@@ -46,6 +47,8 @@ _UNDOES: Final[Mapping[str, frozenset[str]]] = {
 """Type of a line → the anomalies that one more line of it can undo."""
 _OF_A_TRANSACTION: Final = frozenset({"lost", "torn_txn", "lost_txn", "precommitted_read"})
 """What `failed` undoes where a commit says of every other record that it is there."""
+_OF_COMPACTION: Final = frozenset({"lost", "vanished", "inconsistent_offset"})
+"""What a later record of the same key, or a tombstone of it, undoes."""
 
 
 def undone_by(lines: list[bytes], history: History, *, compacted: bool) -> frozenset[str]:
@@ -60,8 +63,10 @@ def undone_by(lines: list[bytes], history: History, *, compacted: bool) -> froze
             found |= _OF_A_TRANSACTION
         if name in ("attempt", "outcome") and history.homes_found:
             found |= _EVERY
-        if name in ("attempt", "outcome") and compacted:
-            found.add("lost")  # a later record of the same key may have taken its place
+        if history.topic_ids:
+            found |= _EVERY  # it may have said that what another line tells is of another topic
+        if name in ("attempt", "outcome") and (compacted or any(history.compacted.values())):
+            found |= _OF_COMPACTION
     return frozenset(found)
 
 
@@ -78,6 +83,10 @@ def firm_of(history: History) -> frozenset[str]:
     if history.homes_found:
         # A line that says where an attempt belongs makes misrouted records of others.
         return frozenset({"corrupt"})
+    if history.topic_ids:
+        # A topic id in a further line can show that two readings, or a failed attempt and a
+        # reading, are of two topics of one name.
+        return frozenset({"corrupt", "misrouted"})
     firm = {"duplicate", "corrupt", "misrouted"}
     if not len(history.steps) and not bool((history.attempts.column("transaction") >= 0).any()):
         firm.add("failed_visible")
