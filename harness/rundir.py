@@ -25,7 +25,7 @@ Timeline events (every line has `at`, RFC 3339 UTC with microseconds, `event` an
     generator   lag_ms_max                     (how late the generator's own clock was, per slot)
     incarnation profile, incarnation, phase: started | closed | replaced, reason
     client_error profile, incarnation, code, reason, fatal
-    reader      phase: started | stopped | failed, reason
+    reader      phase: started | stopped | failed, reason, counts (on stopped: {kind: count})
     member      profile, member, pid, phase: started | ended | replaced, reason
     rebalance   profile, member, phase: assigned | revoked | lost, partitions: ["topic/partition"]
     lag         profile, topic, partition, committed, end     (committed −1: nothing yet; end:

@@ -486,6 +486,9 @@ def write_run(
     if drain:
         _write_proof(run_dir, info, reads, [e for e in events if isinstance(e, Proof)])
     lines = [*(HEALTHY + _watched(info) if healthy else []), *events]
+    if live_set and healthy:
+        stopped = event("reader", phase="stopped", counts=counts_of(run_dir.live))
+        lines[lines.index(HEALTHY[-1])] = stopped
     with run_dir.timeline.open("w") as timeline:
         for line in lines:
             if isinstance(line, Event):
@@ -568,6 +571,13 @@ def _write_set(folder: Path, info: RunInfo, reads: list[Read]) -> None:
             if read.kind == "misrouted":
                 row["identity_partition"] += 1
     (folder / "extras.bin").write_bytes(extras.tobytes())
+
+
+def counts_of(folder: Path) -> dict[str, int]:
+    """What the writer of a set says of it; how many cells it has, nobody compares."""
+    kinds = np.fromfile(folder / "extras.bin", dtype=EXTRA)["kind"].tolist()
+    names = {"copies": COPY, "corrupt": CORRUPT, "misrouted": MISROUTED, "foreign": FOREIGN}
+    return {name: kinds.count(kind) for name, kind in (names | {"stray": STRAY}).items()}
 
 
 def _write_batches(folder: Path, batches: list[Batch]) -> None:
@@ -667,6 +677,7 @@ def _write_proof(run_dir: RunDir, info: RunInfo, reads: list[Read], proofs: list
         "cluster_id": "cluster",
         "reasons": [],
         "partitions": entries,
+        "counts": counts_of(run_dir.drained(1)),
     }
     (run_dir.drained(1) / "drain.json").write_text(json.dumps(document))
 

@@ -30,12 +30,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from harness.errors import HarnessError
 from harness.history.command import judge_files
 from harness.judge.judge import judge
 from harness.judge.verdict import BROKEN, KEPT, Verdict
+from harness.replicas.evidence import LogHeld
 from harness.rundir import RunDir
 from harness.verify.evidence import load_evidence
+from harness.verify.hlog import CELLS, Interval, LineEncoder, header
+from harness.verify.holes import Holes, PartitionHoles
 from tests import histories as runs
 from tests.generated import generate
 from tests.histories import committed, consuming, event, polled, profile, records, run_info, worked
@@ -228,11 +233,32 @@ def run_dirs(folder: Path) -> dict[str, RunDir]:
                           {"info": transactional}),
         "consuming": ([*_healthy("consume-commit-after"), pipeline],
                       {"info": run_info([consuming()])}),
+        "rows": ([*_healthy(), records(9), runs.foreign(9), runs.foreign(9, live=True),
+                  runs.drained(0, 10), runs.live(0, 10), runs.corrupt(11),
+                  runs.corrupt(11, live=True), runs.Batch(0, 5, runs.START_US + 7),
+                  runs.Batch(6, 11, runs.START_US + 9)], {}),
+        "pipeline": ([*_healthy("consume-transactional"), records(12),
+                      event("incarnation", profile="consume-transactional", incarnation=9,
+                            phase="started", first_record=0),
+                      records(12, topic=1, producer=9), runs.group_at(12),
+                      [runs.output(n, n) for n in range(12)]],
+                     {"info": run_info([consuming("transactional")])}),
     }  # fmt: skip
-    return {
+    made = {
         name: runs.write_run(folder / name, history, **options)  # type: ignore[arg-type]
         for name, (history, options) in kinds.items()
     }
+    topic = transactional.topics[0]
+    log = LogHeld(1, 0, 6, markers=[2, 2], aborted=[4, 5])
+    Holes(partitions=[PartitionHoles(topic, 0, 6, [], log)]).write(made["transactional"].drained(1))
+    counts = np.zeros(CELLS, dtype=np.int64)
+    counts[[7, 70]] = 3
+    line = LineEncoder().line(Interval(runs.START_US, runs.START_US + 1_000_000, counts))
+    for name in ("kept", "broken", "rows"):
+        made[name].latency.mkdir(exist_ok=True)
+        path = made[name].latency / "idempotent.ack.1.hlog"
+        path.write_text(header(runs.START_US) + 3 * line)
+    return made
 
 
 def _unseen(name: str, change: str) -> bool:
@@ -243,6 +269,8 @@ def _unseen(name: str, change: str) -> bool:
         return change in ("cut", "drop_line", "double_line")
     if name.endswith((".json",)):
         return change in ("drop_line", "double_line")
+    if name.endswith(".hlog"):
+        return change in ("cut", "gone", "drop_line", "double_line")
     # Cells have no checksum: a ledger's and an observation file's length is all that is known.
     return change not in ("gone", "cut")
 

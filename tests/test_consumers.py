@@ -378,12 +378,12 @@ GOLDEN: dict[str, tuple[list[Any], dict[str, int]]] = {
     ),
     "a coordinator that has none of what it had confirmed": (
         [records(3), assigned(0), polled(0, 1, 2), worked(0, 1, 2), committed(3),
-         group_at(1, partition=1)],
+         group_at(-1)],
         {"commit_lost": 1},
     ),
     "a coordinator that has none, and a topic that may have been deleted": (
         [records(3), assigned(0), polled(0, 1, 2), worked(0, 1, 2), committed(3),
-         group_at(1, partition=1), unproven()],
+         group_at(-1), unproven()],
         {},
     ),
     # -- double_owner

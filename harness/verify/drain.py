@@ -91,11 +91,11 @@ def drain(
             if proof.cluster_id == info.cluster_id:
                 capture_groups(folder, info, client_config, timeout_s)
             counts = counts.plus(shares.close())
+            proof.counts = asdict(counts)
         except KafkaException as error:
             proof.reasons.append(f"the client gave up: {error.args[0]}")
         finally:
             shares.kill()
-            proof.counts = asdict(counts)
             proof.ended_at = now()
             if holes.partitions:
                 holes.write(folder)

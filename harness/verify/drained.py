@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.documents import read_json
+from harness.documents import read_json, whole
 from harness.errors import RunDirError
 from harness.rundir import RunInfo, to_us
 from harness.verify.holes import HoleAccount, Holes, PartitionHoles, account
@@ -65,6 +65,8 @@ class Drain:
     started_us: int | None
     ended_us: int | None
     reasons: list[str]
+    counts: Mapping[str, int] | None = None
+    """How the set accounts for what was read; None where drain.json does not say."""
     holes: dict[tuple[int, int], HoleAccount] = field(default_factory=dict)
     """What accounts for the offsets without a record that a read_committed drain of a run passed,
     by topic-partition; empty in histories, which account for theirs in notes."""
@@ -110,12 +112,21 @@ def read_drain(folder: Path, info: RunInfo) -> Drain | None:
             _us(document.get("started_at")),
             _us(document.get("ended_at")),
             reasons,
+            _counts(document.get("counts")),
             holes,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunDirError(
             f"{path}: not the proof of a drain of this harness ({type(error).__name__}: {error})."
         ) from None
+
+
+def _counts(value: object) -> dict[str, int] | None:
+    if not value:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError(f"counts is {value!r}, expected an object")
+    return {str(name): whole(count) for name, count in value.items()}
 
 
 def _account(

@@ -29,7 +29,8 @@ from harness.verify.consumers.recorded import Consumption, read_consumption
 from harness.verify.drained import Drain, DrainedPartition, read_drain
 from harness.verify.hlog import Interval, intervals
 from harness.verify.instants import Contested
-from harness.verify.observations import BATCH, EXTRA, cell_files, read_extras
+from harness.verify.observations import BATCH, EXTRA, Counts, cell_files
+from harness.verify.rows import Written, check_batches, checked_extras, mapped
 from harness.verify.timeline import JoinedExperiment, Timeline, read_timeline
 from harness.verify.transactions import TransactionLog, read_transactions
 
@@ -189,6 +190,7 @@ def load_evidence(run_dir: RunDir, number: int) -> Evidence:
     info = run_dir.read_info()
     run = run_hash(info.run_id)
     drained = run_dir.drained(number)
+    drain = read_drain(drained, info)
     damage = TimelineDamage()
     timeline = read_timeline(run_dir.events(damage=damage))
     timeline.take(damage)
@@ -196,14 +198,32 @@ def load_evidence(run_dir: RunDir, number: int) -> Evidence:
         info=with_joined(info, timeline.experiments),
         ledgers=_columns(sorted(run_dir.ledger.glob("*.ledger")), run),
         transactions=_transactions(run_dir.ledger),
-        live=_observations(run_dir.live, run),
-        drained=_observations(drained, run),
-        drain=read_drain(drained, info),
+        live=_observations(
+            run_dir.live,
+            info,
+            _written(
+                timeline.read_live,
+                whole=any(each.phase == "stopped" for each in timeline.reader),
+                where=f"{run_dir.timeline}, event 'reader'",
+            ),
+        ),
+        drained=_observations(
+            drained,
+            info,
+            _written(
+                drain.counts if drain is not None else None,
+                whole=drain is not None and drain.counts is not None,
+                where=str(drained / "drain.json"),
+            ),
+        ),
+        drain=drain,
         timeline=timeline,
         journals=_journals(run_dir, info, timeline.experiments),
         replicas=load_replicas(run_dir, number),
         latency=_latency(run_dir.latency, info),
-        consumption=read_consumption(run_dir.members, drained, info),
+        consumption=read_consumption(
+            run_dir.members, drained, info, whole=drain is not None and drain.counts is not None
+        ),
     )
 
 
@@ -264,22 +284,27 @@ def _transactions(folder: Path) -> dict[int, TransactionLog]:
     return found
 
 
-def _batches(path: Path) -> Rows:
-    """The whole rows of batches.bin, mapped and not read: there is one for every few records."""
-    if not path.exists() or path.stat().st_size < BATCH.itemsize:
-        return np.zeros(0, dtype=BATCH)
-    return np.memmap(path, BATCH, mode="r", shape=(path.stat().st_size // BATCH.itemsize,))
-
-
-def _observations(folder: Path, run: int) -> ObservationSet:
+def _observations(folder: Path, info: RunInfo, written: Written) -> ObservationSet:
     if not folder.is_dir():
         return ObservationSet()
+    batches = mapped(folder / "batches.bin", BATCH, whole=written.whole)
+    check_batches(folder / "batches.bin", batches, info)
     return ObservationSet(
-        columns=_columns(cell_files(folder), run),
-        extras=read_extras(folder),
-        batches=_batches(folder / "batches.bin"),
+        columns=_columns(cell_files(folder), run_hash(info.run_id)),
+        extras=checked_extras(folder, info, written),
+        batches=batches,
         there=True,
     )
+
+
+def _written(counts: Mapping[str, int] | None, *, whole: bool, where: str) -> Written:
+    """How a set was written. Raises RunDirError for counts that no set has."""
+    if counts is None:
+        return Written(whole)
+    try:
+        return Written(whole, Counts(**counts))
+    except TypeError as error:
+        raise RunDirError(f"{where}: not the counts of a set of observations ({error}).") from None
 
 
 def with_joined(info: RunInfo, joined: Sequence[JoinedExperiment]) -> RunInfo:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -162,6 +163,10 @@ def intervals(path: Path) -> Iterator[Interval]:
         except (
             ValueError,
             IndexError,
+            TypeError,
+            OverflowError,
+            MemoryError,
+            struct.error,
             binascii.Error,
             zlib.error,
             HdrCookieException,

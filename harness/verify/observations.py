@@ -373,12 +373,19 @@ def _read_rows(path: Path, dtype: np.dtype[np.void]) -> Rows:
 def read_extras(folder: Path) -> Rows:
     """The rows of a set's extras.bin, dtype EXTRA, in the order read, those that repeat left out.
 
-    A missing file gives no rows; a torn last row is left out. Rows that differ only in their
-    leader epoch are the same record read again.
+    A missing file gives no rows; a torn last row is left out. A judgement reads them strictly
+    (harness.verify.rows). Rows that differ only in their leader epoch are the same record read
+    again.
     """
-    rows = np.concatenate(
-        [_read_rows(part / "extras.bin", EXTRA) for part in (folder, *parts(folder))]
+    return without_repeats(
+        np.concatenate(
+            [_read_rows(part / "extras.bin", EXTRA) for part in (folder, *parts(folder))]
+        )
     )
+
+
+def without_repeats(rows: Rows) -> Rows:
+    """Rows of dtype EXTRA in their order; the same record read again is left out."""
     if len(rows) < 2:
         return rows
     compared = rows.copy()

@@ -112,7 +112,8 @@ class DrainProof:
     reasons: list[str]
     partitions: list[PartitionProof]
     counts: dict[str, int] = field(default_factory=dict)
-    """How the set accounts for what was read: observations.Counts."""
+    """How the set accounts for what was read (observations.Counts); empty where its writer did not
+    come to its end."""
 
     @property
     def read(self) -> int:

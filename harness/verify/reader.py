@@ -25,7 +25,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -154,7 +154,13 @@ class LiveReader:
                 recorder.close()
             for source in self._sources:
                 source.consumer.close()
-        self.run_dir.append("reader", "reader", phase="stopped", reason="asked to")
+        self.run_dir.append(
+            "reader",
+            "reader",
+            phase="stopped",
+            reason="asked to",
+            counts=asdict(self._observations.counts),
+        )
 
     def _poll(self, timeout_s: float) -> None:
         for source in self._sources:

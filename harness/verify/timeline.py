@@ -124,6 +124,8 @@ class Timeline:
     generator_lag_ms: F64 = field(default_factory=lambda: np.zeros(0, dtype=np.float64))
     run: list[Moment] = field(default_factory=list)
     reader: list[Moment] = field(default_factory=list)
+    read_live: dict[str, int] | None = None
+    """What the live reader had read when it stopped, by kind; None where it did not say."""
     members: list[MemberMoment] = field(default_factory=list)
     experiments: list[JoinedExperiment] = field(default_factory=list)
     started: set[int] = field(default_factory=set)
@@ -262,6 +264,9 @@ def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
                     timeline.members.append(_member_moment(event))
                 case "reader":
                     timeline.reader.append(_moment(event))
+                    if "counts" in event:
+                        counts = mapping_of(event, "counts")
+                        timeline.read_live = {name: whole(each) for name, each in counts.items()}
                 case _:
                     pass  # known, and nothing that judging needs
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -9,6 +9,7 @@ What is missing is missing here too; what that means is judged elsewhere.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -16,10 +17,13 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from harness.documents import whole as whole_number
 from harness.errors import RunDirError
 from harness.members.journal import Journal, read_journals
+from harness.printable import printable
 from harness.record import run_hash
 from harness.rundir import RunInfo, read_json
+from harness.verify.rows import OFFSET_MAX, check_inputs, mapped
 
 INPUT: Final = np.dtype(
     [
@@ -32,6 +36,8 @@ INPUT: Final = np.dtype(
 )
 """`topic` says where the output record was read; `partition` is that of the input record. A run's
 pipeline writes to the partition that it read from."""
+
+_PLACE: Final = re.compile("([0-9]{1,9}):([0-9]{1,9})", re.ASCII)
 
 Rows: TypeAlias = npt.NDArray[np.void]
 Committed: TypeAlias = dict[tuple[int, int], int]
@@ -75,46 +81,60 @@ class Consumption:
         return self.stated.get(group, {}).get(key, -1 if group in self.asked else None)
 
 
-def read_consumption(members: Path, drained: Path, info: RunInfo) -> Consumption:
+def read_consumption(
+    members: Path, drained: Path, info: RunInfo, *, whole: bool = False
+) -> Consumption:
     """Read what belongs to the profiles with consumers of a run.
 
+    whole: the drain came to its end, so that its files do not break off.
     Raises RunDirError when a journal, groups.json or inputs.bin is not what it should be.
     """
     run = run_hash(info.run_id)
     consuming = [profile.profile for profile in info.profiles if profile.consume is not None]
     if not consuming:
         return Consumption()
-    committed = _committed(drained / "groups.json")
+    committed = _committed(drained / "groups.json", info)
     return Consumption(
         journals={name: list(read_journals(members, name, run=run)) for name in consuming},
         committed=committed,
-        inputs=_inputs(drained),
+        inputs=_inputs(drained, info, whole=whole),
         stated=committed or {},
         asked=frozenset(committed or ()),
     )
 
 
-def _committed(path: Path) -> dict[str, Committed] | None:
+def _committed(path: Path, info: RunInfo) -> dict[str, Committed] | None:
     if not path.exists():
         return None
     document = read_json(path, "the committed offsets of groups")
+    groups = {each.consume.group for each in info.profiles if each.consume is not None}
     found: dict[str, Committed] = {}
     try:
         for group, offsets in document.items():
+            if group not in groups:
+                raise ValueError(f"{group!r} is no group of this run")
+            if not isinstance(offsets, dict):
+                raise ValueError(f"{group}: {offsets!r}")
             found[group] = {}
             for key, offset in offsets.items():
-                topic, _, partition = key.partition(":")
-                if int(offset) >= 0:
-                    found[group][int(topic), int(partition)] = int(offset)
-    except (AttributeError, TypeError, ValueError) as error:
+                place = _PLACE.fullmatch(key)
+                topic, partition = map(int, place.groups()) if place else (-1, -1)
+                if not 0 <= topic < len(info.topics) or partition >= info.load.partitions:
+                    raise ValueError(f"{group}: {key!r} is no topic-partition of this run")
+                if not -1 <= whole_number(offset) < OFFSET_MAX:
+                    raise ValueError(f"{group}: {offset} is no offset")
+                if offset >= 0:
+                    found[group][topic, partition] = offset
+    except ValueError as error:
         raise RunDirError(
-            f'{path}: expected is {{group: {{"<topic index>:<partition>": offset}}}} ({error}).'
+            f'{path}: expected is {{group: {{"<topic index>:<partition>": offset}}}} '
+            f"({printable(str(error))})."
         ) from None
     return found
 
 
-def _inputs(drained: Path) -> Rows | None:
-    """The whole rows of inputs.bin, of the set itself and of the parts that were read beside it.
+def _inputs(drained: Path, info: RunInfo, *, whole: bool) -> Rows | None:
+    """The rows of inputs.bin, of the set itself and of the parts that were read beside it.
 
     Mapped and not read where one process has read everything.
     """
@@ -122,9 +142,9 @@ def _inputs(drained: Path) -> Rows | None:
     found = []
     for path in paths:
         if path.exists():
-            count = path.stat().st_size // INPUT.itemsize
-            empty = np.zeros(0, dtype=INPUT)
-            found.append(np.memmap(path, INPUT, mode="r", shape=(count,)) if count else empty)
+            rows = mapped(path, INPUT, whole=whole)
+            check_inputs(path, rows, info)
+            found.append(rows)
     if len(found) < 2:
         return found[0] if found else None
     return np.concatenate(found)
