@@ -172,8 +172,11 @@ def test_a_journal_beside_a_run_has_a_number_that_none_of_its_own_has(
     run_dir = run_of(tmp_path / "run", "run", experiments=["kill_leader", "cut_responses"])
     live(cluster, run_dir)
     for _ in range(2):
-        Beside().begin(EXPERIMENT, cluster)
-    assert [each["journal"] for each in experiments(run_dir)] == [3, 4]
+        beside = Beside()
+        beside.begin(EXPERIMENT, cluster)
+        beside.end({})
+    joined = [each for each in experiments(run_dir) if each["phase"] == "joined"]
+    assert [each["journal"] for each in joined] == [3, 4]
 
 
 def test_a_run_waits_for_the_experiment_that_has_joined_it(cluster: Path, tmp_path: Path) -> None:
@@ -306,3 +309,70 @@ def test_an_experiment_that_ended_beside_a_run_is_judged_by_its_journal(
     beside.end({"status": "completed", "run": [failed]})
     said = run_obstacles(load_evidence(run_dir, 1))
     assert any("activity 'kill' ended as 'failed': no leader" in each for each in said)
+
+
+# -- one at a time ----------------------------------------------------------------------------
+
+
+SECOND = (
+    "import sys\n"
+    "from pathlib import Path\n"
+    "from harness.errors import UsageError\n"
+    "from harness.faults.beside import BESIDE\n"
+    "cluster = Path(sys.argv[1])\n"
+    "def said(call):\n"
+    "    try:\n"
+    "        call()\n"
+    "        return 'taken'\n"
+    "    except UsageError as error:\n"
+    "        return str(error)\n"
+    "print(said(lambda: BESIDE.begin({'title': 'Second'}, cluster)), flush=True)\n"
+    "sys.stdin.readline()\n"
+    "print(said(lambda: BESIDE.take_turn(cluster)), flush=True)\n"
+    "sys.stdin.readline()\n"
+    "BESIDE.end({})\n"
+    "BESIDE.begin({'title': 'Third'}, cluster)\n"
+    "print(said(lambda: BESIDE.take_turn(cluster)), flush=True)\n"
+)
+"""Another `chaos run`: what it is told at its start, by a later activity, and in the next one."""
+
+
+def test_a_second_experiment_on_a_cluster_is_refused_and_touches_nothing(
+    cluster: Path, tmp_path: Path
+) -> None:
+    run_dir = run_of(tmp_path / "run", "r")
+    announced = live(cluster, run_dir)
+    BESIDE.begin(EXPERIMENT, cluster)
+    with subprocess.Popen(
+        [sys.executable, "-c", SECOND, str(cluster)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as second:
+        assert second.stdin is not None
+        assert second.stdout is not None
+        said = second.stdout.readline()
+        assert f"the cluster in {cluster} is being struck by another experiment 'Two kills'" in said
+        assert "one at a time" in said
+        second.stdin.write("\n")
+        assert "one at a time" in second.stdout.readline(), "each of its activities refuses"
+        assert [each["title"] for each in experiments(run_dir)] == ["Two kills"]
+        assert len(announced.under_way()) == 1
+        BESIDE.end({})
+        second.stdin.write("\n")
+        assert second.stdout.readline() == "taken\n"
+    assert experiments(run_dir)[-1]["title"] == "Third"
+
+
+def test_heal_and_faults_ask_for_the_turn_and_keep_it_only_in_an_experiment(cluster: Path) -> None:
+    other = Beside()
+    other.begin(EXPERIMENT, cluster)
+    BESIDE.begin({}, None)
+    BESIDE._experiment = None
+    with pytest.raises(UsageError, match="one at a time"):
+        BESIDE.take_turn(cluster)
+    other.end({})
+    BESIDE.take_turn(cluster)
+    other.begin(EXPERIMENT, cluster)
+    other.end({})

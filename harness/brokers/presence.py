@@ -2,6 +2,7 @@
 
     <cluster>/runs/<run_id>.json             {"run_dir": …}
     <cluster>/experiments/<experiment>.json  {"title": …}
+    <cluster>/experiments/turn               {"title": …, "pid": …} of the one whose turn it is
 
 Each file is locked by the process that it is about, for as long as that process lives: the kernel
 frees the lock however the process ends. A file without a lock is a leftover, and is removed.
@@ -50,6 +51,38 @@ class Presence:
 
     def __exit__(self, *_: object) -> None:
         self.end()
+
+
+class Turn:
+    """What one experiment at a time has on a cluster: the right to strike it and to heal it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, cluster: Path, title: str) -> Turn | dict[str, Any]:
+        """The turn; or who has it. It ends with `end`, or with the process."""
+        folder = cluster / EXPERIMENTS
+        folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(folder / "turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            try:
+                document = json.loads(os.read(descriptor, 1 << 16))
+            except ValueError:
+                document = None  # it has just been taken, and says no name yet
+            os.close(descriptor)
+            return document if isinstance(document, dict) else {}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"title": title, "pid": os.getpid()}).encode(), 0)
+        return cls(descriptor)
+
+    def end(self) -> None:
+        """Give it back. Safe to call again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def present(cluster: Path, kind: str) -> dict[str, dict[str, Any]]:

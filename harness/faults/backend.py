@@ -54,8 +54,14 @@ class Target:
             "`harness cluster up` and no other address in HARNESS_BROKERS."
         )
 
+    def take_turn(self) -> None:
+        """Raises UsageError when another experiment strikes this local cluster now."""
+        if isinstance(self.brokers, LocalCluster):
+            BESIDE.take_turn(self.brokers.directory)
+
     def require(self, fault: Fault) -> None:
-        """Raises UsageError when these brokers lack what a fault needs."""
+        """Raises UsageError when these brokers lack what a fault needs, or are struck already."""
+        self.take_turn()
         missing = fault.needs - self.brokers.capabilities - {MEMBERS}
         if missing:
             raise UsageError(refusal(fault, missing, self.brokers.kind))

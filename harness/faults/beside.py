@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness.brokers.presence import EXPERIMENTS, RUNS, Presence, present
-from harness.errors import RunDirError
+from harness.brokers.presence import EXPERIMENTS, RUNS, Presence, Turn, present
+from harness.errors import RunDirError, UsageError
 from harness.faults.document import aims, injected
 from harness.faults.registry import FAULTS, MEMBERS
+from harness.printable import printable
 from harness.rundir import RunDir, write_json
 
 SOURCE: Final = "chaos"
@@ -51,14 +52,50 @@ class Beside:
         self._presence: Presence | None = None
         self._joined: dict[str, Joined] = {}
         self._begun: Counter[str] = Counter()
+        self._turns: dict[Path, Turn] = {}
+        self._refused = ""
+
+    def take_turn(self, cluster: Path) -> None:
+        """From now on this process alone strikes and heals a cluster, until its experiment ends.
+
+        Without an experiment it is only seen to that no other process has one. Raises UsageError
+        when one has: `heal` of the second would undo a fault of the first while it is meant to
+        last, and nobody would know whose fault had which effect. Once refused, an experiment does
+        nothing at all, also when the other one has ended by then.
+        """
+        if cluster in self._turns:
+            return
+        if self._refused:
+            raise UsageError(self._refused)
+        title = str((self._experiment or {}).get("title", ""))
+        taken = Turn.take(cluster, title)
+        if isinstance(taken, Turn):
+            if not self._experiment:
+                taken.end()
+            else:
+                self._turns[cluster] = taken
+            return
+        name = f" {taken['title']!r}" if taken.get("title") else ""
+        process = f" (process {taken['pid']})" if taken.get("pid") else ""
+        raise UsageError(
+            f"the cluster in {cluster} is being struck by another experiment{printable(name)}"
+            f"{process}: one at a time, since each heals what it finds. Wait until it has ended."
+        )
 
     def begin(self, experiment: Mapping[str, Any], cluster: Path | None) -> None:
         """An experiment begins: it joins the runs that live now, and later ones when it strikes."""
         self._experiment = experiment
         self._id = secrets.token_hex(4)
+        self._refused = ""
         self._joined.clear()
         self._begun.clear()
         if cluster is not None:
+            try:
+                self.take_turn(cluster)
+            except UsageError as error:
+                self._refused = str(error)
+                self._experiment = None  # so that no run takes this experiment for one of its own
+                raise
             title = str(experiment.get("title", ""))
             self._presence = Presence(cluster, EXPERIMENTS, self._id, {"title": title})
             self.live_runs(cluster)
@@ -100,6 +137,9 @@ class Beside:
         if self._presence is not None:
             self._presence.end()
             self._presence = None
+        for turn in self._turns.values():
+            turn.end()
+        self._turns.clear()
 
     def _join(self, run_id: str, run_dir: RunDir) -> bool:
         """Write the experiment into a run; False where there is no run to write into."""

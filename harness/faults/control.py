@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from harness.errors import UsageError
 from harness.faults.backend import cluster_directory
 from harness.faults.beside import BESIDE
 from harness.faults.interrupts import watch_parent
@@ -33,7 +34,11 @@ def configure_control(**_: Any) -> None:
 def before_experiment_control(context: dict[str, Any], **_: Any) -> None:
     """The experiment begins."""
     _write("started", context)
-    BESIDE.begin(context, cluster_directory())
+    try:
+        BESIDE.begin(context, cluster_directory())
+    except UsageError as error:
+        # Each activity refuses as well: an exception of a control only ends up in the log.
+        print(f"harness: {error}", file=sys.stderr, flush=True)
 
 
 def before_method_control(context: dict[str, Any], **_: Any) -> None:

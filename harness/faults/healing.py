@@ -32,10 +32,13 @@ def heal(timeout_s: float = ISR_TIMEOUT_S) -> dict[str, Any]:
     pass, dead brokers start; then full ISR of the run's and the internal topics, within
     `timeout_s`; then the preferred leader of each of their partitions, so that coordinators are
     back as well. Safe to call at any time and again. A first SIGTERM or SIGINT waits until it is
-    done. Raises FaultError or ClusterError when the cluster does not become whole.
+    done. Raises FaultError or ClusterError when the cluster does not become whole, UsageError while
+    another experiment strikes it.
     """
     with uninterrupted():
-        return heal_target(attach(), timeout_s=timeout_s)
+        target = attach()
+        target.take_turn()
+        return heal_target(target, timeout_s=timeout_s)
 
 
 def heal_target(target: Target, *, timeout_s: float = ISR_TIMEOUT_S) -> dict[str, Any]:
