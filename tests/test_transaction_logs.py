@@ -209,3 +209,18 @@ def test_a_transaction_that_was_told_twice_has_no_instant() -> None:
     assert log.states.tolist()[0] == UNRECORDED
     assert log.commit_called_us.tolist() == [NOT_KNOWN_US, NOT_KNOWN_US]
     assert read_transactions(lines[:3] + lines[4:]).commit_called_us.tolist() == [2, NEVER_US]
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_record_belongs_to_one_transaction_only(first: int) -> None:
+    lines = [
+        b'{"txn": 1, "step": "begin", "at_us": 1}\n',
+        b'{"txn": 1, "step": "commit_called", "at_us": 2, "ranges": {"0:0": [0, 1]}}\n',
+        b'{"txn": 1, "step": "committed", "at_us": 3}\n',
+        b'{"txn": 2, "step": "begin", "at_us": 4}\n',
+        b'{"txn": 2, "step": "commit_called", "at_us": 5, "ranges": {"0:0": [%d, 3]}}\n' % first,
+        b'{"txn": 2, "step": "committed", "at_us": 6}\n',
+    ]
+    log = read_transactions(lines)
+    assert ("overlap" in log.damage) is (first < 2)
+    assert ((0, 0) in log.ranges) is (first == 2)
