@@ -381,7 +381,6 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("if self.held >= claim.end > self.live:", "if False:"),
         ("claim = replace(claim, end=None, last_stable=None, ended_us=None)", "pass"),
         ("if reached.committed and stable is not None and reading.highest >= stable:", "if False:"),
-        ("reading, claim, reached, holes_allowed or not claim.complete", "reading, claim, reached, holes_allowed"),
         ("if self.held >= claim.end > self.live:", "if self.held >= claim.end:"),
         ("acked.get(key, -1),", "-1,"),
         ("watched.get(key, -1),", "-1,"),
@@ -410,7 +409,6 @@ MUTANTS: Final[Sequence[Mutant]] = [
     ),
     *_in(
         "verify/hung.py",
-        ("believed and proof.last_stable == proof.end", "believed"),
         ("believed = proof.proven and proof.ceiling is None and", "believed ="),
         ("over_us += bound_us", "pass"),
         ("(at_us > over_us) & (last_stable >= high)", "(at_us > over_us)"),
