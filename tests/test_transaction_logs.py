@@ -224,3 +224,28 @@ def test_a_record_belongs_to_one_transaction_only(first: int) -> None:
     log = read_transactions(lines)
     assert ("overlap" in log.damage) is (first < 2)
     assert ((0, 0) in log.ranges) is (first == 2)
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"txn": 2, "step": "com'], ids=["whole", "torn"])
+def test_a_torn_last_line_may_have_called_the_last_commit_and_no_other(torn: bytes) -> None:
+    lines = [
+        b'{"txn": 1, "step": "begin", "at_us": 1}\n',
+        b'{"txn": 1, "step": "unknown", "at_us": 2, "ranges": {"0:0": [0, 0]}}\n',
+        b'{"txn": 2, "step": "begin", "at_us": 3, "ranges": {"0:0": [1, 1]}}\n',
+        *([torn] if torn else []),
+    ]
+    log = read_transactions(lines)
+    assert log.torn is bool(torn)
+    assert log.commit_called_us.tolist() == [NEVER_US, NOT_KNOWN_US if torn else NEVER_US]
+
+
+@pytest.mark.parametrize(("ended_at_us", "called_us"), [(3, 2), (2, 2), (1, NOT_KNOWN_US)])
+def test_a_clock_that_goes_back_says_of_no_commit_when_it_was_called(
+    ended_at_us: int, called_us: int
+) -> None:
+    lines = [
+        b'{"txn": 1, "step": "begin", "at_us": 1}\n',
+        b'{"txn": 1, "step": "commit_called", "at_us": 2, "ranges": {"0:0": [0, 0]}}\n',
+        b'{"txn": 1, "step": "committed", "at_us": %d}\n' % ended_at_us,
+    ]
+    assert read_transactions(lines).commit_called_us.tolist() == [called_us]
