@@ -46,7 +46,8 @@ from tests.generated import generate
 from tests.histories import committed, consuming, event, polled, profile, records, run_info, worked
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.ndjson"))
-REFUSED = (2, 4)
+REFUSED = 2
+FAILED = 4
 
 
 @dataclass
@@ -81,7 +82,9 @@ class Defect(AssertionError):
 
 def check(before: Outcome, after: Outcome, change: str, *, visible: bool) -> None:
     """Raises Defect where the outcome says more than the input."""
-    if after.code in REFUSED:
+    if after.code == FAILED:
+        raise Defect(f"{change}: taken for a failure of the harness: {after.message!r}")
+    if after.code == REFUSED:
         if not after.message or "\n" in after.message or not after.message.isprintable():
             raise Defect(f"{change}: refused with {after.message!r}")
         return

@@ -137,6 +137,7 @@ def test_a_number_out_of_its_range_is_refused(key: str, number: Any, judge: Judg
         ("\0" * 90, "\\x00"),
         (json.dumps({**ATTEMPT, "topic": "a\x1b]0;x\x07"}), "\\u001b"),
         (json.dumps({**ATTEMPT, "topic": "\ud800"}), "\\ud800"),
+        (json.dumps({**ATTEMPT, "of\x7fset": 1}), "of\\x7fset: unknown field"),
         (f'{{"type": "attempt", "producer": {"9" * 5000}}}', "no JSON"),
     ],
 )

@@ -181,6 +181,15 @@ def test_records_of_a_producer_whose_ledger_is_gone_are_no_phantoms(tmp_path: Pa
     assert "the ledger of producer 1 is missing" in verdict.reasons[0]
 
 
+def test_a_file_of_a_drain_that_is_gone_is_named_and_no_failure_of_the_harness(
+    tmp_path: Path,
+) -> None:
+    run_dir = a_run(tmp_path)
+    (run_dir.drained(1) / "1.obs").unlink()
+    with pytest.raises(RunDirError, match=r"the file 1\.obs of the drain is missing"):
+        verdict_of(run_dir)
+
+
 # -- documents
 
 
@@ -220,6 +229,8 @@ def damage(document: dict[str, Any], path: str, value: object) -> None:
         ("observations/drained/drain.json", "partitions.0.start", "0", "'0'"),
         ("observations/drained/drain.json", "reasons", 5, "not the proof"),
         ("observations/drained/drain.json", "ended_at", "x", "not the proof"),
+        ("observations/drained/drain.json", "partitions.0.topic", "a\x1b", r"no topic a\x1b"),
+        ("observations/drained/drain.json", "counts", {"read": 9}, "its counts say that 9 records"),
     ],
 )
 def test_a_document_with_a_field_that_cannot_be_is_refused_by_file_and_field(

@@ -22,6 +22,7 @@ from harness.columns import (
 from harness.history.lines import Problem, shown
 from harness.history.tables import CORRUPT, FOREIGN, INTACT
 from harness.members.journal import ACCEPT, REJECT, RELEASE, Step
+from harness.printable import printable
 
 SCHEMA: Final = "delivery-history/1"
 PARTITION_MAX: Final = (1 << 16) - 1
@@ -300,7 +301,8 @@ def problem_of(line: Mapping[str, Any]) -> Problem | None:
         return Problem("type", found, f"one of {', '.join(TYPES)}")
     for key in line:
         if key not in fields and key not in ("type", "note"):
-            return Problem(key, "unknown field", f"only {', '.join(fields)} in a line of {name}")
+            accepted_here = f"only {', '.join(fields)} in a line of {name}"
+            return Problem(printable(key)[:40], "unknown field", accepted_here)
     for key, accepted in fields.items():
         value = line.get(key)
         if value is not None or (accepted.required and key in line):

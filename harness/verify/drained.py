@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from harness.documents import read_json, whole
 from harness.errors import RunDirError
+from harness.printable import printable
 from harness.rundir import RunInfo, to_us
 from harness.verify.holes import HoleAccount, Holes, PartitionHoles, account
 
@@ -96,7 +97,7 @@ def read_drain(folder: Path, info: RunInfo) -> Drain | None:
         for entry in document["partitions"]:
             index = topics.get(str(entry["topic"]))
             if index is None:
-                continue
+                raise ValueError(f"run.json names no topic {printable(str(entry['topic']))[:60]}")
             expected_id = info.topic_ids[index] if index < len(info.topic_ids) else None
             drained = _drained_partition(entry, index, expected_id, elsewhere, transactional[index])
             if (index, drained.partition) in partitions:
@@ -107,12 +108,18 @@ def read_drain(folder: Path, info: RunInfo) -> Drain | None:
                 holes[key] = _account(noted.get((str(entry["topic"]), key[1])), entry, drained)
                 if drained.proven and holes[key].obstacle:
                     partitions[key] = replace(drained, proven=False, reason=holes[key].obstacle)
+        counts = _counts(document.get("counts"))
+        read = sum(each.read for each in partitions.values())
+        if counts is not None and counts.get("read", read) != read:
+            raise ValueError(
+                f"its counts say that {counts['read']} records were read, its partitions {read}"
+            )
         return Drain(
             partitions,
             _us(document.get("started_at")),
             _us(document.get("ended_at")),
             reasons,
-            _counts(document.get("counts")),
+            counts,
             holes,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

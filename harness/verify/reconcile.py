@@ -13,7 +13,7 @@ Pure: plain data in, findings out. No client library is imported here.
 
 from __future__ import annotations
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RunDirError
 from harness.verify.blind import blind_spots
 from harness.verify.commits import judge_transactions
 from harness.verify.consumers.judge import judge_consumers
@@ -88,7 +88,8 @@ def assert_accounted(evidence: Evidence, found: ProfileFindings) -> None:
     """Both sums of a profile, and the drain's own count of what it read.
 
     attempted = acked + failed + unknown + sent; read = distinct attempts seen + further copies +
-    phantom + corrupt + misrouted + foreign. Raises HarnessError with the numbers.
+    phantom + corrupt + misrouted + foreign. Raises HarnessError with the numbers, RunDirError where
+    a file of the drain is missing.
     """
     counts = found.counts
     outcomes = {name: counts[name] for name in ("acked", "failed", "unknown", "sent")}
@@ -106,6 +107,14 @@ def assert_accounted(evidence: Evidence, found: ProfileFindings) -> None:
     topics = evidence.info.topics_of(found.profile)
     read = sum(each.read for key, each in evidence.drain.partitions.items() if key[0] in topics)
     if read != counts["read"]:
+        absent = sorted(set(evidence.ledgers) - set(evidence.drained.columns))
+        if absent and counts["read"] < read:
+            raise RunDirError(
+                f"{found.profile.profile}: the drain returned {read} records, but its observations "
+                f"hold {_sum(parts)}: the file {absent[0]}.obs of the drain is missing"
+                + (f", and {len(absent) - 1} more" if absent[1:] else "")
+                + ". Restore it, or read again: harness verify RUN_DIR --drain."
+            )
         raise HarnessError(
             f"{found.profile.profile}: the drain returned {read} records, but its observations "
             f"hold {_sum(parts)}. This is a defect of the harness, not of Kafka; the run "
