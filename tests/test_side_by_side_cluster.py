@@ -19,7 +19,7 @@ import harness
 from harness.assets import folder
 from harness.brokers import LocalCluster
 from harness.brokers.cache import cache_folder
-from harness.brokers.presence import RUNS, present
+from harness.brokers.presence import RUNS, Turn, present
 from harness.judge.verdict import Verdict
 from harness.report.document import read_verdict
 from harness.report.wording import headline
@@ -86,6 +86,20 @@ def await_load(process: subprocess.Popen[bytes], run_dir: RunDir, log: Path) -> 
         assert process.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < deadline, log.read_text()[-3000:]
         time.sleep(0.1)
+
+
+def await_turn(process: subprocess.Popen[bytes], run_dir: RunDir, cluster: Path, log: Path) -> None:
+    """Wait until the run's own experiment is over: a cluster takes one at a time."""
+    deadline = time.monotonic() + 90
+    while True:
+        if any(event["phase"] == "ended" for event in run_dir.events("experiment")):
+            turn = Turn.take(cluster, "a test")
+            if isinstance(turn, Turn):
+                turn.end()
+                return
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(0.05)
 
 
 def ended(process: subprocess.Popen[bytes], number: signal.Signals | None, log: Path) -> int:
@@ -212,10 +226,11 @@ def test_an_experiment_beside_harness_run_is_recorded_in_it_and_awaited(
     quiet = shortened("no_fault", tmp_path / "no_fault.yaml", pause_s=0, hold_s=1.0)
     run = started(
         terminal, log, "harness", "run", "--brokers", "local:local", "--experiment", quiet,
-        "--profile", "idempotent", "--profile", "leader-ack", "--rate", "300", "--duration", "8",
+        "--profile", "idempotent", "--profile", "leader-ack", "--rate", "300", "--duration", "15",
         "--out", run_dir.path,
     )  # fmt: skip
     await_load(run, run_dir, log)
+    await_turn(run, run_dir, cluster_of(terminal).directory, log)
     assert len(present(cluster_of(terminal).directory, RUNS)) == 1
     command(terminal, "chaostoolkit", "run", kill, cwd=tmp_path)
     status = ended(run, None, log)
