@@ -822,6 +822,9 @@ def test_a_record_of_a_topic_that_run_json_does_not_name_is_a_defect(tmp_path: P
     info = run_dir.read_info()
     info.profiles[0].topics.pop()
     run_dir.write_info(info)
+    with pytest.raises(RunDirError, match=r"run\.json names no topic b"):
+        load_evidence(run_dir, 1)
+    (run_dir.drained(1) / "drain.json").unlink()
     with pytest.raises(HarnessError, match=r"topic number 1, but run\.json names only 1"):
         reconcile(load_evidence(run_dir, 1))
 
