@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from made_up_run import CONSUMERS, FOUND, PRODUCERS, make_verdict
@@ -21,9 +22,11 @@ from harness.judge.verdict import (
     worst,
 )
 from harness.profiles import load_builtin
+from harness.report.document import read_verdict
 from harness.report.terminal import plain_columns, print_verdict
 from harness.report.wording import assurance, headline, tally
 
+SAMPLE = Path(__file__).parent.parent / "reports" / "sample" / "verdict.json"
 ALL = list(FOUND)[: -len(CONSUMERS)]
 
 
@@ -257,6 +260,12 @@ def test_a_profile_says_how_many_of_its_promises_its_verdict_is_about(
     profile = made(names=["idempotent"]).profiles[0]
     promises = [replace(profile.promises[0], verdict=verdict) for verdict in verdicts]
     assert tally(replace(profile, promises=promises, verdict=worst(verdicts))) == says
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 90, 100])
+def test_a_kept_verdict_takes_one_line_in_the_sample_run(width: int) -> None:
+    shown = plain(read_verdict(SAMPLE), width).replace("\N{NO-BREAK SPACE}", " ")
+    assert [line for line in shown.splitlines() if "kept 14 of 14" in line], shown
 
 
 @pytest.mark.parametrize("width", [60, 70, 80, 90, 100])

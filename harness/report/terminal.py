@@ -238,7 +238,7 @@ def _table_of(verdict: Verdict, columns: list[_Column], shape: box.Box) -> Table
     table.add_column("profile", overflow="fold", no_wrap=not crowded)
     for column in columns:
         table.add_column(column.name, justify="right", no_wrap=True)
-    table.add_column("verdict", min_width=12)
+    table.add_column("verdict", min_width=len("kept 14 of 14"))
     for index, (profile, text) in enumerate(zip(verdict.profiles, _verdicts(verdict), strict=True)):
         table.add_row(profile.profile, *(column.cells[index] for column in columns), text)
     return table
