@@ -90,6 +90,7 @@ def test_a_broker_runs_kafka_with_its_own_properties_last() -> None:
     assert command[0] == "/j/java"
     assert command[-4:] == ["-cp", "a.jar:b.jar", "kafka.Kafka", "/n/server.properties"]
     assert "-XX:Extra" in command
+    assert "-Djava.io.tmpdir=/n" in command
 
 
 def test_a_formatted_node_has_its_names_and_the_feature_levels(tmp_path: Path) -> None:

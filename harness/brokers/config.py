@@ -206,11 +206,16 @@ loggers left out print every default of every client, some hundred lines a start
 def broker_command(
     java: Path, class_path: str, properties: Path, logging: Path, options: tuple[str, ...] = ()
 ) -> list[str]:
-    """The argument vector of one broker process."""
+    """The argument vector of one broker process.
+
+    Its temporary files (native libraries of codecs) lie beside its properties: a broker that is
+    killed does not remove them, its cluster does.
+    """
     return [
         str(java),
         *JVM_OPTIONS,
         *options,
+        f"-Djava.io.tmpdir={properties.parent}",
         f"-Dlog4j2.configurationFile={logging}",
         "-cp",
         class_path,
