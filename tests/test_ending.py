@@ -21,6 +21,15 @@ GOLDEN = Path(__file__).parent / "golden"
 FULL = Path("/dev/full")
 
 
+@pytest.fixture(autouse=True)
+def _temporary_files(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tracebacks that these commands keep are left where pytest clears up."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tracebacks")))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
 def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A command line of a shell; the status of a pipe is that of its first command."""
     return subprocess.run(
