@@ -839,3 +839,14 @@ def test_judging_imports_no_client_library_no_locust_and_no_chaos_toolkit(name: 
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert not {"confluent_kafka", "locust", "gevent", "chaoslib"} & set(result.stdout.split())
+
+
+def test_a_run_without_suspects_reads_its_observations_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_again(*_: object) -> object:
+        raise AssertionError("the observations were read a second time")
+
+    run_dir = write_run(tmp_path / "run", [acked(0, 0), observed(0, 0)])
+    monkeypatch.setattr("harness.verify.partition.Partition._read", read_again)
+    reconcile(load_evidence(run_dir, 1))

@@ -166,18 +166,22 @@ class Partition:
             # Each row is another record, also where several stand at one offset.
             self.place.suspects.add(None, None, np.sort(rows["offset"].astype(np.int64)))
         suspects, foreign = self.place.suspects, self.live.foreign["offset"].astype(np.int64)
-        readings = list(chain([self.drained.offsets], self._read(False, incarnations)))
-        gone = list(suspects.contradicted(readings))
+        gone = list(suspects.contradicted(self._drained_at(incarnations)))
         self._accuse("vanished", gone)
         if not len(foreign):
             return
-        beside = suspects.contradicted([*readings, foreign])
+        beside = suspects.contradicted(chain(self._drained_at(incarnations), [foreign]))
         if sum(len(at) for *_, at in beside) > sum(len(at) for *_, at in gone):
             self.found.cannot_see(
                 "a record and a foreign one were read live at one offset that the drain did not "
                 "return, and which of them is gone is not told",
                 "vanished",
             )
+
+    def _drained_at(self, incarnations: set[int]) -> Iterator[I64]:
+        """Offsets that the drain returned; the files are read only as far as these are asked for."""
+        yield self.drained.offsets
+        yield from self._read(False, incarnations)
 
     def _two_acknowledgements(self, incarnations: set[int]) -> None:
         """Acknowledged offsets at which another record was read, or acknowledged as well."""
