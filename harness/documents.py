@@ -102,8 +102,13 @@ def parse_json(data: bytes) -> Any:
 
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON document so that a reader sees the old one or the new one, never a part."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """As `write_json`, for text that is laid out already."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 

@@ -11,14 +11,16 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
+
+_NOWHERE: Final[I64] = np.zeros(0, dtype=np.int64)
 
 
 class LaneKeys(Protocol):
@@ -37,6 +39,12 @@ class LaneKeys(Protocol):
         """Whether each is a tombstone: without a value, so that it deletes its key."""
         ...
 
+    @property
+    def deleted_anywhere(self) -> I64:
+        """The places of keys of which there are tombstones on a partition that no line says, −1
+        where the key is not known either. They may have been written here."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyTable:
@@ -47,9 +55,7 @@ class KeyTable:
     """(n,) places, −1 where no line says the key"""
     deleting: Bools | None = None
     """(n,) which are tombstones; None for none"""
-    deleted_anywhere: I64 | None = None
-    """The places of keys of which there are tombstones on a partition that no line says, −1 where
-    the key is not known either. They may have been written here."""
+    deleted_anywhere: I64 = field(default_factory=lambda: _NOWHERE)
 
     def places(self, sequences: npt.NDArray[np.integer]) -> I64:
         return np.asarray(self.of_cells[sequences], dtype=np.int64)
@@ -106,6 +112,11 @@ class KeyCycle:
     def tombstones(self, sequences: npt.NDArray[np.integer]) -> Bools:
         """None: every record of a run has a value."""
         return np.zeros(len(sequences), dtype=np.bool_)
+
+    @property
+    def deleted_anywhere(self) -> I64:
+        """None: the partition of each record of a run is known."""
+        return _NOWHERE
 
     def key(self, place: int) -> int:
         """The number of the key at a place."""

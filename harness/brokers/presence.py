@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
+from harness.brokers.cache import try_lock
+
 RUNS: Final = "runs"
 EXPERIMENTS: Final = "experiments"
 _SUFFIX: Final = ".json"
@@ -65,9 +67,7 @@ class Turn:
         folder = cluster / EXPERIMENTS
         folder.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(folder / "turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(descriptor):
             try:
                 document = json.loads(os.read(descriptor, 1 << 16))
             except ValueError:

@@ -16,11 +16,12 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
 from harness import lifeline
+from harness.interrupts import handled_by
 
 EXIT_WITH_ROLLBACKS: Final = 20
 _watched = threading.Event()
@@ -52,7 +53,7 @@ def interruptible() -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(EXIT_WITH_ROLLBACKS)
 
-    with _handlers(handle, signal.SIGTERM):
+    with handled_by(handle, signal.SIGTERM):
         yield
 
 
@@ -67,7 +68,7 @@ def uninterrupted() -> Iterator[None]:
             _end(number)
 
     try:
-        with _handlers(handle, signal.SIGTERM, signal.SIGINT):
+        with handled_by(handle, signal.SIGTERM, signal.SIGINT):
             yield
     finally:
         # Also when the block failed: its failure must not make the signal forgotten.
@@ -79,23 +80,3 @@ def _end(number: int) -> None:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(EXIT_WITH_ROLLBACKS)
-
-
-@contextlib.contextmanager
-def _handlers(
-    handle: Callable[[int, FrameType | None], None], *numbers: signal.Signals
-) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {
-        number: signal.signal(number, handle)
-        for number in numbers
-        # Who started us with a signal ignored, as a shell does for background jobs, means it.
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -76,13 +76,10 @@ class Keys:
         if deleting is not None:
             rows, at = attempted
             deleting[at[::-1]] = self._attempt["tombstone"][rows[::-1]] > 0
-        anywhere = self._nowhere.get(where[0])
-        if anywhere is not None:
-            found = np.searchsorted(codes, anywhere)
-            there = np.minimum(found, max(len(codes) - 1, 0))
-            same = codes[there] == anywhere if len(codes) else np.zeros(len(anywhere), np.bool_)
-            anywhere = np.append(found[same], np.full(int((anywhere < 0).any()), -1))
-        return KeyTable(len(codes), of_cells, deleting, anywhere)
+        anywhere = self._nowhere.get(where[0], np.zeros(0, dtype=np.int64))
+        places = np.flatnonzero(np.isin(codes, anywhere))
+        unknown = np.full(int((anywhere < 0).any()), -1)
+        return KeyTable(len(codes), of_cells, deleting, np.append(places, unknown))
 
 
 def _deleted_nowhere(history: History) -> Mapping[int, I64]:

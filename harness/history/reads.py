@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.history.events import ISOLATIONS
+from harness.history.levels import READ_COMMITTED
 from harness.history.tables import CORRUPT, FOREIGN, INTACT, READ, Table
 from harness.verify import observations
 
@@ -23,7 +23,6 @@ I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Rows: TypeAlias = npt.NDArray[np.void]
 
-READ_COMMITTED = ISOLATIONS["read_committed"]
 CONTENT: tuple[str, ...] = (
     "content", "producer", "sequence", "sent_topic", "sent_partition", "run",
 )  # fmt: skip

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from harness.verify.blind import some
 from harness.verify.evidence import Evidence
 from harness.verify.holes import HoleAccount
-
-_NAMED: Final = 3
 
 
 def hole_notes(evidence: Evidence) -> list[str]:
@@ -50,11 +47,10 @@ def _unchecked(accounts: list[HoleAccount]) -> str:
     if not left:
         return ""
     count = sum(each.unchecked for each in left)
-    where = ", ".join(f"{each.topic}-{each.partition}" for each in left[:_NAMED])
-    more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+    where = some([f"{each.topic}-{each.partition}" for each in left])
     return (
         f"not checked: {_offsets(count)} passed without a record by the read_committed drain of "
-        f"{where}{more}. Transaction markers and aborted records take offsets, and nobody looked "
+        f"{where}. Transaction markers and aborted records take offsets, and nobody looked "
         f"whether these are such ({left[0].unchecked_why})"
     )
 

@@ -69,6 +69,11 @@ class LastValues:
                 np.maximum.at(known, places[copies.sequences], copies.offsets)
 
     @property
+    def newest(self) -> I64:
+        """The highest offset of each key that counts, −1 without one."""
+        return np.maximum(np.maximum(self.acked, self.present), self.live)
+
+    @property
     def nameless_reach(self) -> int:
         """The highest offset of a record whose key is not known: it may have anybody's key."""
         known = max(int(each[-1]) for each in (self.acked, self.present, self.live, self.aside))
@@ -76,9 +81,8 @@ class LastValues:
 
     def standing(self, places: I64, at: I64, tombstones: Bools) -> Standing:
         """What may have become of records that stood at `at` and are gone."""
-        newest = np.maximum(np.maximum(self.acked, self.present), self.live)
         keyed = places >= 0
-        followed = keyed & (newest[places] > at)
+        followed = keyed & (self.newest[places] > at)
         # An earlier record of its key goes before a tombstone does.
         deleted = keyed & tombstones & ~followed & (self.present[places] < 0)
         removed = followed | deleted
@@ -89,8 +93,7 @@ class LastValues:
 
     def alone(self, places: I64) -> Bools:
         """Whether no record of the key has a known offset; each key is told only once."""
-        newest = np.maximum(np.maximum(self.acked, self.present), self.live)
-        found = (places >= 0) & (newest[places] < 0) & ~self._bare[places]
+        found = (places >= 0) & (self.newest[places] < 0) & ~self._bare[places]
         found &= (self.aside[places] < 0) & ~self.deleted[places] & ~self.deleted[-1]
         found &= self.nameless_reach < 0
         _, firsts = np.unique(places, return_index=True)
@@ -106,8 +109,11 @@ def last_values(evidence: Evidence, place: Place, lanes: dict[int, LaneKeys | No
     lanes: incarnation → its keys, None where they are not known.
     """
     key = place.key
-    count = next((keys.count for keys in lanes.values() if keys is not None), 0)
-    values = LastValues(count, place.odd_reach)
+    # Those of one partition count its keys alike.
+    numbered = next((keys for keys in lanes.values() if keys is not None), None)
+    values = LastValues(0 if numbered is None else numbered.count, place.odd_reach)
+    if numbered is not None:
+        values.deleted[numbered.deleted_anywhere] = True
     for incarnation, keys in lanes.items():
         ledger = evidence.ledgers.get(incarnation)
         drained = evidence.drained.columns.get(incarnation)
@@ -135,9 +141,6 @@ def last_values(evidence: Evidence, place: Place, lanes: dict[int, LaneKeys | No
                 nowhere = (state != NEVER) & (state != FAILED) & (state < ACKED)
                 nowhere &= (seen[0] < 0) & (seen_live[0] < 0)
                 values.deleted[places[deletes & nowhere]] = True
-        anywhere = getattr(keys, "deleted_anywhere", None)
-        if anywhere is not None:
-            values.deleted[anywhere] = True
     return values
 
 

@@ -183,11 +183,7 @@ def _drained_partition(
 
 def _integer(value: object) -> int | None:
     """A whole number or None. Raises ValueError for anything else: it is damage."""
-    if value is None:
-        return None
-    if type(value) is not int or abs(value) >= 1 << 62:
-        raise ValueError(f"{value!r} stands where a whole number is expected")
-    return value
+    return None if value is None else whole(value)
 
 
 def _us(value: object) -> int | None:

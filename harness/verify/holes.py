@@ -14,7 +14,6 @@ Pure functions over offsets; no client library is imported here.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.documents import read_json, typed
+from harness.documents import read_json, typed, write_text
 from harness.errors import RunDirError
 from harness.replicas.evidence import LogHeld
 
@@ -57,12 +56,10 @@ class Holes:
 
     def write(self, folder: Path) -> None:
         """Write holes.json, whole or not at all; on few lines, since it can hold many numbers."""
-        path = folder / "holes.json"
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
         rows = ",\n".join(json.dumps(asdict(each)) for each in self.partitions)
         head = json.dumps(self.schema)
-        partial.write_text(f'{{"schema": {head}, "partitions": [\n{rows}\n]}}\n', encoding="utf-8")
-        partial.replace(path)
+        text = f'{{"schema": {head}, "partitions": [\n{rows}\n]}}\n'
+        write_text(folder / "holes.json", text)
 
     @classmethod
     def read_from(cls, folder: Path) -> Holes | None:

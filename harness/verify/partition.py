@@ -179,7 +179,7 @@ class Partition:
             )
 
     def _drained_at(self, incarnations: set[int]) -> Iterator[I64]:
-        """Offsets that the drain returned; the files are read only as far as these are asked for."""
+        """Offsets that the drain returned; files are read only as far as these are asked for."""
         yield self.drained.offsets
         yield from self._read(False, incarnations)
 

@@ -136,7 +136,7 @@ def _committed(path: Path, info: RunInfo) -> dict[str, Committed] | None:
 def _inputs(drained: Path, info: RunInfo, *, whole: bool) -> Rows | None:
     """The rows of inputs.bin, of the set itself and of the parts that were read beside it.
 
-    Mapped and not read where one process has read everything.
+    Mapped where one process has read everything.
     """
     paths = [drained / "inputs.bin", *sorted(drained.glob("part-*/inputs.bin"))]
     found = []
