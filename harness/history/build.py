@@ -233,7 +233,8 @@ class _Builder:
                 missing = (state >= SENT) & ~present
                 if missing.any():
                     unseen.setdefault(key[1:], []).append(acked_at[missing])
-            self._keys_of(lane, attempted, observed, reads)
+            if self.keys.said:
+                self._note_keys(lane, attempted, observed, reads)
             if not lane.dense:
                 self.elsewhere.sequences[key] = lane.numbers
         self.elsewhere.aside = np.concatenate(set_aside)
@@ -256,13 +257,11 @@ class _Builder:
         numbers = union(numbers, observed)
         return _Lane(key, numbers, dense=is_range(numbers))
 
-    def _keys_of(self, lane: _Lane, attempted: I64, observed: I64, reads: Reads) -> None:
-        """Note the keys of a lane's cells, where lines say any."""
+    def _note_keys(self, lane: _Lane, attempted: I64, observed: I64, reads: Reads) -> None:
+        """Note the keys of a lane's cells."""
         sent = attempted, lane.cells(self._attempt["sequence"][attempted])
         read = observed, lane.cells(reads.sequence[observed])
-        keys = self.keys.of(lane.key[1:], len(lane.numbers), sent, read)
-        if keys is not None:
-            self.elsewhere.keys[lane.key] = keys
+        self.elsewhere.keys[lane.key] = self.keys.of(lane.key[1:], len(lane.numbers), sent, read)
 
     def _states(
         self, lane: _Lane, attempted: I64, settled: I64, transactions: Transactions

@@ -12,7 +12,6 @@ no line says one                            not known: a topic of its own, nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -163,23 +162,19 @@ class _Separation:
         acknowledgement is of."""
         attempts, outcomes, reads = self._tables
         home = np.full(int(codes.max(initial=-1)) + 1, _NOT_KNOWN, dtype=np.int64)
+        acknowledged = home.copy()
         intact = self._at_home
         live = reads.column("live")[self.read] > 0
         # From the weakest to the strongest; the first line of each kind counts.
-        for of, said, chosen in (
-            (of_read, seen, live & intact & (seen != _NOT_KNOWN)),
-            (of_sent, attempts.column("topic_id")[self.sent], None),
-            (of_told, outcomes.column("topic_id")[self.told], None),
-        ):
-            rows = np.flatnonzero((said >= 0) if chosen is None else chosen)[::-1]
-            home[of[rows]] = said[rows]
-        acknowledged = np.full(len(home), _NOT_KNOWN, dtype=np.int64)
+        first_live = np.flatnonzero(live & intact & (seen != _NOT_KNOWN))[::-1]
+        home[of_read[first_live]] = seen[first_live]
         for of, said in (
             (of_sent, attempts.column("topic_id")[self.sent]),
             (of_told, outcomes.column("topic_id")[self.told]),
         ):
             rows = np.flatnonzero(said >= 0)[::-1]
             acknowledged[of[rows]] = said[rows]
+        home = np.where(acknowledged >= 0, acknowledged, home)
         final = np.flatnonzero(~live & intact)[::-1]
         home[of_read[final]] = seen[final]
         return home, acknowledged
@@ -206,21 +201,20 @@ class _Separation:
             which = "not known" if identity == _NOT_KNOWN else self.names[identity]
             name = f"{self.history.topics[self.topic]} (topic id {which})"
             self._topics[identity] = self.history.topic(name)
-            self.history.deleted[self._topics[identity]] = "".join(self._why(identity))
+            self.history.deleted[self._topics[identity]] = (
+                f"the topic was deleted and created again: {self._why(identity)}"
+            )
             self.history.renewed.add(self._topics[identity])
         return self._topics[identity]
 
-    def _why(self, identity: int) -> Iterator[str]:
+    def _why(self, identity: int) -> str:
         """Why nothing is proven of the topic with an id."""
-        yield "the topic was deleted and created again: "
         if identity == _NOT_KNOWN:
-            yield "no line says the id of the topic to which these records went"
-        elif self.last == _LAST:
-            yield f"these records went to id {self.names[identity]}, and no line says the id of "
-            yield "the topic that the final reading is of"
-        else:
-            yield f"these records went to id {self.names[identity]}, and the final reading is of "
-            yield f"id {self.names[self.last]}"
+            return "no line says the id of the topic to which these records went"
+        went = f"these records went to id {self.names[identity]}, and"
+        if self.last == _LAST:
+            return f"{went} no line says the id of the topic that the final reading is of"
+        return f"{went} the final reading is of id {self.names[self.last]}"
 
     def _tell(self, dropped: int) -> None:
         """A sentence for the verdict."""

@@ -24,11 +24,13 @@ class Keys:
             zip(("key", "tombstone"), history.attempts.take("key", "tombstone"), strict=True)
         )
         self._read = reads.key
-        self.said = bool((self._attempt["key"] >= 0).any() or (self._read >= 0).any())
-        """Does any line say a key?"""
         self._deletes = bool(self._attempt["tombstone"].any())
+        self.said = self._deletes or bool(
+            (self._attempt["key"] >= 0).any() or (self._read >= 0).any()
+        )
+        """Does any line say a key, or that it deletes one?"""
         self._of_place: dict[tuple[int, int], I64] = {}
-        if self.said or self._deletes:
+        if self.said:
             self._number(history, reads)
         self._nowhere = _deleted_nowhere(history) if self._deletes else {}
 
@@ -58,14 +60,12 @@ class Keys:
         cells: int,
         attempted: tuple[I64, I64],
         observed: tuple[I64, I64],
-    ) -> KeyTable | None:
-        """The keys of a lane's cells; None where no line of the history says any.
+    ) -> KeyTable:
+        """The keys of a lane's cells, where `said`.
 
         attempted, observed: rows of attempts and readings, and their cells. An attempt's own line
         says its key, else the first line of a reading.
         """
-        if not self.said and not self._deletes:
-            return None
         codes = self._of_place.get(where, np.zeros(0, dtype=np.int64))
         of_cells = np.full(cells, -1, dtype=np.int64)
         deleting = np.zeros(cells, dtype=np.bool_) if self._deletes else None

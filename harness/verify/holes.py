@@ -28,6 +28,8 @@ from harness.replicas.evidence import LogHeld
 
 SCHEMA: Final = "delivery-holes/1"
 _NAMED: Final = 3
+_KINDS: Final = ("markers", "aborted", "open", "absent")
+"""What a log has at an offset that a reader at read_committed is not handed: LogHeld's ranges."""
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
@@ -113,7 +115,7 @@ def account(entry: PartitionHoles, last_stable: int | None) -> HoleAccount:
         return HoleAccount(
             entry.topic, entry.partition, total, unchecked=total, unchecked_why=entry.reason
         )
-    kinds = {name: _pairs(getattr(log, name)) for name in ("markers", "aborted", "open", "absent")}
+    kinds = {name: _pairs(getattr(log, name)) for name in _KINDS}
     pieces = _Pieces([ranges, *kinds.values()], [log.start, log.end, last_stable or 0])
     hole = pieces.within(ranges)
     marker, aborted, is_open, absent = (pieces.within(each) for each in kinds.values())
@@ -212,10 +214,7 @@ def _check(entry: PartitionHoles, where: str) -> None:
     """Raises ValueError for ranges that no drain and no log leaves."""
     lists = {"holes": entry.holes}
     if entry.log is not None:
-        lists |= {
-            f"log.{name}": getattr(entry.log, name)
-            for name in ("markers", "aborted", "open", "absent")
-        }
+        lists |= {f"log.{name}": getattr(entry.log, name) for name in _KINDS}
     for name, flat in lists.items():
         if len(flat) % 2:
             raise ValueError(f"{where}.{name}: first and last offsets in turn are expected")
