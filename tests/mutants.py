@@ -501,6 +501,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         "verify/instants.py",
         ("(found >= 0) & (offsets <= self.lasts[found])", "(found >= 0) & (offsets < self.lasts[found])"),
         ("        if self.contested:", "        if False:"),
+        ("np.lexsort((high[rows], stable[rows], at_us[rows]))", "np.argsort(at_us[rows], kind=\"stable\")"),
         ("timed[where[known[at[known] == drained_at[where[known]]]]] = True", "timed[where[known]] = True"),
     ),
     *_in(

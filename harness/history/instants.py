@@ -47,13 +47,16 @@ def ended_us_of(history: History) -> int | None:
 
 
 def timeline_of(history: History) -> Timeline:
-    """Last stable offsets by topic-partition, in the order of their instants."""
+    """Last stable offsets by topic-partition, in the order of their instants.
+
+    Several looks at one instant have no order among them, and are taken in the one that can be.
+    """
     timeline = Timeline()
     table = history.watched
     topic, partition, at_us, stable, high = table.take(*table.names)
     for key in sorted(set(zip(topic.tolist(), partition.tolist(), strict=True))):
         rows = np.flatnonzero((topic == key[0]) & (partition == key[1]))
-        rows = rows[np.argsort(at_us[rows], kind="stable")]
+        rows = rows[np.lexsort((high[rows], stable[rows], at_us[rows]))]
         name = history.topics[key[0]], key[1]
         timeline.offsets[name] = (at_us[rows], stable[rows], high[rows])
     return timeline
