@@ -36,34 +36,34 @@ lint: $(STAMP)
 	$(BIN)/mypy harness
 
 series: $(STAMP)  ## ten runs of the default experiments with different seeds, and ten of no_fault
-	$(BIN)/python -m tests.series $(SERIES)
+	$(BIN)/python -m tests.series.default_experiments $(SERIES)
 
 transactions: $(STAMP)  ## transactions in trouble: coordinators killed and moved at each step, producers that die
-	$(BIN)/python -m tests.transaction_series $(TRANSACTIONS)
+	$(BIN)/python -m tests.series.transactions $(TRANSACTIONS)
 
 members: $(STAMP)  ## consumers under kills, pauses and coordinator moves, ten seeds
-	$(BIN)/python -m tests.members_series $(MEMBERS)
+	$(BIN)/python -m tests.series.members $(MEMBERS)
 
 starts: $(STAMP)  ## a warm start of three brokers takes less than eight seconds
-	$(BIN)/python -m pytest -m long tests/test_brokers_cluster.py
+	$(BIN)/python -m pytest -m long tests/cluster/test_brokers_cluster.py
 
 repeats: $(STAMP)  ## repeated runs and their aggregate
-	$(BIN)/python -m pytest -m long tests/test_statistics_cluster.py
+	$(BIN)/python -m pytest -m long tests/cluster/test_statistics_cluster.py
 
 kills: $(STAMP)  ## SIGKILL of load, reader and harness in mid-run, ten times each
-	$(BIN)/python -m tests.kills $(KILLS)
+	$(BIN)/python -m tests.series.kills $(KILLS)
 
 histories: $(STAMP)  ## anomalies planted in 10,000 random histories: all of them found, and nothing else
-	$(LONG_PROFILE) $(BIN)/python -m pytest -m long tests/test_generated_histories.py --timeout 7200
+	$(LONG_PROFILE) $(BIN)/python -m pytest -m long tests/unit/test_generated_histories.py --timeout 7200
 
 oracles: $(STAMP)  ## 5,000 random histories, judged by the harness and by oracles written from the page alone
-	$(BIN)/python -m tests.oracles $(ORACLES)
+	$(BIN)/python -m tests.series.oracles $(ORACLES)
 
 mutated: $(STAMP)  ## 10,000 histories and 1,000 run directories, changed: refused, or judged rightly?
-	$(BIN)/python -m tests.mutated_input $(MUTATED)
+	$(BIN)/python -m tests.series.mutated_input $(MUTATED)
 
 mutants: $(STAMP)  ## the rules changed one at a time: is every change caught by a test?
-	$(BIN)/python -m tests.mutants $(MUTANTS)
+	$(BIN)/python -m tests.series.mutants $(MUTANTS)
 
 bench: $(STAMP)  ## load and verification beside Kafka's own performance tools
 	$(BIN)/harness bench --json reports/runs/bench.json $(BENCH)

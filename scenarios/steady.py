@@ -8,8 +8,8 @@ harness run                                       # the same users, while broker
 
 from locust import events, task
 
-from harness.load.standalone import Producers, take_part
 from harness.load.users import ProducerUser
+from harness.runs.standalone import Producers, take_part
 
 __all__ = ["Producers", "Steady"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.brokers import LocalCluster
-from harness.brokers.cache import cache_folder
-from tests.examples import REPEATABLE, choose_examples
+from harness.brokers.local.cache import cache_folder
+from tests.support.examples import REPEATABLE, choose_examples
 
 choose_examples(os.environ.get("HYPOTHESIS_PROFILE") or REPEATABLE)
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from harness.bench.cases import FOOTPRINT, LOAD, Case
 from harness.bench.sides import TIMEOUT_S, Sides
-from harness.columns import ColumnFile
 from harness.errors import HarnessError
-from harness.rundir import RunDir
-from harness.verify.observations import cell_files
+from harness.rundir.columns import ColumnFile
+from harness.rundir.observations import cell_files
+from harness.rundir.run import RunDir
 
 PROFILE: Final = "idempotent"
 MESSAGE_BYTES: Final = 100
@@ -148,7 +148,7 @@ def _take(sides: Sides, records: int) -> Size:
     with sides.run(case, producer=_PRODUCER, topic=_TOPIC) as run:
         run_dir = run.run_dir
         reader = sides.start(
-            ["harness.verify.reader", str(run_dir.path)], "our live reader", memory=True
+            ["harness.read.live_reader", str(run_dir.path)], "our live reader", memory=True
         )
         try:
             load, result = sides.worker(

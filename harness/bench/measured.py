@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import HarnessError
-from harness.lifeline import Child, watch
+from harness.system.lifeline import Child, watch
 
 _SAMPLE_S: Final = 0.02
 _PATIENCE_S: Final = 20.0

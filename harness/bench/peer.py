@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.bench.cases import Case
-from harness.brokers.jars import KafkaJars
-from harness.brokers.java import Java
+from harness.brokers.local.jars import KafkaJars
+from harness.brokers.local.java import Java
 from harness.errors import HarnessError
 from harness.profiles.model import text
-from harness.record import HEAD_BYTES, Encoder, run_hash
-from harness.verify.reading import FETCH_BYTES
+from harness.read.drain_reading import FETCH_BYTES
+from harness.record.binary import HEAD_BYTES, Encoder, run_hash
 
 JVM_OPTIONS: Final = (
     "-Xmx512M",

@@ -13,9 +13,7 @@ from confluent_kafka.admin import NewTopic, OffsetSpec
 
 from harness.bench.cases import Case
 from harness.errors import HarnessError
-from harness.profiles.model import DeliveryProfile
-from harness.rundir import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, now
-from harness.topics import (
+from harness.kafka.topics import (
     CREATE_TIMEOUT_S,
     REQUEST_TIMEOUT_S,
     admin_client,
@@ -25,6 +23,8 @@ from harness.topics import (
     delete_topics,
     wait_for_topics,
 )
+from harness.profiles.model import DeliveryProfile
+from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, now
 
 PARTITIONS: Final = 3
 _ARRIVAL_TIMEOUT_S: Final = 60.0

@@ -22,7 +22,7 @@ from harness.bench.sides import Run, Sides, StartUp
 from harness.bench.table import print_table, write_entries
 from harness.brokers import KAFKA_VERSION, LocalCluster
 from harness.errors import UsageError
-from harness.progress import Progress
+from harness.runs.progress import Progress
 
 PAIRS_MAX: Final = 1_000
 _BUSY: Final = 0.5

@@ -24,12 +24,12 @@ from harness.bench.peer import (
 )
 from harness.bench.runs import Topic, Topics, direct_config, prepare
 from harness.bench.worker import WorkerResult, result_of
-from harness.brokers.jars import KAFKA_VERSION, fetch_jars
-from harness.brokers.java import find_java
+from harness.brokers.local.jars import KAFKA_VERSION, fetch_jars
+from harness.brokers.local.java import find_java
 from harness.errors import HarnessError
 from harness.profiles import DeliveryProfile, load_builtin
 from harness.profiles.model import Settings
-from harness.rundir import RunDir, new_run_id
+from harness.rundir.run import RunDir, new_run_id
 
 TIMEOUT_S: Final = 300.0
 START_UP_RECORDS: Final = 1_000

@@ -20,14 +20,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness.collector import rare_collections
 from harness.errors import HarnessError
 from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import LoadContext
 from harness.load.pace import SETTLE_US
 from harness.load.slots import SLOT_US
 from harness.load.transactions import TransactionalClient
-from harness.rundir import ProfileRun, RunDir
+from harness.rundir.run import ProfileRun, RunDir
+from harness.system.collector import rare_collections
 
 _STALL_TIMEOUT_US: Final = 60_000_000
 _IDLE_S: Final = 0.005
@@ -149,9 +149,9 @@ def _flood(client: Client, records: int) -> None:
 def verify(run_dir: RunDir, number: int) -> WorkerResult:
     """Drain into a fresh set, reconcile, judge. Raises HarnessError when the drain is no proof."""
     from harness.judge.judge import judge
-    from harness.verify.consumer import client_config
-    from harness.verify.drain import drain
-    from harness.verify.evidence import load_evidence
+    from harness.kafka.consumer import client_config
+    from harness.read.drain import drain
+    from harness.rundir.run_record import load_evidence
 
     info = run_dir.read_info()
     began_s = time.monotonic()

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness.brokers.kind import PROCESS, PROXY, Brokers
-from harness.brokers.known import cluster_at
-from harness.brokers.local import LocalCluster
+from harness.brokers.local.cluster import LocalCluster
+from harness.brokers.local.known import cluster_at
 from harness.errors import UsageError
 
 LOCAL: Final = "local"

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.brokers import Brokers, LocalCluster, connect
-from harness.brokers.known import cluster_with_id
+from harness.brokers.local.known import cluster_with_id
 from harness.errors import FaultError, HarnessError, UsageError
 from harness.faults.beside import BESIDE
-from harness.faults.leaders import ClusterView, PartitionState, answered
 from harness.faults.registry import MEMBERS, Fault
-from harness.rundir import ProfileRun, RunDir
+from harness.kafka.leaders import ClusterView, PartitionState, answered
+from harness.rundir.run import ProfileRun, RunDir
 
 TOPIC_PREFIX: Final = "harness-"
 PROBE_TOPIC: Final = "harness-probe"

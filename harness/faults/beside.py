@@ -2,13 +2,13 @@
 
 `chaos run` in one terminal and a load in another are two processes that know nothing of each
 other. A run that is being recorded is present in its cluster's state directory
-(harness/brokers/presence.py); an experiment finds it there and writes itself into it:
+(harness/brokers/local/presence.py); an experiment finds it there and writes itself into it:
 
     experiment   phase: joined, experiment_id, title, journal, aims, faults (still to come)
     fault        as in a run of its own, with evidence; replicas/<fault_id>.json
     experiment   phase: left, experiment_id, status, deviated; the journal is there by then
 
-A run whose recording is to end waits for the experiments that have joined it (harness/session.py).
+A run whose recording is to end waits for the experiments that have joined it (runs/session.py).
 Only the run that HARNESS_RUN_DIR names is not joined: whoever set that knows of the experiment.
 """
 
@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness.brokers.presence import EXPERIMENTS, RUNS, Presence, Turn, present
+from harness.brokers.local.presence import EXPERIMENTS, RUNS, Presence, Turn, present
 from harness.errors import RunDirError, UsageError
 from harness.faults.document import aims, injected
 from harness.faults.registry import FAULTS, MEMBERS
-from harness.printable import printable
-from harness.rundir import RunDir, write_json
+from harness.rundir.run import RunDir, write_json
+from harness.system.printable import printable
 
 SOURCE: Final = "chaos"
 logger = logging.getLogger("chaostoolkit")

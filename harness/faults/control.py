@@ -21,7 +21,7 @@ from harness.faults.backend import cluster_directory
 from harness.faults.beside import BESIDE
 from harness.faults.interrupts import watch_parent
 from harness.faults.journal import COMPLETED, JournalFindings, findings
-from harness.rundir import RunDir
+from harness.rundir.run import RunDir
 
 SOURCE: Final = "chaos"
 

@@ -13,18 +13,18 @@ from typing import Any, Final
 
 from confluent_kafka import Producer
 
-from harness.brokers.state import read_state
+from harness.brokers.local.state import read_state
 from harness.errors import FaultError
 from harness.faults.activity import activity
 from harness.faults.backend import Target, attach
-from harness.faults.evidence import Coordination, Election
 from harness.faults.injection import Injection
 from harness.faults.interrupts import uninterrupted
-from harness.faults.leaders import PartitionState, answered
-from harness.faults.reassignment import reorder_replicas
 from harness.faults.registry import fault_named
-from harness.members.names import transactional_id
-from harness.rundir import RunInfo
+from harness.kafka.leaders import PartitionState, answered
+from harness.kafka.reassignment import reorder_replicas
+from harness.rundir.fault_evidence import Coordination, Election
+from harness.rundir.member_names import transactional_id
+from harness.rundir.run import RunInfo
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 
@@ -42,7 +42,7 @@ INIT_TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class CoordinatedClient:
     """Who has a coordinator: a transactional.id or a group.id, and the profile that uses it."""
 
     name: str
@@ -68,35 +68,38 @@ def coordinating_partition(name: str, partitions: int) -> int:
     return 0 if value == -(1 << 31) else abs(value) % partitions
 
 
-def transactional_ids(info: RunInfo) -> list[Client]:
+def transactional_ids(info: RunInfo) -> list[CoordinatedClient]:
     """The transactional.id of each client instance of each transactional profile of a run, and of
     each place in the groups of its pipelines."""
     members = [
-        Client(transactional_id(info.run_id, profile.profile, slot), profile.profile, info.run_id)
+        CoordinatedClient(
+            transactional_id(info.run_id, profile.profile, slot), profile.profile, info.run_id
+        )
         for profile in info.profiles
         if profile.consume is not None and profile.consume.mode == "transactional"
         for slot in range(profile.consume.members)
     ]
     return members + [
-        Client(str(profile.producer["transactional.id"]).replace("{instance}", str(instance)),
-               profile.profile, info.run_id)
+        CoordinatedClient(
+            str(profile.producer["transactional.id"]).replace("{instance}", str(instance)),
+            profile.profile, info.run_id)
         for profile in info.profiles
         if profile.transactional
         for instance in range(info.load.producers)
     ]  # fmt: skip
 
 
-def consumer_groups(info: RunInfo, profile: str | None = None) -> list[Client]:
+def consumer_groups(info: RunInfo, profile: str | None = None) -> list[CoordinatedClient]:
     """The group.id of each profile of a run that has consumers, or of that one alone."""
     return [
-        Client(each.consume.group, each.profile, info.run_id)
+        CoordinatedClient(each.consume.group, each.profile, info.run_id)
         for each in info.profiles
         if each.consume is not None and profile in (None, each.profile)
     ]
 
 
 def aim_at_coordinator(
-    injection: Injection, topic: str, clients: Sequence[Client]
+    injection: Injection, topic: str, clients: Sequence[CoordinatedClient]
 ) -> tuple[int, list[PartitionState]]:
     """Find the broker that coordinates most of `clients`, aim at the partitions by which it does.
 
@@ -129,7 +132,11 @@ def _led(states: list[PartitionState]) -> list[PartitionState]:
 
 
 def kill_coordinator(
-    fault: str, target: Target, topic: str, clients: Sequence[Client], evidence_timeout_s: float
+    fault: str,
+    target: Target,
+    topic: str,
+    clients: Sequence[CoordinatedClient],
+    evidence_timeout_s: float,
 ) -> dict[str, Any]:
     """SIGKILL the broker that coordinates most of `clients`; await that others took over."""
     with Injection(fault, target) as injection:
@@ -140,7 +147,11 @@ def kill_coordinator(
 
 
 def move_coordinator(
-    fault: str, target: Target, topic: str, clients: Sequence[Client], evidence_timeout_s: float
+    fault: str,
+    target: Target,
+    topic: str,
+    clients: Sequence[CoordinatedClient],
+    evidence_timeout_s: float,
 ) -> dict[str, Any]:
     """Let another replica become the coordinator, all brokers staying alive.
 
@@ -178,7 +189,7 @@ def _next_first(state: PartitionState) -> list[int]:
     return [other, *(each for each in order if each != other)]
 
 
-def run_transactional_ids(target: Target) -> list[Client]:
+def run_transactional_ids(target: Target) -> list[CoordinatedClient]:
     """The transactional.ids of the runs that are struck; none without a run.
 
     Without a run on a local cluster where nobody has had a transaction yet, the internal topic is
@@ -227,7 +238,7 @@ def move_transaction_coordinator(evidence_timeout_s: float = 20.0) -> dict[str, 
     )
 
 
-def run_groups(target: Target, profile: str | None) -> list[Client]:
+def run_groups(target: Target, profile: str | None) -> list[CoordinatedClient]:
     """The groups of the runs that are struck. Raises FaultError when none has such a profile."""
     groups = [
         group for each in target.runs() for group in consumer_groups(each.read_info(), profile)

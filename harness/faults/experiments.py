@@ -21,12 +21,12 @@ from typing import Any, Final
 import yaml
 
 from harness.anomalies import ANOMALIES
-from harness.assets import folder
 from harness.errors import UsageError
 from harness.faults.backend import memberless, refusal
 from harness.faults.document import EXTENSION, MODULE, called
 from harness.faults.registry import FAULTS, MEMBERS, fault_named
-from harness.suggest import nearest
+from harness.system.assets import folder
+from harness.system.suggest import nearest
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _FIELDS: Final = frozenset({"name", "aims", "faults"})

@@ -10,11 +10,11 @@ from harness.faults.activity import activity
 from harness.faults.backend import Target, attach, consuming_profiles
 from harness.faults.injection import SOURCE, Injection, open_faults
 from harness.faults.interrupts import uninterrupted
-from harness.faults.leaders import await_full_isr, await_preferred
 from harness.faults.registry import FAULTS, MEMBERS
+from harness.kafka.leaders import await_full_isr, await_preferred
 from harness.members.roster import continue_members
-from harness.members.wanted import want_as_planned
-from harness.rundir import RunDir, now
+from harness.rundir.run import RunDir, now
+from harness.rundir.wanted_members import want_as_planned
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 

@@ -22,15 +22,15 @@ from typing import Any, Final, Self
 from harness.errors import FaultError, RunDirError
 from harness.faults.backend import Target, names_of
 from harness.faults.beside import BESIDE
-from harness.faults.evidence import Cut, Evidence, PartitionMove, Signalled, shortcomings
-from harness.faults.leaders import POLL_S, Key, PartitionState, await_that
+from harness.faults.link_probe import witness
 from harness.faults.registry import FAULTS
 from harness.faults.stopped import follower_logs, state_after_stop
-from harness.faults.witness import witness
-from harness.record import run_hash
+from harness.kafka.leaders import POLL_S, Key, PartitionState, await_that
+from harness.record.binary import run_hash
 from harness.replicas.dead import note_dead_logs
-from harness.replicas.evidence import ReplicaEvidence
-from harness.rundir import RunDir, from_us, now_us, write_json
+from harness.rundir.fault_evidence import Cut, FaultEvidence, PartitionMove, Signalled, shortcomings
+from harness.rundir.replicas import ReplicaEvidence
+from harness.rundir.run import RunDir, from_us, now_us, write_json
 
 logger = logging.getLogger("chaostoolkit")
 SOURCE: Final = "faults"
@@ -49,7 +49,7 @@ class Injection:
         self.fault_id = f"{fault}-{secrets.token_hex(3)}"
         self.target = ""
         self.injected_at: str | None = None
-        self.evidence = Evidence(self.fault.moves_leader, self.fault.graceful, hold_s)
+        self.evidence = FaultEvidence(self.fault.moves_leader, self.fault.graceful, hold_s)
         self.at = target
         self._recorded = recorded
         self._runs: dict[str, RunDir] = {}

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
-from harness import lifeline
-from harness.interrupts import handled_by
+from harness.system import lifeline
+from harness.system.interrupts import handled_by
 
 EXIT_WITH_ROLLBACKS: Final = 20
 _watched = threading.Event()

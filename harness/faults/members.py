@@ -14,13 +14,11 @@ from typing import Any, Final
 from harness.errors import FaultError, UsageError
 from harness.faults.activity import activity
 from harness.faults.backend import Target, attach
-from harness.faults.evidence import MemberStruck
 from harness.faults.injection import Injection
 from harness.faults.interrupts import uninterrupted
-from harness.faults.leaders import POLL_S, await_that
 from harness.faults.processes import broker_setting
 from harness.faults.stopped import state_after_stop
-from harness.members.journal import Step
+from harness.kafka.leaders import POLL_S, await_that
 from harness.members.roster import (
     Living,
     assigned_since,
@@ -32,8 +30,10 @@ from harness.members.roster import (
     living_members,
     signal_member,
 )
-from harness.members.wanted import want, want_as_planned, wanted_members
-from harness.rundir import ProfileRun, RunDir, now
+from harness.rundir.fault_evidence import MemberStruck
+from harness.rundir.member_journal import Step
+from harness.rundir.run import ProfileRun, RunDir, now
+from harness.rundir.wanted_members import want, want_as_planned, wanted_members
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 

@@ -5,7 +5,7 @@ import logging
 from harness.errors import FaultError
 from harness.faults.activity import activity
 from harness.faults.backend import attach
-from harness.faults.leaders import answered, await_full_isr, await_that
+from harness.kafka.leaders import answered, await_full_isr, await_that
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 

@@ -14,7 +14,7 @@ from harness.faults.activity import activity
 from harness.faults.backend import Target, attach
 from harness.faults.injection import Injection
 from harness.faults.interrupts import uninterrupted
-from harness.faults.leaders import (
+from harness.kafka.leaders import (
     PartitionState,
     answered,
     await_full_isr,

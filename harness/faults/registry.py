@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.errors import UsageError
-from harness.suggest import nearest
+from harness.system.suggest import nearest
 
 PROCESS: Final = "process"
 """Capability: signals to broker processes, their exit, their restart."""

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 from harness.faults.experiments import Experiment
 from harness.faults.journal import JournalFindings, read_journal
-from harness.lifeline import Child
-from harness.rundir import RunDir
+from harness.rundir.run import RunDir
+from harness.system.lifeline import Child
 
 __all__ = ["JournalFindings", "read_journal", "start_experiment"]
 

@@ -21,8 +21,8 @@ from typing import Final
 
 import psutil
 
-from harness.faults.evidence import STOPPED, FollowerLog
 from harness.replicas.files import Replica
+from harness.rundir.fault_evidence import STOPPED, FollowerLog
 
 _STATE_TIMEOUT_S: Final = 2.0
 _POLL_S: Final = 0.005

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from harness.history.levels import Bools, Key
 from harness.history.reads import CONTENT, Reads, rows_of
 from harness.history.tables import History
-from harness.verify.drained import DrainedPartition
+from harness.rundir.drained import DrainedPartition
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Rows: TypeAlias = npt.NDArray[np.void]

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.anomalies import ANOMALIES
-from harness.columns import ACKED, SENT, UNKNOWN
-from harness.history.lines import Problem, Refusals
+from harness.history.lines import LineProblem, Refusals
 from harness.history.tables import FOREIGN, INTACT, DrainClaim, History, Table
-from harness.record import run_hash
+from harness.record.binary import run_hash
+from harness.rundir.columns import ACKED, SENT, UNKNOWN
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -48,7 +48,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class CountedRange:
     """Offsets that a consumer counted without showing them."""
 
     topic: int
@@ -69,7 +69,7 @@ class Assembly:
         self.starts = starts
         self.prefixes = prefixes
 
-    def assemble(self, sent: Table, read: Table, stretches: list[Stretch]) -> None:
+    def assemble(self, sent: Table, read: Table, stretches: list[CountedRange]) -> None:
         """Fill the history. Raises UsageError for a value that was printed twice."""
         self.sent = {name: sent.column(name) for name in SENT_COLUMNS}
         self.read = {name: read.column(name) for name in READ_COLUMNS}
@@ -102,7 +102,7 @@ class Assembly:
         for row in rows.tolist():
             where = self.history.where(int(self.sent["file"][row]), int(self.sent["line"][row]))
             found = f"{self._value(row)!r} was printed before by the same producer"
-            self.refusals.refuse(where, Problem("value", found, "each value once"))
+            self.refusals.refuse(where, LineProblem("value", found, "each value once"))
         if len(rows):
             self.sent = {name: np.delete(column, rows) for name, column in self.sent.items()}
 
@@ -272,7 +272,7 @@ class Assembly:
 
     # -- what was only counted -------------------------------------------------------------
 
-    def _stretches(self, stretches: list[Stretch]) -> None:
+    def _stretches(self, stretches: list[CountedRange]) -> None:
         """Take what was acknowledged at offsets that were delivered unseen as read there."""
         if not stretches:
             return

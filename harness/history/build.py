@@ -13,7 +13,6 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.columns import ACKED, ACKED_NO_OFFSET, FAILED, NEVER, OPEN, SENT, pack_offsets
 from harness.history.aside import Aside, note_aside, note_holes
 from harness.history.cells import Groups, MemoryColumns
 from harness.history.consumption import (
@@ -31,7 +30,7 @@ from harness.history.levels import (
     set_aside,
     written_in_transactions,
 )
-from harness.history.lines import Problem, Refusals
+from harness.history.lines import LineProblem, Refusals
 from harness.history.numbers import is_range, union
 from harness.history.proofs import proofs_of
 from harness.history.reads import Reads, rows_of
@@ -39,10 +38,11 @@ from harness.history.tables import History
 from harness.history.torn import firm_of, undone_by
 from harness.history.transactions import NOT_ATTEMPTED, Transactions
 from harness.profiles import DeliveryProfile
-from harness.rundir import ProfileRun
-from harness.verify.drained import Drain
-from harness.verify.evidence import Elsewhere, Evidence, ObservationSet
-from harness.verify.instants import Contested
+from harness.rundir.columns import ACKED, ACKED_NO_OFFSET, FAILED, NEVER, OPEN, SENT, pack_offsets
+from harness.rundir.drained import Drain
+from harness.rundir.read_times import Contested
+from harness.rundir.run import ProfileRun
+from harness.rundir.run_record import Elsewhere, RecordedObservations, RunRecord
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -68,7 +68,7 @@ class _Lane:
 
 def evidence_of(
     history: History, profile: DeliveryProfile, refusals: Refusals, digest: str
-) -> Evidence:
+) -> RunRecord:
     """Everything that a history says, as evidence about a run of one profile.
 
     Raises UsageError, naming the line, for events that contradict each other.
@@ -92,7 +92,7 @@ class _Builder:
         self.acked: dict[tuple[int, int], int] = {}
         """(topic, partition) → the highest offset that a delivery report names"""
 
-    def build(self, profile: DeliveryProfile, run_id: str) -> Evidence:
+    def build(self, profile: DeliveryProfile, run_id: str) -> RunRecord:
         history = self.history
         separate_topics(history)
         find_homes(history)
@@ -130,18 +130,18 @@ class _Builder:
                 f"what group members did is not judged: {profile.name} promises nothing about it"
             )
         self._conclude(info.profiles[0])
-        return Evidence(
+        return RunRecord(
             info=info,
             ledgers=dict(self.ledgers),
             transactions=transactions.logs(),
-            live=ObservationSet(
+            live=RecordedObservations(
                 columns=dict(self.live),
                 extras=np.concatenate([rows_of(reads.odd(live=True)), *self.live_copies]),
                 batches=batches_of(reads),
                 contested=self.contested,
                 there=bool(reads.live.any()),
             ),
-            drained=ObservationSet(
+            drained=RecordedObservations(
                 columns=dict(self.drained),
                 extras=np.concatenate([rows_of(reads.odd(live=False)), *self.copies]),
                 there=True,
@@ -366,7 +366,7 @@ class _Builder:
     ) -> None:
         """Raises UsageError unless such lines are left out."""
         where = self.history.where(int(table["file"][row]), int(table["line"][row]))
-        self.refusals.refuse(where, Problem(field, found, expected))
+        self.refusals.refuse(where, LineProblem(field, found, expected))
 
 
 def _decide(state: U8, acked_at: I64, within: npt.NDArray[np.bool_], ends: U8) -> None:

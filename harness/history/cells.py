@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.columns import Extent
+from harness.rundir.columns import Extent
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U32: TypeAlias = npt.NDArray[np.uint32]
@@ -18,7 +18,7 @@ Key: TypeAlias = tuple[int, int]
 
 
 class MemoryColumns:
-    """The columns of one producer, as `harness.verify.cells.Columns` wants them."""
+    """The columns of one producer, as `harness.rundir.cells.Columns` wants them."""
 
     def __init__(self) -> None:
         self._extents: dict[Key, list[Extent]] = {}

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from harness.history.positions import last_commits
 from harness.history.reads import Reads
 from harness.history.tables import History
-from harness.members.journal import ENTRY, NO_POSITION, SYNCHRONOUS, Journal, Step
 from harness.profiles import DeliveryProfile
-from harness.rundir import ConsumeRun, RunInfo
-from harness.verify.consumers.recorded import INPUT, Committed, Consumption, Reset
+from harness.rundir.consumption import INPUT, Committed, Consumption, Reset
+from harness.rundir.member_journal import ENTRY, NO_POSITION, SYNCHRONOUS, Journal, Step
+from harness.rundir.run import ConsumeRun, RunInfo
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Key: TypeAlias = tuple[int, int]

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.anomalies import CONSUMER_ANOMALIES
-from harness.columns import ACKED, ACKED_NO_OFFSET
 from harness.history.tables import INTACT, DrainClaim, History, Table
+from harness.rundir.columns import ACKED, ACKED_NO_OFFSET
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness.columns import (
+from harness.history.lines import LineProblem, shown
+from harness.history.tables import CORRUPT, FOREIGN, INTACT
+from harness.rundir.columns import (
     ACKED_NO_OFFSET,
     FAILED,
     OFFSET_MAX,
@@ -19,10 +21,8 @@ from harness.columns import (
     SENT,
     UNKNOWN,
 )
-from harness.history.lines import Problem, shown
-from harness.history.tables import CORRUPT, FOREIGN, INTACT
-from harness.members.journal import ACCEPT, REJECT, RELEASE, Step
-from harness.printable import printable
+from harness.rundir.member_journal import ACCEPT, REJECT, RELEASE, Step
+from harness.system.printable import printable
 
 SCHEMA: Final = "delivery-history/1"
 PARTITION_MAX: Final = (1 << 16) - 1
@@ -114,7 +114,7 @@ class Field:
             return f"text of 1 to {NAME_MAX} characters"
         return f"text of 1 to {NAME_MAX} characters without control characters"
 
-    def problem(self, name: str, value: object) -> Problem | None:
+    def problem(self, name: str, value: object) -> LineProblem | None:
         """Why it does not accept a value; None when it does."""
         if self.words is not None:
             good = isinstance(value, str) and value in self.words
@@ -129,7 +129,7 @@ class Field:
         else:
             good = isinstance(value, str) and 1 <= len(value) <= NAME_MAX
             good = good and (self.kind == "remark" or is_name(str(value)))
-        return None if good else Problem(name, shown(value), self.expected)
+        return None if good else LineProblem(name, shown(value), self.expected)
 
 
 def is_name(text: str) -> bool:
@@ -137,14 +137,16 @@ def is_name(text: str) -> bool:
     return not _UNPRINTABLE.search(text)
 
 
-def _instant_problem(name: str, value: object, expected: str) -> Problem | None:
+def _instant_problem(name: str, value: object, expected: str) -> LineProblem | None:
     """Why a value is no instant in microseconds; the unit that it may be in is named."""
     if type(value) is not int or value < 0:
-        return Problem(name, shown(value), expected)
+        return LineProblem(name, shown(value), expected)
     if value > INSTANT_MAX:
-        return Problem(name, f"{shown(value)} is beyond the year 9999 (nanoseconds?)", expected)
+        return LineProblem(name, f"{shown(value)} is beyond the year 9999 (nanoseconds?)", expected)
     if MILLISECONDS[0] <= value <= MILLISECONDS[1]:
-        return Problem(name, f"{value} is in January or February 1970 (milliseconds?)", expected)
+        return LineProblem(
+            name, f"{value} is in January or February 1970 (milliseconds?)", expected
+        )
     return None
 
 
@@ -292,17 +294,17 @@ A field that may be left out may also be null, which says the same.
 """
 
 
-def problem_of(line: Mapping[str, Any]) -> Problem | None:
+def problem_of(line: Mapping[str, Any]) -> LineProblem | None:
     """Why a line is refused by itself; None when it is not."""
     name = line.get("type")
     fields = TYPES.get(name) if isinstance(name, str) else None
     if fields is None:
         found = shown(name) if "type" in line else "is missing"
-        return Problem("type", found, f"one of {', '.join(TYPES)}")
+        return LineProblem("type", found, f"one of {', '.join(TYPES)}")
     for key in line:
         if key not in fields and key not in ("type", "note"):
             accepted_here = f"only {', '.join(fields)} in a line of {name}"
-            return Problem(printable(key)[:40], "unknown field", accepted_here)
+            return LineProblem(printable(key)[:40], "unknown field", accepted_here)
     for key, accepted in fields.items():
         value = line.get(key)
         if value is not None or (accepted.required and key in line):
@@ -310,28 +312,34 @@ def problem_of(line: Mapping[str, Any]) -> Problem | None:
             if problem is not None:
                 return problem
         elif accepted.required:
-            return Problem(key, "is missing", accepted.expected)
+            return LineProblem(key, "is missing", accepted.expected)
     return _contradiction({key: value for key, value in line.items() if value is not None})
 
 
-def _contradiction(line: Mapping[str, Any]) -> Problem | None:
+def _contradiction(line: Mapping[str, Any]) -> LineProblem | None:
     """Fields that do not go together. `line`: without those that are null."""
     if line["type"] in ("attempt", "outcome"):
         if "offset" in line and line.get("outcome") != "acked":
-            return Problem("offset", shown(line["offset"]), "an offset only where outcome is acked")
+            return LineProblem(
+                "offset", shown(line["offset"]), "an offset only where outcome is acked"
+            )
         if "offset" in line and "partition" not in line:
-            return Problem("partition", "is missing", "the partition that the offset is of")
+            return LineProblem("partition", "is missing", "the partition that the offset is of")
     elif line["type"] == "observation":
         intact = line.get("content", "intact") == "intact"
         for key in ("producer", "sequence"):
             if intact and key not in line:
-                return Problem(key, "is missing", "the identity of a record that is intact")
+                return LineProblem(key, "is missing", "the identity of a record that is intact")
         for key in ("producer", "sequence", "sent_topic", "sent_partition"):
             if not intact and key in line:
-                return Problem(key, shown(line[key]), "no identity in a record that is not intact")
+                return LineProblem(
+                    key, shown(line[key]), "no identity in a record that is not intact"
+                )
         if ("input_topic" in line) != ("input_offset" in line):
             missing = "input_offset" if "input_topic" in line else "input_topic"
-            return Problem(missing, "is missing", "both input_topic and input_offset, or neither")
+            return LineProblem(
+                missing, "is missing", "both input_topic and input_offset, or neither"
+            )
         if line.get("input_partition") is not None and line.get("input_topic") is None:
-            return Problem("input_topic", "is missing", "the topic that input_partition is of")
+            return LineProblem("input_topic", "is missing", "the topic that input_partition is of")
     return None

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from harness.history.levels import READ_COMMITTED
 from harness.history.reads import Reads
 from harness.history.tables import History
-from harness.verify.observations import BATCH
-from harness.verify.timeline import Timeline
+from harness.rundir.observations import BATCH
+from harness.rundir.timeline import Timeline
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Rows: TypeAlias = npt.NDArray[np.void]

@@ -8,10 +8,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.columns import FAILED
 from harness.history.reads import Reads
 from harness.history.tables import History
-from harness.keys import KeyTable
+from harness.record.keys import KeyTable
+from harness.rundir.columns import FAILED
 
 I64: TypeAlias = npt.NDArray[np.int64]
 

@@ -13,11 +13,11 @@ from typing import Final, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from harness.columns import FAILED
 from harness.errors import UsageError
 from harness.history.events import COMMITTED, ISOLATIONS
 from harness.history.tables import History
 from harness.profiles import DeliveryProfile
+from harness.rundir.columns import FAILED
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]

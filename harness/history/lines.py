@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from harness.errors import UsageError
 from harness.history.stream import Stream
-from harness.printable import printable
+from harness.system.printable import printable
 
 LINE_MAX: Final = 1 << 20
 _NAMED: Final = 3
@@ -42,7 +42,7 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class LineProblem:
     """Why a line is refused: the field, what stands there, what was expected."""
 
     field: str
@@ -71,7 +71,7 @@ class Refusals:
     cut: list[str] = field(default_factory=list)
     """Files that say that they have an `end` line, and have none."""
 
-    def refuse(self, where: Where, problem: Problem, *, noise: bool = False) -> None:
+    def refuse(self, where: Where, problem: LineProblem, *, noise: bool = False) -> None:
         """Raises UsageError unless lenient."""
         said = f"{where}: {problem}"
         if not self.lenient:
@@ -137,7 +137,7 @@ class Source:
             if block.objects:
                 yield block
         if self.stream.broken:
-            problem = Problem("", self.stream.broken, "the whole of a file that gzip wrote")
+            problem = LineProblem("", self.stream.broken, "the whole of a file that gzip wrote")
             self.refusals.refuse(Where(self.path, number), problem)
 
     def _lines(self) -> Iterator[tuple[list[bytes], bool]]:
@@ -171,7 +171,7 @@ class Source:
             if not line and not isinstance(whole, _Overlong):
                 continue
             value = _object(line)
-            if isinstance(value, Problem):
+            if isinstance(value, LineProblem):
                 noise = _LOGGED.fullmatch(whole.rstrip()) is not None
                 self.refusals.refuse(Where(self.path, number), value, noise=noise)
                 continue
@@ -209,7 +209,7 @@ class _Overlong(bytes):
 def _is_torn(line: bytes) -> bool:
     """Whether a last line is the beginning of an object, and no more than that."""
     begun = line.startswith(b"{") and b"\0" not in line and not line.rstrip().endswith(b"}")
-    return begun and isinstance(_object(line), Problem)
+    return begun and isinstance(_object(line), LineProblem)
 
 
 def _together(lines: list[bytes]) -> list[dict[str, Any]] | None:
@@ -231,19 +231,19 @@ def _together(lines: list[bytes]) -> list[dict[str, Any]] | None:
     return list(objects)
 
 
-def _object(line: bytes) -> dict[str, Any] | Problem:
+def _object(line: bytes) -> dict[str, Any] | LineProblem:
     expected = "one JSON object a line"
     if isinstance(line, _Overlong):
-        return Problem("", f"a line of more than {LINE_MAX} bytes", expected)
+        return LineProblem("", f"a line of more than {LINE_MAX} bytes", expected)
     try:
         value = _CAREFUL.decode(line.decode())
     except _Twice as twice:
         name = printable(str(twice))[:_SHOWN]
-        return Problem(name, "stands twice in the line", "each field once")
+        return LineProblem(name, "stands twice in the line", "each field once")
     except UnicodeDecodeError:
-        return Problem("", f"{shown(line)} is not UTF-8", expected)
+        return LineProblem("", f"{shown(line)} is not UTF-8", expected)
     except RecursionError:
-        return Problem("", f"{shown(line)} is nested too deeply", expected)
+        return LineProblem("", f"{shown(line)} is nested too deeply", expected)
     except ValueError:
-        return Problem("", f"{shown(line)} is no JSON", expected)
-    return value if isinstance(value, dict) else Problem("", shown(value), expected)
+        return LineProblem("", f"{shown(line)} is no JSON", expected)
+    return value if isinstance(value, dict) else LineProblem("", shown(value), expected)

@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.columns import ACKED, ACKED_NO_OFFSET
 from harness.history.events import (
     ANSWERS,
     MILLISECONDS,
@@ -25,10 +24,11 @@ from harness.history.events import (
     is_name,
     problem_of,
 )
-from harness.history.lines import Block, Problem, Refusals, shown
+from harness.history.lines import Block, LineProblem, Refusals, shown
 from harness.history.tables import INTACT, DrainClaim, History
-from harness.members.journal import Step
-from harness.printable import printable
+from harness.rundir.columns import ACKED, ACKED_NO_OFFSET
+from harness.rundir.member_journal import Step
+from harness.system.printable import printable
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Columns: TypeAlias = dict[str, I64]
@@ -96,15 +96,15 @@ class NdjsonReader:
         for row, place in enumerate(places):
             said, there = int(columns["lines"][row]), before + place
             if file in self._ends:
-                problem = Problem("type", "a second end line", "one end line, the last line")
+                problem = LineProblem("type", "a second end line", "one end line, the last line")
                 self.refusals.refuse(block.where(place), problem)
             elif said != there:
                 found = f"{said}, and {there} lines stand before it"
-                problem = Problem("lines", found, "as many lines as were written")
+                problem = LineProblem("lines", found, "as many lines as were written")
                 self.refusals.refuse(block.where(place), problem)
             self._ends.setdefault(file, there + 1)
         if file in self._ends and self._lines[file] > self._ends[file]:
-            problem = Problem("", "stands after the end line", "an end line as the last one")
+            problem = LineProblem("", "stands after the end line", "an end line as the last one")
             self.refusals.refuse(block.where(len(block.objects) - 1), problem)
 
     def finish(self) -> None:
@@ -281,17 +281,17 @@ class NdjsonReader:
 
     def _drain_problem(
         self, claim: DrainClaim, key: tuple[int, int], before: DrainClaim | None
-    ) -> Problem | None:
+    ) -> LineProblem | None:
         """Why a drain line contradicts itself or `before`, an earlier one of its level."""
         if claim.end is not None and (claim.start or 0) > claim.end:
-            return Problem(
+            return LineProblem(
                 "start",
                 f"{claim.start} is above the end {claim.end}",
                 "a log that starts at or below its end",
             )
         if before is not None and before != claim:
             where = f"{self.history.topics[key[0]]}-{key[1]}"
-            return Problem(
+            return LineProblem(
                 "partition",
                 f"another drain line says something else about {where}",
                 "one drain line a topic-partition",
@@ -310,18 +310,18 @@ class NdjsonReader:
             if before != bool(compacted):
                 name = self.history.topics[topic]
                 found = f"{shown(bool(compacted))}, and another line says {shown(before)} of {name}"
-                problem = Problem("compacted", found, "one answer for each topic")
+                problem = LineProblem("compacted", found, "one answer for each topic")
                 self.refusals.refuse(block.where(place), problem)
 
     def _id_problem(
         self, said: dict[int, int], topic: int, identity: int, kind: str
-    ) -> Problem | None:
+    ) -> LineProblem | None:
         """Notes the id that a line says of a topic; why it contradicts an earlier line."""
         if identity < 0 or said.setdefault(topic, identity) == identity:
             return None
         own, before = (shown(list(self.history.topic_ids)[at]) for at in (identity, said[topic]))
         found = f"{own}, and another {kind} line says {before} of {self.history.topics[topic]}"
-        return Problem("topic_id", found, f"one topic id in the {kind} lines of a topic")
+        return LineProblem("topic_id", found, f"one topic id in the {kind} lines of a topic")
 
     def _readings(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
         names = ("topic", "partition", "start", "isolation", "topic_id")
@@ -364,7 +364,9 @@ class NdjsonReader:
                 found = f"{offset}, and another line says {before}"
                 self.refusals.refuse(
                     block.where(place),
-                    Problem("offset", found, "one group_offset line a group and topic-partition"),
+                    LineProblem(
+                        "offset", found, "one group_offset line a group and topic-partition"
+                    ),
                 )
 
 

@@ -1,7 +1,7 @@
 """What a group had committed in the end, as far as the commits of its members tell.
 
 Where no coordinator was asked, it is the last confirmed commit. The order of one member's lines is
-the order; between members only what is certainly later counts (`harness.verify.consumers.clock`).
+the order; between members only what is certainly later counts (`reconcile/consumers/spans.py`).
 A commit of unknown outcome may be the last one as well.
 """
 
@@ -12,9 +12,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.members.journal import Journal, Step
-from harness.verify.consumers.clock import span_of
-from harness.verify.consumers.reading import by_partition, of_step
+from harness.reconcile.consumers.member_reading import by_partition, of_step
+from harness.reconcile.consumers.spans import span_of
+from harness.rundir.member_journal import Journal, Step
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Key: TypeAlias = tuple[int, int]

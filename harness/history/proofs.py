@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from harness.history.reads import Reads
 from harness.history.tables import DrainClaim, History
-from harness.rundir import RunInfo
-from harness.verify.drained import DrainedPartition
+from harness.rundir.drained import DrainedPartition
+from harness.rundir.run import RunInfo
 
 I64: TypeAlias = npt.NDArray[np.int64]
 

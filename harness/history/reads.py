@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from harness.history.levels import READ_COMMITTED
 from harness.history.tables import CORRUPT, FOREIGN, INTACT, READ, Table
-from harness.verify import observations
+from harness.rundir import observations
 
 I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]

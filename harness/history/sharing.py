@@ -19,11 +19,11 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from harness.columns import OFFSET_MAX
-from harness.history.assembly import Stretch
+from harness.history.assembly import CountedRange
 from harness.history.events import PARTITION_MAX, is_name
-from harness.history.lines import Problem, shown
+from harness.history.lines import LineProblem, shown
 from harness.history.tables import DrainClaim, History
+from harness.rundir.columns import OFFSET_MAX
 
 Key: TypeAlias = tuple[int, int]
 
@@ -59,34 +59,34 @@ class Sharing:
 
     def consumed(
         self, file: int, parts: list[Any], topic: Callable[[str], int]
-    ) -> list[Stretch] | Problem:
+    ) -> list[CountedRange] | LineProblem:
         """The offsets of records_consumed, as stretches without a hole."""
         self.begin(file)
-        stretches: list[Stretch] = []
+        stretches: list[CountedRange] = []
         for part in parts:
             offsets = _offsets(part)
             if offsets is None:
-                return Problem("partitions", shown(part), _EXPECTED)
+                return LineProblem("partitions", shown(part), _EXPECTED)
             key = topic(part["topic"]), int(part["partition"])
             for run in np.split(offsets, np.flatnonzero(np.diff(offsets) != 1) + 1):
                 if len(run):
-                    stretches.append(Stretch(*key, int(run[0]), int(run[-1]), len(run)))
+                    stretches.append(CountedRange(*key, int(run[0]), int(run[-1]), len(run)))
                     reached = self._reached[file]
                     reached[key] = max(int(run[-1]), reached.get(key, -1))
         return stretches
 
-    def acknowledged(self, file: int, line: Mapping[str, Any]) -> Problem | None:
+    def acknowledged(self, file: int, line: Mapping[str, Any]) -> LineProblem | None:
         """One line of offsets_acknowledged."""
         self.begin(file)
         parts = line.get("partitions")
         if not isinstance(parts, list):
-            return Problem("partitions", shown(parts), "a list")
+            return LineProblem("partitions", shown(parts), "a list")
         if type(line.get("success")) is not bool:
-            return Problem("success", shown(line.get("success")), "true or false")
+            return LineProblem("success", shown(line.get("success")), "true or false")
         for part in parts:
             offsets = _offsets(part)
             if offsets is None:
-                return Problem("partitions", shown(part), _EXPECTED)
+                return LineProblem("partitions", shown(part), _EXPECTED)
             if line["success"]:
                 self._acknowledged += len(offsets)
             else:

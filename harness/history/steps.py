@@ -20,7 +20,7 @@ from harness.history.events import (
     COMMITTED,
     STEPS,
 )
-from harness.history.lines import Problem, Refusals
+from harness.history.lines import LineProblem, Refusals
 from harness.history.tables import History
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ def check_steps(history: History, refusals: Refusals) -> Bools:
         where = history.where(
             int(history.steps.column("file")[row]), int(history.steps.column("line")[row])
         )
-        refusals.refuse(where, Problem("step", f"{said}, but {before} ({name})", expected))
+        refusals.refuse(where, LineProblem("step", f"{said}, but {before} ({name})", expected))
         taken[row] = False
     backward = ~first[1:] & (at_us[1:] < at_us[:-1]) & ~bad[1:] & ~bad[:-1]
     if backward.any():

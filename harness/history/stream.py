@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import UsageError
-from harness.printable import printable
+from harness.system.printable import printable
 
 STDIN: Final = Path("-")
 BLOCK_BYTES: Final = 1 << 22

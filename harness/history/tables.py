@@ -26,7 +26,7 @@ ATTEMPT: Final = (
     "producer", "topic", "partition", "sequence", "state", "offset", "transaction", "key",
     "tombstone", "topic_id", "file", "line",
 )  # fmt: skip
-"""state: of harness.columns; transaction: its number, or -1; key: number in
+"""state: of harness.rundir.columns; transaction: its number, or -1; key: number in
 `History.keys`, or -1"""
 OUTCOME: Final = (
     "producer", "topic", "partition", "sequence", "state", "offset", "topic_id", "file", "line",

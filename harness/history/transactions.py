@@ -16,7 +16,6 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.errors import UsageError
 from harness.history.events import ABORT_CALLED as END_ABORT_CALLED
 from harness.history.events import ABORTED as END_ABORTED
@@ -26,8 +25,9 @@ from harness.history.events import COMMITTED as END_COMMITTED
 from harness.history.lines import Refusals
 from harness.history.steps import check_steps
 from harness.history.tables import History
-from harness.verify.commits import OF_TRANSACTIONS
-from harness.verify.transactions import (
+from harness.reconcile.transaction_rules import OF_TRANSACTIONS
+from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
+from harness.rundir.transactions import (
     ABORTED,
     COMMITTED,
     NEVER_US,

@@ -24,21 +24,21 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.columns import OFFSET_MAX
 from harness.history.assembly import (
     ERRORED,
     READ_COLUMNS,
     SENT_COLUMNS,
     WITHOUT_OFFSET,
     Assembly,
+    CountedRange,
     Start,
-    Stretch,
 )
 from harness.history.events import INSTANT_MAX, NAME_MAX, PARTITION_MAX, is_name
-from harness.history.lines import Block, Problem, Refusals, shown
+from harness.history.lines import Block, LineProblem, Refusals, shown
 from harness.history.sharing import ACKNOWLEDGED, STRATEGY, Sharing
 from harness.history.tables import History, Table
-from harness.printable import printable
+from harness.rundir.columns import OFFSET_MAX
+from harness.system.printable import printable
 
 I64: TypeAlias = npt.NDArray[np.int64]
 
@@ -84,7 +84,7 @@ class VerifiableReader:
         self._prefixes: dict[str, int] = {}
         self._sent = Table(SENT_COLUMNS)
         self._read = Table(READ_COLUMNS)
-        self._stretches: dict[int, list[Stretch]] = defaultdict(list)
+        self._stretches: dict[int, list[CountedRange]] = defaultdict(list)
         self._shown: set[int] = set()
         """Files that hold record_data"""
         self._passed_over: Counter[str] = Counter()
@@ -120,7 +120,7 @@ class VerifiableReader:
         for place in places:
             name = names[place]
             by_name[name if isinstance(name, str) else ""].append(place)
-        refused: list[tuple[int, Problem]] = []
+        refused: list[tuple[int, LineProblem]] = []
         for name, chosen in by_name.items():
             if name in self._take and self._take[name](block, chosen):
                 continue
@@ -133,7 +133,7 @@ class VerifiableReader:
         for place, problem in sorted(refused, key=lambda each: each[0]):
             self.refusals.refuse(block.where(place), problem)
 
-    def _one(self, name: str, block: Block, place: int) -> Problem | None:
+    def _one(self, name: str, block: Block, place: int) -> LineProblem | None:
         """A line by itself: why it is refused, or None when it was taken."""
         line = block.objects[place]
         if name not in NAMES:
@@ -141,7 +141,7 @@ class VerifiableReader:
                 self._passed_over[name] += 1
                 return None
             found = shown(line["name"]) if "name" in line else "is missing"
-            return Problem("name", found, f"one of {', '.join(NAMES)}")
+            return LineProblem("name", found, f"one of {', '.join(NAMES)}")
         if name == "startup_complete":
             self._start = None
             return None
@@ -208,10 +208,10 @@ class VerifiableReader:
         self._sent.add(len(lines), columns)
         return True
 
-    def _totals(self, line: Mapping[str, Any]) -> Problem | None:
+    def _totals(self, line: Mapping[str, Any]) -> LineProblem | None:
         acked = line.get("acked")
         if type(acked) is not int or acked < 0:
-            return Problem("acked", shown(acked), "how many records were acknowledged")
+            return LineProblem("acked", shown(acked), "how many records were acknowledged")
         self._producer().claimed = acked
         return None
 
@@ -245,29 +245,29 @@ class VerifiableReader:
         self._sharing.reached(self._file, topics, partitions, offsets)
         return True
 
-    def _consumed(self, line: Mapping[str, Any]) -> Problem | None:
+    def _consumed(self, line: Mapping[str, Any]) -> LineProblem | None:
         """Totals: from the first offset to the last, when as many were read."""
         parts = line.get("partitions")
         if not isinstance(parts, list):
-            return Problem("partitions", shown(parts), "a list")
+            return LineProblem("partitions", shown(parts), "a list")
         if any(isinstance(part, dict) and "offsets" in part for part in parts):
             found = self._sharing.consumed(self._file, parts, self._topic)
-            if isinstance(found, Problem):
+            if isinstance(found, LineProblem):
                 return found
             self._stretches[self._file] += found
             return None
         for part in parts:
             expected = "topic, partition, count, minOffset and maxOffset"
             if not isinstance(part, dict) or not _is_topic(part.get("topic")):
-                return Problem("partitions", shown(part), expected)
+                return LineProblem("partitions", shown(part), expected)
             given = [part.get(key) for key in ("partition", "count", "minOffset", "maxOffset")]
             numbers = _numbers(given, 0, OFFSET_MAX)
             if numbers is None or int(numbers[0]) > PARTITION_MAX:
-                return Problem("partitions", shown(part), expected)
+                return LineProblem("partitions", shown(part), expected)
         for part in parts:
             if part["count"]:
                 self._stretches[self._file].append(
-                    Stretch(
+                    CountedRange(
                         self._topic(part["topic"]),
                         part["partition"],
                         part["minOffset"],
@@ -333,18 +333,20 @@ class VerifiableReader:
         )
 
 
-def _line_problem(name: str, line: Mapping[str, Any]) -> Problem | None:
+def _line_problem(name: str, line: Mapping[str, Any]) -> LineProblem | None:
     """Why a line of a producer, or a record of a consumer, is refused; None when it is not."""
     producer = name != "record_data"
     value = line.get("value")
     if producer and not (isinstance(value, str) and _is_value(value.rpartition("."))):
         expected = "the text of a number, or <prefix>.<number>"
-        return Problem("value", shown(value) if "value" in line else "is missing", expected)
+        return LineProblem("value", shown(value) if "value" in line else "is missing", expected)
     if "value" not in line:
-        return Problem("value", "is missing", "the record's value, or null")
+        return LineProblem("value", "is missing", "the record's value, or null")
     topic = line.get("topic")
     if not _is_topic(topic):
-        return Problem("topic", shown(topic) if "topic" in line else "is missing", "a topic's name")
+        return LineProblem(
+            "topic", shown(topic) if "topic" in line else "is missing", "a topic's name"
+        )
     fields = {"partition": (0, PARTITION_MAX), "offset": (-1 if producer else 0, OFFSET_MAX)}
     if name == "producer_send_error":
         fields = {}
@@ -353,7 +355,7 @@ def _line_problem(name: str, line: Mapping[str, Any]) -> Problem | None:
     for key, (least, most) in fields.items():
         if _numbers([line.get(key)], least, most) is None:
             found = shown(line[key]) if key in line else "is missing"
-            return Problem(key, found, f"a whole number from {least} to {most}")
+            return LineProblem(key, found, f"a whole number from {least} to {most}")
     return None
 
 

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.judge.verdict import Availability
-from harness.rundir import ProfileRun
-from harness.verify.faults import Fault
-from harness.verify.timeline import LoadSeries, Timeline
+from harness.rundir.recorded_faults import RecordedFault
+from harness.rundir.run import ProfileRun
+from harness.rundir.timeline import LoadSeries, Timeline
 
 SLOT_US: Final = 250_000
 _WINDOW_SLOTS_MIN: Final = 4
@@ -75,7 +75,7 @@ def during(profile: ProfileRun, timeline: Timeline) -> list[Window]:
     return windows
 
 
-def striking(timeline: Timeline) -> list[Fault]:
+def striking(timeline: Timeline) -> list[RecordedFault]:
     """The faults that struck something, in order of injection."""
     faults = [fault for fault in timeline.faults if fault.struck and not fault.idle]
     return sorted(faults, key=lambda fault: fault.injected_us)
@@ -116,7 +116,7 @@ def _first_attempt_us(series: LoadSeries, before: int, after: int) -> int | None
     return int(series.from_us[before + 1 + between[0]]) if len(between) else None
 
 
-def recovered_us(series: LoadSeries, faults: list[Fault], index: int) -> int | None:
+def recovered_us(series: LoadSeries, faults: list[RecordedFault], index: int) -> int | None:
     """When a partition acknowledged again at the scheduled rate after the index-th fault.
 
     The fault's own instant when it was not disturbed before the fault was healed or the next one

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from harness.judge.availability import striking
 from harness.judge.exposure import AROUND_US, Exposure, exposures, hit_partitions
 from harness.judge.verdict import ConsumerLag, ConsumeVerdict
-from harness.members.journal import Journal, Step
-from harness.rundir import ProfileRun
-from harness.verify.evidence import Evidence
-from harness.verify.faults import Fault
-from harness.verify.findings import ProfileFindings
-from harness.verify.timeline import Timeline
+from harness.reconcile.findings import ProfileFindings
+from harness.rundir.member_journal import Journal, Step
+from harness.rundir.recorded_faults import RecordedFault
+from harness.rundir.run import ProfileRun
+from harness.rundir.run_record import RunRecord
+from harness.rundir.timeline import Timeline
 
 I64: TypeAlias = npt.NDArray[np.int64]
 
@@ -30,7 +30,7 @@ _IDLE_BEFORE: Final = "nothing of it was processed just before"
 _IDLE_AFTER: Final = "nothing of it was processed afterwards"
 
 
-def consumer_exposures(profile: ProfileRun, evidence: Evidence) -> list[Exposure]:
+def consumer_exposures(profile: ProfileRun, evidence: RunRecord) -> list[Exposure]:
     """How a profile's consumers met each fault of the run that struck at all, in order."""
     met = exposures(profile, evidence.timeline)
     journals = evidence.consumption.journals.get(profile.profile, [])
@@ -68,7 +68,7 @@ def _missing(
     return "" if _processed(journals, injected_us, int(end_us)) else _IDLE_AFTER
 
 
-def _turned(profile: ProfileRun, timeline: Timeline, fault: Fault, end_us: int) -> bool:
+def _turned(profile: ProfileRun, timeline: Timeline, fault: RecordedFault, end_us: int) -> bool:
     """Whether a member ended or rebalanced from a fault's injection until the next one's."""
     return any(
         moment.profile == profile.profile
@@ -88,7 +88,7 @@ def _processed(journals: list[Journal], from_us: int, to_us: int) -> bool:
     return False
 
 
-def consume_verdict(evidence: Evidence, found: ProfileFindings) -> ConsumeVerdict | None:
+def consume_verdict(evidence: RunRecord, found: ProfileFindings) -> ConsumeVerdict | None:
     """What a profile's consumers did, as verdict.json holds it; None without any."""
     consume, consumed = found.profile.consume, found.consumed
     if consume is None or consumed is None:

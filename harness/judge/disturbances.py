@@ -15,9 +15,9 @@ from itertools import pairwise
 from typing import Final
 
 from harness.judge.verdict import DisturbanceRecord
-from harness.rundir import ProfileRun, from_us
-from harness.verify.faults import Fault
-from harness.verify.timeline import Timeline, TopicPartition
+from harness.rundir.recorded_faults import RecordedFault
+from harness.rundir.run import ProfileRun, from_us
+from harness.rundir.timeline import Timeline, TopicPartition
 
 AFTER_US: Final = 10_000_000
 """So long after a fault was healed its consequences may still show; leaders move back, and the
@@ -124,13 +124,13 @@ def clock(at_us: int) -> str:
     return from_us(at_us)[11:23]
 
 
-def _explains(fault: Fault) -> tuple[int, int]:
+def _explains(fault: RecordedFault) -> tuple[int, int]:
     """The time in which a fault explains what was seen; one that was never healed has no end."""
     end_us = 2**62 if fault.healed_us is None else fault.healed_us + AFTER_US
     return min(fault.begun_us, fault.injected_us), end_us
 
 
-def _members_alone(fault: Fault) -> bool:
+def _members_alone(fault: RecordedFault) -> bool:
     evidence = fault.evidence
     others = any(evidence.get(kind) for kind in ("brokers", "links", "elections"))
     return bool(evidence.get("members")) and not others

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.judge.disturbances import Disturbance
-from harness.rundir import ProfileRun, RunInfo
-from harness.verify.faults import Fault
-from harness.verify.timeline import LeaderChange, LoadSeries, Timeline
+from harness.rundir.recorded_faults import RecordedFault
+from harness.rundir.run import ProfileRun, RunInfo
+from harness.rundir.timeline import LeaderChange, LoadSeries, Timeline
 
 AROUND_US: Final = 10_000_000
 """An acknowledgement this long before an injection still counts as load around it."""
@@ -33,7 +33,7 @@ _STAGES: Final = (_HIT, _STILL, _IDLE, _SILENT_BEFORE, _SILENT_AFTER)
 class Exposure:
     """One fault as one profile met it; `missing` is empty when the profile was exposed."""
 
-    fault: Fault
+    fault: RecordedFault
     missing: str
 
     @property
@@ -84,7 +84,9 @@ def trials(info: RunInfo, anomaly: str, met: Sequence[Exposure]) -> list[Exposur
     return [each for each in met if anomaly in info.fault_aims.get(each.fault.fault, [anomaly])]
 
 
-def _missing(profile: ProfileRun, timeline: Timeline, fault: Fault, until_us: int | None) -> str:
+def _missing(
+    profile: ProfileRun, timeline: Timeline, fault: RecordedFault, until_us: int | None
+) -> str:
     """What the most exposed partition of a profile lacked; empty when it lacked nothing."""
     furthest = 0
     coordinated = fault.coordinated(profile.profile)
@@ -112,7 +114,7 @@ def _missing(profile: ProfileRun, timeline: Timeline, fault: Fault, until_us: in
 
 
 def hit_partitions(
-    topics: Sequence[str], timeline: Timeline, fault: Fault
+    topics: Sequence[str], timeline: Timeline, fault: RecordedFault
 ) -> list[tuple[str, int]]:
     """The partitions of `topics` that a fault was aimed at, or whose leader it struck."""
     hit = {
@@ -129,7 +131,7 @@ def hit_partitions(
 
 
 def _leader_moved(
-    timeline: Timeline, fault: Fault, topic: str, partition: int, until_us: int | None
+    timeline: Timeline, fault: RecordedFault, topic: str, partition: int, until_us: int | None
 ) -> bool:
     """By the fault's own evidence, or else by what the observer saw until the next fault."""
     for each in fault.partitions:

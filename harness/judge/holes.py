@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from harness.verify.blind import some
-from harness.verify.evidence import Evidence
-from harness.verify.holes import HoleAccount
+from harness.reconcile.blind_spots import some
+from harness.rundir.holes import HoleAccount
+from harness.rundir.run_record import RunRecord
 
 
-def hole_notes(evidence: Evidence) -> list[str]:
+def hole_notes(evidence: RunRecord) -> list[str]:
     """A sentence or two for each profile of a run whose topics were read at read_committed.
 
     What is unaccounted for is no note: it takes the proof from its topic-partition.

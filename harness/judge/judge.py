@@ -15,6 +15,7 @@ from harness.judge.availability import availability, during
 from harness.judge.consuming import consume_verdict, consumer_exposures
 from harness.judge.disturbances import disturbances
 from harness.judge.disturbances import notes as disturbance_notes
+from harness.judge.explain import witnesses
 from harness.judge.exposure import Exposure, disturbed, exposures, trials
 from harness.judge.holes import hole_notes
 from harness.judge.loading import load_notes, load_obstacles, load_verdict
@@ -33,11 +34,10 @@ from harness.judge.verdict import (
     worst,
 )
 from harness.judge.windows import control_result, unlike
-from harness.judge.witness import witnesses
-from harness.rundir import ProfileRun
-from harness.verify.evidence import Evidence
-from harness.verify.findings import ProfileFindings
-from harness.verify.reconcile import reconcile
+from harness.reconcile.findings import ProfileFindings
+from harness.reconcile.reconcile import reconcile
+from harness.rundir.run import ProfileRun
+from harness.rundir.run_record import RunRecord
 
 _EXIT_CODES: Final = {KEPT: EXIT_KEPT, BROKEN: EXIT_BROKEN, INCONCLUSIVE: EXIT_INCONCLUSIVE}
 
@@ -51,7 +51,7 @@ KAFKA_17754: Final = (
 )
 
 
-def judge(evidence: Evidence) -> Verdict:
+def judge(evidence: RunRecord) -> Verdict:
     """Reconcile a run and judge every promise of every profile.
 
     Raises HarnessError when the harness's own sums do not close.
@@ -59,7 +59,7 @@ def judge(evidence: Evidence) -> Verdict:
     return judge_findings(evidence, reconcile(evidence))
 
 
-def judge_findings(evidence: Evidence, findings: list[ProfileFindings]) -> Verdict:
+def judge_findings(evidence: RunRecord, findings: list[ProfileFindings]) -> Verdict:
     """Judge every promise of every profile by what reconciling `evidence` found."""
     info = evidence.info
     obstacles = run_obstacles(evidence)
@@ -86,7 +86,7 @@ def exit_code(verdict: Verdict) -> int:
 
 
 def _profile(
-    evidence: Evidence,
+    evidence: RunRecord,
     found: ProfileFindings,
     found_by: dict[str, ProfileFindings],
     run_wide: list[str],
@@ -130,7 +130,7 @@ def _profile(
 
 
 def _case(
-    evidence: Evidence,
+    evidence: RunRecord,
     found: ProfileFindings,
     found_by: dict[str, ProfileFindings],
     promise: str,
@@ -169,14 +169,14 @@ def _case(
     )
 
 
-def _skipped(evidence: Evidence) -> int:
+def _skipped(evidence: RunRecord) -> int:
     """How much could not be read: lines of a history or of a run's timeline, and ledgers."""
     if evidence.elsewhere is not None:
         return evidence.elsewhere.skipped
     return evidence.timeline.unreadable + len(evidence.without_ledger)
 
 
-def _firm(evidence: Evidence, anomaly: str) -> bool:
+def _firm(evidence: RunRecord, anomaly: str) -> bool:
     """Whether what could not be read cannot undo it. A run's timeline tells of faults, and only
     hung_txn leaves their windows out; a ledger tells of attempts, of which a phantom has none."""
     if evidence.elsewhere is not None:
@@ -198,7 +198,7 @@ def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str
 
 
 def _reasons(
-    evidence: Evidence,
+    evidence: RunRecord,
     profiles: list[ProfileVerdict],
     findings: list[ProfileFindings],
     run_wide: list[str],
@@ -308,7 +308,7 @@ def _all_kept_elsewhere(profiles: list[ProfileVerdict]) -> str:
     )
 
 
-def _rounds(evidence: Evidence) -> list[str]:
+def _rounds(evidence: RunRecord) -> list[str]:
     """Why the rounds of a run that was to reach a bound ended."""
     bound = evidence.info.until_bound
     if bound is None:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness.judge.verdict import FailureVerdict, LoadVerdict
-from harness.rundir import from_us
-from harness.verify.evidence import Evidence
-from harness.verify.findings import ProfileFindings
-from harness.verify.loads import FAILED, UNKNOWN, Failure
+from harness.reconcile.findings import ProfileFindings
+from harness.rundir.load_events import FAILED, UNKNOWN, Failure
+from harness.rundir.run import from_us
+from harness.rundir.run_record import RunRecord
 
 UNSENT_SHARE_MAX: Final = 0.1
 """More of the planned records than this unsent: the load is not the one that was asked for."""
@@ -51,7 +51,7 @@ MEANINGS: Final[Mapping[str, str]] = {
 }
 
 
-def load_verdict(evidence: Evidence, found: ProfileFindings) -> LoadVerdict | None:
+def load_verdict(evidence: RunRecord, found: ProfileFindings) -> LoadVerdict | None:
     """What was asked of the load and what it did; None for a history, which has none of ours."""
     if evidence.elsewhere is not None:
         return None
@@ -72,7 +72,7 @@ def load_verdict(evidence: Evidence, found: ProfileFindings) -> LoadVerdict | No
     )
 
 
-def _failures(evidence: Evidence, found: ProfileFindings) -> list[FailureVerdict]:
+def _failures(evidence: RunRecord, found: ProfileFindings) -> list[FailureVerdict]:
     """Every way in which attempts ended without an acknowledgement, the most frequent first."""
     sums: dict[tuple[str, str], Failure] = {}
     for (topic, outcome, reason), each in evidence.timeline.failures.items():

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from harness.judge.verdict import FaultRecord
-from harness.rundir import RunInfo, from_us
-from harness.verify.evidence import Evidence, Journal
-from harness.verify.faults import Fault
-from harness.verify.findings import ProfileFindings
-from harness.verify.timeline import Timeline
+from harness.reconcile.findings import ProfileFindings
+from harness.rundir.recorded_faults import RecordedFault
+from harness.rundir.run import RunInfo, from_us
+from harness.rundir.run_record import ExperimentJournal, RunRecord
+from harness.rundir.timeline import Timeline
 
 _NAMED: Final = 3
 _REASON_MAX: Final = 160
@@ -22,7 +22,7 @@ _COMPLETED: Final = "completed"
 _SUCCEEDED: Final = "succeeded"
 
 
-def run_obstacles(evidence: Evidence) -> list[str]:
+def run_obstacles(evidence: RunRecord) -> list[str]:
     """What concerns every profile of a run."""
     if evidence.elsewhere is not None:
         # No load of ours and no faults of ours: there is nothing that could have gone wrong there.
@@ -66,7 +66,7 @@ def _unreadable(timeline: Timeline) -> list[str]:
     ]
 
 
-def _ledgers(evidence: Evidence) -> list[str]:
+def _ledgers(evidence: RunRecord) -> list[str]:
     """Producers of which it is not known what they attempted."""
     missing = evidence.without_ledger
     if not missing:
@@ -124,7 +124,7 @@ def _generator(info: RunInfo, timeline: Timeline) -> list[str]:
     ]
 
 
-def journal_troubles(journal: Journal) -> list[str]:
+def journal_troubles(journal: ExperimentJournal) -> list[str]:
     """What Chaos Toolkit's journal says went wrong; the exit code says too little."""
     name, document = f"experiment {journal.experiment}", journal.document
     if document is None:
@@ -172,7 +172,7 @@ def _cause(activity: Mapping[str, Any]) -> str:
     return ""
 
 
-def _faults(evidence: Evidence) -> list[str]:
+def _faults(evidence: RunRecord) -> list[str]:
     """Faults without evidence, and experiments that left no trace of any fault."""
     found = [_no_effect(fault) for fault in evidence.timeline.faults if not fault.took_effect]
     planned, recorded = evidence.info.faults_planned, len(evidence.timeline.faults)
@@ -181,7 +181,7 @@ def _faults(evidence: Evidence) -> list[str]:
     return found
 
 
-def _no_effect(fault: Fault) -> str:
+def _no_effect(fault: RecordedFault) -> str:
     name = f"fault {fault.fault}{f' on {fault.target}' if fault.target else ''}"
     if fault.failure:
         return f"{name} failed: {fault.failure}"
@@ -192,7 +192,7 @@ def _no_effect(fault: Fault) -> str:
     return f"{name} shows no evidence that it took effect{why}"
 
 
-def fault_record(fault: Fault) -> FaultRecord:
+def fault_record(fault: RecordedFault) -> FaultRecord:
     """A fault as verdict.json holds it."""
     return FaultRecord(
         fault=fault.fault,

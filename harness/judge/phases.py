@@ -9,9 +9,9 @@ import numpy as np
 
 from harness.judge.availability import Window, within
 from harness.judge.verdict import Phases
-from harness.verify.evidence import METRICS
-from harness.verify.hlog import CELLS, Interval
-from harness.verify.latency import percentiles
+from harness.rundir.hlog import CELLS, Interval
+from harness.rundir.latency import percentiles
+from harness.rundir.run_record import METRICS
 
 _NAMES: Final = ("before", "during", "after")
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from harness.anomalies import ANOMALIES
 from harness.judge.verdict import Sample
-from harness.verify.evidence import Evidence
-from harness.verify.findings import Occurrence, ProfileFindings
+from harness.reconcile.findings import Occurrence, ProfileFindings
+from harness.rundir.run_record import RunRecord
 
 
-def samples(evidence: Evidence, found: ProfileFindings) -> list[Sample]:
+def samples(evidence: RunRecord, found: ProfileFindings) -> list[Sample]:
     """The samples of a profile, anomaly by anomaly in the order of every table."""
     injected_us = sorted(fault.injected_us for fault in evidence.timeline.faults if fault.struck)
     return [
@@ -23,7 +23,7 @@ def samples(evidence: Evidence, found: ProfileFindings) -> list[Sample]:
 
 
 def _sample(
-    evidence: Evidence, found: ProfileFindings, occurrence: Occurrence, injected_us: list[int]
+    evidence: RunRecord, found: ProfileFindings, occurrence: Occurrence, injected_us: list[int]
 ) -> Sample:
     topic = evidence.info.topics[occurrence.topic]
     at_us = occurrence.at_us
@@ -55,7 +55,7 @@ def _sample(
 
 
 def sent_us(
-    evidence: Evidence, found: ProfileFindings, occurrence: Occurrence, topic: str
+    evidence: RunRecord, found: ProfileFindings, occurrence: Occurrence, topic: str
 ) -> int | None:
     """When an attempt was sent, as exactly as the load's slots tell; None when they do not.
 

@@ -12,19 +12,19 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.columns import SENT
-from harness.rundir import ProfileRun
-from harness.verify import cells
-from harness.verify.evidence import Evidence
-from harness.verify.findings import ProfileFindings
-from harness.verify.loads import SentSlots
-from harness.verify.observations import COPY
+from harness.reconcile.findings import ProfileFindings
+from harness.rundir import cells
+from harness.rundir.columns import SENT
+from harness.rundir.load_events import SentSlots
+from harness.rundir.observations import COPY
+from harness.rundir.run import ProfileRun
+from harness.rundir.run_record import RunRecord
 
 I64: TypeAlias = npt.NDArray[np.int64]
 
 
 def shown_so_far(
-    evidence: Evidence, control: ProfileRun, anomaly: str
+    evidence: RunRecord, control: ProfileRun, anomaly: str
 ) -> Counter[tuple[int, int]] | None:
     """(from_us, to_us) → how many anomalies the control seems to have shown in that time.
 
@@ -52,7 +52,7 @@ def shown_so_far(
 
 
 def _passed_over(
-    evidence: Evidence,
+    evidence: RunRecord,
     found: ProfileFindings,
     key: tuple[int, int],
     producer: int,

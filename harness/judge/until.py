@@ -14,16 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.anomalies import CONSUMER_ANOMALIES, anomaly_of
-from harness.columns import ACKED, unpack_offsets
 from harness.judge.bounds import CONFIDENCE, bound_95_per_fault
 from harness.judge.consuming import consumer_exposures
 from harness.judge.exposure import Exposure, exposures, trials
 from harness.judge.shown import shown_so_far
 from harness.judge.windows import by_window, load_of, unlike, windows
-from harness.rundir import ProfileRun
-from harness.verify import cells
-from harness.verify.evidence import Evidence
-from harness.verify.observations import COPY
+from harness.rundir import cells
+from harness.rundir.columns import ACKED, unpack_offsets
+from harness.rundir.observations import COPY
+from harness.rundir.run import ProfileRun
+from harness.rundir.run_record import RunRecord
 
 
 def faults_needed(bound: float) -> int:
@@ -56,7 +56,7 @@ def promises_to_bound(profile: ProfileRun, aims: dict[str, str]) -> list[str]:
     return [each for each in profile.promises if not aims or anomaly_of(each) in aims]
 
 
-def progress_of(evidence: Evidence) -> list[Trial]:
+def progress_of(evidence: RunRecord) -> list[Trial]:
     """Every promise to bound with its exposed faults, the fewest first."""
     info, timeline = evidence.info, evidence.timeline
     found: list[Trial] = []
@@ -81,7 +81,7 @@ def progress_of(evidence: Evidence) -> list[Trial]:
 
 
 def _trials(
-    evidence: Evidence,
+    evidence: RunRecord,
     profile: ProfileRun,
     anomaly: str,
     met: list[Exposure],
@@ -100,7 +100,7 @@ def _trials(
     return sum(each.exposed and id(each.fault) in broke for each in chosen)
 
 
-def suspicions(evidence: Evidence) -> list[str]:
+def suspicions(evidence: RunRecord) -> list[str]:
     """Promises of profiles that count which look broken by what was read along with the load.
 
     A duplicate: the live reader got further copies. A loss: it went beyond the offset at which
@@ -126,7 +126,7 @@ def suspicions(evidence: Evidence) -> list[str]:
     return found
 
 
-def _passed_over(evidence: Evidence, topic: int) -> int:
+def _passed_over(evidence: RunRecord, topic: int) -> int:
     """Acknowledged records of a topic that the live reader went past without getting them."""
     keys = {key for file in evidence.ledgers.values() for key in file.partitions if key[0] == topic}
     missing = 0

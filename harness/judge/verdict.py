@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from harness.percentiles import Percentiles
+from harness.rundir.percentiles import Percentiles
 
 SCHEMA: Final = "delivery-verdict/1"
 KEPT: Final = "kept"
@@ -130,7 +130,7 @@ class Availability:
 
 @dataclass(frozen=True, slots=True)
 class KeysVerdict:
-    """What was found key by key; `harness.verify.findings.Keyed` tells each number."""
+    """What was found key by key; `harness.reconcile.findings.Keyed` tells each number."""
 
     keys: int
     inversions: int
@@ -184,7 +184,7 @@ class ConsumerLag:
 
 @dataclass(frozen=True, slots=True)
 class ConsumeVerdict:
-    """What a profile's consumers did; `harness.verify.consumers.consumed` tells each number."""
+    """What a profile's consumers did; `harness.reconcile.consumers.consumed` tells each number."""
 
     mode: str
     protocol: str

@@ -19,17 +19,17 @@ import numpy as np
 
 from harness.judge.availability import Window, within
 from harness.judge.verdict import ControlResult, FaultCount
-from harness.rundir import ProfileRun, from_us
-from harness.verify.faults import Fault
-from harness.verify.findings import ProfileFindings
-from harness.verify.timeline import LoadSeries, Timeline
+from harness.reconcile.findings import ProfileFindings
+from harness.rundir.recorded_faults import RecordedFault
+from harness.rundir.run import ProfileRun, from_us
+from harness.rundir.timeline import LoadSeries, Timeline
 
 BEFORE_US: Final = 1_000_000
 """How long before a fault struck its window begins."""
 NO_END: Final = 2**62
 
 
-def windows(faults: Sequence[Fault], series: Sequence[LoadSeries] = ()) -> list[Window]:
+def windows(faults: Sequence[RecordedFault], series: Sequence[LoadSeries] = ()) -> list[Window]:
     """The window of each fault, in which it can have broken something; `faults` by injection.
 
     series: the load of each topic-partition that the control writes.
@@ -81,8 +81,8 @@ def control_result(
     found: ProfileFindings,
     anomaly: str,
     timeline: Timeline,
-    faults: Sequence[Fault],
-    trials: Sequence[Fault],
+    faults: Sequence[RecordedFault],
+    trials: Sequence[RecordedFault],
 ) -> tuple[ControlResult, list[int]]:
     """What a control showed of an anomaly, and how much of it in the window of each of `trials`.
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from harness.load.context import Call, LoadContext
 from harness.load.incarnation import Incarnation
-from harness.rundir import ProfileRun
+from harness.rundir.run import ProfileRun
 
 I64 = npt.NDArray[np.int64]
 

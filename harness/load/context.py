@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import REDACTED, UsageError
-from harness.load.clock import Clock
 from harness.load.slots import Slots
-from harness.rundir import ProfileRun, RunDir, RunInfo
-from harness.verify.latency import IntervalRecorder
+from harness.rundir.clock import Clock
+from harness.rundir.latency import IntervalRecorder
+from harness.rundir.run import ProfileRun, RunDir, RunInfo
 
 CLIENT_CONFIG = "HARNESS_CLIENT_CONFIG"
 NEVER_US = 2**63 - 1

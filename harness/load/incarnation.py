@@ -17,11 +17,11 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from harness.errors import HarnessError
 from harness.load.context import LoadContext, producer_settings
-from harness.load.ledger import Ledger
 from harness.load.outcomes import Delivered, Reports, by_partition, groups
 from harness.load.slots import LEFT_OPEN, SLOT_US
-from harness.record import Encoder, run_hash
-from harness.rundir import ProfileRun
+from harness.record.binary import Encoder, run_hash
+from harness.rundir.ledger import Ledger
+from harness.rundir.run import ProfileRun
 
 I64 = npt.NDArray[np.int64]
 

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Message
 
-from harness.record import HEAD, HEAD_BYTES
+from harness.record.binary import HEAD, HEAD_BYTES
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]

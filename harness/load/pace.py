@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from harness.load.client import Client
-from harness.schedule import Schedule
+from harness.load.schedule import Schedule
 
 TICK_US: Final = 10_000
 """Records are sent in batches of what became due within this time, or less with few clients: on

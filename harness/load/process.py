@@ -24,12 +24,12 @@ import gevent
 from gevent.event import Event
 from locust.env import Environment
 
-from harness.assets import folder
-from harness.collector import rare_collections
+from harness.system.assets import folder
+from harness.system.collector import rare_collections
 from harness.errors import EXIT_HARNESS_FAILED, EXIT_KEPT, HarnessError, UsageError
-from harness.lifeline import watch
+from harness.system.lifeline import watch
 from harness.load.users import Load, ProducerUser
-from harness.rundir import RunDir
+from harness.rundir.run import RunDir
 
 ORPHAN_STOP_TIMEOUT_S = 3.0
 """Without a harness the brokers are going down too: what is open is not awaited for long."""

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from harness.rundir import RunDir, RunInfo, from_us
+from harness.rundir.run import RunDir, RunInfo, from_us
 
 SLOT_US: Final = 250_000
 ABORTED: Final = "aborted"

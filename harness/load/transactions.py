@@ -34,13 +34,13 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import KafkaError, KafkaException
 
-from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
-from harness.disk import Appender
 from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import Call, LoadContext
 from harness.load.outcomes import Delivered
 from harness.load.slots import ABORTED, ABORTED_AFTER_ERROR
-from harness.rundir import ProfileRun
+from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
+from harness.rundir.run import ProfileRun
+from harness.system.disk import Appender
 
 I64 = npt.NDArray[np.int64]
 Ranges = dict[tuple[int, int], tuple[int, int]]
@@ -52,7 +52,7 @@ INIT_TIMEOUT_S: Final = 30.0
 END_MARGIN_S: Final = 5.0
 
 
-class TransactionLog:
+class TransactionLogWriter:
     """ledger/<incarnation>.txn.ndjson: one line a step, before the call or after its result.
 
     A step that cannot be written raises EnvironmentFailure, so that its call is not made; no line
@@ -134,9 +134,9 @@ class TransactionalClient(Client):
         """The code of the error with which its transaction did not end."""
         self._log = self._open_log()
 
-    def _open_log(self) -> TransactionLog:
+    def _open_log(self) -> TransactionLogWriter:
         ledger = self.incarnation.ledger.path
-        return TransactionLog(ledger.with_name(f"{self.incarnation.number}.txn.ndjson"))
+        return TransactionLogWriter(ledger.with_name(f"{self.incarnation.number}.txn.ndjson"))
 
     # -- calls -----------------------------------------------------------------------------
 

@@ -29,10 +29,10 @@ from harness.errors import HarnessError
 from harness.load.client import Client
 from harness.load.context import Call, LoadContext, call_now
 from harness.load.pace import TICK_US, Pace
+from harness.load.schedule import parse
 from harness.load.slots import SLOT_US
 from harness.load.transactions import TransactionalClient
-from harness.rundir import ProfileRun, RunDir
-from harness.schedule import parse
+from harness.rundir.run import ProfileRun, RunDir
 
 POLL_S: Final = 0.002
 CLIENT_TICK_US: Final = 2_000

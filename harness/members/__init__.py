@@ -1,4 +1,5 @@
 """Consumers under test: group members as processes of their own, each with a journal.
 
-No client library is imported here, nor in `harness.members.journal`: judging reads the journals.
+No client library is imported here, nor for their journals (`rundir/member_journal.py`), which
+judging reads.
 """

@@ -6,8 +6,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from harness.members.journal import Step
 from harness.members.member import Member, place_of, positions
+from harness.rundir.member_journal import Step
 
 
 class CommitBefore(Member):

@@ -29,9 +29,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from harness.rundir import ProfileRun, RunDir, RunInfo, now_us, to_us
-from harness.topics import admin_client, awaited
-from harness.verify.consumer import new_consumer
+from harness.kafka.consumer import new_consumer
+from harness.kafka.topics import admin_client, awaited
+from harness.rundir.run import ProfileRun, RunDir, RunInfo, now_us, to_us
 
 INTERVAL_S: Final = 1.0
 _ANSWER_S: Final = 2.0

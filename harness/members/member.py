@@ -15,8 +15,9 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from harness.errors import REDACTED, HarnessError
-from harness.load.clock import Clock
-from harness.members.journal import (
+from harness.record.binary import run_hash
+from harness.rundir.clock import Clock
+from harness.rundir.member_journal import (
     ENTRY,
     NO_POSITION,
     SYNCHRONOUS,
@@ -24,8 +25,7 @@ from harness.members.journal import (
     Step,
     journal_path,
 )
-from harness.record import run_hash
-from harness.rundir import ConsumeRun, ProfileRun, RunDir, RunInfo
+from harness.rundir.run import ConsumeRun, ProfileRun, RunDir, RunInfo
 
 Client = TypeVar("Client")
 
@@ -61,7 +61,7 @@ _REFUSALS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MemberIdentity:
     """Who a member is.
 
     number: counted up in its profile, never used twice. slot: its place in the group; the one who
@@ -81,7 +81,7 @@ class Member:
         self,
         run_dir: RunDir,
         info: RunInfo,
-        place: Place,
+        place: MemberIdentity,
         clock: Clock,
         connection: Mapping[str, Any],
     ) -> None:

@@ -15,14 +15,14 @@ from typing import Any, Final
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from harness.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.errors import REDACTED
-from harness.load.clock import Clock
-from harness.load.ledger import Ledger
-from harness.load.transactions import END_MARGIN_S, Ranges, TransactionLog
-from harness.members.names import transactional_id
-from harness.record import INPUT, OUTPUT_BYTES_MIN, Encoder, run_hash, with_inputs
-from harness.rundir import ProfileRun, RunDir, RunInfo
+from harness.load.transactions import END_MARGIN_S, Ranges, TransactionLogWriter
+from harness.record.binary import INPUT, OUTPUT_BYTES_MIN, Encoder, run_hash, with_inputs
+from harness.rundir.clock import Clock
+from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
+from harness.rundir.ledger import Ledger
+from harness.rundir.member_names import transactional_id
+from harness.rundir.run import ProfileRun, RunDir, RunInfo
 
 INIT_TIMEOUT_S: Final = 20.0
 
@@ -58,7 +58,7 @@ class Output:
         self.incarnation = self.ledger.incarnation
         self.number = 0
         """Of the transaction that was begun last."""
-        self._log = TransactionLog(run_dir.ledger / f"{self.incarnation}.txn.ndjson")
+        self._log = TransactionLogWriter(run_dir.ledger / f"{self.incarnation}.txn.ndjson")
         self._encoder = Encoder(
             info.run_id,
             self.incarnation,

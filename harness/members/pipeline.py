@@ -20,9 +20,9 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from harness.members.journal import SYNCHRONOUS, Step
 from harness.members.member import Member, place_of, positions
 from harness.members.output import Output
+from harness.rundir.member_journal import SYNCHRONOUS, Step
 
 _ANSWER_S: Final = 10.0
 _PAUSE_S: Final = 0.2

@@ -17,16 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from harness import lifeline
 from harness.errors import EXIT_KEPT, HarnessError
-from harness.lifeline import Child
-from harness.load.clock import Clock
 from harness.load.context import connection_settings
 from harness.members.lag import LagWatch
 from harness.members.process import EPOCH, kind_of
 from harness.members.roster import group_events, held_partitions
-from harness.members.wanted import wanted_members
-from harness.rundir import ConsumeRun, ProfileRun, RunDir, RunInfo
+from harness.rundir.clock import Clock
+from harness.rundir.run import ConsumeRun, ProfileRun, RunDir, RunInfo
+from harness.rundir.wanted_members import wanted_members
+from harness.system import lifeline
+from harness.system.lifeline import Child
 
 TICK_S: Final = 0.05
 READY_TIMEOUT_S: Final = 60.0
@@ -55,7 +55,7 @@ class Running:
 
 
 @dataclass(slots=True)
-class Group:
+class RunningGroup:
     """The members of one profile."""
 
     profile: ProfileRun
@@ -80,7 +80,7 @@ class Pool:
         self._stopping = False
         self._abandoned = False
         self._groups = [
-            Group(profile, profile.consume, profile.consume.members)
+            RunningGroup(profile, profile.consume, profile.consume.members)
             for profile in info.profiles
             if profile.consume is not None
         ]
@@ -139,7 +139,7 @@ class Pool:
         for group in self._groups:
             group.wanted = int(wanted.get(group.profile.profile, group.consume.members))
 
-    def _start(self, group: Group, slot: int) -> None:
+    def _start(self, group: RunningGroup, slot: int) -> None:
         number = group.next_number
         group.next_number += 1
         name = group.profile.profile
@@ -160,7 +160,7 @@ class Pool:
         group.running[slot] = Running(number, slot, child)
         self._say(group, number, child.process.pid, "started", f"place {slot}")
 
-    def _look_at(self, group: Group, running: Running, now: float) -> None:
+    def _look_at(self, group: RunningGroup, running: Running, now: float) -> None:
         status = running.child.process.poll()
         if status is None:
             late = running.leaving_since is not None and now - running.leaving_since > LEAVE_S
@@ -181,7 +181,7 @@ class Pool:
         group.failures[running.slot] = times
         group.not_before[running.slot] = now + _AGAIN_S[min(times, len(_AGAIN_S) - 1)]
 
-    def _say(self, group: Group, number: int, pid: int, phase: str, reason: str) -> None:
+    def _say(self, group: RunningGroup, number: int, pid: int, phase: str, reason: str) -> None:
         self.run_dir.append(
             "member",
             "members",
@@ -234,7 +234,7 @@ class Pool:
                         f"of {log}:\n" + "\n".join(text)
                     )
 
-    def _log(self, group: Group, number: int) -> Path:
+    def _log(self, group: RunningGroup, number: int) -> Path:
         return self.run_dir.logs / "members" / f"{group.profile.profile}-{number}.log"
 
     def _catch_up(self) -> None:

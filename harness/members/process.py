@@ -15,14 +15,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from harness import lifeline
 from harness.errors import EXIT_HARNESS_FAILED, EXIT_KEPT, HarnessError, UsageError
-from harness.load.clock import Clock
 from harness.load.context import connection_settings
 from harness.members.commits import AutoCommit, CommitAfter, CommitBefore, StoredOffsets
-from harness.members.member import Member, Place
+from harness.members.member import Member, MemberIdentity
 from harness.members.pipeline import Pipeline
-from harness.rundir import RunDir
+from harness.rundir.clock import Clock
+from harness.rundir.run import RunDir
+from harness.system import lifeline
 
 EPOCH: Final = "HARNESS_CLOCK_EPOCH_NS"
 """The time base that all members of a run share."""
@@ -63,7 +63,7 @@ def new_member(run_dir: RunDir, profile: str, number: int, slot: int) -> Member:
     epoch = os.environ.get(EPOCH)
     clock = Clock(None if epoch is None else int(epoch))
     connection = {"bootstrap.servers": info.bootstrap, **connection_settings()}
-    place = Place(found, found.consume, number, slot)
+    place = MemberIdentity(found, found.consume, number, slot)
     return kind_of(found.consume.mode)(run_dir, info, place, clock, connection)
 
 

@@ -16,8 +16,15 @@ from typing import Any, Final
 import psutil
 
 from harness.errors import FaultError
-from harness.members.journal import ENTRY, HEADER_BYTES, Entries, Step, journal_path, read_journal
-from harness.rundir import ProfileRun, RunDir, to_us
+from harness.rundir.member_journal import (
+    ENTRY,
+    HEADER_BYTES,
+    Entries,
+    Step,
+    journal_path,
+    read_journal,
+)
+from harness.rundir.run import ProfileRun, RunDir, to_us
 
 MODULE: Final = "harness.members.process"
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from confluent_kafka import AcknowledgeType, KafkaException, Message, ShareConsumer
 
-from harness.members.journal import SYNCHRONOUS, Step
 from harness.members.member import GATHER_S, Member, place_of
+from harness.rundir.member_journal import SYNCHRONOUS, Step
 
 _ANSWER_S: Final = 10.0
 _REFUSED: Final = frozenset(

@@ -24,7 +24,7 @@ from harness.profiles.settings import (
     canonical,
     client_settings,
 )
-from harness.suggest import nearest
+from harness.system.suggest import nearest
 
 RENAMED: Final[Mapping[str, str]] = {
     "fetch.max.wait.ms": "fetch.wait.max.ms",

@@ -26,7 +26,7 @@ from harness.profiles.documents import Located, read_yaml
 from harness.profiles.model import PROFILE_NAME, DeliveryProfile, Setting
 from harness.profiles.refusal import Refusal, placeholder, raise_all, unfilled
 from harness.profiles.settings import canonical, check_consumer, check_producer, check_topic
-from harness.suggest import nearest
+from harness.system.suggest import nearest
 
 BUILTIN: Final = Path(__file__).with_name("builtin.yaml")
 FIELDS: Final = (

@@ -18,7 +18,7 @@ from harness.errors import UsageError, is_secret, remember_secret
 from harness.profiles.model import FALSE, TRUE, DeliveryProfile, Setting, text
 from harness.profiles.refusal import placeholder
 from harness.profiles.values import resolved
-from harness.suggest import nearest
+from harness.system.suggest import nearest
 
 _KNOWN: Final = Path(__file__).with_name("known_settings.yaml")
 

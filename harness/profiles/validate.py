@@ -29,7 +29,7 @@ from harness.profiles.settings import (
     is_connection,
     topic_settings,
 )
-from harness.suggest import nearest
+from harness.system.suggest import nearest
 
 PROPERTIES: Final = (".properties", ".conf", ".config")
 YAML: Final = (".yaml", ".yml", ".json")

@@ -14,11 +14,11 @@ from typing import Final
 
 import numpy as np
 
-from harness.record import decode
+from harness.record.binary import decode
 from harness.replicas.batches import payload, records
-from harness.replicas.evidence import DeadLog, Stretch
 from harness.replicas.files import Replica
-from harness.rundir import now
+from harness.rundir.replicas import DeadLog, StrandedRange
+from harness.rundir.run import now
 
 RECORDS_MAX: Final = 200_000
 """So many records beyond a successor's log are noted of one partition."""
@@ -76,9 +76,11 @@ def _note(
     return noted
 
 
-def stranded(replica: Replica, start: int, run: int, deadline: float) -> tuple[list[Stretch], str]:
+def stranded(
+    replica: Replica, start: int, run: int, deadline: float
+) -> tuple[list[StrandedRange], str]:
     """This run's records from offset `start` on, and why they are not all, or an empty text."""
-    found: list[Stretch] = []
+    found: list[StrandedRange] = []
     count = 0
     for data, batch in replica.batches_from(start):
         if time.monotonic() > deadline:
@@ -97,7 +99,7 @@ def stranded(replica: Replica, start: int, run: int, deadline: float) -> tuple[l
     return found, ""
 
 
-def _extend(found: list[Stretch], head: np.void, offset: int, leader_epoch: int) -> None:
+def _extend(found: list[StrandedRange], head: np.void, offset: int, leader_epoch: int) -> None:
     producer, sequence = int(head["incarnation"]), int(head["sequence"])
     if found:
         last = found[-1]
@@ -106,4 +108,4 @@ def _extend(found: list[Stretch], head: np.void, offset: int, leader_epoch: int)
         if same and ahead == 1 and last.first_offset + sequence - last.first_sequence == offset:
             last.last_sequence = sequence
             return
-    found.append(Stretch(producer, sequence, sequence, offset, leader_epoch))
+    found.append(StrandedRange(producer, sequence, sequence, offset, leader_epoch))

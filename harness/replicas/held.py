@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from harness.replicas.batches import Batch, Bytes, crc_holds, payload, records
-from harness.replicas.evidence import LogHeld
 from harness.replicas.files import Replica
+from harness.rundir.replicas import LogHeld
 
 RANGES_MAX: Final = 1_000_000
 """So many stretches of offsets are noted of one log."""

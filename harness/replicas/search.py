@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from harness.record import MAGIC, decode
+from harness.record.binary import MAGIC, decode
 from harness.replicas.batches import Batch, Bytes, batches, crc_holds, payload, records
-from harness.replicas.evidence import Copy, LogState, Sought
 from harness.replicas.files import Replica, Segment
+from harness.rundir.replicas import Copy, LogState, Sought
 
 BYTES_MAX: Final = 1 << 30
 """So much of one replica's log is searched."""

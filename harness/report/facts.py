@@ -30,7 +30,7 @@ from harness.judge.verdict import (
     Witness,
 )
 from harness.report import wording
-from harness.rundir import RunInfo, to_us
+from harness.rundir.run import RunInfo, to_us
 
 GLYPHS: Final = {KEPT: "✓", BROKEN: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "n/a"}
 DECISIVE: Final = (

@@ -14,7 +14,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.anomalies import CONSUMER_ANOMALIES
-from harness.assets import folder
 from harness.errors import RunDirError, redact_argv
 from harness.judge.promises import WHOLE_RUN
 from harness.judge.verdict import Verdict
@@ -24,9 +23,10 @@ from harness.report.repeat import repeat_command
 from harness.report.series import RunSeries, read_series
 from harness.report.spectrum_chart import METRIC_NAMES, METRICS, spectrum_chart
 from harness.report.timeline_chart import latency_chart, throughput_chart
-from harness.rundir import RunDir, RunInfo, now, read_json
-from harness.verify.hlog import Counts
-from harness.verify.latency import merge, read_log
+from harness.rundir.hlog import Counts
+from harness.rundir.latency import merge, read_log
+from harness.rundir.run import RunDir, RunInfo, now, read_json
+from harness.system.assets import folder
 
 TEMPLATE: Final = "report.html.j2"
 

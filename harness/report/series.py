@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.judge.verdict import FaultRecord
-from harness.rundir import to_us
+from harness.rundir.run import to_us
 
 F64 = npt.NDArray[np.float64]
 

@@ -24,7 +24,7 @@ from harness.report.svg import (
     nines,
     path,
 )
-from harness.verify.hlog import HIGHEST_EQUIVALENT_US, Counts
+from harness.rundir.hlog import HIGHEST_EQUIVALENT_US, Counts
 
 METRICS: Final = ("ack", "service", "end_to_end")
 METRIC_NAMES: Final = {

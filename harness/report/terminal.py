@@ -29,10 +29,10 @@ from harness.judge.verdict import (
     ProfileVerdict,
     Verdict,
 )
-from harness.printable import printable
 from harness.report.document import verdict_of
 from harness.report.facts import Consumers, consumers, first_witnesses
 from harness.report.wording import assurance, headline, load_lines, standing, tally
+from harness.system.printable import printable
 
 COLUMNS_MAX: Final = 100
 COLUMNS_MIN: Final = 40

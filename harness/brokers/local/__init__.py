@@ -1,0 +1,1 @@
+"""Three real brokers on this machine, owned by a supervisor process."""

@@ -1,0 +1,48 @@
+"""`harness report`: write report.html again from a run directory."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.errors import EXIT_KEPT, RunDirError, UsageError
+from harness.report.document import read_verdict
+from harness.report.html import write_report
+from harness.report.terminal import plain_columns, witness_lines
+from harness.rundir.run import RunDir
+from harness.system.output import console
+
+
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `harness report`."""
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="a run directory, such as of --out")
+    parser.add_argument(
+        "--verdict",
+        metavar="FILE",
+        help="the verdict to report on (default: the newest in the run directory)",
+    )
+
+
+def run_report(args: argparse.Namespace) -> int:
+    """Write the report of a run's newest verdict, or of the one named.
+
+    Its path goes to stdout, the first witness of each anomaly of each profile to stderr.
+    """
+    run_dir = RunDir(Path(args.run_dir))
+    if not run_dir.path.is_dir():
+        raise UsageError(
+            f"{args.run_dir}: no directory. Name a run directory: harness report "
+            "reports/runs/<run_id>"
+        )
+    if not run_dir.run_json.exists():
+        raise RunDirError(f"{run_dir.path}: no run directory, it holds no run.json.")
+    path = Path(args.verdict) if args.verdict else run_dir.latest_verdict()
+    written = write_report(run_dir, path)
+    notes = console(stderr=True)
+    for line in witness_lines(
+        read_verdict(path), notes.width if notes.is_terminal else plain_columns()
+    ):
+        notes.print(line)
+    sys.stdout.write(f"{written}\n")
+    return EXIT_KEPT

@@ -1,0 +1,131 @@
+"""One story for each anomaly: the attempt, the fault nearby, and what was read instead.
+
+Every line is a fact of the evidence. What the evidence does not tell is left out, or said to be
+unknown; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES
+from harness.judge.disturbances import clock
+from harness.judge.explain import consumers, records, transactions
+from harness.judge.explain.order import in_order, shortened
+from harness.judge.explain.scene import Event, Scene
+from harness.judge.explain.whereabouts import Whereabouts, whereabouts
+from harness.judge.verdict import Witness
+from harness.reconcile.findings import Occurrence, ProfileFindings
+from harness.rundir.run_record import RunRecord
+
+WITNESSES_MAX: Final = 3
+"""Witnesses told of each anomaly of a profile; more only repeat the story."""
+
+
+def witnesses(evidence: RunRecord, found: ProfileFindings) -> list[Witness]:
+    """The witnesses of a profile, anomaly by anomaly in the order of every table."""
+    scene = Scene(evidence, found)
+    return [
+        witness
+        for anomaly in ANOMALIES
+        for witness in _of_anomaly(scene, anomaly, found.samples.get(anomaly, []))
+    ]
+
+
+def _of_anomaly(scene: Scene, anomaly: str, samples: list[Occurrence]) -> Iterator[Witness]:
+    where: dict[int, Whereabouts] = {}
+    chosen = samples[:WITNESSES_MAX]
+    if anomaly == "lost":
+        where = {id(each): _where(scene, each) for each in samples}
+        # One for each way of being lost says more than three of the same.
+        kinds: dict[str, Occurrence] = {}
+        for each in samples:
+            kinds.setdefault(where[id(each)].held, each)
+        chosen = (list(kinds.values()) + [each for each in samples if each not in kinds.values()])[
+            :WITNESSES_MAX
+        ]
+    for each in chosen:
+        answer = where.get(id(each))
+        story = _STORIES.get(anomaly, records.plain)
+        events = shortened(in_order(story(scene, each, answer)))
+        headline = _headline(scene, each)
+        lines = [event.line() for event in events]
+        if answer is not None:
+            same = sum(1 for other in where.values() if other.held == answer.held)
+            lines.append(f"{'':14}of {len(samples)} sampled lost records {same} are like this")
+        yield Witness(
+            anomaly=anomaly,
+            topic=scene.topic(each.topic),
+            partition=each.partition,
+            producer=each.producer,
+            sequence=_number(scene, each),
+            offset=each.offset,
+            text=[headline, *lines],
+            events=[event.to_json() for event in events],
+            replicas=None if answer is None else answer.to_json(),
+        )
+
+
+def _where(scene: Scene, each: Occurrence) -> Whereabouts:
+    evidence = scene.evidence
+    assert each.producer is not None
+    assert each.sequence is not None
+    topic = scene.topic(each.topic)
+    key = each.topic, each.partition
+    _, offset = scene.ledger_cell(key, each.producer, each.sequence)
+    return whereabouts(
+        evidence.replicas,
+        evidence.timeline.faults,
+        topic,
+        each.partition,
+        each.producer,
+        each.sequence,
+        acked_at=offset if offset >= 0 else None,
+        leaders=evidence.timeline.leaders.get((topic, each.partition), []),
+        unexplained=[
+            f"what the leader before {clock(shaken.from_us)} UTC cut off was not noted"
+            for shaken in scene.disturbances
+            if (topic, each.partition) in shaken.partitions("leader")
+        ],
+    )
+
+
+def _number(scene: Scene, each: Occurrence) -> int | None:
+    """The number of an occurrence's record; that of a misrouted one is its own already."""
+    if each.sequence is None or each.anomaly == "misrouted":
+        return each.sequence
+    return scene.number((each.topic, each.partition), each.producer, each.sequence)
+
+
+def _headline(scene: Scene, each: Occurrence) -> str:
+    place = scene.topic(each.topic)
+    if not scene.nowhere(each.topic):
+        place += f", partition {each.partition}"
+    if each.transaction is not None:
+        return f"{each.anomaly}: transaction {each.transaction} of producer {each.producer}"
+    if each.producer is not None and each.sequence is not None:
+        number = _number(scene, each)
+        return f"{each.anomaly}: record {number} of producer {each.producer} on {place}"
+    by = "" if each.member is None else f", member {each.member}"
+    return f"{each.anomaly}: offset {each.offset} of {place}{by}"
+
+
+_STORIES: Final[dict[str, Callable[[Scene, Occurrence, Whereabouts | None], Iterator[Event]]]] = {
+    "lost": records.lost,
+    "unseen": records.lost,
+    "duplicate": records.duplicate,
+    "inversion": records.inversion,
+    "gap": records.gap,
+    "phantom": records.phantom,
+    "corrupt": records.odd,
+    "misrouted": records.odd,
+    "failed_visible": records.failed_visible,
+    "inconsistent_offset": records.inconsistent_offset,
+    "vanished": records.vanished,
+    "torn_txn": transactions.whole_transaction,
+    "lost_txn": transactions.whole_transaction,
+    "precommitted_read": transactions.precommitted_read,
+    "hung_txn": transactions.hung,
+    **dict.fromkeys(CONSUMER_ANOMALIES, consumers.consuming),
+}

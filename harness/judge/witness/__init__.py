@@ -1,9 +1,0 @@
-"""Minimal witnesses: for an anomaly the few events that prove it, in order, as a story.
-
-Pure: from the evidence and the findings of reconciling to data and text. What a witness says is
-told in docs/verification.md, section 4.17.
-"""
-
-from harness.judge.witness.stories import witnesses
-
-__all__ = ["witnesses"]

@@ -1,0 +1,1 @@
+"""What is read back: along with the load, and by the proven drain."""

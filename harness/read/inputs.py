@@ -1,0 +1,65 @@
+"""What a drain notes about a pipeline: of which input record each record of its output is.
+
+A module of its own, without an admin client: each process that reads a share of a drain loads it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from confluent_kafka import Message
+
+from harness.record.binary import OUTPUT_BYTES_MIN, decode, inputs_of, run_hash
+from harness.rundir.consumption import INPUT
+from harness.rundir.run import RunInfo
+from harness.system.disk import write_whole
+
+
+class InputRows:
+    """inputs.bin: for each intact record of a pipeline's output, which input record it is of."""
+
+    def __init__(self, folder: Path, info: RunInfo) -> None:
+        """Makes the file, also when it will stay empty; none for a run without pipelines."""
+        self._run = run_hash(info.run_id)
+        self._topics = {
+            topic: info.topics.index(topic)
+            for profile in info.profiles
+            if profile.consume is not None and profile.consume.mode == "transactional"
+            for topic in profile.topics[1:]
+        }
+        self._path = folder / "inputs.bin"
+        if self._topics:
+            self._path.touch()
+
+    def add(self, messages: list[Message]) -> None:
+        """Take in what a drain was handed: records of any topic, and events."""
+        if not self._topics:
+            return
+        records = [
+            message
+            for message in messages
+            if message.error() is None
+            and message.topic() in self._topics
+            and len(message.value() or b"") >= OUTPUT_BYTES_MIN
+        ]
+        values = [message.value() or b"" for message in records]
+        decoded = decode(values)
+        ours = decoded.intact & (decoded.heads["run"] == self._run)
+        chosen = np.flatnonzero(ours).tolist()
+        if not chosen:
+            return
+        inputs = inputs_of([values[at] for at in chosen])
+        rows = np.zeros(len(chosen), dtype=INPUT)
+        rows["output_offset"] = [records[at].offset() for at in chosen]
+        rows["partition"] = [records[at].partition() for at in chosen]
+        rows["topic"] = [self._topics[str(records[at].topic())] for at in chosen]
+        rows["input_offset"] = inputs["offset"]
+        rows["input_topic"] = inputs["topic"]
+        with self._path.open("ab", buffering=0) as file:
+            write_whole(
+                file.fileno(),
+                rows.tobytes(),
+                f"{self._path}: no space for {rows.nbytes} more bytes. What was recorded is kept; "
+                "free disk space or choose another --out.",
+            )

@@ -1,0 +1,1 @@
+"""What was read set against what was sent: pure rules, records in and findings out."""

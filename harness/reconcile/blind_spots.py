@@ -1,0 +1,227 @@
+"""Where reconciling could not look: why an absence of anomalies proves nothing.
+
+Each sentence stands behind an `inconclusive`. Nothing here hides an anomaly that was found.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
+from harness.reconcile.findings import ProfileFindings
+from harness.reconcile.transaction_rules import OF_TRANSACTIONS
+from harness.rundir.run_record import RunRecord
+
+_SEEN_LIVE: Final = ("vanished", "precommitted_read")
+_NEEDS_DRAIN: Final = tuple(
+    anomaly
+    for anomaly in PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES
+    if anomaly not in ("precommitted_read", "hung_txn", "unseen")
+)
+_NEEDS_END: Final = ("gap", "torn_txn", "lost_txn")
+LEAST_COVERAGE: Final = 0.95
+"""The share of a partition's records that must have been read live: one record that is gone, were
+it any of them, is then missed with a chance of at most 5 %, as the bounds allow."""
+_COMPACTED_AWAY: Final = ("gap", "torn_txn", "lost_txn")
+_NAMED: Final = 3
+
+
+def blind_spots(evidence: RunRecord, found: ProfileFindings) -> None:
+    """Note, for each anomaly, what the evidence cannot show about this profile."""
+    topics = evidence.info.topics_of(found.profile)
+    _drain(evidence, found, topics)
+    _compaction(evidence, found, topics)
+    if not found.counts["attempted"]:
+        return
+    if evidence.elsewhere is not None:
+        for anomaly, reason in evidence.elsewhere.blind.items():
+            found.cannot_see(reason, anomaly)
+    _live(evidence, found, topics)
+    if found.profile.transactional:
+        _transactions(evidence, found, topics)
+
+
+def _drain(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
+    """Partitions whose drain is not proven complete, or not from the first record on."""
+    unproven: dict[str, list[str]] = {}
+    moved: list[str] = []
+    late: list[str] = []
+    open_ended: list[str] = []
+    short: list[str] = []
+    for topic in topics:
+        for partition in evidence.partitions_of(topic):
+            proof = evidence.drained_partition(topic, partition)
+            name = f"{evidence.info.topics[topic]}-{partition}"
+            if not proof.proven:
+                unproven.setdefault(proof.reason, []).append(name)
+            elif proof.floor:
+                if proof.floor_said:
+                    moved.append(f"{name} (to {proof.floor})")
+                else:
+                    late.append(f"{name} (at {proof.floor})")
+            if proof.proven and proof.ceiling is not None:
+                open_ended.append(name)
+                if proof.reason:
+                    short.append(f"{name} ({proof.reason})")
+    every = sum(len(evidence.partitions_of(topic)) for topic in topics)
+    for reason, names in unproven.items():
+        which = "any of its partitions" if len(names) == every else some(names)
+        found.cannot_see(f"the drain is not proven complete for {which}: {reason}", *_NEEDS_DRAIN)
+    if moved:
+        found.cannot_see(
+            "the log's start had moved past records before they were drained: " + some(moved),
+            *_NEEDS_DRAIN,
+        )
+    if late:
+        found.cannot_see(
+            f"reading began above offset 0, and nothing says that the log did: {some(late)}",
+            *_NEEDS_DRAIN,
+        )
+    if short:
+        found.cannot_see("the reading does not prove everything: " + some(short), *_NEEDS_DRAIN)
+    if open_ended:
+        found.cannot_see(
+            f"nothing says that {some(open_ended)} ended where reading did", *_NEEDS_END
+        )
+
+
+def _compaction(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
+    """A compacted log shows the last record of each key, and not what was there before."""
+    if not any(evidence.compacted(topic) for topic in topics):
+        return
+    found.cannot_see(
+        "the topic is compacted, and what was compacted away cannot be told from what was never "
+        "there",
+        *_COMPACTED_AWAY,
+    )
+    superseded = found.keyed.superseded
+    if superseded:
+        records = "1 acknowledged record" if superseded == 1 else (
+            f"{superseded} acknowledged records"
+        )  # fmt: skip
+        found.cannot_see(
+            f"compaction removed {records}, and further copies with them",
+            "duplicate",
+            "inversion",
+        )
+    unseen = found.counts["unseen"]
+    if unseen:
+        gone = "1 that is" if unseen == 1 else f"{unseen} that are"
+        found.cannot_see(
+            "the topic is compacted, and whether a later record of the same key took the place of "
+            f"{gone} gone cannot be told",
+            "lost",
+        )
+    if found.keyless:
+        gone = "1 record that is" if found.keyless == 1 else f"{found.keyless} records that are"
+        found.cannot_see(f"the key of {gone} gone from a compacted topic is not on record", "lost")
+    if found.perhaps_compacted:
+        count = found.perhaps_compacted
+        gone = "1 record that was" if count == 1 else f"{count} records that were"
+        found.cannot_see(
+            f"compaction may have removed {gone} read live: the key, or whether a later record has "
+            "it, is not on record",
+            "vanished",
+        )
+
+
+def _live(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
+    """A live reader that was not there, that did not read along to its end, or that missed too
+    much."""
+    if evidence.elsewhere is None:
+        moments = evidence.timeline.reader
+        failed = next((each for each in moments if each.phase == "failed"), None)
+        observed = any(
+            key[0] in topics for file in evidence.live.columns.values() for key in file.partitions
+        )
+        if not observed and not evidence.live.there:
+            found.cannot_see("no live reader read along", *_SEEN_LIVE)
+            return
+        if failed is not None:
+            reason = f" ({failed.reason})" if failed.reason else ""
+            found.cannot_see(f"the live reader ended early{reason}", *_SEEN_LIVE)
+        elif not any(each.phase == "stopped" for each in moments):
+            found.cannot_see("the live reader ended without saying that it did", *_SEEN_LIVE)
+        elif not observed:
+            found.cannot_see("the live reader read nothing of it", *_SEEN_LIVE)
+            return
+    missed = _missed(evidence, found, "again")
+    if missed and evidence.elsewhere is not None and evidence.elsewhere.once:
+        found.not_shown["vanished"] = (
+            f"this format tells what was read once, and shows nothing that is gone later: {missed}"
+        )
+    elif missed:
+        found.cannot_see(missed, "vanished")
+    if found.profile.transactional and evidence.live.timed:
+        untimed = _missed(evidence, found, "timed")
+        if untimed:
+            found.cannot_see(untimed, "precommitted_read")
+
+
+def _missed(evidence: RunRecord, found: ProfileFindings, which: str) -> str:
+    """Which partitions were read live too little; empty where enough was."""
+    short: list[str] = []
+    for (topic, partition), coverage in sorted(found.coverage.items()):
+        count, returned = int(getattr(coverage, which)), coverage.returned
+        if count < LEAST_COVERAGE * returned:
+            # Rounded down: just too little is not the least that suffices.
+            share = math.floor(100 * count / returned)
+            name = f"{evidence.info.topics[topic]}-{partition}"
+            short.append(f"{count} of {returned} ({share} %) in {name}")
+    if not short and which == "again" and evidence.elsewhere and not evidence.live.there:
+        return "nothing was read live, and nothing twice: what is gone would not be missed"
+    if not short:
+        return ""
+    how = "twice" if which == "again" else "live at a known instant"
+    return (
+        f"of the records that the final reading returned too few were read {how} (at least "
+        f"{LEAST_COVERAGE:.0%} of each partition are needed): {some(short)}"
+    )
+
+
+def _transactions(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
+    """Transaction logs that are missing or broken off, and last stable offsets nobody watched."""
+    for incarnation, ledger in sorted(evidence.ledgers.items()):
+        if not any(key[0] in topics for key in ledger.partitions):
+            continue
+        log = evidence.transactions.get(incarnation)
+        if log is None:
+            found.cannot_see(
+                f"producer {incarnation} left no record of its transactions", *OF_TRANSACTIONS
+            )
+        elif log.torn:
+            found.cannot_see(
+                f"the record of producer {incarnation}'s transactions breaks off",
+                *OF_TRANSACTIONS,
+            )
+        elif log.damage:
+            found.cannot_see(
+                f"the record of producer {incarnation}'s transactions is damaged: {log.damage}",
+                *OF_TRANSACTIONS,
+            )
+    if found.counts["failed_visible"]:
+        found.cannot_see(
+            "records of aborted transactions were read, which no_failed_visible judges: whether "
+            "before the abort was called is not told",
+            "precommitted_read",
+        )
+    if (evidence.live.there or evidence.elsewhere) and not evidence.live.timed:
+        found.cannot_see("it is not on record when offsets were read live", "precommitted_read")
+    watched = evidence.timeline.offsets
+    unwatched = [
+        f"{evidence.info.topics[topic]}-{partition}"
+        for topic in topics
+        for partition in evidence.partitions_of(topic)
+        if (evidence.info.topics[topic], partition) not in watched
+    ]
+    if unwatched:
+        found.cannot_see(f"nobody watched the last stable offset of {some(unwatched)}", "hung_txn")
+
+
+def some(names: list[str]) -> str:
+    """The first few of a list, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

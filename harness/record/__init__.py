@@ -1,0 +1,1 @@
+"""A record's identity, in bytes and by key."""

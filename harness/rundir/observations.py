@@ -1,0 +1,411 @@
+"""What was read back: one cell for each attempt's first copy, one row for everything else.
+
+A set of observations is a folder:
+
+    <incarnation>.obs   packed columns (columns.py): the lowest offset at which each attempt
+                        of this run was read, on the topic-partition that it was meant for
+    extras.bin          rows of dtype EXTRA: whatever is not the first copy of such an attempt
+    batches.bin         rows of dtype BATCH (live reading of read_committed topics): when a stretch
+                        of offsets was returned by the client
+
+Each record that was read is one of these, in this order of precedence:
+
+1. corrupt: too short, without our magic, or its checksum differs; nothing else is known of it;
+2. foreign: its checksum holds, but it belongs to another run;
+3. misrouted: this run's, but on another topic or partition than its identity says;
+4. stray: this run's identity that gets no cell, because its sequence lies absurdly far ahead or
+   because there are more incarnations than files; it is judged by its identity like a cell;
+5. copy: the attempt has its cell already, at another offset;
+6. the first copy: its offset is in the cell.
+
+A set that several processes read is in parts: `part-<n>/` holds the same files for topic-partitions
+that no other part has.
+
+So `read = cells + extras` holds exactly for a set that reads each offset once. A live set may read
+offsets again, after a log was truncated: the same attempt at the same offset is then no copy
+(`again` counts it), and `read_extras` drops rows that repeat.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import RunDirError
+from harness.record.binary import run_hash
+from harness.rundir.columns import ColumnFile, pack_offsets, unpack_offsets
+from harness.rundir.read_batch import Ints, Places, ReadBatch
+from harness.rundir.run import RunInfo
+from harness.system.disk import write_whole
+
+COPY: Final = 1
+CORRUPT: Final = 2
+MISROUTED: Final = 3
+FOREIGN: Final = 4
+STRAY: Final = 5
+
+EXTRA: Final = np.dtype(
+    [
+        ("kind", "u1"),
+        ("pad", "u1"),
+        ("topic", "<u2"),
+        ("partition", "<u4"),
+        ("incarnation", "<u4"),
+        ("identity_topic", "<u2"),
+        ("pad2", "<u2"),
+        ("identity_partition", "<u4"),
+        ("leader_epoch", "<i4"),
+        ("sequence", "<u8"),
+        ("offset", "<i8"),
+        ("run", "<u8"),
+    ]
+)
+"""`topic` and `partition` say where it was read, `identity_…` what its head says; identity fields
+of a corrupt record are zero. `leader_epoch` is −1 where the broker named none."""
+
+BATCH: Final = np.dtype(
+    [
+        ("topic", "<u2"),
+        ("pad", "<u2"),
+        ("partition", "<u4"),
+        ("read_us", "<u8"),
+        ("first_offset", "<i8"),
+        ("last_offset", "<i8"),
+    ]
+)
+
+_SPARE_FILES: Final = 192
+_INCARNATIONS_MAX: Final = 4096
+_CELLS_AHEAD: Final = 1 << 20
+_UNKNOWN_EPOCH: Final = -1
+_STRETCHES_MAX: Final = 8
+
+U64 = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.void]
+
+
+@dataclass(slots=True)
+class Counts:
+    """How a set accounts for the records handed to it."""
+
+    read: int = 0
+    """How many records were handed in?"""
+    cells: int = 0
+    """How many distinct attempts have a cell?"""
+    copies: int = 0
+    corrupt: int = 0
+    misrouted: int = 0
+    foreign: int = 0
+    stray: int = 0
+    again: int = 0
+    """How many were an attempt at the very offset that its cell holds already?"""
+
+    @property
+    def extras(self) -> int:
+        return self.copies + self.corrupt + self.misrouted + self.foreign + self.stray
+
+    def plus(self, other: Counts) -> Counts:
+        """Both together: parts of one set."""
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a batch: the decoded heads, and which records filled a new cell."""
+
+    heads: Rows
+    fresh: Bools
+
+
+class ObservationSet:
+    """Writes one set of observations; not safe for two threads.
+
+    Its memory does not grow with what is read: cells live in file mappings.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        info: RunInfo,
+        *,
+        kind: str,
+        incarnations_max: int | None = None,
+    ) -> None:
+        """Start a set in `folder`, which must not hold one. `kind` is `live` or `drained`.
+
+        Raises RunDirError when the folder holds observations already.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.kind = kind
+        self.counts = Counts()
+        self._info = info
+        self._run = run_hash(info.run_id)
+        self._files: dict[int, ColumnFile] = {}
+        self._files_max = _files_max() if incarnations_max is None else incarnations_max
+        try:
+            self._extras = AppendedRows(folder / "extras.bin")
+        except FileExistsError:
+            raise RunDirError(
+                f"{folder}: holds a set of observations already, and a set is written once."
+            ) from None
+
+    def add(self, batch: ReadBatch) -> Added:
+        """Record a batch. Raises EnvironmentFailure when the disk is full."""
+        decoded = batch.decoded
+        heads = decoded.heads
+        added = Added(heads, np.zeros(len(heads), dtype=np.bool_))
+        self.counts.read += len(heads)
+        ours = decoded.intact & (heads["run"] == np.uint64(self._run))
+        good = ours & (heads["topic"] == batch.topics) & (heads["partition"] == batch.partitions)
+        rows: list[Rows] = []
+        kept: Places | None = None
+        if not good.all():
+            kept, odd = np.flatnonzero(good), np.flatnonzero(~good)
+            kinds = np.select([~decoded.intact[odd], ~ours[odd]], [CORRUPT, FOREIGN], MISROUTED)
+            rows.append(_rows(batch, kinds, odd, heads))
+            self.counts.corrupt += int(np.count_nonzero(kinds == CORRUPT))
+            self.counts.foreign += int(np.count_nonzero(kinds == FOREIGN))
+            self.counts.misrouted += int(np.count_nonzero(kinds == MISROUTED))
+        for chosen in _groups(batch.topics, batch.partitions, heads["incarnation"], kept):
+            rows += self._place(batch, chosen, added)
+        if rows:
+            self._extras.append(np.concatenate(rows))
+        return added
+
+    def _place(self, batch: ReadBatch, chosen: slice | Places, added: Added) -> list[Rows]:
+        """Put the records of one incarnation × topic-partition into cells; rows for the others."""
+        sequences: U64 = added.heads["sequence"][chosen]
+        offsets = batch.offsets[chosen]
+        first = chosen.start if isinstance(chosen, slice) else int(chosen[0])
+        topic, partition = int(batch.topics[first]), int(batch.partitions[first])
+        file = self._file(int(added.heads["incarnation"][first]), topic)
+        # Sequences are dense within a partition, and attempts outnumber appended records only by
+        # what was lost. One far beyond its offset is made up; cells up to it would fill the disk.
+        limit = 2 * (int(offsets.max()) + 1) + _CELLS_AHEAD
+        if file is not None and int(sequences.max()) < limit:
+            if _fill_empty(file, topic, partition, sequences, offsets):
+                added.fresh[chosen] = True
+                self.counts.cells += len(sequences)
+                return []
+            return self._merge(batch, file, np.arange(len(added.fresh))[chosen], added)
+        places = np.arange(len(added.fresh))[chosen]
+        far = sequences >= np.uint64(limit) if file is not None else np.ones(len(places), np.bool_)
+        stray = places[far]
+        self.counts.stray += len(stray)
+        rows = [_rows(batch, np.full(len(stray), STRAY), stray, added.heads)]
+        if len(stray) < len(places):
+            rows += self._place(batch, places[~far], added)
+        return rows
+
+    def _merge(
+        self, batch: ReadBatch, file: ColumnFile, places: Places, added: Added
+    ) -> list[Rows]:
+        """As `_place`, where some attempts have a cell already or come twice in the batch."""
+        topic, partition = int(batch.topics[places[0]]), int(batch.partitions[places[0]])
+        rows: list[Rows] = []
+        while len(places):
+            # One round for each copy within the batch: the first of every sequence, then the next.
+            _, firsts = np.unique(added.heads["sequence"][places], return_index=True)
+            now, places = places[firsts], np.delete(places, firsts)
+            sequences: U64 = added.heads["sequence"][now]
+            offsets = batch.offsets[now]
+            held = unpack_offsets(*file.gather(topic, partition, sequences))
+            empty = held < 0
+            copied = ~empty & (offsets != held)
+            lower = copied & (offsets < held)
+            written = empty | lower
+            file.scatter(topic, partition, sequences[written], *pack_offsets(offsets[written]))
+            added.fresh[now[empty]] = True
+            self.counts.cells += int(np.count_nonzero(empty))
+            self.counts.copies += int(np.count_nonzero(copied))
+            self.counts.again += int(np.count_nonzero(~empty & ~copied))
+            if copied.any():
+                copies = now[copied]
+                row = _rows(batch, np.full(len(copies), COPY), copies, added.heads)
+                # The cell keeps the lowest offset; what it held until now becomes the row.
+                row["offset"][lower[copied]] = held[lower]
+                row["leader_epoch"][lower[copied]] = _UNKNOWN_EPOCH
+                rows.append(row)
+        return rows
+
+    def _file(self, incarnation: int, topic: int) -> ColumnFile | None:
+        file = self._files.get(incarnation)
+        if file is None and len(self._files) < self._files_max:
+            file = ColumnFile.create(
+                self.folder / f"{incarnation}.obs",
+                run=self._run,
+                incarnation=incarnation,
+                kind=self.kind,
+                profile=self._info.profile_of(topic).profile,
+            )
+            self._files[incarnation] = file
+        return file
+
+    def close(self, *, cleanly: bool = True) -> None:
+        """Let go of all files; safe to call again."""
+        for file in self._files.values():
+            file.close(cleanly=cleanly)
+        self._files.clear()
+        self._extras.close()
+
+    def __enter__(self) -> ObservationSet:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.close(cleanly=kind is None)
+
+
+def _files_max() -> int:
+    """How many incarnations get a file: each keeps one open, and the client needs some too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _INCARNATIONS_MAX + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return _INCARNATIONS_MAX if soft == resource.RLIM_INFINITY else max(16, soft - _SPARE_FILES)
+
+
+def _groups(
+    topics: Ints, partitions: Ints, incarnations: npt.NDArray[np.uint32], kept: Places | None
+) -> list[slice] | list[Places]:
+    """The positions of each incarnation × topic-partition, in the order read; `kept` or all."""
+    if kept is not None:
+        topics, partitions, incarnations = topics[kept], partitions[kept], incarnations[kept]
+    count = len(topics)
+    if not count:
+        return []
+    where = (topics.astype(np.int64) << 32) | partitions.astype(np.int64)
+    changes = (where[1:] != where[:-1]) | (incarnations[1:] != incarnations[:-1])
+    breaks = np.flatnonzero(changes) + 1
+    if kept is None and len(breaks) <= _STRETCHES_MAX:
+        # A few stretches: each is a group of its own, even where one comes back.
+        return [slice(a, b) for a, b in itertools.pairwise([0, *breaks.tolist(), count])]
+    order = np.lexsort((incarnations, where))
+    where, incarnations = where[order], incarnations[order]
+    changes = (where[1:] != where[:-1]) | (incarnations[1:] != incarnations[:-1])
+    groups = np.split(order if kept is None else kept[order], np.flatnonzero(changes) + 1)
+    return list(groups)
+
+
+def _fill_empty(
+    file: ColumnFile, topic: int, partition: int, sequences: U64, offsets: Ints
+) -> bool:
+    """Write the cells if all are distinct and empty; otherwise write nothing and say so."""
+    count = len(sequences)
+    if count > 1 and not bool((sequences[1:] > sequences[:-1]).all()):
+        return False
+    low, high = pack_offsets(offsets)
+    first = int(sequences[0])
+    if int(sequences[-1]) - first + 1 != count:
+        if file.gather(topic, partition, sequences)[1].any():
+            return False
+        file.scatter(topic, partition, sequences, low, high)
+        return True
+    spans = list(file.spans(topic, partition, first, count))
+    if any(extent.high[cells].any() for extent, cells, _ in spans):
+        return False
+    for extent, cells, part in spans:
+        extent.low[cells] = low[part]
+        extent.high[cells] = high[part]
+    return True
+
+
+def _rows(batch: ReadBatch, kinds: Ints, places: Places, heads: Rows) -> Rows:
+    """Rows of extras.bin for the records at `places`."""
+    rows = np.zeros(len(places), dtype=EXTRA)
+    rows["kind"] = kinds
+    rows["topic"] = batch.topics[places]
+    rows["partition"] = batch.partitions[places]
+    rows["offset"] = batch.offsets[places]
+    rows["leader_epoch"] = [
+        _UNKNOWN_EPOCH if epoch is None else epoch for epoch in batch.leader_epochs(places)
+    ]
+    known = kinds != CORRUPT
+    identity = heads[places[known]]
+    rows["incarnation"][known] = identity["incarnation"]
+    rows["identity_topic"][known] = identity["topic"]
+    rows["identity_partition"][known] = identity["partition"]
+    rows["sequence"][known] = identity["sequence"]
+    rows["run"][known] = identity["run"]
+    return rows
+
+
+class AppendedRows:
+    """A file of fixed-size rows, each batch written at once so that it survives a SIGKILL."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileExistsError when there is such a file."""
+        self.path = path
+        self._descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
+
+    def append(self, rows: Rows) -> None:
+        """Raises EnvironmentFailure when the disk is full."""
+        data = rows.tobytes()
+        write_whole(
+            self._descriptor,
+            data,
+            f"{self.path}: no space for {len(data)} more bytes of observations. What "
+            "was recorded is kept; free disk space or choose another --out.",
+        )
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _read_rows(path: Path, dtype: np.dtype[np.void]) -> Rows:
+    if not path.exists():
+        return np.zeros(0, dtype=dtype)
+    data = path.read_bytes()
+    return np.frombuffer(data, dtype=dtype, count=len(data) // dtype.itemsize)
+
+
+def read_extras(folder: Path) -> Rows:
+    """The rows of a set's extras.bin, dtype EXTRA, in the order read, those that repeat left out.
+
+    A missing file gives no rows; a torn last row is left out. A judgement reads them strictly
+    (harness.rundir.rows). Rows that differ only in their leader epoch are the same record read
+    again.
+    """
+    return without_repeats(
+        np.concatenate(
+            [_read_rows(part / "extras.bin", EXTRA) for part in (folder, *parts(folder))]
+        )
+    )
+
+
+def without_repeats(rows: Rows) -> Rows:
+    """Rows of dtype EXTRA in their order; the same record read again is left out."""
+    if len(rows) < 2:
+        return rows
+    compared = rows.copy()
+    compared["leader_epoch"] = 0
+    _, firsts = np.unique(compared, return_index=True)
+    return rows[np.sort(firsts)]
+
+
+def read_batches(folder: Path) -> Rows:
+    """The rows of a live set's batches.bin, dtype BATCH, in the order read; none when missing."""
+    return _read_rows(folder / "batches.bin", BATCH)
+
+
+def parts(folder: Path) -> list[Path]:
+    """The folders of the parts that other processes read, in order."""
+    return sorted(folder.glob("part-*"), key=lambda part: int(part.name.removeprefix("part-")))
+
+
+def cell_files(folder: Path) -> list[Path]:
+    """The files of a set's cells, those of its parts included."""
+    return [path for part in (folder, *parts(folder)) for path in sorted(part.glob("*.obs"))]

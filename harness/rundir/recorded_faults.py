@@ -1,0 +1,140 @@
+"""Faults as the timeline tells of them, phase by phase.
+
+No client library is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.rundir.documents import whole
+from harness.rundir.event_fields import mapping_of, reason_of, text_of
+from harness.rundir.run import to_us
+
+
+@dataclass(slots=True)
+class RecordedFault:
+    """One fault as the timeline tells it; instants in µs since the epoch.
+
+    `injected_us` is when it struck; for a fault that never did, when it was about to.
+    """
+
+    fault_id: str
+    fault: str
+    target: str
+    injected_us: int
+    struck: bool = False
+    """Did its action come to its end and leave evidence?"""
+    healed_us: int | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+    took_effect: bool = False
+    failure: str = ""
+    begun_us: int = 2**62
+    """When the first word of it was written."""
+
+    @property
+    def moves_leader(self) -> bool:
+        """Whether the fault is one that takes the leadership away."""
+        return bool(self.evidence.get("moves_leader", False))
+
+    @property
+    def partitions(self) -> list[Mapping[str, Any]]:
+        """The partitions that it was aimed at, each with leader and epoch before and after."""
+        return _mappings(self.evidence.get("partitions"))
+
+    def check(self) -> None:
+        """Raises ValueError, TypeError or KeyError for evidence that cannot be read."""
+        for each in self.partitions:
+            str(each["topic"])
+            for name in ("partition", "leader", "leader_epoch"):
+                value = each.get(name, 0)
+                whole(0 if value is None else value)
+        for struck in _mappings(self.evidence.get("brokers")):
+            whole(struck.get("broker", 0))
+        for kind in ("members", "coordinates"):
+            for each in _mappings(self.evidence.get(kind)):
+                whole(each.get("member", 0))
+                whole(each.get("partition", 0))
+        assert self.brokers is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it was to strike nothing at all, as `no_fault`."""
+        return self.struck and not any(
+            _mappings(self.evidence.get(kind))
+            for kind in ("brokers", "links", "elections", "members")
+        )
+
+    def struck_members(self, profile: str) -> list[Mapping[str, Any]]:
+        """The members of a profile's group that it struck."""
+        return [
+            each
+            for each in _mappings(self.evidence.get("members"))
+            if each.get("profile") == profile
+        ]
+
+    def coordinated(self, profile: str) -> list[tuple[str, int]]:
+        """The partitions of internal topics by which it struck coordinators of a profile."""
+        return [
+            (str(each["topic"]), int(each["partition"]))
+            for each in _mappings(self.evidence.get("coordinates"))
+            if each.get("profile") == profile and "topic" in each and "partition" in each
+        ]
+
+    @property
+    def brokers(self) -> set[int]:
+        """The brokers that it struck, by a signal or by holding back a link."""
+        return {
+            int(struck["broker"])
+            for struck in _mappings(self.evidence.get("brokers"))
+            + _mappings(self.evidence.get("links"))
+            if "broker" in struck
+        }
+
+
+def note_fault(
+    known: dict[str, RecordedFault], faults: list[RecordedFault], event: Mapping[str, Any]
+) -> None:
+    """Add one phase of a fault. A second `inject` under the same id is a new fault."""
+    identity, phase, at_us = text_of(event, "fault_id"), event["phase"], to_us(event["at"])
+    fault = known.get(identity)
+    if fault is None or (phase == "inject" and (fault.struck or fault.failure)):
+        fault = RecordedFault(
+            identity, text_of(event, "fault"), _target(event.get("target")), at_us
+        )
+        fault.begun_us = at_us
+        known[identity] = fault
+        faults.append(fault)
+    if event.get("target"):
+        fault.target = _target(event["target"])
+    match phase:
+        case "injected":
+            fault.struck = True
+            fault.injected_us = at_us
+            try:
+                fault.evidence = dict(mapping_of(event, "evidence"))
+                if not isinstance(event.get("took_effect", False), bool):
+                    raise ValueError("took_effect is neither true nor false")
+                fault.took_effect = bool(event.get("took_effect", False))
+                fault.check()
+            except (KeyError, TypeError, ValueError, AttributeError):
+                fault.evidence, fault.took_effect = {}, False
+                raise
+        case "healed":
+            fault.healed_us = at_us
+        case "failed":
+            fault.failure = reason_of(event) or "no reason was given"
+        case "inject" | "heal":
+            pass
+        case _:
+            raise ValueError(f"phase is {phase!r}")
+
+
+def _target(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

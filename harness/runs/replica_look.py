@@ -1,0 +1,59 @@
+"""After a drain: looks for sampled lost records in the log files of a local cluster's brokers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from harness.brokers import LocalCluster
+from harness.brokers.local.known import cluster_with_id
+from harness.errors import HarnessError
+from harness.reconcile.findings import Occurrence, ProfileFindings
+from harness.record.binary import run_hash
+from harness.replicas.search import Wanted, search_replicas
+from harness.rundir.replicas import ReplicaEvidence
+from harness.rundir.run import RunDir, RunInfo, write_json
+
+WANTED_MAX: Final = 100
+"""So many lost records are looked for in a run; a profile has at most 20 samples."""
+
+
+def look_for_lost(
+    run_dir: RunDir,
+    number: int,
+    info: RunInfo,
+    findings: Iterable[ProfileFindings],
+    cluster: LocalCluster | None,
+) -> None:
+    """Write the `number`-th verification's replicas.json, when anything was lost.
+
+    Without a cluster whose files can be read there is nothing to look at, and nothing is written.
+    """
+    lost = [sample for found in findings for sample in found.samples.get("lost", [])][:WANTED_MAX]
+    if not lost or cluster is None:
+        return
+    logs, sought = search_replicas(
+        [wanted for each in lost if (wanted := _wanted(info, each)) is not None],
+        cluster.broker_ids,
+        cluster.data_directory,
+        run_hash(info.run_id),
+    )
+    write_json(run_dir.replicas(number), ReplicaEvidence(logs, sought).to_json())
+
+
+def _wanted(info: RunInfo, each: Occurrence) -> Wanted | None:
+    if each.producer is None or each.sequence is None:
+        return None
+    topic = info.topics[each.topic]
+    return Wanted(topic, each.topic, each.partition, each.producer, each.sequence)
+
+
+def cluster_of(info: RunInfo) -> LocalCluster | None:
+    """The running local cluster that a run was made on, if it is still there."""
+    directory = cluster_with_id(info.cluster_id)
+    if directory is None:
+        return None
+    try:
+        return LocalCluster.attach(str(directory))
+    except HarnessError:
+        return None

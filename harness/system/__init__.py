@@ -1,0 +1,1 @@
+"""Processes, disks, streams and signals of this machine."""

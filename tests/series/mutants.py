@@ -1,0 +1,835 @@
+"""Are the rules held by tests? Each rule is changed, one at a time, and the tests must notice.
+
+    python -m tests.series.mutants [--only NUMBER …] [--jobs N]
+
+Every mutant is a replacement in one source file. It is made in a copy of the project, and the
+tests that need no broker run against the copy until the first one fails. A mutant that no test
+notices has survived: then a rule could be wrong, and nobody would know. Ends with 1 if any has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+COPIED: Final = ("harness", "tests", "experiments", "reports/schemas", "reports/templates",
+                 "scenarios", "docs", "pyproject.toml", "README.md", "Makefile")  # fmt: skip
+STAGES: Final = (
+    ("tests/unit/test_golden.py",),
+    (
+        "tests/unit/test_reconcile.py",
+        "tests/unit/test_judge.py",
+        "tests/unit/test_stretches.py",
+        "tests/unit/test_judge_load.py",
+        "tests/unit/test_judge_windows.py",
+        "tests/unit/test_statistics.py",
+        "tests/unit/test_disturbances.py",
+        "tests/unit/test_replicas.py",
+        "tests/unit/test_consumers.py",
+        "tests/unit/test_judge_consumers.py",
+        "tests/unit/test_keys.py",
+        "tests/unit/test_keyed.py",
+        "tests/unit/test_shares.py",
+        "tests/unit/test_transaction_logs.py",
+        "tests/unit/test_history_transactions.py",
+        "tests/unit/test_isolation.py",
+        "tests/unit/test_holes.py",
+        "tests/unit/test_run_damage.py",
+        "tests/unit/test_row_damage.py",
+        "tests/unit/test_full_disk.py",
+    ),
+    (
+        "tests/unit/test_judge_availability.py",
+        "tests/unit/test_drain.py",
+    ),
+    (
+        "tests/unit/test_saying_more.py",
+        "tests/unit/test_histories.py",
+        "tests/unit/test_history_input.py",
+        "tests/unit/test_history_keys.py",
+        "tests/unit/test_topic_ids.py",
+        "tests/unit/test_judged_apart.py",
+        "tests/unit/test_verifiable.py",
+        "tests/unit/test_history_groups.py",
+        "tests/unit/test_share_tool.py",
+    ),
+    (
+        "tests/unit/test_generated_histories.py",
+        "tests/unit/test_reconcile_property.py",
+        "tests/unit/test_consumers_property.py",
+    ),
+)
+"""The quickest first: most mutants fall to the golden histories."""
+FIRST: Final = {
+    "harness/judge/loading.py": "tests/unit/test_judge_load.py",
+    "harness/rundir/load_events.py": "tests/unit/test_judge_load.py",
+    "harness/judge/windows.py": "tests/unit/test_judge_windows.py",
+    "harness/judge/shown.py": "tests/unit/test_statistics.py",
+    "harness/reconcile/send_times.py": "tests/unit/test_judge_windows.py",
+    "harness/reconcile/consumers/placing.py": "tests/unit/test_judge_windows.py",
+    "harness/judge/disturbances.py": "tests/unit/test_disturbances.py",
+    "harness/judge/explain/whereabouts.py": "tests/unit/test_replicas.py",
+    "harness/judge/": "tests/unit/test_judge.py",
+    "harness/reconcile/unconfirmed.py": "tests/unit/test_stretches.py",
+    "harness/rundir/transactions.py": "tests/unit/test_transaction_logs.py",
+    "harness/reconcile/compaction.py": "tests/unit/test_history_keys.py",
+    "harness/history/keys.py": "tests/unit/test_history_keys.py",
+    "harness/history/deleted.py": "tests/unit/test_topic_ids.py",
+    "harness/reconcile/transaction_rules.py": "tests/unit/test_transaction_logs.py",
+    "harness/reconcile/consumers/": "tests/unit/test_consumers.py",
+    "harness/rundir/rows.py": "tests/unit/test_row_damage.py",
+    "harness/rundir/event_fields.py": "tests/unit/test_run_damage.py",
+    "harness/reconcile/hung.py": "tests/unit/test_history_transactions.py",
+    "harness/reconcile/blind_spots.py": "tests/unit/test_history_transactions.py",
+    "harness/history/torn.py": "tests/unit/test_history_input.py",
+    "harness/replicas/held.py": "tests/unit/test_holes.py",
+    "harness/rundir/holes.py": "tests/unit/test_holes.py",
+    "harness/read/positions.py": "tests/unit/test_holes.py",
+}
+"""Where a mutant is most likely to fall, by where it is made."""
+TIMEOUT_S: Final = 600.0
+FAILED_TESTS: Final = 1
+"""Exit code of pytest when tests failed; others mean that it could not run them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change of one rule."""
+
+    path: str
+    old: str
+    new: str
+
+
+def _in(path: str, *changes: tuple[str, str]) -> list[Mutant]:
+    return [Mutant(f"harness/{path}", old, new) for old, new in changes]
+
+
+MUTANTS: Final[Sequence[Mutant]] = [
+    *_in(
+        "reconcile/lane.py",
+        ("absent = (state >= SENT) & ~present", "absent = (state > SENT) & ~present"),
+        ("absent = (state >= SENT) & ~present", "absent = (state >= UNKNOWN) & ~present"),
+        ("absent = (state >= SENT) & ~present", "absent = (state >= SENT) & present"),
+        ("absent & ~reachable, acked_at", "absent & reachable, acked_at"),
+        ('else:\n            self._found("unseen", first, absent, acked_at)', 'else:\n            self._found("lost", first, absent, acked_at)'),
+        ('(("duplicate", ours), ("phantom", ~ours))', '(("duplicate", ours), ("phantom", ours))'),
+        ('(("duplicate", ours), ("phantom", ~ours))', '(("duplicate", ~ours), ("phantom", ~ours))'),
+        ('"phantom", first, ~attempted & (drained_at >= 0)', '"phantom", first, ~attempted & (drained_at > 0)'),
+        ("(state == FAILED) & (at >= 0)", "(state == UNKNOWN) & (at >= 0)"),
+        ("np.where(drained_at >= 0, drained_at, live_at)\n        self._found", "drained_at\n        self._found"),
+        ("return (acked_at >= 0) & self.proof.reaches(acked_at)", "return np.zeros(len(acked_at), dtype=np.bool_)"),
+        ("return (acked_at >= 0) & self.proof.reaches(acked_at)", "return np.ones(len(acked_at), dtype=np.bool_)"),
+        ("(acked_at >= 0) & (acked_at != drained_at) & (acked_at != live_at)", "(acked_at >= 0) & (acked_at > drained_at) & (acked_at != live_at)"),
+        ("(acked_at >= 0) & (acked_at != drained_at) & (acked_at != live_at)", "(acked_at >= 0) & (acked_at != drained_at)"),
+        ("where = where[~further.holds(where, acked_at[where])]", "where = where[further.holds(where, acked_at[where])]"),
+        ("for further in (copies, more_live, self.set_aside.within(first, len(acked_at))):", "for further in (copies, self.set_aside.within(first, len(acked_at))):"),
+        ("for further in (copies, more_live, self.set_aside.within(first, len(acked_at))):", "for further in (copies, more_live):"),
+        ("elif self.place.no_copies:", "elif True:"),
+        ("elif self.place.no_copies:", "elif False:"),
+        ("shown |= drained | (live_at[where] >= 0)", "shown |= drained"),
+        ("self.place.claims.add(self.incarnation, first + where[~shown], at[~shown])", "pass"),
+        ("present[where] | (at != live_at[where])", "present[where]"),
+        ("present[where] | (at != live_at[where])", "(at != live_at[where])"),
+        ("further = attempted[where] & (", "further = ("),
+        ("where, at = where[~within], at[~within]\n", "return\n"),
+        ("again = returned & (live_at == drained_at)", "again = returned & (live_at >= 0)"),
+        ("self.place.coverage.again += int(np.count_nonzero(seen_live))", "pass"),
+        ("(live_at >= 0) & (live_at != drained_at)", "(live_at >= 0) & (drained_at < 0)"),
+        ("early = called_us == NEVER_US", "early = called_us < 0"),
+        ("(read_us[visible] >= 0) & (read_us[visible] < called_us)", "(read_us[visible] >= 0) & (read_us[visible] <= called_us)"),
+        ("(read_us[visible] >= 0) & (read_us[visible] < called_us)", "(read_us[visible] < called_us)"),
+        ("member = attempted & (state != FAILED)", "member = attempted"),
+        ("unknown = (state == UNKNOWN) | (state == OPEN)", "unknown = state == UNKNOWN"),
+        ("by_state[ACKED:].sum() + by_state[ACKED_NO_OFFSET]", "by_state[ACKED:].sum()"),
+        ('np.count_nonzero(attempted & present)', 'np.count_nonzero(present)'),
+    ),
+    *_in(
+        "reconcile/compaction.py",
+        ("keyed & (self.newest[places] > at)", "(self.newest[places] > at)"),
+        ("keyed & (self.newest[places] > at)", "keyed & (self.newest[places] >= at)"),
+        ("keyed & (self.newest[places] > at)", "keyed & (self.acked[places] > at)"),
+        ("deleted = keyed & tombstones & ~followed & (self.present[places] < 0)", "deleted = keyed & tombstones & ~followed"),
+        ("deleted = keyed & tombstones & ~followed & (self.present[places] < 0)", "deleted = np.zeros_like(keyed)"),
+        ("doubtful = ~keyed | tombstones | (at < self.nameless_reach)", "doubtful = tombstones | (at < self.nameless_reach)"),
+        ("doubtful = ~keyed | tombstones | (at < self.nameless_reach)", "doubtful = ~keyed | (at < self.nameless_reach)"),
+        ("doubtful = ~keyed | tombstones | (at < self.nameless_reach)", "doubtful = ~keyed | tombstones"),
+        ("| (self.aside[places] > at)", ""),
+        ("doubtful |= self.deleted[places] | self.deleted[-1]", "doubtful |= self.deleted[-1]"),
+        ("doubtful |= self.deleted[places] | self.deleted[-1]", "doubtful |= self.deleted[places]"),
+        ("nowhere = (state != NEVER) & (state != FAILED) & (state < ACKED)", "nowhere = (state != NEVER) & (state < ACKED)"),
+        ("counts = state[hidden.sequences] != FAILED", "counts = state[hidden.sequences] >= NEVER"),
+        ("        values.deleted[numbered.deleted_anywhere] = True", "        pass"),
+        ("lost = known & standing.last & reachable", "lost = known & standing.last"),
+        ("unseen = known & (standing.open | (standing.last & ~reachable))", "unseen = known & standing.open"),
+        ("at = np.maximum(acked_at, live_at)", "at = acked_at.copy()"),
+        ("self._place.found.perhaps_compacted += int(np.count_nonzero(standing.open))", "pass"),
+        ("unseen |= known & standing.deleted & ~reachable", "pass"),
+    ),
+    *_in(
+        "reconcile/key_order.py",
+        ("return np.sort(order[(at >= 0) & (at < before)])", "return np.sort(order[(at >= 0) & (at > before)])"),
+        ("order = order[of_key[order] >= 0]", ""),
+        ("self._highest[mine[ends]] = highest[ends]", "pass"),
+    ),
+    *_in(
+        "history/deleted.py",
+        ("if len(ids) > 1:", "if len(ids) > 0:"),
+        ("if last == identity:", "if True:"),
+        ("claim = DrainClaim(False, None, None, None, None, reason)", "claim = DrainClaim(True, None, None, None, None, reason)"),
+        ("(home[of] != said[of]) | (said[of] == _NOT_KNOWN)", "home[of] != said[of]"),
+        ("(home[of] != said[of]) | (said[of] == _NOT_KNOWN)", "said[of] == _NOT_KNOWN"),
+        ("seen[(seen < 0) & final] = self.last", "seen[seen < 0] = self.last"),
+        ("kept = (seen == where) & (where != _NOT_KNOWN)", "kept = np.ones(len(where), dtype=np.bool_)"),
+        ("home[of_read[first_live]] = seen[first_live]", "pass"),
+        ("            (of_told, outcomes.column(\"topic_id\")[self.told]),\n", ""),
+        ("home[of_read[final]] = seen[final]", "pass"),
+        ("said = self.history.ids_of_drains.get(self.topic)", "said = None"),
+        ("return int(of_reading[0]) if len(of_reading) == 1 else _LAST", "return _LAST"),
+        ("table.keep(table.column(\"topic\") != topic)", "pass"),
+        ("history.blind.update(dict.fromkeys(CONSUMER_ANOMALIES, reason))", "pass"),
+    ),
+    *_in(
+        "history/keys.py",
+        ("((self._read, observed), (self._attempt[\"key\"], attempted))", "((self._attempt[\"key\"], attempted), (self._read, observed))"),
+        ("deletes = (attempts.column(\"tombstone\") > 0) & (attempts.column(\"state\") != FAILED)", "deletes = attempts.column(\"tombstone\") > 0"),
+        ("np.append(places, unknown)", "places"),
+    ),
+    *_in(
+        "history/proofs.py",
+        ("compacted = history.compacted.get(key[0], profile.compacted)", "compacted = profile.compacted"),
+    ),
+    *_in(
+        "reconcile/order.py",
+        ("acknowledged = state >= SENT", "acknowledged = state >= UNKNOWN"),
+        ("(places >= 0) & (places < before)", "(places >= 0) & (places > before)"),
+        ("(places >= 0) & (places < before)", "acknowledged & (places < before)"),
+        ("before[0] = self._highest", "before[0] = -1"),
+        ("| (state == FAILED)] = _NONE", "] = _NONE"),
+        ("places = np.where(read_at >= 0, read_at, acked_at)", "places = read_at"),
+        ("np.where(drained_at >= 0, drained_at, live_at)", "drained_at"),
+        ("if place.proof.proven and not place.proof.floor:", "if True:"),
+        ("acknowledged & place.proof.reaches(places - 1)", "acknowledged"),
+        ("if place.proof.proven and not place.proof.floor:", "if False:"),
+        ("np.minimum(places, acked_at), _NONE)", "places, _NONE)"),
+        ("self._keys.rising(first, at)", "pass"),
+        ("int(at[0]) <= self._highest or", "False or"),
+    ),
+    *_in(
+        "reconcile/unconfirmed.py",
+        ("steps = (np.diff(at) != 1) | (np.diff(numbers) != 1)", "steps = np.diff(at) != 1"),
+        ("again[firsts] = False", "again[firsts] = True"),
+        ("free = ~np.isin(at, taken)", "free = np.ones(len(at), dtype=np.bool_)"),
+        ("apart[1:] = begins[1:] > np.maximum.accumulate(ends)[:-1]", "apart[1:] = begins[1:] > ends[:-1]"),
+        ("found.append(at[at <= highs[", "found.append(at[at < highs["),
+    ),
+    *_in(
+        "rundir/drained.py",
+        ("return self.proven and self.floor == 0 and", "return self.proven and"),
+        ("self.floor == 0 and self.ceiling is None", "self.floor == 0"),
+        ("(at >= self.floor) & below", "(at > self.floor) & below"),
+        ("at < self.ceiling", "at <= self.ceiling"),
+        ('if transactional and from_somewhere and last_stable != end:', 'if transactional and last_stable is None:'),
+    ),
+    *_in(
+        "rundir/rows.py",
+        ("if whole and size % dtype.itemsize:", "if size % dtype.itemsize:"),
+        ("if whole and size % dtype.itemsize:", "if False:"),
+        ("if said != there:", "if said < there:"),
+        ("if said != there:", "if said > there:"),
+        ("if written.counts is not None and not path.exists():", "if False:"),
+        ("(ours & (rows[\"run\"] != run))", "(ours & False)"),
+        ("((kind == FOREIGN) & (rows[\"run\"] == run))", "False"),
+        ("(at_home & ~home) |", ""),
+        ("| ((kind == MISROUTED) & home)", ""),
+        ("| (last < first)", ""),
+        ("(offsets < 0) | (offsets >= OFFSET_MAX)", "offsets < 0"),
+        ('rows["partition"] >= info.load.partitions', 'rows["partition"] > info.load.partitions'),
+    ),
+    *_in(
+        "rundir/event_fields.py",
+        ('raise ValueError("this version knows no such event")', "return"),
+        ('if phases and event["phase"] not in phases:', "if False:"),
+        ('return "" if event.get("reason") is None else text_of(event, "reason")', 'return str(event.get("reason") or "")'),
+        ("if type(value) not in (int, float):", "if False:"),
+    ),
+    *_in(
+        "rundir/drained.py",
+        ("if drained.proven and holes[key].obstacle:", "if holes[key].obstacle and not drained.proven:"),
+        ("unchecked=count, unchecked_why=why", "unchecked_why=why"),
+    ),
+    *_in(
+        "rundir/holes.py",
+        ("hole & looked_at & ~marker & ~aborted & ~is_open", "hole & looked_at & ~marker & ~aborted & ~is_open & ~absent"),
+        ("hole & looked_at & ~marker & ~aborted & ~is_open", "hole & looked_at & ~marker & ~aborted"),
+        ("hole & looked_at & ~marker & ~aborted & ~is_open", "hole & looked_at & ~marker & ~is_open"),
+        ("hole & looked_at & ~marker & ~aborted & ~is_open", "hole & ~marker & ~aborted & ~is_open"),
+        ("is_open &= pieces.begins >= (last_stable or 0)", "is_open &= pieces.begins > (last_stable or 0)"),
+        ("is_open &= pieces.begins >= (last_stable or 0)", "pass"),
+        ("if (passed & (marker | absent)).any():", "if (passed & marker).any():"),
+        ("if (passed & (marker | absent)).any():", "if (passed & absent).any():"),
+        ("if (passed & (marker | absent)).any():", "if (passed & (marker | absent | aborted)).any():"),
+        ("(self.begins <= ranges[place, 1])", "(self.begins < ranges[place, 1])"),
+        ("cuts += [each[:, 0] for each in ranges] + [each[:, 1] + 1 for each in ranges]", "cuts += [each[:, 0] for each in ranges]"),
+        ("(pairs[1:, 0] <= pairs[:-1, 1]).any()", "False"),
+    ),
+    *_in(
+        "read/positions.py",
+        ("np.concatenate([[self.next - 1], offsets[:-1]])", "np.concatenate([[offsets[0] - 1], offsets[:-1]])"),
+        ("before[ends] + 1, offsets[ends] - 1]", "before[ends] + 1, offsets[ends]]"),
+        ("            if self.noting:\n                self._note(np.array([[self.next, offset - 1]]))\n", ""),
+    ),
+    *_in(
+        "replicas/held.py",
+        ("if batch.base_offset >= end:", "if batch.base_offset > end:"),
+        ("if each[0] <= batch.producer_epoch]", "if each[0] == batch.producer_epoch]"),
+        ("if each[0] <= batch.producer_epoch]", "]"),
+        ("if kind not in (ABORT, COMMIT):", "if False:"),
+        ("if kind == ABORT:", "if kind == COMMIT:"),
+        ("if not crc_holds(data, batch):", "if False:"),
+        ("first = max(batch.base_offset, self._start)", "first = batch.base_offset"),
+        ("batches[-1][0] == batch.producer_epoch and", ""),
+        ("if first > self.next:", "if False:"),
+        ("if after <= batch.last_offset:", "if False:"),
+        ("if batch.transactional:", "if True:"),
+        ("end = max(min(self.next, self._end), self._start)", "end = self._end"),
+    ),
+    *_in(
+        "reconcile/gaps.py",
+        ("missing = (state >= OPEN) & (state <= UNKNOWN) & ~present", "missing = (state > OPEN) & (state <= UNKNOWN) & ~present"),
+        ("missing = (state >= OPEN) & (state <= UNKNOWN) & ~present", "missing = (state >= OPEN) & (state < UNKNOWN) & ~present"),
+        ("begin = 0 if self._acknowledged else int(acknowledged[0])", "begin = 0"),
+        ("(states == COMMITTED) | (states == UNDECIDED)", "(states == COMMITTED)"),
+        ("elif self._acknowledged:", "else:"),
+    ),
+    *_in(
+        "reconcile/copies.py",
+        ("distinct[1:] |= offsets[1:] != offsets[:-1]", "distinct[1:] = True"),
+        ("further = distinct & ~first", "further = distinct"),
+    ),
+    *_in(
+        "reconcile/partition.py",
+        ("{_record(row) for row in seen} - here", "{_record(row) for row in seen}"),
+        ('identity = ("incarnation", "sequence", "identity_topic", "identity_partition")', "identity = ()"),
+        ('counts["corrupt"] += len(corrupt)', 'counts["corrupt"] += len(misrouted)'),
+        ("gone = gone[reached]", "gone = gone[:0]"),
+        ("self.place.suspects.add(None, None, gone[~reached])", "pass"),
+        ("yield extras.offsets_but_corrupt", "yield extras.offsets"),
+        ("for live, extras in ((False, self.drained), (True, self.live)):", "for live, extras in ((False, self.drained),):"),
+    ),
+    *_in(
+        "reconcile/transaction_rules.py",
+        ("visible = (tally.drained > 0) | (tally.live > 0)", "visible = (tally.drained > 0)"),
+        ("((log.states == UNDECIDED) & visible)", "(log.states == UNDECIDED)"),
+        ("lost = committed & (tally.members > 0) & (tally.absent == tally.members)", "lost = committed & (tally.members > 0) & (tally.absent > 0)"),
+        ("torn = committed & (tally.absent > 0) & ~lost", "torn = committed & (tally.absent > 1) & ~lost"),
+        ("torn = committed & (tally.absent > 0) & ~lost", "torn = committed & (tally.absent > 0)"),
+        ("if unnamed:\n        tally.cut = True", "if False:\n        tally.cut = True"),
+        ("tally.log.open_at_end and not closed", "tally.log.open_at_end"),
+        ("tally.log.open_at_end and not closed", "not closed"),
+        ("max(tally.uncommitted.total(), 0 if", "max(0, 0 if"),
+    ),
+    *_in(
+        "reconcile/hung.py",
+        ("> bound_us:\n            stuck.append", ">= bound_us:\n            stuck.append"),
+        ("below = last_stable < high", "below = last_stable <= high"),
+        ("changed[1:] |= below[1:] != below[:-1]", "pass"),
+        ("if evidence.elsewhere is None else proof.ended_us", "if True else proof.ended_us"),
+        ("ended_us - begun_us > bound_us", "ended_us - begun_us >= bound_us"),
+        ("total += healed_us - start_us", "total += 0"),
+        ("further_ms = ABORT_SCAN_MS + FAILOVER_MS", "further_ms = ABORT_SCAN_MS"),
+        ("max(own_ms, USUAL_TIMEOUT_MS) if stated_ms is None", "own_ms if stated_ms is None"),
+        ("own_ms = own_ms if stated_ms is None else stated_ms", "own_ms = own_ms"),
+        ("if length_us > bound_us:", "if False:"),
+        ("bool((np.diff(last_stable) < 0).any())", "False"),
+        ("evidence.elsewhere.unsteady:\n        return", "False:\n        return"),
+        ("if whole else None", "if True else None"),
+    ),
+    *_in(
+        "rundir/transactions.py",
+        ("state in (COMMITTED, ABORTED, UNRECORDED) or (", "state == UNRECORDED or ("),
+        ("if at_us < (self.last_step_us or 0):", "if False:"),
+        ("if (firsts[1:] <= lasts[:-1]).any():", "if False:"),
+        ("unknown |= called_us == NEVER_US", "pass"),
+        ("unknown[-1] |= called_us[-1] == NEVER_US", "pass"),
+        ("if not self.steady:\n            unknown[:] = True", "if False:\n            unknown[:] = True"),
+        ("open_at_end=self._open and not torn and not self.damage", "open_at_end=self._open"),
+        ("            if not torn:\n                bad.append(number)", "            bad.append(number)"),
+        ("committed[inside] = self.log.states[transactions[inside]] == COMMITTED", "pass"),
+    ),
+    *_in(
+        "system/disk.py",
+        ("torn = written % entry_bytes if entry_bytes else written", "torn = 0"),
+        ("torn = written % entry_bytes if entry_bytes else written", "torn = written"),
+        ("            self._failed = True", "            pass"),
+    ),
+    *_in(
+        "history/proofs.py",
+        ("if claim.last_stable is None or claim.end is None:", "if claim.end is None:"),
+        ("if claim.last_stable != claim.end:", "if False:"),
+        ("if self.held >= claim.end > self.live:", "if False:"),
+        ("claim = replace(claim, end=None, last_stable=None, ended_us=None)", "pass"),
+        ("if reached.committed and stable is not None and reading.highest >= stable:", "if False:"),
+        ("if self.held >= claim.end > self.live:", "if self.held >= claim.end:"),
+        ("acked.get(key, -1),", "-1,"),
+        ("watched.get(key, -1),", "-1,"),
+        ("others.get(key, -1),", "-1,"),
+        ("-1 if other is None or other.end is None else other.end - 1,", "-1,"),
+        ("ceiling = max(self.highest + 1, stable)", "ceiling = self.highest + 1"),
+    ),
+    *_in(
+        "history/torn.py",
+        ("_UNDOES.get(name, _EVERY)", "_UNDOES.get(name, frozenset())"),
+        ('if name == "outcome" and within:', "if False:"),
+        ('if name in ("attempt", "outcome") and history.homes_found:', "if False:"),
+    ),
+    *_in(
+        "history/build.py",
+        ("self.elsewhere.undone = undone - self.elsewhere.firm", "self.elsewhere.undone = undone"),
+    ),
+    *_in(
+        "judge/promises.py",
+        ("if case.observed and case.undone:", "if False:"),
+    ),
+    *_in(
+        "reconcile/partition.py",
+        ("if sum(len(at) for *_, at in beside) > sum(len(at) for *_, at in gone):", "if False:"),
+        ("if sum(len(at) for *_, at in beside) > sum(len(at) for *_, at in gone):", "if True:"),
+    ),
+    *_in(
+        "reconcile/hung.py",
+        ("believed = proof.proven and proof.ceiling is None and", "believed ="),
+        ("over_us += bound_us", "pass"),
+        ("(at_us > over_us) & (last_stable >= high)", "(at_us > over_us)"),
+        ("(at_us > over_us) & (last_stable >= high)", "(at_us >= over_us) & (last_stable >= high)"),
+    ),
+    *_in(
+        "reconcile/blind_spots.py",
+        ('if found.counts["failed_visible"]:', "if False:"),
+    ),
+    *_in(
+        "history/homes.py",
+        ("np.where(sent_topic == read_topic, read_from, -1)", "read_from"),
+        ("np.where(sent_partition >= 0, sent_partition, says)", "says"),
+        ("mine &= (sent_partition < 0) | (sent_partition == read_from)", "mine &= sent_partition < 0"),
+    ),
+    *_in(
+        "history/levels.py",
+        ("chosen[rows[refused]] = False", "pass"),
+        ("chosen[rows[~uncommitted]] = False", "pass"),
+        ("chosen[shown] = False", "pass"),
+    ),
+    *_in(
+        "history/build.py",
+        ("if history.unsteady:", "if False:"),
+        ("& timed_of(reads)[rows]", "& (reads.read_us[rows] >= 0)"),
+    ),
+    *_in(
+        "history/torn.py",
+        ("if history.homes_found:", "if False:"),
+    ),
+    *_in(
+        "history/judging.py",
+        ("if empty and len(refusals.torn) == torn:", "if empty:"),
+        ("if not readers.any:", "if False:"),
+    ),
+    *_in(
+        "history/aside.py",
+        ("alone &= first", "pass"),
+        ("markers = min(bare, ended)", "markers = bare"),
+        ("return (end, end) if len(missed) else (low, high)", "return low, high"),
+    ),
+    *_in(
+        "reconcile/partition.py",
+        ("        yield self.aside.offsets_but_corrupt\n", ""),
+        ("self.place.suspects.add(incarnation, sequences, copies.offsets)", "pass"),
+        ('np.sort(rows["offset"].astype(np.int64))', 'np.unique(rows["offset"].astype(np.int64))'),
+    ),
+    *_in(
+        "history/steps.py",
+        ("bad = ended | ((step == BEGIN) & ~first)", "bad = ended"),
+        ("bad = ended | ((step == BEGIN) & ~first)", "bad = (step == BEGIN) & ~first"),
+        (" | ((step == COMMITTED) & aborting)", ""),
+        ("(at_us[1:] < at_us[:-1])", "(at_us[1:] <= at_us[:-1])"),
+        ("if backward.any():", "if False:"),
+        ("history.unsteady = True", "pass"),
+    ),
+    *_in(
+        "history/transactions.py",
+        ("states[places] = UNCALLED", "states[:] = UNCALLED"),
+        ("silent &= ~end_called", "pass"),
+        ("states[silent & (states == UNCALLED)] = UNDECIDED", "pass"),
+        ("called_us[silent | (states == UNRECORDED)] = NOT_KNOWN_US", "pass"),
+        ("history.blind |= dict.fromkeys(OF_TRANSACTIONS, reason)", "pass"),
+        ("if uncalled:", "if False:"),
+    ),
+    *_in(
+        "reconcile/blind_spots.py",
+        ("if not proof.proven:", "if False:"),
+        ("elif proof.floor:", "elif False:"),
+        ("if proof.reason:\n                    short", "if False:\n                    short"),
+        ("LEAST_COVERAGE: Final = 0.95", "LEAST_COVERAGE: Final = 0.96"),
+        ("evidence.elsewhere and not evidence.live.there", "False"),
+        ("LEAST_COVERAGE: Final = 0.95", "LEAST_COVERAGE: Final = 0.9"),
+        ("if late:", "if False:"),
+    ),
+    *_in(
+        "reconcile/reconcile.py",
+        ('if counts["attempted"] != sum(outcomes.values()):', "if False:"),
+        ('if read != counts["read"]:', "if False:"),
+    ),
+    *_in(
+        "rundir/proof.py",
+        ("len(self.isr) < len(self.replicas)", "not self.isr"),
+        ("if self.holes and not holes_allowed:", "if self.holes and holes_allowed:"),
+        ("if self.log_start_after != self.start:", "if False:"),
+        ("if self.log_end != self.end:", "if self.log_end is None:"),
+        ("self.position < self.end or not self.eof", "self.position < self.end"),
+    ),
+    *_in(
+        "rundir/read_times.py",
+        ("(found >= 0) & (offsets <= self.lasts[found])", "(found >= 0) & (offsets < self.lasts[found])"),
+        ("        if self.contested:", "        if False:"),
+        ("timed[where[known[at[known] == drained_at[where[known]]]]] = True", "timed[where[known]] = True"),
+    ),
+    *_in(
+        "judge/promises.py",
+        ("    if case.breaches:\n", "    if False:\n"),
+        ("    if case.obstacles:\n", "    if False:\n"),
+        ("    if case.run_obstacles:\n", "    if False:\n"),
+        ("    if not case.challenging:\n", "    if False:\n"),
+        ("    if not case.trials:\n", "    if False:\n"),
+        ("    if case.control_unlike:\n", "    if False:\n"),
+        ("challenged=case.aimed and bool(trials)", "challenged=bool(trials)"),
+        ("[exposure for exposure, count in hits if count]", "[exposure for exposure, count in hits]"),
+        (
+            "if case.observed and case.skipped_lines and not case.firm:",
+            "if case.observed and case.skipped_lines > 1 and not case.firm:",
+        ),
+        ("bound_95_per_fault(len(trials)) if zero else None", "bound_95_per_fault(len(trials))"),
+    ),
+    *_in(
+        "judge/verdict.py",
+        ("KEPT: 1, INCONCLUSIVE: 2, BROKEN: 3}", "KEPT: 1, INCONCLUSIVE: 3, BROKEN: 2}"),
+        ("{NOT_APPLICABLE: 0, KEPT: 1,", "{NOT_APPLICABLE: 1, KEPT: 0,"),
+        ("default=NOT_APPLICABLE", "default=KEPT"),
+    ),
+    *_in(
+        "judge/judge.py",
+        ("for each in profiles if each.in_verdict)\n    proven", "for each in profiles)\n    proven"),
+        ("proven = not obstacles and", "proven ="),
+        ("and counted != NOT_APPLICABLE", ""),
+        ("unseen=found.counts[\"unseen\"] if anomaly == \"lost\" else 0", "unseen=0"),
+        ("trials(info, anomaly, met) if named is not None else met", "met"),
+    ),
+    *_in(
+        "judge/windows.py",
+        ("min([fault.injected_us - BEFORE_US, *begins])", "min([fault.injected_us, *begins])"),
+        ("min([fault.injected_us - BEFORE_US, *begins])", "fault.injected_us - BEFORE_US"),
+        ("NO_END if fault.healed_us is None else fault.healed_us", "NO_END"),
+        ("end_us = min(end_us, max(next_us, fault.injected_us))", "pass"),
+        ('control.acks != "0" or profile.acks == "0"', 'control.acks != "0"'),
+        ('anomaly != "lost" or control.acks', "control.acks"),
+        ("unplaced=count - sum(inside) - outside", "unplaced=0"),
+        ("                break\n", "                pass\n"),
+    ),
+    *_in(
+        "judge/shown.py",
+        ("absent[absent < begin + int(there[-1])]", "absent"),
+        ('(rows["incarnation"] == producer)', '(rows["incarnation"] != producer)'),
+    ),
+    *_in(
+        "reconcile/send_times.py",
+        ("slots is None or slots.total != self._attempted(incarnation)", "slots is None"),
+        ("return timeline.sent.get((*place, incarnation))", "return None"),
+    ),
+    *_in(
+        "reconcile/consumers/placing.py",
+        ("return done_us[order][further - 1], done_us", "return done_us[order][further], done_us"),
+    ),
+    *_in(
+        "judge/loading.py",
+        ("load.unsent > UNSENT_SHARE_MAX * load.planned", "load.unsent >= UNSENT_SHARE_MAX * load.planned"),
+        ("if missing > FAILED_SHARE_MAX * attempted:", "if missing >= FAILED_SHARE_MAX * attempted:"),
+        ("if each.code not in _MEANT", "if True"),
+        ("        if topic in found.profile.topics:\n", "        if topic:\n"),
+        ("    if evidence.elsewhere is not None:\n", "    if False:\n"),
+        ("min(begins) if begins else 0", "max(begins) if begins else 0"),
+    ),
+    *_in(
+        "rundir/load_events.py",
+        ("self.first_us = min(self.first_us, from_us)", "self.first_us = from_us"),
+        ('np.searchsorted(upto, sequences, side="right")', 'np.searchsorted(upto, sequences, side="left")'),
+    ),
+    *_in(
+        "judge/bounds.py",
+        ("(1.0 - CONFIDENCE) ** (1.0 / faults_exposed)", "CONFIDENCE ** (1.0 / faults_exposed)"),
+    ),
+    *_in(
+        "judge/exposure.py",
+        ("if not bool((series.in_flight[later] > 0).any()):", "if False:"),
+        ("before[-1].leader in fault.brokers", "before[0].leader in fault.brokers"),
+        ("return int(after) > int(before)", "return int(after) >= int(before)"),
+    ),
+    *_in(
+        "judge/disturbances.py",
+        ("fault.healed_us + AFTER_US", "fault.healed_us"),
+        ("if not any(begin <= sign.at_us <= end", "if True or not any(begin <= sign.at_us <= end"),
+        ("if not _members_alone(fault)]", "]"),
+        ("change.leader_epoch > newest", "change.leader_epoch >= newest"),
+        ("if before.brokers - after.brokers:", "if before.brokers != after.brokers:"),
+        ("found[-1][-1].at_us <= APART_US", "found[-1][0].at_us < APART_US"),
+    ),
+    *_in(
+        "judge/explain/whereabouts.py",
+        ("gaps += _not_looked_at(replicas, key, led, acked_at)", "pass"),
+        ("each.leader_epoch < now)", "each.leader_epoch <= now)"),
+        ("log.successor_epoch <= followed)", "True)"),
+        ("+ list(unexplained)", ""),
+        ("== key and log.complete]", "== key]"),
+    ),
+    *_in(
+        "judge/obstacles.py",
+        ('if not counts["acked"] + counts["sent"]:', 'if not counts["acked"]:'),
+        ('if not counts["attempted"]:', "if False:"),
+        ("if worst_ms <= limit_ms:", "if True:"),
+        ("if recorded < planned:", "if False:"),
+    ),
+    *_in(
+        "reconcile/consumers/input_partition.py",
+        ("missing = self.real[self.passed & ~self.done]", "missing = self.real[~self.done]"),
+        ("missing = self.real[self.passed & ~self.done]", "missing = self.real[self.passed]"),
+        ("distinct[times > 1]", "distinct[times > 2]"),
+        ("return self.effects - self.distinct", "return self.effects"),
+        ("self.passed[below] | self.done[below] | self.ended[below]", "self.passed[below] | self.done[below]"),
+        ("if not self.proof.proven or self.proof.ceiling is not None or self.proof.end is None:", "if not self.proof.proven:"),
+    ),
+    *_in(
+        "reconcile/consumers/spans.py",
+        ("known = np.where(at_us >= 0, at_us, NEVER)", "known = at_us"),
+        ("return Span(np.minimum(upto, since), np.maximum(upto, since))", "return Span(upto, upto)"),
+        ("return Span(np.minimum(upto, since), np.maximum(upto, since))", "return Span(upto, since)"),
+    ),
+    *_in(
+        "reconcile/consumers/commit_attempts.py",
+        ('made["confirmed"] = steps[answers] == Step.COMMITTED', 'made["confirmed"] = True'),
+        ('made["called"] = known | waited', 'made["called"] = True'),
+        ('np.where(made["confirmed"], span.latest[places[answers]], NEVER)', "span.latest[places[answers]]"),
+        ("offsets + (steps == Step.POLLED)", "offsets"),
+        ("same = offsets[np.maximum(call, 0)] == offsets[answers]", "same = call >= 0"),
+    ),
+    *_in(
+        "reconcile/consumers/ownership.py",
+        ("if lost and at < 0 and not self.records.proof.proven:", "if False:"),
+        ("skipped[~known | (reach < self._floor()) |", "skipped[~known |"),
+        ("skipped[~known | (reach < self._floor()) |", "skipped[(reach < self._floor()) |"),
+        ('known |= confirmed < stints["begun_earliest_us"]', 'known |= confirmed <= stints["begun_earliest_us"]'),
+        ("if self.unsure and skipped.any():", "if False:"),
+        ('begun = np.where(own["called"], own["begun"], BEFORE_ALL)', 'begun = own["begun"]'),
+        ('may_be = reset.at_us <= stints["until_latest_us"]', "may_be = np.zeros(len(stints), dtype=np.bool_)"),
+        ('sure = above["begun"] > last', 'sure = above["begun"] >= 0'),
+        ('(above["earliest_us"] > last_us)', '(above["earliest_us"] > -2)'),
+        ("if lost and not self.unsure:", "if lost:"),
+        ("if not doubt and not bool(settled.all()):", "if False:"),
+        ("if any(reset.offset == self.coordinator for reset in self.resets):", "if False:"),
+        ('(commits["earliest_us"] > stint["begun_latest_us"])', '(commits["earliest_us"] > 0)'),
+        ('& (commits["latest_us"] < stint["ended_earliest_us"])', ""),
+        ("there = first <= ended", "there = first < ended"),
+    ),
+    *_in(
+        "reconcile/consumers/member_reading.py",
+        ("back = (expected != _UNKNOWN) & (offsets < expected)", "back = (expected != _UNKNOWN) & (offsets <= expected - 2)"),
+        ("first[1:] = turns[1:] != turns[:-1]", "first[1:] = False"),
+        ("unassigned = places[~self._assigned[places]]", "unassigned = places[self._assigned[places]]"),
+        ("np.where(self.polled, self.offsets + 1,", "np.where(self.polled, self.offsets,"),
+        ("beyond = (next_offset > at) & (records.records_between(at, next_offset) > 0)", "beyond = np.zeros(len(at), dtype=np.bool_)"),
+        ("if stints_known:", "if True:"),
+        ("if records.end is not None:", "if False:"),
+    ),
+    *_in(
+        "reconcile/consumers/reprocessed.py",
+        ('synchronous = (entries["flags"] & SYNCHRONOUS) != 0', 'synchronous = entries["flags"] >= 0'),
+        ("sure = known & surely_c & surely_e", "sure = known & surely_e"),
+        ("sure = known & surely_c & surely_e", "sure = known & surely_c"),
+        ("(earliest != NEVER) & (earliest <= latest)", "(earliest != NEVER) & (earliest < latest)"),
+    ),
+    *_in(
+        "reconcile/consumers/blind_spots.py",
+        ("if not group.stints_known:", "if False:"),
+        ("if not waited:", "if False:"),
+        ("        if doubtful:\n", "        if False:\n"),
+    ),
+    *_in(
+        "history/positions.py",
+        ("for each in candidates if not _surpassed(each, candidates)]", "for each in candidates]"),
+        ("return any(other[3] and other[1] > each[2] for", "return any(other[3] and other[1] >= each[2] for"),
+        ("*unknown[unknown > last].tolist(),", ""),
+        ("*open_.tolist()]", "]"),
+    ),
+    *_in(
+        "history/consumption.py",
+        ("if len(of_topic.get(topic, ())) > 1:", "if False:"),
+        ("np.where(unsaid, assumed, partition)", "assumed"),
+    ),
+    *_in(
+        "history/sharing.py",
+        ("if last > ordered.get(key, -1):", "if False:"),
+    ),
+    *_in(
+        "history/proofs.py",
+        ("ceiling = max(self.highest + 1, stable)", "ceiling = max(self.highest + 2, stable)"),
+        ("for each in (self.began, self.lowest)", "for each in (self.began, 0)"),
+        ("for each in (self.began, self.lowest)", "for each in (self.lowest,)"),
+        ("return min(known, default=0)", "return max(known, default=0)"),
+        ("0 <= reading.first < claim.start:", "False:"),
+        ("if start is not None:\n            return start", "if start is not None:\n            return 0"),
+        ("(unseen < 0) | (unseen >= ceiling)", "(unseen >= ceiling)"),
+        ("if missing > 0:", "if False:"),
+        ("if claim.end is not None and reading.highest >= claim.end:", "if False:"),
+    ),
+    *_in(
+        "history/instants.py",
+        ("np.lexsort((high[rows], stable[rows], at_us[rows]))", "np.argsort(at_us[rows], kind=\"stable\")"),
+    ),
+    *_in(
+        "history/reads.py",
+        ("if content != last or seen_live or not kept:", "if False:"),
+        ("(committed[row], read_us[row], row)", "(read_us[row], row)"),
+        ('(columns["read_us"], committed, ~live, offset, where)', '(columns["read_us"], ~live, offset, where)'),
+        ("return 0 if untimed else read_us[row], not live[row], own, row", "return 0, not live[row], own, row"),
+        ("kept = ~settled & (~same | final_first)", "kept = ~settled & ~same"),
+        ("return rows, live[rows] | again[rows], again[rows]", "return rows, live[rows], again[rows]"),
+    ),
+    *_in(
+        "history/transactions.py",
+        ("_ENDS[ABORTED] = FAILED", "_ENDS[ABORTED] = UNKNOWN"),
+        ("_ENDS[[UNCALLED, UNDECIDED, UNRECORDED]] = UNKNOWN", "_ENDS[[UNCALLED, UNDECIDED, UNRECORDED]] = ACKED_NO_OFFSET"),
+        ("if len(np.unique(order)) < len(order):", "if False:"),
+    ),
+]  # fmt: skip
+"""Each must be found exactly once in its file, unless its `old` is used by several mutants."""
+
+
+def make_copy(folder: Path) -> Path:
+    """The project without what tests do not need."""
+    for name in COPIED:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+            shutil.copytree(source, target, ignore=ignored)
+        else:
+            shutil.copy(source, target)
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The copy as the package, whatever is installed."""
+    return {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run_tests(folder: Path, path: str = "") -> subprocess.CompletedProcess[str]:
+    """The tests against the copy, stage by stage, until the first one fails."""
+    first = [(test,) for folder_name, test in FIRST.items() if path.startswith(folder_name)]
+    for stage in (*first, *STAGES):
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
+                   "-m", "not cluster and not long", *stage]  # fmt: skip
+        ended = subprocess.run(
+            command, cwd=folder, env=environment(folder), capture_output=True, text=True,
+            timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+        if ended.returncode:
+            break
+    return ended
+
+
+def mutate(folder: Path, mutant: Mutant) -> str:
+    """Make the change. Returns what stood there. Raises ValueError when its place is not clear."""
+    path = folder / mutant.path
+    before = path.read_text(encoding="utf-8")
+    found = before.count(mutant.old)
+    if found != 1:
+        raise ValueError(f"{mutant.path}: {mutant.old!r} stands there {found} times, not once")
+    path.write_text(before.replace(mutant.old, mutant.new), encoding="utf-8")
+    return before
+
+
+def judge_mutant(folder: Path, mutant: Mutant) -> tuple[bool, str]:
+    """(caught, which test caught it, or how it survived)."""
+    before = mutate(folder, mutant)
+    try:
+        ended = run_tests(folder, mutant.path)
+    except subprocess.TimeoutExpired:
+        return True, f"no end within {TIMEOUT_S:g} s"
+    finally:
+        (folder / mutant.path).write_text(before, encoding="utf-8")
+    failed = [line for line in ended.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if ended.returncode == FAILED_TESTS:
+        return True, failed[0].split(" - ")[0] if failed else "?"
+    if ended.returncode != 0:
+        raise ValueError(
+            f"{mutant.path}: pytest ended with {ended.returncode}:\n{ended.stdout[-2000:]}"
+        )
+    return False, "SURVIVED"
+
+
+def main() -> int:
+    """Judge all mutants, or those named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--only",
+        type=int,
+        nargs="*",
+        help="numbers of mutants, from 1; the tests are then taken to pass without any",
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="copies that are tested at a time")
+    args = parser.parse_args()
+    chosen = [(n, m) for n, m in enumerate(MUTANTS, 1) if not args.only or n in args.only]
+    started = time.monotonic()
+    survivors: list[int] = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
+        folders = [make_copy(Path(temporary) / str(job)) for job in range(args.jobs)]
+        for _, mutant in chosen:
+            (folders[0] / mutant.path).write_text(mutate(folders[0], mutant), encoding="utf-8")
+        if not args.only:
+            check = run_tests(folders[0])
+            if check.returncode:
+                print(f"The tests fail without any mutant:\n{check.stdout[-3000:]}")
+                return 2
+            print("without a mutant: every test passes", flush=True)
+        free = list(folders)
+
+        def one(each: tuple[int, Mutant]) -> None:
+            number, mutant = each
+            folder = free.pop()
+            try:
+                caught, how = judge_mutant(folder, mutant)
+            finally:
+                free.append(folder)
+            if not caught:
+                survivors.append(number)
+            print(
+                f"{number:3} {mutant.path}: {mutant.old!r} → {mutant.new!r}\n    {how}", flush=True
+            )
+
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(one, chosen))
+    minutes = (time.monotonic() - started) / 60
+    print(f"{len(chosen)} mutants, {len(chosen) - len(survivors)} caught, {len(survivors)} survived"
+          f" {sorted(survivors) or ''} in {minutes:.1f} min")  # fmt: skip
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""The documentation says what is so: every option, name, link and command in it is checked."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from harness.anomalies import ANOMALIES
+from harness.cli.main import build_parser
+from harness.faults.experiments import list_experiments
+from harness.faults.registry import FAULTS
+from harness.profiles import load_builtin
+from tests.support.cli_reference import reference
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
+
+
+def commands(page: Path, word: str) -> list[list[str]]:
+    """Commands in the indented blocks of a page that begin with `word`, continued lines joined."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    found = []
+    for line in text.splitlines():
+        if line.startswith("    ") and line.strip().startswith(f"{word} "):
+            command = line.strip().split(" > ")[0]
+            found.append(shlex.split(command, comments=True))
+    return found
+
+
+def test_the_command_line_page_is_what_the_parser_says() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(), (
+        "run: python -m tests.support.cli_reference > docs/cli.md"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_shows_is_accepted_by_the_parser(page: Path) -> None:
+    for command in commands(page, "harness"):
+        build_parser().parse_args(command[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_that_a_page_shows_exists(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name}: make {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_inside_the_project_leads_to_a_file(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_profile_fault_experiment_and_anomaly_is_documented() -> None:
+    profiles = (ROOT / "docs" / "profiles.md").read_text(encoding="utf-8")
+    faults = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    verification = (ROOT / "docs" / "verification.md").read_text(encoding="utf-8")
+    missing = [name for name in load_builtin() if f"`{name}`" not in profiles]
+    missing += [name for name in FAULTS if name not in faults]
+    missing += [each.name for each in list_experiments() if each.name not in faults]
+    missing += [name for name in ANOMALIES if name not in verification]
+    assert missing == []
+
+
+def test_every_page_is_listed_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme] == []
+
+
+def test_judging_imports_no_client_library() -> None:
+    client = re.compile(
+        r"^\s*(?:import|from) (confluent_kafka|locust|chaoslib|gevent)", re.MULTILINE
+    )
+    pure = [
+        *(ROOT / "harness" / "judge").glob("*.py"),
+        ROOT / "harness" / "reconcile" / "reconcile.py",
+        ROOT / "harness" / "record" / "binary.py",
+        ROOT / "harness" / "rundir" / "columns.py",
+        ROOT / "harness" / "load" / "schedule.py",
+    ]
+    assert [path.name for path in pure if client.search(path.read_text(encoding="utf-8"))] == []
