@@ -34,6 +34,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy harness
+	$(BIN)/lint-imports
 
 series: $(STAMP)  ## ten runs of the default experiments with different seeds, and ten of no_fault
 	$(BIN)/python -m tests.series.default_experiments $(SERIES)

@@ -70,6 +70,7 @@ def run_verify(args: argparse.Namespace) -> int:
             "harness verify --history FILE"
         )
     from harness.brokers.foreign import parse_bootstrap
+    from harness.brokers.local.running import running_cluster
     from harness.judge.judge import exit_code
     from harness.kafka.client_check import check_connection
     from harness.report.terminal import print_verdict
@@ -77,7 +78,6 @@ def run_verify(args: argparse.Namespace) -> int:
     from harness.runs.judging import best_drain, judge_again, judge_run, why_no_drain
     from harness.runs.options import BOOTSTRAP, overrides_of
     from harness.runs.progress import Progress
-    from harness.runs.replica_look import cluster_of
 
     run_dir = RunDir(Path(args.run_dir))
     info = run_dir.read_info()
@@ -106,7 +106,7 @@ def run_verify(args: argparse.Namespace) -> int:
                 number=number,
                 drain_timeout_s=60.0,
                 say=progress.detail,
-                cluster=cluster_of(info),
+                cluster=running_cluster(info.cluster_id),
                 processes=args.processes,
             )
         beside = run_dir.path / f"report-{number}.html"

@@ -34,6 +34,7 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
+from harness.brokers.local.running import running_cluster
 from harness.errors import HarnessError
 from harness.kafka.consumer import client_config
 from harness.read.capture import capture_groups
@@ -47,7 +48,6 @@ from harness.rundir.holes import Holes, PartitionHoles
 from harness.rundir.observations import ObservationSet
 from harness.rundir.proof import DrainProof, PartitionProof, blank_proof
 from harness.rundir.run import RunDir, RunInfo, now
-from harness.runs.replica_look import cluster_of
 from harness.system.collector import rare_collections
 
 LogDirectory = Callable[[int], Path]
@@ -241,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
         info = run_dir.read_info()
         number = args.number or run_dir.next_verification()
         settings = client_config(info)
-        cluster = cluster_of(info)
+        cluster = running_cluster(info.cluster_id)
         proof = drain(
             run_dir,
             info,

@@ -15,11 +15,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.reconcile.copies import Copies
 from harness.reconcile.partition_walk import PartitionWalk
 from harness.record.keys import LaneKeys
 from harness.rundir import cells
 from harness.rundir.columns import ACKED, FAILED, NEVER, unpack_offsets
+from harness.rundir.copies import Copies
 from harness.rundir.run_record import RunRecord
 
 I64: TypeAlias = npt.NDArray[np.int64]

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.reconcile.compaction import Compaction, LastValues, places_of
-from harness.reconcile.copies import Copies
 from harness.reconcile.gaps import Gaps
 from harness.reconcile.order import Order
 from harness.reconcile.partition_walk import PartitionWalk
@@ -31,6 +30,7 @@ from harness.rundir.columns import (
     UNKNOWN,
     unpack_offsets,
 )
+from harness.rundir.copies import Copies
 from harness.rundir.read_times import first_reads
 from harness.rundir.run_record import RunRecord
 from harness.rundir.transactions import NEVER_US, NOT_KNOWN_US, Tally

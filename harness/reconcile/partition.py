@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.reconcile.compaction import LastValues, last_values
-from harness.reconcile.copies import Extras
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.key_order import lane_keys
 from harness.reconcile.lane import Lane
@@ -21,6 +20,7 @@ from harness.reconcile.partition_walk import KeyMarks, PartitionWalk
 from harness.reconcile.send_times import SendTimes
 from harness.record.keys import LaneKeys
 from harness.rundir import cells
+from harness.rundir.copies import Extras
 from harness.rundir.read_times import ReadInstants
 from harness.rundir.run_record import RunRecord
 from harness.rundir.transactions import Tally

@@ -11,10 +11,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.reconcile.copies import NO_ROWS, PartitionExtras
 from harness.reconcile.findings import Coverage, Occurrence, ProfileFindings
 from harness.reconcile.send_times import SendTimes
 from harness.reconcile.unconfirmed import UnconfirmedRanges
+from harness.rundir.copies import NO_ROWS, PartitionExtras
 from harness.rundir.drained import DrainedPartition
 from harness.rundir.read_times import ReadInstants
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 from harness.errors import HarnessError, RunDirError
 from harness.reconcile.blind_spots import blind_spots
 from harness.reconcile.consumers.reconcile import judge_consumers
-from harness.reconcile.copies import NO_EXTRAS, Extras
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.hung import hung_transactions
 from harness.reconcile.partition import Partition
 from harness.reconcile.transaction_rules import judge_transactions
+from harness.rundir.copies import NO_EXTRAS, Extras
 from harness.rundir.run_record import RunRecord
 from harness.rundir.transactions import Tally
 

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from harness.brokers import LocalCluster
-from harness.brokers.local.known import cluster_with_id
-from harness.errors import HarnessError
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.record.binary import run_hash
 from harness.replicas.search import Wanted, search_replicas
@@ -46,14 +44,3 @@ def _wanted(info: RunInfo, each: Occurrence) -> Wanted | None:
         return None
     topic = info.topics[each.topic]
     return Wanted(topic, each.topic, each.partition, each.producer, each.sequence)
-
-
-def cluster_of(info: RunInfo) -> LocalCluster | None:
-    """The running local cluster that a run was made on, if it is still there."""
-    directory = cluster_with_id(info.cluster_id)
-    if directory is None:
-        return None
-    try:
-        return LocalCluster.attach(str(directory))
-    except HarnessError:
-        return None

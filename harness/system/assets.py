@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
+IMPORTED_FROM: Final = _PACKAGE.parent
+"""The folder that has to be on the path for this very package to be found."""
 
 
 def folder(name: str) -> Path:

@@ -314,7 +314,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("elif self._acknowledged:", "else:"),
     ),
     *_in(
-        "reconcile/copies.py",
+        "rundir/copies.py",
         ("distinct[1:] |= offsets[1:] != offsets[:-1]", "distinct[1:] = True"),
         ("further = distinct & ~first", "further = distinct"),
     ),

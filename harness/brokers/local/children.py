@@ -7,17 +7,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-import harness
+from harness.system.assets import IMPORTED_FROM
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
 def module_path() -> dict[str, str]:
     """Environment under which `python -m harness…` finds this very package from any folder."""
-    search = [str(Path(harness.__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+    search = [str(IMPORTED_FROM), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(filter(None, search))}
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from harness.judge.disturbances import Disturbance, disturbances
 from harness.judge.exposure import hit_partitions
 from harness.judge.samples import sent_us
-from harness.reconcile.copies import Extras
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir import cells
 from harness.rundir.columns import (
@@ -25,6 +24,7 @@ from harness.rundir.columns import (
     pack_offsets,
     unpack_offsets,
 )
+from harness.rundir.copies import Extras
 from harness.rundir.read_times import ReadInstants
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run import from_us

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.reconcile.consumers.input_partition import InputPartition
-from harness.reconcile.copies import Extras
 from harness.reconcile.findings import ProfileFindings
 from harness.rundir.consumption import Consumption
+from harness.rundir.copies import Extras
 from harness.rundir.member_journal import Journal, Step
 from harness.rundir.run import ConsumeRun
 from harness.rundir.run_record import RunRecord

@@ -11,8 +11,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.reconcile.copies import PartitionExtras
 from harness.rundir import cells
+from harness.rundir.copies import PartitionExtras
 from harness.rundir.drained import DrainedPartition
 from harness.rundir.member_journal import ACCEPT, REJECT, SYNCHRONOUS, Entries, Step
 from harness.rundir.run_record import RunRecord

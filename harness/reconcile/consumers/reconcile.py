@@ -25,8 +25,8 @@ from harness.reconcile.consumers.ownership import Ownership
 from harness.reconcile.consumers.placing import effects_again, further_effects, handled
 from harness.reconcile.consumers.reprocessed import Work, reprocessed
 from harness.reconcile.consumers.spans import Span, span_of
-from harness.reconcile.copies import Extras
 from harness.reconcile.findings import Occurrence, ProfileFindings
+from harness.rundir.copies import Extras
 from harness.rundir.member_journal import Journal, Step
 from harness.rundir.run import ConsumeRun
 from harness.rundir.run_record import RunRecord
