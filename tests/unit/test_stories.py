@@ -246,7 +246,8 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
     (r"it has an unknown outcome", lambda r: r.attempt(outcome="unknown") or r.attempt()),
     (r"it has no outcome on record.*", lambda r: not r.attempt(outcome="acked")),
     (r"it was acknowledged at offset (\d+)",
-     lambda r, at: r.of("attempt", producer=r.witness["producer"], offset=at)),
+     lambda r, at: [line for kind in ("attempt", "outcome")
+                    for line in r.of(kind, producer=r.witness["producer"], offset=at)]),
     (r"it was acknowledged without an offset",
      lambda r: r.attempt(outcome="acked") or r.ends("committed") or r.attempt()),
     (r"no reading that says the id of this topic returned a record at offset (\d+)",
