@@ -14,7 +14,7 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: run test lint test-fast series transactions starts repeats members kills histories oracles mutated mutants bench growth clean help
+.PHONY: run test lint test-fast series transactions starts repeats members kills histories oracles mutated mutants bench old-against-new growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ mutants: $(STAMP)  ## the rules changed one at a time: is every change caught by
 
 bench: $(STAMP)  ## load and verification beside Kafka's own performance tools
 	$(BIN)/harness bench --json reports/runs/bench.json $(BENCH)
+
+old-against-new: $(STAMP)  ## CPU time a record beside an earlier checkout: OLD=path/to/it
+	$(BIN)/python -m tests.series.old_against_new $(OLD)
 
 growth: $(STAMP)  ## load and verification of one, ten and a hundred million records
 	$(BIN)/harness bench --only footprint --growth 100000000 --json reports/runs/growth.json
