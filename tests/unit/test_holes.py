@@ -92,6 +92,23 @@ def test_a_marker_ends_what_was_written_up_to_its_own_epoch(
     assert ranges(log) == {"markers": [2, 2], wanted: [0, 1]}
 
 
+def test_batches_of_two_epochs_that_lie_side_by_side_end_apart(tmp_path: Path) -> None:
+    parts = [data(0, 2, 7, epoch=1), data(2, 2, 7, epoch=2), marker(4, "abort", 7, 1)]
+    assert ranges(held(tmp_path, parts, 5)) == {
+        "markers": [4, 4],
+        "aborted": [0, 1],
+        "open": [2, 3],
+    }
+
+
+def test_a_damaged_batch_at_the_end_that_was_named_is_not_looked_at(tmp_path: Path) -> None:
+    damaged = marker(3, "abort", 8)
+    damaged = damaged[:-1] + bytes([damaged[-1] ^ 1])
+    parts = [data(0, 2, 7), marker(2, "abort", 7), damaged]
+    assert held(tmp_path, parts, 3).reason == ""
+    assert "fails its checksum" in held(tmp_path, parts, 4).reason
+
+
 def test_a_later_commit_is_not_of_records_that_an_earlier_epoch_aborted(tmp_path: Path) -> None:
     parts = [
         data(0, 2, 7, epoch=1),
