@@ -151,7 +151,7 @@ def verify(run_dir: RunDir, number: int) -> WorkerResult:
     from harness.judge.judge import judge
     from harness.kafka.consumer import client_config
     from harness.read.drain import drain
-    from harness.rundir.run_record import load_evidence
+    from harness.rundir.run_record import load_run
 
     info = run_dir.read_info()
     began_s = time.monotonic()
@@ -159,7 +159,7 @@ def verify(run_dir: RunDir, number: int) -> WorkerResult:
     if not proof.complete:
         reasons = [*proof.reasons, *(entry.reason for entry in proof.partitions)]
         raise HarnessError(f"the drain is not complete: {'; '.join(filter(None, reasons))}")
-    verdict = judge(load_evidence(run_dir, number))
+    verdict = judge(load_run(run_dir, number))
     elapsed_s = time.monotonic() - began_s
     (profile,) = verdict.profiles
     counts: dict[str, Any] = profile.counts

@@ -66,7 +66,7 @@ class _Lane:
         return sequences if self.dense else np.searchsorted(self.numbers, sequences)
 
 
-def evidence_of(
+def run_record_of(
     history: History, profile: DeliveryProfile, refusals: Refusals, digest: str
 ) -> RunRecord:
     """Everything that a history says, as evidence about a run of one profile.

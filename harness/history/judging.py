@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import UsageError
-from harness.history.build import evidence_of
+from harness.history.build import run_record_of
 from harness.history.events import TYPES
 from harness.history.lines import Block, Refusals, Source
 from harness.history.ndjson import NdjsonReader
@@ -64,7 +64,7 @@ def read_files(paths: Sequence[Path], profile: DeliveryProfile, *, lenient: bool
     if not readers.any:
         raise UsageError(_nothing_in(source.stream))
     readers.finish()
-    return evidence_of(history, profile, refusals, digest.hexdigest())
+    return run_record_of(history, profile, refusals, digest.hexdigest())
 
 
 def _refuse_twice(paths: Sequence[Path]) -> None:

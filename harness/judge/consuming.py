@@ -30,17 +30,17 @@ _IDLE_BEFORE: Final = "nothing of it was processed just before"
 _IDLE_AFTER: Final = "nothing of it was processed afterwards"
 
 
-def consumer_exposures(profile: ProfileRun, evidence: RunRecord) -> list[Exposure]:
+def consumer_exposures(profile: ProfileRun, run: RunRecord) -> list[Exposure]:
     """How a profile's consumers met each fault of the run that struck at all, in order."""
-    met = exposures(profile, evidence.timeline)
-    journals = evidence.consumption.journals.get(profile.profile, [])
+    met = exposures(profile, run.timeline)
+    journals = run.consumption.journals.get(profile.profile, [])
     result: list[Exposure] = []
     for index, exposure in enumerate(met):
         fault = exposure.fault
         until_us = met[index + 1].fault.injected_us if index + 1 < len(met) else None
         missing = exposure.missing
         if fault.took_effect:
-            missing = _missing(profile, evidence.timeline, journals, exposure, until_us)
+            missing = _missing(profile, run.timeline, journals, exposure, until_us)
         result.append(Exposure(fault, missing))
     return result
 
@@ -88,7 +88,7 @@ def _processed(journals: list[Journal], from_us: int, to_us: int) -> bool:
     return False
 
 
-def consume_verdict(evidence: RunRecord, found: ProfileFindings) -> ConsumeVerdict | None:
+def consume_verdict(run: RunRecord, found: ProfileFindings) -> ConsumeVerdict | None:
     """What a profile's consumers did, as verdict.json holds it; None without any."""
     consume, consumed = found.profile.consume, found.consumed
     if consume is None or consumed is None:
@@ -109,7 +109,7 @@ def consume_verdict(evidence: RunRecord, found: ProfileFindings) -> ConsumeVerdi
         assignments=consumed.assignments,
         partitions_lost=consumed.lost,
         fenced=consumed.fenced,
-        lag=_lags(found.profile, evidence.timeline),
+        lag=_lags(found.profile, run.timeline),
         send_offsets=consume.send_offsets,
     )
 

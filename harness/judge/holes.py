@@ -7,17 +7,17 @@ from harness.rundir.holes import HoleAccount
 from harness.rundir.run_record import RunRecord
 
 
-def hole_notes(evidence: RunRecord) -> list[str]:
+def hole_notes(run: RunRecord) -> list[str]:
     """A sentence or two for each profile of a run whose topics were read at read_committed.
 
     What is unaccounted for is no note: it takes the proof from its topic-partition.
     """
-    if evidence.drain is None:
+    if run.drain is None:
         return []
-    info, notes = evidence.info, []
+    info, notes = run.info, []
     for profile in info.profiles:
         topics = info.topics_of(profile) if profile.in_verdict else range(0)
-        found = [each for (topic, _), each in evidence.drain.holes.items() if topic in topics]
+        found = [each for (topic, _), each in run.drain.holes.items() if topic in topics]
         notes += [
             f"{profile.profile}: {note}" for note in (_checked(found), _unchecked(found)) if note
         ]

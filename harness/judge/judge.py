@@ -51,20 +51,20 @@ KAFKA_17754: Final = (
 )
 
 
-def judge(evidence: RunRecord) -> Verdict:
+def judge(run: RunRecord) -> Verdict:
     """Reconcile a run and judge every promise of every profile.
 
     Raises HarnessError when the harness's own sums do not close.
     """
-    return judge_findings(evidence, reconcile(evidence))
+    return judge_findings(run, reconcile(run))
 
 
-def judge_findings(evidence: RunRecord, findings: list[ProfileFindings]) -> Verdict:
-    """Judge every promise of every profile by what reconciling `evidence` found."""
-    info = evidence.info
-    obstacles = run_obstacles(evidence)
+def judge_findings(run: RunRecord, findings: list[ProfileFindings]) -> Verdict:
+    """Judge every promise of every profile by what reconciling `run` found."""
+    info = run.info
+    obstacles = run_obstacles(run)
     found_by = {found.profile.profile: found for found in findings}
-    profiles = [_profile(evidence, found, found_by, obstacles) for found in findings]
+    profiles = [_profile(run, found, found_by, obstacles) for found in findings]
     counted = worst(each.verdict for each in profiles if each.in_verdict)
     proven = not obstacles and counted != NOT_APPLICABLE
     verdict = counted if proven else worst([counted, INCONCLUSIVE])
@@ -72,11 +72,11 @@ def judge_findings(evidence: RunRecord, findings: list[ProfileFindings]) -> Verd
         run_id=info.run_id,
         seed=info.seed,
         verdict=verdict,
-        reasons=[*_reasons(evidence, profiles, findings, obstacles), *_rounds(evidence)],
+        reasons=[*_reasons(run, profiles, findings, obstacles), *_rounds(run)],
         profiles=profiles,
-        faults=[fault_record(fault) for fault in evidence.timeline.faults],
+        faults=[fault_record(fault) for fault in run.timeline.faults],
         findings=list(info.findings),
-        disturbances=[each.record() for each in disturbances(evidence.timeline)],
+        disturbances=[each.record() for each in disturbances(run.timeline)],
     )
 
 
@@ -86,21 +86,21 @@ def exit_code(verdict: Verdict) -> int:
 
 
 def _profile(
-    evidence: RunRecord,
+    run: RunRecord,
     found: ProfileFindings,
     found_by: dict[str, ProfileFindings],
     run_wide: list[str],
 ) -> ProfileVerdict:
     profile = found.profile
-    timeline = evidence.timeline
+    timeline = run.timeline
     met = exposures(profile, timeline)
-    consumers = consumer_exposures(profile, evidence) if profile.consume is not None else met
-    load = load_verdict(evidence, found)
+    consumers = consumer_exposures(profile, run) if profile.consume is not None else met
+    load = load_verdict(run, found)
     obstacles = [*profile_obstacles(found), *load_obstacles(load, found.counts["attempted"])]
     promises = [
         judge_promise(
             _case(
-                evidence,
+                run,
                 found,
                 found_by,
                 promise,
@@ -117,20 +117,20 @@ def _profile(
         verdict=worst(promise.verdict for promise in promises),
         counts=found.table(),
         promises=promises,
-        samples=samples(evidence, found),
-        latency_ms=latency_phases(profile.profile, evidence.latency, during(profile, timeline)),
+        samples=samples(run, found),
+        latency_ms=latency_phases(profile.profile, run.latency, during(profile, timeline)),
         availability=availability(profile, timeline),
         in_verdict=profile.in_verdict,
-        consume=consume_verdict(evidence, found),
+        consume=consume_verdict(run, found),
         keys=KeysVerdict(**asdict(found.keyed)) if found.keyed.keys else None,
-        witnesses=witnesses(evidence, found),
+        witnesses=witnesses(run, found),
         disturbances_exposed=disturbed(profile, timeline, disturbances(timeline)),
         load=load,
     )
 
 
 def _case(
-    evidence: RunRecord,
+    run: RunRecord,
     found: ProfileFindings,
     found_by: dict[str, ProfileFindings],
     promise: str,
@@ -138,7 +138,7 @@ def _case(
     run_wide: list[str],
     met: list[Exposure],
 ) -> PromiseCase:
-    info = evidence.info
+    info = run.info
     anomaly = anomaly_of(promise)
     named = info.aims.get(anomaly)
     control = found_by.get(named) if named is not None else None
@@ -146,7 +146,7 @@ def _case(
     result, hits = None, [0] * len(chosen)
     if control is not None:
         faults, aimed = [each.fault for each in met], [each.fault for each in chosen]
-        result, hits = control_result(control, anomaly, evidence.timeline, faults, aimed)
+        result, hits = control_result(control, anomaly, run.timeline, faults, aimed)
     return PromiseCase(
         promise=promise,
         observed=found.counts[anomaly],
@@ -161,29 +161,29 @@ def _case(
         exposures=chosen,
         broke_in=hits,
         unseen=found.counts["unseen"] if anomaly == "lost" else 0,
-        recorded_elsewhere=evidence.elsewhere is not None,
-        skipped_lines=_skipped(evidence),
-        firm=_firm(evidence, anomaly),
-        undone=evidence.elsewhere is not None and anomaly in evidence.elsewhere.undone,
+        recorded_elsewhere=run.elsewhere is not None,
+        skipped_lines=_skipped(run),
+        firm=_firm(run, anomaly),
+        undone=run.elsewhere is not None and anomaly in run.elsewhere.undone,
         known_defect=_known_defect(found.profile, anomaly, met),
     )
 
 
-def _skipped(evidence: RunRecord) -> int:
+def _skipped(run: RunRecord) -> int:
     """How much could not be read: lines of a history or of a run's timeline, and ledgers."""
-    if evidence.elsewhere is not None:
-        return evidence.elsewhere.skipped
-    return evidence.timeline.unreadable + len(evidence.without_ledger)
+    if run.elsewhere is not None:
+        return run.elsewhere.skipped
+    return run.timeline.unreadable + len(run.without_ledger)
 
 
-def _firm(evidence: RunRecord, anomaly: str) -> bool:
+def _firm(run: RunRecord, anomaly: str) -> bool:
     """Whether what could not be read cannot undo it. A run's timeline tells of faults, and only
     hung_txn leaves their windows out; a ledger tells of attempts, of which a phantom has none."""
-    if evidence.elsewhere is not None:
-        return anomaly in evidence.elsewhere.firm
+    if run.elsewhere is not None:
+        return anomaly in run.elsewhere.firm
     if anomaly == "phantom":
-        return not evidence.without_ledger
-    return anomaly != "hung_txn" or not evidence.timeline.unreadable
+        return not run.without_ledger
+    return anomaly != "hung_txn" or not run.timeline.unreadable
 
 
 def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str:
@@ -198,13 +198,13 @@ def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str
 
 
 def _reasons(
-    evidence: RunRecord,
+    run: RunRecord,
     profiles: list[ProfileVerdict],
     findings: list[ProfileFindings],
     run_wide: list[str],
 ) -> list[str]:
     """Why the run's verdict is what it is, the gravest first."""
-    info = evidence.info
+    info = run.info
     counted = [each for each in profiles if each.in_verdict]
     reasons = [
         f"{each.profile}: {promise.promise} is broken: {promise.reason}"
@@ -224,35 +224,35 @@ def _reasons(
             reasons.append(f"{each.profile}: {which} not apply: {outside[0].reason}")
     if not reasons:
         reasons.append(
-            _all_kept(counted) if evidence.elsewhere is None else _all_kept_elsewhere(counted)
+            _all_kept(counted) if run.elsewhere is None else _all_kept_elsewhere(counted)
         )
     if info.aims and not info.control:
         reasons.append(
             "controls were left out (--no-control): what an experiment aims at is proven only "
             "where the profile that it names as control took part anyway"
         )
-    reasons += disturbance_notes(disturbances(evidence.timeline))
+    reasons += disturbance_notes(disturbances(run.timeline))
     for each in counted:
         notes = load_notes(each.load, each.counts["attempted"])
         reasons += [f"{each.profile}: {note}" for note in notes if not _told(note, reasons)]
-    reasons += hole_notes(evidence)
+    reasons += hole_notes(run)
     for found in findings:
         total = sum(found.foreign_runs.values())
-        if total and evidence.elsewhere is not None:
+        if total and run.elsewhere is not None:
             records = "1 record was" if total == 1 else f"{total} records were"
             reasons.append(
                 f"{records} read that no producer of this history sent: foreign, and no anomaly"
             )
         elif total:
-            runs = ", ".join(f"{run:016x}" for run in sorted(found.foreign_runs)[:3])
+            runs = ", ".join(f"{each:016x}" for each in sorted(found.foreign_runs)[:3])
             reasons.append(
                 f"{found.profile.profile}: its topics hold {total} records of another run "
                 f"(run hash {runs}); they are counted as foreign and are no anomaly"
             )
         reasons += _superseded(found)
-    if evidence.elsewhere is not None:
-        reasons += evidence.elsewhere.notes
-    if evidence.timeline.torn:
+    if run.elsewhere is not None:
+        reasons += run.elsewhere.notes
+    if run.timeline.torn:
         reasons.append(
             "the last line of timeline.ndjson breaks off, as that of a process that died while it "
             "wrote, and was passed over"
@@ -308,12 +308,12 @@ def _all_kept_elsewhere(profiles: list[ProfileVerdict]) -> str:
     )
 
 
-def _rounds(evidence: RunRecord) -> list[str]:
+def _rounds(run: RunRecord) -> list[str]:
     """Why the rounds of a run that was to reach a bound ended."""
-    bound = evidence.info.until_bound
+    bound = run.info.until_bound
     if bound is None:
         return []
-    ended = evidence.timeline.phase("bound")
+    ended = run.timeline.phase("bound")
     reason = "the run ended before its first round did" if ended is None else ended.reason
     return [f"--until-bound {bound:g}: {reason}"]
 

@@ -51,11 +51,11 @@ MEANINGS: Final[Mapping[str, str]] = {
 }
 
 
-def load_verdict(evidence: RunRecord, found: ProfileFindings) -> LoadVerdict | None:
+def load_verdict(run: RunRecord, found: ProfileFindings) -> LoadVerdict | None:
     """What was asked of the load and what it did; None for a history, which has none of ours."""
-    if evidence.elsewhere is not None:
+    if run.elsewhere is not None:
         return None
-    profile, timeline = found.profile, evidence.timeline
+    profile, timeline = found.profile, run.timeline
     series = [each for key, each in timeline.loads.items() if key[0] in profile.input_topics]
     attempted = sum(int(each.attempted.sum()) for each in series)
     busy = [(each.from_us[each.attempted > 0], each.to_us[each.attempted > 0]) for each in series]
@@ -64,18 +64,18 @@ def load_verdict(evidence: RunRecord, found: ProfileFindings) -> LoadVerdict | N
     took_us = max(ends) - min(begins) if begins else 0
     unsent = None if timeline.unsent is None else timeline.unsent.get(profile.profile, 0)
     return LoadVerdict(
-        asked_per_s=evidence.info.load.rate_per_s,
+        asked_per_s=run.info.load.rate_per_s,
         achieved_per_s=round(attempted / took_us * 1e6, 1) if took_us else None,
         planned=None if unsent is None else attempted + unsent,
         unsent=unsent,
-        failures=_failures(evidence, found),
+        failures=_failures(run, found),
     )
 
 
-def _failures(evidence: RunRecord, found: ProfileFindings) -> list[FailureVerdict]:
+def _failures(run: RunRecord, found: ProfileFindings) -> list[FailureVerdict]:
     """Every way in which attempts ended without an acknowledgement, the most frequent first."""
     sums: dict[tuple[str, str], Failure] = {}
-    for (topic, outcome, reason), each in evidence.timeline.failures.items():
+    for (topic, outcome, reason), each in run.timeline.failures.items():
         if topic in found.profile.topics:
             known = sums.get((outcome, reason))
             if known is None:

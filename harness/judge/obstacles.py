@@ -22,18 +22,18 @@ _COMPLETED: Final = "completed"
 _SUCCEEDED: Final = "succeeded"
 
 
-def run_obstacles(evidence: RunRecord) -> list[str]:
+def run_obstacles(run: RunRecord) -> list[str]:
     """What concerns every profile of a run."""
-    if evidence.elsewhere is not None:
+    if run.elsewhere is not None:
         # No load of ours and no faults of ours: there is nothing that could have gone wrong there.
-        return list(evidence.elsewhere.obstacles)
+        return list(run.elsewhere.obstacles)
     return [
-        *_unreadable(evidence.timeline),
-        *_ledgers(evidence),
-        *_phases(evidence.timeline),
-        *_generator(evidence.info, evidence.timeline),
-        *[trouble for journal in evidence.journals for trouble in journal_troubles(journal)],
-        *_faults(evidence),
+        *_unreadable(run.timeline),
+        *_ledgers(run),
+        *_phases(run.timeline),
+        *_generator(run.info, run.timeline),
+        *[trouble for journal in run.journals for trouble in journal_troubles(journal)],
+        *_faults(run),
     ]
 
 
@@ -66,9 +66,9 @@ def _unreadable(timeline: Timeline) -> list[str]:
     ]
 
 
-def _ledgers(evidence: RunRecord) -> list[str]:
+def _ledgers(run: RunRecord) -> list[str]:
     """Producers of which it is not known what they attempted."""
-    missing = evidence.without_ledger
+    missing = run.without_ledger
     if not missing:
         return []
     names = ", ".join(map(str, missing[:_NAMED]))
@@ -172,10 +172,10 @@ def _cause(activity: Mapping[str, Any]) -> str:
     return ""
 
 
-def _faults(evidence: RunRecord) -> list[str]:
+def _faults(run: RunRecord) -> list[str]:
     """Faults without evidence, and experiments that left no trace of any fault."""
-    found = [_no_effect(fault) for fault in evidence.timeline.faults if not fault.took_effect]
-    planned, recorded = evidence.info.faults_planned, len(evidence.timeline.faults)
+    found = [_no_effect(fault) for fault in run.timeline.faults if not fault.took_effect]
+    planned, recorded = run.info.faults_planned, len(run.timeline.faults)
     if recorded < planned:
         found.append(f"of the {planned} faults of the run's experiments {recorded} are on record")
     return found

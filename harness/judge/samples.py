@@ -12,23 +12,23 @@ from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.run_record import RunRecord
 
 
-def samples(evidence: RunRecord, found: ProfileFindings) -> list[Sample]:
+def samples(run: RunRecord, found: ProfileFindings) -> list[Sample]:
     """The samples of a profile, anomaly by anomaly in the order of every table."""
-    injected_us = sorted(fault.injected_us for fault in evidence.timeline.faults if fault.struck)
+    injected_us = sorted(fault.injected_us for fault in run.timeline.faults if fault.struck)
     return [
-        _sample(evidence, found, occurrence, injected_us)
+        _sample(run, found, occurrence, injected_us)
         for anomaly in ANOMALIES
         for occurrence in found.samples.get(anomaly, ())
     ]
 
 
 def _sample(
-    evidence: RunRecord, found: ProfileFindings, occurrence: Occurrence, injected_us: list[int]
+    run: RunRecord, found: ProfileFindings, occurrence: Occurrence, injected_us: list[int]
 ) -> Sample:
-    topic = evidence.info.topics[occurrence.topic]
+    topic = run.info.topics[occurrence.topic]
     at_us = occurrence.at_us
     if at_us is None and injected_us:
-        at_us = sent_us(evidence, found, occurrence, topic)
+        at_us = sent_us(run, found, occurrence, topic)
     since_s: float | None = None
     if at_us is not None and injected_us:
         # Before the first fault the time to it, below zero: what was in flight can be lost too.
@@ -44,7 +44,7 @@ def _sample(
         producer=occurrence.producer,
         sequence=occurrence.sequence
         if occurrence.anomaly == "misrouted"  # as its identity says, which is of another place
-        else evidence.own_sequence(
+        else run.own_sequence(
             occurrence.producer, occurrence.topic, occurrence.partition, occurrence.sequence
         ),
         offset=occurrence.offset,
@@ -55,7 +55,7 @@ def _sample(
 
 
 def sent_us(
-    evidence: RunRecord, found: ProfileFindings, occurrence: Occurrence, topic: str
+    run: RunRecord, found: ProfileFindings, occurrence: Occurrence, topic: str
 ) -> int | None:
     """When an attempt was sent, as exactly as the load's slots tell; None when they do not.
 
@@ -64,13 +64,13 @@ def sent_us(
     """
     attempts = found.attempted_by.get((occurrence.topic, occurrence.partition), {})
     if occurrence.producer is not None and occurrence.sequence is not None:
-        slots = evidence.timeline.sent.get((topic, occurrence.partition, occurrence.producer))
+        slots = run.timeline.sent.get((topic, occurrence.partition, occurrence.producer))
         if slots is not None:
             if slots.total != attempts.get(occurrence.producer):
                 return None
             placed = int(slots.sent_us(np.array([occurrence.sequence], dtype=np.int64))[0])
             return None if placed < 0 else placed
-    series = evidence.timeline.loads.get((topic, occurrence.partition))
+    series = run.timeline.loads.get((topic, occurrence.partition))
     attempted_by = found.attempted_by.get((occurrence.topic, occurrence.partition), {})
     if series is None or occurrence.sequence is None or len(attempted_by) != 1:
         return None

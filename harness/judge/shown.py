@@ -24,7 +24,7 @@ I64: TypeAlias = npt.NDArray[np.int64]
 
 
 def shown_so_far(
-    evidence: RunRecord, control: ProfileRun, anomaly: str
+    run: RunRecord, control: ProfileRun, anomaly: str
 ) -> Counter[tuple[int, int]] | None:
     """(from_us, to_us) → how many anomalies the control seems to have shown in that time.
 
@@ -33,16 +33,16 @@ def shown_so_far(
     if anomaly not in ("lost", "duplicate"):
         return None
     found = ProfileFindings(control)
-    topics = evidence.info.topics_of(control)
-    for name, partition, producer in sorted(evidence.timeline.sent):
-        slots = evidence.timeline.sent[name, partition, producer]
+    topics = run.info.topics_of(control)
+    for name, partition, producer in sorted(run.timeline.sent):
+        slots = run.timeline.sent[name, partition, producer]
         if name not in control.topics:
             continue
         key = (topics[control.topics.index(name)], partition)
         if anomaly == "lost":
-            _passed_over(evidence, found, key, producer, slots)
+            _passed_over(run, found, key, producer, slots)
         else:
-            rows = evidence.live.extras
+            rows = run.live.extras
             mine = (rows["kind"] == COPY) & (rows["topic"] == key[0])
             mine &= (rows["partition"] == partition) & (rows["incarnation"] == producer)
             sequences = rows["sequence"][mine].astype(np.int64)
@@ -52,14 +52,14 @@ def shown_so_far(
 
 
 def _passed_over(
-    evidence: RunRecord,
+    run: RunRecord,
     found: ProfileFindings,
     key: tuple[int, int],
     producer: int,
     slots: SentSlots,
 ) -> None:
     """Place the acknowledged records that the live reader has not got, though it has later ones."""
-    ledger, live = evidence.ledgers.get(producer), evidence.live.columns.get(producer)
+    ledger, live = run.ledgers.get(producer), run.live.columns.get(producer)
     if ledger is None or live is None:
         return
     missing: list[I64] = []

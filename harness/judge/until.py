@@ -56,32 +56,32 @@ def promises_to_bound(profile: ProfileRun, aims: dict[str, str]) -> list[str]:
     return [each for each in profile.promises if not aims or anomaly_of(each) in aims]
 
 
-def progress_of(evidence: RunRecord) -> list[Trial]:
+def progress_of(run: RunRecord) -> list[Trial]:
     """Every promise to bound with its exposed faults, the fewest first."""
-    info, timeline = evidence.info, evidence.timeline
+    info, timeline = run.info, run.timeline
     found: list[Trial] = []
     controls = {each.profile: each for each in info.profiles}
     shown: dict[str, Counter[tuple[int, int]] | None] = {
-        anomaly: shown_so_far(evidence, controls[name], anomaly)
+        anomaly: shown_so_far(run, controls[name], anomaly)
         for anomaly, name in info.aims.items()
         if name in controls
     }
     for profile in info.profiles:
         met = exposures(profile, timeline)
-        consumers = met if profile.consume is None else consumer_exposures(profile, evidence)
+        consumers = met if profile.consume is None else consumer_exposures(profile, run)
         for promise in promises_to_bound(profile, info.aims):
             anomaly = anomaly_of(promise)
             faced = consumers if anomaly in CONSUMER_ANOMALIES else met
             count = sum(each.exposed for each in faced)
             if anomaly in info.aims:
                 control = controls.get(info.aims[anomaly])
-                count = _trials(evidence, profile, anomaly, faced, control, shown.get(anomaly))
+                count = _trials(run, profile, anomaly, faced, control, shown.get(anomaly))
             found.append(Trial(profile.profile, promise, count))
     return sorted(found, key=lambda trial: (trial.faults, trial.profile, trial.promise))
 
 
 def _trials(
-    evidence: RunRecord,
+    run: RunRecord,
     profile: ProfileRun,
     anomaly: str,
     met: list[Exposure],
@@ -89,35 +89,35 @@ def _trials(
     shown: Counter[tuple[int, int]] | None,
 ) -> int:
     """How many faults say something about a promise that the experiments aim at."""
-    chosen = trials(evidence.info, anomaly, met)
+    chosen = trials(run.info, anomaly, met)
     if control is None:
         return 0
     if shown is None or unlike(control, profile, anomaly):
         return sum(each.exposed for each in chosen)
-    on = windows([each.fault for each in met], load_of(control, evidence.timeline))
+    on = windows([each.fault for each in met], load_of(control, run.timeline))
     inside, _ = by_window(shown, on)
     broke = {id(each.fault) for each, count in zip(met, inside, strict=True) if count}
     return sum(each.exposed and id(each.fault) in broke for each in chosen)
 
 
-def suspicions(evidence: RunRecord) -> list[str]:
+def suspicions(run: RunRecord) -> list[str]:
     """Promises of profiles that count which look broken by what was read along with the load.
 
     A duplicate: the live reader got further copies. A loss: it went beyond the offset at which
     a record was acknowledged and never got that record.
     """
     found: list[str] = []
-    for profile in evidence.info.profiles:
-        topics = evidence.info.topics_of(profile)
+    for profile in run.info.profiles:
+        topics = run.info.topics_of(profile)
         if not profile.in_verdict or profile.envelope_breaches:
             continue
         if "no_duplicate" in profile.promises:
-            rows = evidence.live.extras
+            rows = run.live.extras
             copies = int(np.count_nonzero((rows["kind"] == COPY) & np.isin(rows["topic"], topics)))
             if copies:
                 found.append(f"{profile.profile}: no_duplicate ({copies} further copies read live)")
         if "no_lost" in profile.promises:
-            missing = sum(_passed_over(evidence, topic) for topic in topics)
+            missing = sum(_passed_over(run, topic) for topic in topics)
             if missing:
                 found.append(
                     f"{profile.profile}: no_lost ({missing} acknowledged records passed over by "
@@ -126,22 +126,22 @@ def suspicions(evidence: RunRecord) -> list[str]:
     return found
 
 
-def _passed_over(evidence: RunRecord, topic: int) -> int:
+def _passed_over(run: RunRecord, topic: int) -> int:
     """Acknowledged records of a topic that the live reader went past without getting them."""
-    keys = {key for file in evidence.ledgers.values() for key in file.partitions if key[0] == topic}
+    keys = {key for file in run.ledgers.values() for key in file.partitions if key[0] == topic}
     missing = 0
     for key in sorted(keys):
         reached = max(
             (
                 int(part.max())
-                for file in evidence.live.columns.values()
+                for file in run.live.columns.values()
                 for part in cells.offsets(file, *key)
                 if len(part)
             ),
             default=-1,
         )
-        for producer, ledger in evidence.ledgers.items():
-            live = evidence.live.columns.get(producer)
+        for producer, ledger in run.ledgers.items():
+            live = run.live.columns.get(producer)
             for begin in range(0, ledger.allocated(*key), cells.CHUNK):
                 low, state = cells.cells(ledger, *key, begin, cells.CHUNK)
                 _, read = cells.cells(live, *key, begin, cells.CHUNK)

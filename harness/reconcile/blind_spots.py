@@ -29,22 +29,22 @@ _COMPACTED_AWAY: Final = ("gap", "torn_txn", "lost_txn")
 _NAMED: Final = 3
 
 
-def blind_spots(evidence: RunRecord, found: ProfileFindings) -> None:
+def blind_spots(run: RunRecord, found: ProfileFindings) -> None:
     """Note, for each anomaly, what the evidence cannot show about this profile."""
-    topics = evidence.info.topics_of(found.profile)
-    _drain(evidence, found, topics)
-    _compaction(evidence, found, topics)
+    topics = run.info.topics_of(found.profile)
+    _drain(run, found, topics)
+    _compaction(run, found, topics)
     if not found.counts["attempted"]:
         return
-    if evidence.elsewhere is not None:
-        for anomaly, reason in evidence.elsewhere.blind.items():
+    if run.elsewhere is not None:
+        for anomaly, reason in run.elsewhere.blind.items():
             found.cannot_see(reason, anomaly)
-    _live(evidence, found, topics)
+    _live(run, found, topics)
     if found.profile.transactional:
-        _transactions(evidence, found, topics)
+        _transactions(run, found, topics)
 
 
-def _drain(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
+def _drain(run: RunRecord, found: ProfileFindings, topics: range) -> None:
     """Partitions whose drain is not proven complete, or not from the first record on."""
     unproven: dict[str, list[str]] = {}
     moved: list[str] = []
@@ -52,9 +52,9 @@ def _drain(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
     open_ended: list[str] = []
     short: list[str] = []
     for topic in topics:
-        for partition in evidence.partitions_of(topic):
-            proof = evidence.drained_partition(topic, partition)
-            name = f"{evidence.info.topics[topic]}-{partition}"
+        for partition in run.partitions_of(topic):
+            proof = run.drained_partition(topic, partition)
+            name = f"{run.info.topics[topic]}-{partition}"
             if not proof.proven:
                 unproven.setdefault(proof.reason, []).append(name)
             elif proof.floor:
@@ -66,7 +66,7 @@ def _drain(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
                 open_ended.append(name)
                 if proof.reason:
                     short.append(f"{name} ({proof.reason})")
-    every = sum(len(evidence.partitions_of(topic)) for topic in topics)
+    every = sum(len(run.partitions_of(topic)) for topic in topics)
     for reason, names in unproven.items():
         which = "any of its partitions" if len(names) == every else some(names)
         found.cannot_see(f"the drain is not proven complete for {which}: {reason}", *_NEEDS_DRAIN)
@@ -88,9 +88,9 @@ def _drain(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
         )
 
 
-def _compaction(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
+def _compaction(run: RunRecord, found: ProfileFindings, topics: range) -> None:
     """A compacted log shows the last record of each key, and not what was there before."""
-    if not any(evidence.compacted(topic) for topic in topics):
+    if not any(run.compacted(topic) for topic in topics):
         return
     found.cannot_see(
         "the topic is compacted, and what was compacted away cannot be told from what was never "
@@ -128,16 +128,16 @@ def _compaction(evidence: RunRecord, found: ProfileFindings, topics: range) -> N
         )
 
 
-def _live(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
+def _live(run: RunRecord, found: ProfileFindings, topics: range) -> None:
     """A live reader that was not there, that did not read along to its end, or that missed too
     much."""
-    if evidence.elsewhere is None:
-        moments = evidence.timeline.reader
+    if run.elsewhere is None:
+        moments = run.timeline.reader
         failed = next((each for each in moments if each.phase == "failed"), None)
         observed = any(
-            key[0] in topics for file in evidence.live.columns.values() for key in file.partitions
+            key[0] in topics for file in run.live.columns.values() for key in file.partitions
         )
-        if not observed and not evidence.live.there:
+        if not observed and not run.live.there:
             found.cannot_see("no live reader read along", *_SEEN_LIVE)
             return
         if failed is not None:
@@ -148,20 +148,20 @@ def _live(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
         elif not observed:
             found.cannot_see("the live reader read nothing of it", *_SEEN_LIVE)
             return
-    missed = _missed(evidence, found, "again")
-    if missed and evidence.elsewhere is not None and evidence.elsewhere.once:
+    missed = _missed(run, found, "again")
+    if missed and run.elsewhere is not None and run.elsewhere.once:
         found.not_shown["vanished"] = (
             f"this format tells what was read once, and shows nothing that is gone later: {missed}"
         )
     elif missed:
         found.cannot_see(missed, "vanished")
-    if found.profile.transactional and evidence.live.timed:
-        untimed = _missed(evidence, found, "timed")
+    if found.profile.transactional and run.live.timed:
+        untimed = _missed(run, found, "timed")
         if untimed:
             found.cannot_see(untimed, "precommitted_read")
 
 
-def _missed(evidence: RunRecord, found: ProfileFindings, which: str) -> str:
+def _missed(run: RunRecord, found: ProfileFindings, which: str) -> str:
     """Which partitions were read live too little; empty where enough was."""
     short: list[str] = []
     for (topic, partition), coverage in sorted(found.coverage.items()):
@@ -169,9 +169,9 @@ def _missed(evidence: RunRecord, found: ProfileFindings, which: str) -> str:
         if count < LEAST_COVERAGE * returned:
             # Rounded down: just too little is not the least that suffices.
             share = math.floor(100 * count / returned)
-            name = f"{evidence.info.topics[topic]}-{partition}"
+            name = f"{run.info.topics[topic]}-{partition}"
             short.append(f"{count} of {returned} ({share} %) in {name}")
-    if not short and which == "again" and evidence.elsewhere and not evidence.live.there:
+    if not short and which == "again" and run.elsewhere and not run.live.there:
         return "nothing was read live, and nothing twice: what is gone would not be missed"
     if not short:
         return ""
@@ -182,12 +182,12 @@ def _missed(evidence: RunRecord, found: ProfileFindings, which: str) -> str:
     )
 
 
-def _transactions(evidence: RunRecord, found: ProfileFindings, topics: range) -> None:
+def _transactions(run: RunRecord, found: ProfileFindings, topics: range) -> None:
     """Transaction logs that are missing or broken off, and last stable offsets nobody watched."""
-    for incarnation, ledger in sorted(evidence.ledgers.items()):
+    for incarnation, ledger in sorted(run.ledgers.items()):
         if not any(key[0] in topics for key in ledger.partitions):
             continue
-        log = evidence.transactions.get(incarnation)
+        log = run.transactions.get(incarnation)
         if log is None:
             found.cannot_see(
                 f"producer {incarnation} left no record of its transactions", *OF_TRANSACTIONS
@@ -208,14 +208,14 @@ def _transactions(evidence: RunRecord, found: ProfileFindings, topics: range) ->
             "before the abort was called is not told",
             "precommitted_read",
         )
-    if (evidence.live.there or evidence.elsewhere) and not evidence.live.timed:
+    if (run.live.there or run.elsewhere) and not run.live.timed:
         found.cannot_see("it is not on record when offsets were read live", "precommitted_read")
-    watched = evidence.timeline.offsets
+    watched = run.timeline.offsets
     unwatched = [
-        f"{evidence.info.topics[topic]}-{partition}"
+        f"{run.info.topics[topic]}-{partition}"
         for topic in topics
-        for partition in evidence.partitions_of(topic)
-        if (evidence.info.topics[topic], partition) not in watched
+        for partition in run.partitions_of(topic)
+        if (run.info.topics[topic], partition) not in watched
     ]
     if unwatched:
         found.cannot_see(f"nobody watched the last stable offset of {some(unwatched)}", "hung_txn")

@@ -104,7 +104,7 @@ class LastValues:
 
 
 def last_values(
-    evidence: RunRecord, place: PartitionWalk, lanes: dict[int, LaneKeys | None]
+    run: RunRecord, place: PartitionWalk, lanes: dict[int, LaneKeys | None]
 ) -> LastValues:
     """Walk all lanes of a compacted topic-partition once.
 
@@ -117,9 +117,9 @@ def last_values(
     if numbered is not None:
         values.deleted[numbered.deleted_anywhere] = True
     for incarnation, keys in lanes.items():
-        ledger = evidence.ledgers.get(incarnation)
-        drained = evidence.drained.columns.get(incarnation)
-        live = evidence.live.columns.get(incarnation)
+        ledger = run.ledgers.get(incarnation)
+        drained = run.drained.columns.get(incarnation)
+        live = run.live.columns.get(incarnation)
         further, more = place.drained.copies(incarnation), place.live.copies(incarnation)
         aside = place.aside.copies(incarnation)
         end = max((file.allocated(*key) for file in (ledger, drained, live) if file), default=0)

@@ -31,24 +31,22 @@ I64: TypeAlias = npt.NDArray[np.int64]
 Series: TypeAlias = tuple[I64, I64, I64]
 
 
-def hung_transactions(
-    evidence: RunRecord, found: ProfileFindings, tallies: Mapping[int, Tally]
-) -> None:
+def hung_transactions(run: RunRecord, found: ProfileFindings, tallies: Mapping[int, Tally]) -> None:
     """Count last stable offsets that stood still too long, and say where that cannot be seen."""
-    if evidence.elsewhere is not None and evidence.elsewhere.unsteady:
+    if run.elsewhere is not None and run.elsewhere.unsteady:
         return  # no length of time follows from its instants
-    bound_us, sure_us = _bounds_us(evidence, found.profile)
-    for topic in evidence.info.topics_of(found.profile):
-        name = evidence.info.topics[topic]
-        whole = _steps_are_whole(evidence, topic, tallies)
-        for partition in evidence.partitions_of(topic):
-            series = evidence.timeline.offsets.get((name, partition))
-            stuck = _stuck(evidence, (topic, partition), series, sure_us, whole=whole)
+    bound_us, sure_us = _bounds_us(run, found.profile)
+    for topic in run.info.topics_of(found.profile):
+        name = run.info.topics[topic]
+        whole = _steps_are_whole(run, topic, tallies)
+        for partition in run.partitions_of(topic):
+            series = run.timeline.offsets.get((name, partition))
+            stuck = _stuck(run, (topic, partition), series, sure_us, whole=whole)
             found.counts["hung_txn"] += len(stuck)
             for offset in stuck:
                 found.sample(Occurrence("hung_txn", topic, partition, offset=offset))
             if sure_us > bound_us and len(
-                _stuck(evidence, (topic, partition), series, bound_us, whole=whole)
+                _stuck(run, (topic, partition), series, bound_us, whole=whole)
             ) > len(stuck):
                 found.cannot_see(
                     f"a last stable offset of {name}-{partition} stood still for longer than the "
@@ -57,8 +55,8 @@ def hung_transactions(
                     "hung_txn",
                 )
             if series is not None:
-                _uncertain(evidence, found, f"{name}-{partition}", series, bound_us)
-            if not _seen_at_the_end(evidence, found, (topic, partition), series, sure_us):
+                _uncertain(run, found, f"{name}-{partition}", series, bound_us)
+            if not _seen_at_the_end(run, found, (topic, partition), series, sure_us):
                 found.cannot_see(
                     f"nobody saw the last stable offset of {name}-{partition} at the end of its "
                     "log after the last transaction",
@@ -66,11 +64,11 @@ def hung_transactions(
                 )
 
 
-def _bounds_us(evidence: RunRecord, profile: ProfileRun) -> tuple[int, int]:
+def _bounds_us(run: RunRecord, profile: ProfileRun) -> tuple[int, int]:
     """From how long on a last stable offset may have stood too long, and certainly has, in µs."""
     own_ms = sure_ms = profile.transaction_timeout_ms
-    if evidence.elsewhere is not None:
-        stated_ms = evidence.elsewhere.transaction_timeout_ms
+    if run.elsewhere is not None:
+        stated_ms = run.elsewhere.transaction_timeout_ms
         sure_ms = max(own_ms, USUAL_TIMEOUT_MS) if stated_ms is None else stated_ms
         own_ms = own_ms if stated_ms is None else stated_ms
     further_ms = ABORT_SCAN_MS + FAILOVER_MS
@@ -78,7 +76,7 @@ def _bounds_us(evidence: RunRecord, profile: ProfileRun) -> tuple[int, int]:
 
 
 def _stuck(
-    evidence: RunRecord,
+    run: RunRecord,
     key: tuple[int, int],
     series: Series | None,
     bound_us: int,
@@ -86,21 +84,21 @@ def _stuck(
     whole: bool,
 ) -> list[int]:
     """The last stable offsets of a topic-partition that stood still for longer than the bound."""
-    faults = evidence.timeline.faults
+    faults = run.timeline.faults
     stuck = _stuck_offsets(*series, faults, bound_us) if series is not None else []
     # A step that is missing may have been the last one.
-    drained = _stuck_at_drain(evidence, *key, bound_us) if whole else None
+    drained = _stuck_at_drain(run, *key, bound_us) if whole else None
     if drained is not None and drained not in stuck:
         stuck.append(drained)
     return stuck
 
 
 def _uncertain(
-    evidence: RunRecord, found: ProfileFindings, name: str, series: Series, bound_us: int
+    run: RunRecord, found: ProfileFindings, name: str, series: Series, bound_us: int
 ) -> None:
     """Say where the looks at a last stable offset leave room for one that stood still."""
     at_us, last_stable, _ = series
-    if evidence.elsewhere is not None and bool((np.diff(last_stable) < 0).any()):
+    if run.elsewhere is not None and bool((np.diff(last_stable) < 0).any()):
         place = int(np.flatnonzero(np.diff(last_stable) < 0)[0])
         found.cannot_see(
             f"the last stable offset of {name} goes back from {int(last_stable[place])} to "
@@ -108,14 +106,14 @@ def _uncertain(
             "wrong",
             "hung_txn",
         )
-    window = _window_us(evidence, found)
+    window = _window_us(run, found)
     if window is None:
         return
     inside = at_us[(at_us > window[0]) & (at_us < window[1])]
     looks = [window[0], *inside.tolist(), window[1]]
     for begin_us, end_us in pairwise(looks):
         length_us = end_us - begin_us
-        length_us -= _disturbed_us(evidence.timeline.faults, begin_us, end_us)
+        length_us -= _disturbed_us(run.timeline.faults, begin_us, end_us)
         if length_us > bound_us:
             found.cannot_see(
                 f"nobody looked at the last stable offset of {name} for {length_us / 1e6:.0f} s, "
@@ -126,7 +124,7 @@ def _uncertain(
 
 
 def _seen_at_the_end(
-    evidence: RunRecord,
+    run: RunRecord,
     found: ProfileFindings,
     key: tuple[int, int],
     series: Series | None,
@@ -136,26 +134,26 @@ def _seen_at_the_end(
 
     A transaction that was not ended on record may have written until its time was up.
     """
-    proof = evidence.drained_partition(*key)
+    proof = run.drained_partition(*key)
     believed = proof.proven and proof.ceiling is None and proof.end is not None
     if believed and proof.last_stable == proof.end:
         return True
-    window = _window_us(evidence, found)
+    window = _window_us(run, found)
     if window is None or series is None:
         return False
     over_us = window[1]
-    states = [log.states for log in evidence.transactions.values()]
+    states = [log.states for log in run.transactions.values()]
     if any(bool(((each != COMMITTED) & (each != ABORTED)).any()) for each in states):
         over_us += bound_us
     at_us, last_stable, high = series
     return bool(((at_us > over_us) & (last_stable >= high)).any())
 
 
-def _window_us(evidence: RunRecord, found: ProfileFindings) -> tuple[int, int] | None:
+def _window_us(run: RunRecord, found: ProfileFindings) -> tuple[int, int] | None:
     """From the first to the last step of the transactions of a profile; None without any."""
-    topics = evidence.info.topics_of(found.profile)
+    topics = run.info.topics_of(found.profile)
     begun, ended = [], []
-    for log in evidence.transactions.values():
+    for log in run.transactions.values():
         if log.last_step_us is None or not any(key[0] in topics for key in log.ranges):
             continue
         known = log.begun_us[log.begun_us > 0]
@@ -202,22 +200,22 @@ def _disturbed_us(faults: list[RecordedFault], begin_us: int, end_us: int) -> in
     return total
 
 
-def _stuck_at_drain(evidence: RunRecord, topic: int, partition: int, bound_us: int) -> int | None:
+def _stuck_at_drain(run: RunRecord, topic: int, partition: int, bound_us: int) -> int | None:
     """The last stable offset that the drain waited for in vain, when the wait was long enough.
 
     Every transaction of the run was begun before the last step of any transaction log; from
     there on the bound runs, faults or not, since a drain begins after all were healed.
     """
-    drain = evidence.drain
-    proof = evidence.drained_partition(topic, partition)
+    drain = run.drain
+    proof = run.drained_partition(topic, partition)
     if drain is None or proof.last_stable is None or proof.end is None:
         return None
     # In a history each topic-partition is drained by itself, and one says nothing of another.
-    ended_us = drain.ended_us if evidence.elsewhere is None else proof.ended_us
+    ended_us = drain.ended_us if run.elsewhere is None else proof.ended_us
     if ended_us is None:
         return None
-    steps = [log.last_step_us for log in evidence.transactions.values() if log.last_step_us]
-    healed = [fault.healed_us for fault in evidence.timeline.faults if fault.healed_us]
+    steps = [log.last_step_us for log in run.transactions.values() if log.last_step_us]
+    healed = [fault.healed_us for fault in run.timeline.faults if fault.healed_us]
     begun_us = max([*steps, *healed], default=drain.started_us)
     stuck = proof.last_stable < proof.end
     if stuck and begun_us is not None and ended_us - begun_us > bound_us:
@@ -225,11 +223,11 @@ def _stuck_at_drain(evidence: RunRecord, topic: int, partition: int, bound_us: i
     return None
 
 
-def _steps_are_whole(evidence: RunRecord, topic: int, tallies: Mapping[int, Tally]) -> bool:
+def _steps_are_whole(run: RunRecord, topic: int, tallies: Mapping[int, Tally]) -> bool:
     """Whether every producer that wrote to a topic left a whole record of its transactions."""
     writers = (
         incarnation
-        for incarnation, ledger in evidence.ledgers.items()
+        for incarnation, ledger in run.ledgers.items()
         if any(key[0] == topic for key in ledger.partitions)
     )
     found = (tallies.get(incarnation) for incarnation in writers)

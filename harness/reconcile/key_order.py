@@ -26,15 +26,15 @@ _SPAN: Final = np.int64(OFFSET_MAX + 2)
 
 
 def lane_keys(
-    evidence: RunRecord, found: ProfileFindings, topic: int, partition: int, incarnation: int
+    run: RunRecord, found: ProfileFindings, topic: int, partition: int, incarnation: int
 ) -> LaneKeys | None:
     """The keys of one incarnation on one topic-partition; None without keys, or where its client
     did not say which record was its first."""
-    if evidence.elsewhere is not None:
-        return evidence.elsewhere.keys.get((incarnation, topic, partition))
-    load = evidence.info.load
-    first_record = evidence.timeline.first_records.get(incarnation)
-    topics = evidence.info.input_topics_of(found.profile)
+    if run.elsewhere is not None:
+        return run.elsewhere.keys.get((incarnation, topic, partition))
+    load = run.info.load
+    first_record = run.timeline.first_records.get(incarnation)
+    topics = run.info.input_topics_of(found.profile)
     if not load.keys or first_record is None or topic not in topics or partition >= load.keys:
         return None
     return KeyCycle.of(

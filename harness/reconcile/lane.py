@@ -46,7 +46,7 @@ class Lane:
 
     def __init__(
         self,
-        evidence: RunRecord,
+        run: RunRecord,
         place: PartitionWalk,
         incarnation: int,
         tally: Tally | None,
@@ -59,9 +59,9 @@ class Lane:
         self.found = place.found
         self.counts = place.found.counts
         self.incarnation = incarnation
-        self.ledger = evidence.ledgers.get(incarnation)
-        self.live = evidence.live.columns.get(incarnation)
-        self.drained = evidence.drained.columns.get(incarnation)
+        self.ledger = run.ledgers.get(incarnation)
+        self.live = run.live.columns.get(incarnation)
+        self.drained = run.drained.columns.get(incarnation)
         self.proof = place.proof
         self.drained_copies = place.drained.copies(incarnation)
         self.live_copies = place.live.copies(incarnation)

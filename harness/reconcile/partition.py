@@ -33,7 +33,7 @@ class Partition:
 
     def __init__(
         self,
-        evidence: RunRecord,
+        run: RunRecord,
         topic: int,
         partition: int,
         found: ProfileFindings,
@@ -41,7 +41,7 @@ class Partition:
         live: Extras,
         aside: Extras,
     ) -> None:
-        self.evidence = evidence
+        self.run = run
         self.found = found
         self.drained = drained.of(topic, partition)
         self.live = live.of(topic, partition)
@@ -50,35 +50,35 @@ class Partition:
             topic=topic,
             partition=partition,
             found=found,
-            proof=evidence.drained_partition(topic, partition),
+            proof=run.drained_partition(topic, partition),
             drained=self.drained,
             live=self.live,
             aside=self.aside,
             instants=ReadInstants.of(
-                evidence.live.batches,
+                run.live.batches,
                 topic,
                 partition,
-                evidence.live.contested.get((topic, partition)),
+                run.live.contested.get((topic, partition)),
             )
             if found.profile.transactional
             else None,
             no_copies="no_duplicate" in found.profile.promises,
-            compacted=evidence.compacted(topic),
-            times=SendTimes(evidence, topic, partition) if evidence.timeline.loads else None,
+            compacted=run.compacted(topic),
+            times=SendTimes(run, topic, partition) if run.timeline.loads else None,
         )
 
     def reconcile(self, tallies: dict[int, Tally]) -> None:
         """Count everything about this topic-partition."""
         incarnations = set(self.drained.incarnations) | set(self.live.incarnations)
-        evidence, place = self.evidence, self.place
-        for columns in (evidence.ledgers, evidence.live.columns, evidence.drained.columns):
+        run, place = self.run, self.place
+        for columns in (run.ledgers, run.live.columns, run.drained.columns):
             incarnations.update(
                 incarnation for incarnation, file in columns.items() if file.extents(*place.key)
             )
         keys, values = self._keys_of(incarnations)
         for incarnation in sorted(incarnations):
             tally = tallies.get(incarnation) if self.found.profile.transactional else None
-            Lane(evidence, place, incarnation, tally, keys.get(incarnation), values).walk()
+            Lane(run, place, incarnation, tally, keys.get(incarnation), values).walk()
         self._count_keys()
         self._odd_records()
         self._odd_records_gone()
@@ -90,15 +90,15 @@ class Partition:
         self, incarnations: set[int]
     ) -> tuple[dict[int, LaneKeys | None], LastValues | None]:
         """The keys of each incarnation that wrote here; of a compacted topic their last records."""
-        evidence, place = self.evidence, self.place
+        run, place = self.run, self.place
         keys = {
-            incarnation: lane_keys(evidence, self.found, *place.key, incarnation)
+            incarnation: lane_keys(run, self.found, *place.key, incarnation)
             for incarnation in sorted(incarnations)
         }
         count = next((each.count for each in keys.values() if each is not None), 0)
         if count:
             place.key_marks = KeyMarks(np.zeros(count, np.bool_), np.zeros(count, np.bool_))
-        return keys, last_values(evidence, place, keys) if place.compacted else None
+        return keys, last_values(run, place, keys) if place.compacted else None
 
     def _count_keys(self) -> None:
         """Add what was found of this partition's keys to its profile's."""
@@ -110,7 +110,7 @@ class Partition:
 
     def _read(self, live: bool, incarnations: set[int]) -> Iterator[I64]:
         """The offsets of all cells of one set, a chunk at a time."""
-        columns = self.evidence.live.columns if live else self.evidence.drained.columns
+        columns = self.run.live.columns if live else self.run.drained.columns
         for incarnation in incarnations:
             for at in cells.offsets(columns.get(incarnation), *self.place.key):
                 yield at[at >= 0]
@@ -129,8 +129,8 @@ class Partition:
         foreign = self.drained.foreign
         counts["foreign"] += len(foreign)
         runs, numbers = np.unique(foreign["run"], return_counts=True)
-        for run, number in zip(runs.tolist(), numbers.tolist(), strict=True):
-            self.found.foreign_runs[int(run)] += int(number)
+        for of_run, number in zip(runs.tolist(), numbers.tolist(), strict=True):
+            self.found.foreign_runs[int(of_run)] += int(number)
 
     def _odd_records_gone(self) -> None:
         """Corrupt and misrouted records that the live reader saw and the drain does not hold."""

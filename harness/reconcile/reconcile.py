@@ -25,56 +25,56 @@ from harness.rundir.run_record import RunRecord
 from harness.rundir.transactions import Tally
 
 
-def reconcile(evidence: RunRecord) -> list[ProfileFindings]:
+def reconcile(run: RunRecord) -> list[ProfileFindings]:
     """Everything that was attempted against everything that was read, by profile.
 
     Raises HarnessError when the sums do not close: then the harness itself is wrong, and no
     verdict may rest on it.
     """
-    tallies = {incarnation: Tally(log) for incarnation, log in evidence.transactions.items()}
-    findings = [ProfileFindings(profile) for profile in evidence.info.profiles]
+    tallies = {incarnation: Tally(log) for incarnation, log in run.transactions.items()}
+    findings = [ProfileFindings(profile) for profile in run.info.profiles]
     of_topic = [found for found in findings for _ in found.profile.topics]
-    drained = Extras(evidence.drained.extras)
-    live = Extras(evidence.live.extras)
-    aside = Extras(evidence.elsewhere.aside) if evidence.elsewhere else NO_EXTRAS
-    for topic, partition in _partitions(evidence, drained, live, len(of_topic)):
-        where = Partition(evidence, topic, partition, of_topic[topic], drained, live, aside)
+    drained = Extras(run.drained.extras)
+    live = Extras(run.live.extras)
+    aside = Extras(run.elsewhere.aside) if run.elsewhere else NO_EXTRAS
+    for topic, partition in _partitions(run, drained, live, len(of_topic)):
+        where = Partition(run, topic, partition, of_topic[topic], drained, live, aside)
         where.reconcile(tallies)
     for found in findings:
-        found.unclosed = _unclosed(evidence, found)
+        found.unclosed = _unclosed(run, found)
         if found.profile.transactional:
-            judge_transactions(evidence, found, tallies)
-            hung_transactions(evidence, found, tallies)
-        blind_spots(evidence, found)
-        judge_consumers(evidence, found, drained)
-        assert_accounted(evidence, found)
+            judge_transactions(run, found, tallies)
+            hung_transactions(run, found, tallies)
+        blind_spots(run, found)
+        judge_consumers(run, found, drained)
+        assert_accounted(run, found)
     return findings
 
 
-def _unclosed(evidence: RunRecord, found: ProfileFindings) -> list[int]:
+def _unclosed(run: RunRecord, found: ProfileFindings) -> list[int]:
     """Incarnations of a profile's load that never closed their ledger: their process died.
 
     Members that write a pipeline's output are there to be killed; what their ledgers hold is right
     at every instant, and what they had open is unknown.
     """
-    topics = evidence.info.input_topics_of(found.profile)
+    topics = run.info.input_topics_of(found.profile)
     return sorted(
         incarnation
-        for incarnation, ledger in evidence.ledgers.items()
+        for incarnation, ledger in run.ledgers.items()
         if not ledger.closed_cleanly and any(key[0] in topics for key in ledger.partitions)
     )
 
 
 def _partitions(
-    evidence: RunRecord, drained: Extras, live: Extras, topics: int
+    run: RunRecord, drained: Extras, live: Extras, topics: int
 ) -> list[tuple[int, int]]:
     """Every topic-partition of which there is any trace, sorted."""
     keys = set(drained.partitions) | set(live.partitions)
-    for columns in (evidence.ledgers, evidence.live.columns, evidence.drained.columns):
+    for columns in (run.ledgers, run.live.columns, run.drained.columns):
         for file in columns.values():
             keys.update(file.partitions)
-    if evidence.drain is not None:
-        keys.update(evidence.drain.partitions)
+    if run.drain is not None:
+        keys.update(run.drain.partitions)
     unknown = sorted(topic for topic, _ in keys if topic >= topics)
     if unknown:
         raise HarnessError(
@@ -84,7 +84,7 @@ def _partitions(
     return sorted(keys)
 
 
-def assert_accounted(evidence: RunRecord, found: ProfileFindings) -> None:
+def assert_accounted(run: RunRecord, found: ProfileFindings) -> None:
     """Both sums of a profile, and the drain's own count of what it read.
 
     attempted = acked + failed + unknown + sent; read = distinct attempts seen + further copies +
@@ -102,12 +102,12 @@ def assert_accounted(evidence: RunRecord, found: ProfileFindings) -> None:
     names = ("seen", "copies", "phantom", "corrupt", "misrouted", "foreign")
     parts = {name: counts[name] for name in names}
     counts["read"] = sum(parts.values())
-    if evidence.drain is None:
+    if run.drain is None:
         return
-    topics = evidence.info.topics_of(found.profile)
-    read = sum(each.read for key, each in evidence.drain.partitions.items() if key[0] in topics)
+    topics = run.info.topics_of(found.profile)
+    read = sum(each.read for key, each in run.drain.partitions.items() if key[0] in topics)
     if read != counts["read"]:
-        absent = sorted(set(evidence.ledgers) - set(evidence.drained.columns))
+        absent = sorted(set(run.ledgers) - set(run.drained.columns))
         if absent and counts["read"] < read:
             raise RunDirError(
                 f"{found.profile.profile}: the drain returned {read} records, but its observations "

@@ -25,8 +25,8 @@ I64: TypeAlias = npt.NDArray[np.int64]
 class SendTimes:
     """Of one topic-partition; the ledger is counted only once something is asked of it."""
 
-    def __init__(self, evidence: RunRecord, topic: int, partition: int) -> None:
-        self._evidence = evidence
+    def __init__(self, run: RunRecord, topic: int, partition: int) -> None:
+        self._run = run
         self._key = (topic, partition)
         self._slots: dict[int, SentSlots | None] = {}
 
@@ -47,20 +47,20 @@ class SendTimes:
         return slots
 
     def _recorded(self, incarnation: int) -> SentSlots | None:
-        timeline, (topic, partition) = self._evidence.timeline, self._key
-        place = (self._evidence.info.topics[topic], partition)
+        timeline, (topic, partition) = self._run.timeline, self._key
+        place = (self._run.info.topics[topic], partition)
         if any(key[:2] == place for key in timeline.sent):
             return timeline.sent.get((*place, incarnation))
         # Before slots named incarnations they told of a single one only.
         series = timeline.loads.get(place)
-        ledgers = self._evidence.ledgers
+        ledgers = self._run.ledgers
         writers = [each for each, file in ledgers.items() if self._key in file.partitions]
         if series is None or writers != [incarnation]:
             return None
         return SentSlots(series.from_us, series.to_us, series.attempted)
 
     def _attempted(self, incarnation: int) -> int:
-        ledger = self._evidence.ledgers.get(incarnation)
+        ledger = self._run.ledgers.get(incarnation)
         if ledger is None:
             return 0
         total = 0

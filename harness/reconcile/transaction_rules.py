@@ -23,15 +23,13 @@ OF_TRANSACTIONS: Final = ("gap", "torn_txn", "lost_txn", "precommitted_read")
 I64: TypeAlias = npt.NDArray[np.int64]
 
 
-def judge_transactions(
-    evidence: RunRecord, found: ProfileFindings, tallies: dict[int, Tally]
-) -> None:
+def judge_transactions(run: RunRecord, found: ProfileFindings, tallies: dict[int, Tally]) -> None:
     """Count torn and lost transactions of a profile, and the gaps inside committed ones."""
-    topics = evidence.info.topics_of(found.profile)
+    topics = run.info.topics_of(found.profile)
     for incarnation, tally in sorted(tallies.items()):
         if any(topic in topics for topic in tally.topics):
-            if evidence.elsewhere is None:
-                ledger = evidence.ledgers.get(incarnation)
+            if run.elsewhere is None:
+                ledger = run.ledgers.get(incarnation)
                 closed = ledger is not None and ledger.closed_cleanly
                 _judge_unnamed(found, incarnation, tally, closed=closed)
             _judge_log(found, incarnation, tally)

@@ -181,14 +181,14 @@ class RunRecord:
                 file.close()
 
 
-def load_evidence(run_dir: RunDir, number: int) -> RunRecord:
+def load_run(run_dir: RunDir, number: int) -> RunRecord:
     """Read a run with the `number`-th drain.
 
     Raises RunDirError when run.json, a ledger or an observation file is not what it should be,
     or belongs to another run.
     """
     info = run_dir.read_info()
-    run = run_hash(info.run_id)
+    run_number = run_hash(info.run_id)
     drained = run_dir.drained(number)
     drain = read_drain(drained, info)
     damage = TimelineDamage()
@@ -196,7 +196,7 @@ def load_evidence(run_dir: RunDir, number: int) -> RunRecord:
     timeline.take(damage)
     return RunRecord(
         info=with_joined(info, timeline.experiments),
-        ledgers=_columns(sorted(run_dir.ledger.glob("*.ledger")), run),
+        ledgers=_columns(sorted(run_dir.ledger.glob("*.ledger")), run_number),
         transactions=_transactions(run_dir.ledger),
         live=_observations(
             run_dir.live,

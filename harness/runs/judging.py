@@ -25,7 +25,7 @@ from harness.report.document import read_verdict
 from harness.report.html import write_report
 from harness.rundir.proof import DrainProof
 from harness.rundir.run import RunDir, RunInfo, write_json
-from harness.rundir.run_record import load_evidence, load_replicas
+from harness.rundir.run_record import load_replicas, load_run
 from harness.runs.replica_look import look_for_lost
 
 Say = Callable[[str], None]
@@ -63,13 +63,13 @@ def judge_run(
     )
     run_dir.append("run", "harness", phase="drained", number=number)
     say("reconciling")
-    evidence = load_evidence(run_dir, number)
-    findings = reconcile(evidence)
+    run = load_run(run_dir, number)
+    findings = reconcile(run)
     if any(found.counts["lost"] for found in findings):
         say("looking for lost records in the brokers' logs")
         look_for_lost(run_dir, number, info, findings, cluster)
-        evidence.replicas = load_replicas(run_dir, number)
-    verdict = judge_findings(evidence, findings)
+        run.replicas = load_replicas(run_dir, number)
+    verdict = judge_findings(run, findings)
     path = run_dir.verdict(number)
     write_json(path, verdict.to_json())
     write_better_report(run_dir, number, verdict)
@@ -113,8 +113,8 @@ def best_drain(run_dir: RunDir) -> int | None:
 def judge_again(run_dir: RunDir, drained: int, number: int) -> tuple[Verdict, Path]:
     """(the `number`-th verdict, its report), from the observations of an earlier drain."""
     run_dir.append("run", "harness", phase="judged_again", number=number, drained=drained)
-    evidence = load_evidence(run_dir, drained)
-    verdict = judge_findings(evidence, reconcile(evidence))
+    run = load_run(run_dir, drained)
+    verdict = judge_findings(run, reconcile(run))
     path = run_dir.verdict(number)
     write_json(path, verdict.to_json())
     return verdict, write_better_report(run_dir, number, verdict)

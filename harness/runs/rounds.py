@@ -8,7 +8,7 @@ from typing import Final
 
 from harness.judge.bounds import bound_95_per_fault
 from harness.judge.until import Trial, faults_needed, progress_of, suspicions
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from harness.runs.session import RunRequest, Session
 
 UNTIL_BOUND_MAX_S: Final = 3600.0
@@ -46,11 +46,11 @@ class Rounds:
 
     def _look(self) -> tuple[list[Trial], list[str]]:
         """The trials so far, and what looks broken."""
-        evidence = load_evidence(self._session.run_dir, 1)
+        run = load_run(self._session.run_dir, 1)
         try:
-            return progress_of(evidence), suspicions(evidence)
+            return progress_of(run), suspicions(run)
         finally:
-            evidence.close()
+            run.close()
 
     def enough(self, say: Callable[[str], None]) -> bool:
         """Is there to be no further round? Writes why into the timeline."""

@@ -29,7 +29,7 @@ from harness.rundir.observations import (
 )
 from harness.rundir.proof import DrainProof
 from harness.rundir.run import RunDir
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from tests.support.readings import MESSAGE_BYTES, PARTITIONS, Reading, await_settled, cells
 
 pytestmark = pytest.mark.cluster
@@ -362,7 +362,7 @@ def test_several_processes_record_what_one_does(cluster: LocalCluster, tmp_path:
     assert several.counts == one.counts
     assert (several.counts["copies"], several.counts["corrupt"]) == (PARTITIONS, 2 * PARTITIONS)
     assert several.counts["foreign"] == 3 * PARTITIONS
-    first, second = [load_evidence(reading.run_dir, number).drained for number in (1, 2)]
+    first, second = [load_run(reading.run_dir, number).drained for number in (1, 2)]
     assert np.array_equal(np.sort(first.extras), np.sort(second.extras))
     assert cells(reading.run_dir.drained(1)) == cells(reading.run_dir.drained(2))
 

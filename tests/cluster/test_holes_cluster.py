@@ -17,7 +17,7 @@ from harness.read.drain import drain
 from harness.rundir.holes import HoleAccount, Holes
 from harness.rundir.proof import DrainProof
 from harness.rundir.run import RunDir
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from tests.support.readings import PARTITIONS, Reading, await_settled
 
 pytestmark = pytest.mark.cluster
@@ -72,7 +72,7 @@ def drained(reading: Reading, number: int = 1, *, looking: bool = True) -> Drain
 
 def accounts(reading: Reading, number: int = 1) -> list[HoleAccount]:
     """As a judgement reads them from the directory."""
-    drain = load_evidence(reading.run_dir, number).drain
+    drain = load_run(reading.run_dir, number).drain
     assert drain is not None
     return list(drain.holes.values())
 
@@ -130,7 +130,7 @@ def test_a_committed_record_that_the_reader_kept_for_itself_is_found(
     # Nothing but the directory is needed to say so again.
     moved = RunDir(tmp_path / "elsewhere")
     shutil.copytree(transactional.run_dir.path, moved.path)
-    drain_again = load_evidence(moved, 2).drain
+    drain_again = load_run(moved, 2).drain
     assert drain_again is not None
     assert [each.unaccounted for each in drain_again.holes.values()] == [0, 1, 0]
     again = drain_again.partitions[0, 1]

@@ -26,7 +26,7 @@ from harness.profiles import load_builtin
 from harness.read.drain import drain
 from harness.reconcile.reconcile import reconcile
 from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id
-from harness.rundir.run_record import RecordedObservations, load_evidence
+from harness.rundir.run_record import RecordedObservations, load_run
 from harness.system.lifeline import Child
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
@@ -151,8 +151,8 @@ def test_what_brokers_clean_away_is_superseded_or_unseen_and_never_lost(
     assert all(entry.start == 0 and entry.holes for entry in compacted)
     assert all(entry.proven_from and "the log starts at" in entry.reason for entry in short)
 
-    evidence = load_evidence(run_dir, 1)
-    by_key, by_age = reconcile(evidence)
+    run = load_run(run_dir, 1)
+    by_key, by_age = reconcile(run)
     assert min(by_key.counts["acked"], by_age.counts["acked"]) > 300
     assert by_key.counts["lost"] == by_key.counts["unseen"] == 0
     assert by_key.keyed.superseded == by_key.counts["acked"] - by_key.counts["seen"] > 0
@@ -163,15 +163,15 @@ def test_what_brokers_clean_away_is_superseded_or_unseen_and_never_lost(
         assert found.counts["inconsistent_offset"] == found.counts["inversion"] == 0
         assert found.keyed.inversions == found.keyed.keys_duplicated == 0
 
-    promises = {each.promise: each for each in judge(evidence).profiles[1].promises}
+    promises = {each.promise: each for each in judge(run).profiles[1].promises}
     assert promises["no_lost"].verdict == INCONCLUSIVE
     assert "log's start had moved" in promises["no_lost"].reason
 
     # The weight on the scale: without its last records a key, or a young record, is lost.
-    assert evidence.drain is not None
-    evidence.drained = RecordedObservations(there=True)
-    for key, partition in evidence.drain.partitions.items():
-        evidence.drain.partitions[key] = replace(partition, read=0)
-    emptied = reconcile(evidence)
+    assert run.drain is not None
+    run.drained = RecordedObservations(there=True)
+    for key, partition in run.drain.partitions.items():
+        run.drain.partitions[key] = replace(partition, read=0)
+    emptied = reconcile(run)
     assert emptied[0].counts["lost"] == KEYS
     assert emptied[1].counts["lost"] == by_age.counts["seen"] > 0

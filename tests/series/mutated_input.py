@@ -40,7 +40,7 @@ from harness.rundir.hlog import CELLS, Interval, LineEncoder, header
 from harness.rundir.holes import Holes, PartitionHoles
 from harness.rundir.replicas import LogHeld
 from harness.rundir.run import RunDir
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from tests.support import histories as runs
 from tests.support.generated import generate
 from tests.support.histories import (
@@ -296,14 +296,14 @@ def check_run_dir(seed: int, made: dict[str, RunDir], folder: Path, seen: Counte
     files = sorted(path for path in copy.rglob("*") if path.is_file())
     path = chance.choice(files)
     name = path.relative_to(copy).as_posix()
-    before = Outcome.of(lambda: judge(load_evidence(RunDir(copy), 1)))
+    before = Outcome.of(lambda: judge(load_run(RunDir(copy), 1)))
     data = path.read_bytes()
     label, change = chance.choice([*(TORN | COUNTED | SILENT).items(), ("gone", None)])
     if change is None:
         path.unlink()
     elif data:
         path.write_bytes(change(data, chance))
-    after = Outcome.of(lambda: judge(load_evidence(RunDir(copy), 1)))
+    after = Outcome.of(lambda: judge(load_run(RunDir(copy), 1)))
     if not path.exists() or path.read_bytes() != data:
         visible = not _unseen(name, label)
         check(before, after, f"run directory {seed} ({kind}), {name}, {label}", visible=visible)

@@ -24,7 +24,7 @@ from harness.record.binary import run_hash
 from harness.rundir.columns import ACKED, ColumnFile, pack_offsets
 from harness.rundir.observations import BATCH, COPY, EXTRA
 from harness.rundir.run import RunDir
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from tests.support.histories import RUN_ID, profile, run_info, write_run
 
 PARTITIONS = 3
@@ -72,7 +72,7 @@ def write(path: Path, records: int, kind: str) -> RunDir:
     if kind == "transactional":
         write_transactions(run_dir, each)
     proof = json.loads((run_dir.drained(1) / "drain.json").read_text())
-    drained = load_evidence(run_dir, 1).drained
+    drained = load_run(run_dir, 1).drained
     read = dict.fromkeys(range(PARTITIONS), 0)
     for partition in range(PARTITIONS):
         for extent in drained.columns[1].extents(0, partition):
@@ -127,7 +127,7 @@ def measure(path: Path) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     cpu, wall = time.process_time(), time.perf_counter()
-    found = reconcile(load_evidence(RunDir(path), 1))[0]
+    found = reconcile(load_run(RunDir(path), 1))[0]
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     done.set()
     watcher.join()

@@ -47,7 +47,7 @@ from harness.rundir.member_journal import (
 )
 from harness.rundir.observations import BATCH, COPY, CORRUPT, EXTRA, FOREIGN, MISROUTED, STRAY
 from harness.rundir.run import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo, from_us
-from harness.rundir.run_record import RunRecord, load_evidence
+from harness.rundir.run_record import RunRecord, load_run
 
 RUN_ID = "20250101-000000-abcd"
 START_US = 1_700_000_000_000_000
@@ -682,14 +682,14 @@ def _write_proof(run_dir: RunDir, info: RunInfo, reads: list[Read], proofs: list
     (run_dir.drained(1) / "drain.json").write_text(json.dumps(document))
 
 
-def evidence_of(path: Path, history: Iterable[Any], **options: Any) -> RunRecord:
+def run_record_of(path: Path, history: Iterable[Any], **options: Any) -> RunRecord:
     """The evidence that a history leaves behind."""
-    return load_evidence(write_run(path, history, **options), 1)
+    return load_run(write_run(path, history, **options), 1)
 
 
 def reconciled(path: Path, history: Iterable[Any], **options: Any) -> ProfileFindings:
     """What reconciling finds about the first profile of a history."""
-    return reconcile(evidence_of(path, history, **options))[0]
+    return reconcile(run_record_of(path, history, **options))[0]
 
 
 def anomalies(found: ProfileFindings) -> dict[str, int]:
@@ -699,4 +699,4 @@ def anomalies(found: ProfileFindings) -> dict[str, int]:
 
 def judged(path: Path, history: Iterable[Any], **options: Any) -> Verdict:
     """The verdict on a history."""
-    return judge(evidence_of(path, history, **options))
+    return judge(run_record_of(path, history, **options))

@@ -38,7 +38,7 @@ from harness.profiles import load_builtin
 from harness.rundir import cells
 from harness.rundir.columns import unpack_offsets
 from harness.rundir.run import LoadPlan, RunDir, new_run_id, now_us
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from harness.runs.session import RunRequest, Session
 
 PROFILE = "transactional"
@@ -271,12 +271,12 @@ class Stage:
 
     def fates(self) -> list[tuple[str, str, str]]:
         """(scene, what was expected, what is there) of each transaction that differs."""
-        evidence = load_evidence(self.run_dir, 1)
+        run = load_run(self.run_dir, 1)
         differs: list[tuple[str, str, str]] = []
         for each in self.expected:
             there = members = 0
             for (topic, partition), (first, last) in each.ranges.items():
-                column = evidence.drained.columns.get(each.incarnation)
+                column = run.drained.columns.get(each.incarnation)
                 low, high = cells.cells(column, topic, partition, first, last - first + 1)
                 there += int(np.count_nonzero(unpack_offsets(low, high) >= 0))
                 members += last - first + 1
@@ -284,7 +284,7 @@ class Stage:
             allowed = (PRESENT, ABSENT) if each.fate == WHOLE else (each.fate,)
             if found not in allowed:
                 differs.append((each.scene, each.fate, found))
-        evidence.close()
+        run.close()
         return differs
 
     # -- producers that die ------------------------------------------------------------------

@@ -25,7 +25,7 @@ from harness.faults.registry import FAULTS
 from harness.judge.obstacles import run_obstacles
 from harness.rundir.fault_evidence import Coordination, FaultEvidence
 from harness.rundir.run import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from harness.runs.announced import Announced
 
 EXPERIMENT: dict[str, Any] = {
@@ -289,11 +289,11 @@ def test_what_an_experiment_beside_a_run_aims_at_counts_as_the_runs_own(
     run_dir = run_of(tmp_path / "run", "run", aims={"duplicate": "at-least-once"}, faults_planned=1)
     live(cluster, run_dir)
     Beside().begin(EXPERIMENT, cluster)
-    evidence = load_evidence(run_dir, 1)
-    assert evidence.info.aims == {"duplicate": "at-least-once", "lost": "leader-ack"}
-    assert evidence.info.fault_aims == {"kill_leader": ["lost"]}
-    assert evidence.info.faults_planned == 3
-    said = run_obstacles(evidence)
+    run = load_run(run_dir, 1)
+    assert run.info.aims == {"duplicate": "at-least-once", "lost": "leader-ack"}
+    assert run.info.fault_aims == {"kill_leader": ["lost"]}
+    assert run.info.faults_planned == 3
+    said = run_obstacles(run)
     assert any("of the 3 faults of the run's experiments 0 are on record" in each for each in said)
     assert any("Two kills left no journal" in each for each in said)
 
@@ -307,7 +307,7 @@ def test_an_experiment_that_ended_beside_a_run_is_judged_by_its_journal(
     beside.begin({**EXPERIMENT, "method": []}, cluster)
     failed = {"activity": {"name": "kill"}, "status": "failed", "exception": ["no leader"]}
     beside.end({"status": "completed", "run": [failed]})
-    said = run_obstacles(load_evidence(run_dir, 1))
+    said = run_obstacles(load_run(run_dir, 1))
     assert any("activity 'kill' ended as 'failed': no leader" in each for each in said)
 
 

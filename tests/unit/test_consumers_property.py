@@ -31,8 +31,8 @@ from tests.support.histories import (
     acked,
     consuming,
     drained,
-    evidence_of,
     run_info,
+    run_record_of,
 )
 
 PARTITIONS = (0, 1)
@@ -444,9 +444,9 @@ def test_judging_consumers_agrees_with_the_oracle() -> None:
         folder = Path(tempfile.mkdtemp(prefix="journals-"))
         try:
             info = PIPELINE if history.pipeline else PLAIN
-            evidence = evidence_of(folder / "run", history.events(), info=info)
-            found = reconcile(evidence)[0].table()
-            evidence.close()
+            run = run_record_of(folder / "run", history.events(), info=info)
+            found = reconcile(run)[0].table()
+            run.close()
         finally:
             shutil.rmtree(folder)
         expected = oracle(history)

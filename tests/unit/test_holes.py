@@ -17,7 +17,7 @@ from harness.replicas.held import log_held
 from harness.rundir.holes import Holes, PartitionHoles, account
 from harness.rundir.replicas import LogHeld
 from harness.rundir.run import RunDir
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from tests.support.histories import (
     RUN_ID,
     Proof,
@@ -294,7 +294,7 @@ def a_run(path: Path, *entries: PartitionHoles) -> RunDir:
 
 def judged(run_dir: RunDir) -> tuple[str, list[str]]:
     """What became of no_lost, and the verdict's reasons."""
-    verdict = judge(load_evidence(run_dir, 1))
+    verdict = judge(load_run(run_dir, 1))
     found = {each.promise: each.verdict for each in verdict.profiles[0].promises}
     return found["no_lost"], verdict.reasons
 

@@ -21,7 +21,6 @@ from tests.support.histories import (
     START_US,
     acked,
     event,
-    evidence_of,
     failed,
     fault,
     foreign,
@@ -29,6 +28,7 @@ from tests.support.histories import (
     observed,
     profile,
     run_info,
+    run_record_of,
     slot,
     unproven,
 )
@@ -755,5 +755,5 @@ def test_where_slots_and_ledger_disagree_no_time_is_made_up(tmp_path: Path) -> N
 
 
 def test_judging_the_same_evidence_twice_gives_the_same_verdict(tmp_path: Path) -> None:
-    evidence = evidence_of(tmp_path / "run", [clean(), loaded(), experiment()], info=two_profiles())
-    assert judge(evidence).to_json() == judge(evidence).to_json()
+    run = run_record_of(tmp_path / "run", [clean(), loaded(), experiment()], info=two_profiles())
+    assert judge(run).to_json() == judge(run).to_json()

@@ -12,17 +12,17 @@ from harness.judge.availability import Window, availability, during, within
 from harness.judge.phases import latency_phases
 from harness.rundir.latency import IntervalRecorder
 from harness.rundir.run import RunDir
-from harness.rundir.run_record import LatencyLogs, load_evidence
+from harness.rundir.run_record import LatencyLogs, load_run
 from harness.rundir.timeline import Timeline, read_timeline
 from tests.support.histories import (
     SLOT_US,
     START_US,
     acked,
-    evidence_of,
     fault,
     observed,
     profile,
     run_info,
+    run_record_of,
     slot,
 )
 
@@ -264,15 +264,15 @@ def test_a_second_that_touches_a_window_is_during_as_a_whole(tmp_path: Path) -> 
 
 def test_the_logs_of_a_run_are_found_by_profile_and_metric(tmp_path: Path) -> None:
     info = run_info([profile("idempotent"), profile("idempotent-2")])
-    evidence = evidence_of(tmp_path / "run", [acked(0, 0), observed(0, 0)], info=info)
-    assert evidence.latency == {}
+    run = run_record_of(tmp_path / "run", [acked(0, 0), observed(0, 0)], info=info)
+    assert run.latency == {}
 
     run_dir = RunDir(tmp_path / "run")
     for name in ("idempotent.ack.1", "idempotent.ack.2", "idempotent-2.end_to_end.reader"):
         with IntervalRecorder(run_dir.latency / f"{name}.hlog", START_US) as recorder:
             recorder.record(np.array([START_US]), np.array([2000]))
 
-    logs = load_evidence(run_dir, 1).latency
+    logs = load_run(run_dir, 1).latency
     assert {key: sum(int(i.counts.sum()) for i in found) for key, found in logs.items()} == {
         ("idempotent", "ack"): 2,
         ("idempotent-2", "end_to_end"): 1,

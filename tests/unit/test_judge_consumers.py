@@ -12,7 +12,7 @@ from harness.anomalies import CONSUMER_ANOMALIES, anomaly_of
 from harness.judge.consuming import consumer_exposures, recovered_us
 from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, PromiseVerdict, Verdict
 from harness.reconcile.reconcile import reconcile
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from tests.support.histories import (
     SLOT_US,
     START_US,
@@ -26,7 +26,6 @@ from tests.support.histories import (
     done,
     drained,
     event,
-    evidence_of,
     fault,
     group_at,
     judged,
@@ -34,6 +33,7 @@ from tests.support.histories import (
     records,
     revoked,
     run_info,
+    run_record_of,
     unproven,
     worked,
     write_run,
@@ -106,8 +106,8 @@ def promises(verdict: Verdict) -> dict[str, PromiseVerdict]:
 def test_consumers_are_exposed_to_a_fault_that_disturbs_them_while_they_work(
     tmp_path: Path, history: list[Any], missing: str
 ) -> None:
-    evidence = evidence_of(tmp_path / "run", [records(1), history], info=INFO)
-    first = consumer_exposures(SUBJECT, evidence)[0]
+    run = run_record_of(tmp_path / "run", [records(1), history], info=INFO)
+    first = consumer_exposures(SUBJECT, run)[0]
     assert missing in first.missing
     assert first.exposed is (not missing)
 
@@ -118,8 +118,8 @@ def test_a_fault_without_evidence_is_no_trial_of_consumers(tmp_path: Path) -> No
         fault("injected", slots, evidence={"members": [{"profile": SUBJECT.profile}]}),
         processed_at(4, 6),
     ]
-    evidence = evidence_of(tmp_path / "run", history, info=INFO)
-    assert "no evidence" in consumer_exposures(SUBJECT, evidence)[0].missing
+    run = run_record_of(tmp_path / "run", history, info=INFO)
+    assert "no evidence" in consumer_exposures(SUBJECT, run)[0].missing
 
 
 WORKED = [records(3), assigned(0), polled(0, 1, 2), processed_at(4, 5.5, 6), group_at(3)]
@@ -269,8 +269,8 @@ def test_a_killed_member_of_a_pipeline_is_no_load_that_died(tmp_path: Path) -> N
         ("load", by_load, [1]),
         ("both", by_load + by_member, [1]),
     ):
-        evidence = evidence_of(tmp_path / name, history, info=pipeline, closed=False)
-        assert reconcile(evidence)[0].unclosed == unclosed
+        run = run_record_of(tmp_path / name, history, info=pipeline, closed=False)
+        assert reconcile(run)[0].unclosed == unclosed
 
 
 def test_what_a_share_group_gave_up_keeps_its_promise_open(tmp_path: Path) -> None:
@@ -295,11 +295,11 @@ def test_an_effect_in_a_journal_that_breaks_off_is_not_denied(tmp_path: Path) ->
     history = [records(3), assigned(0), polled(0, 1, 2), worked(0, 1)[:3], group_at(3)]
     run_dir = write_run(tmp_path / "run", history, info=INFO)
     journal = run_dir.members / f"{SUBJECT.profile}-1.journal"
-    whole = reconcile(load_evidence(run_dir, 1))[0]
+    whole = reconcile(load_run(run_dir, 1))[0]
     assert whole.counts["unprocessed"] == 2
     with journal.open("ab") as tail:
         tail.write(b"half an entry")
-    torn = reconcile(load_evidence(run_dir, 1))[0]
+    torn = reconcile(load_run(run_dir, 1))[0]
     # The record that was begun may be done: the entry that breaks off may have said so.
     assert torn.counts["unprocessed"] == 1
     assert "breaks off" in torn.blind["unprocessed"][0]

@@ -17,7 +17,7 @@ from harness.errors import HarnessError, RunDirError
 from harness.reconcile.findings import SAMPLES_MAX
 from harness.reconcile.reconcile import reconcile
 from harness.rundir import cells
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from tests.support.histories import (
     START_US,
     Proof,
@@ -27,7 +27,6 @@ from tests.support.histories import (
     corrupt,
     drained,
     event,
-    evidence_of,
     failed,
     fault,
     foreign,
@@ -38,6 +37,7 @@ from tests.support.histories import (
     read_at,
     reconciled,
     run_info,
+    run_record_of,
     sent,
     txn,
     unknown,
@@ -519,7 +519,7 @@ def test_a_torn_transaction_log_accuses_nothing_that_its_lost_line_may_have_comm
     run_dir = write_run(tmp_path / "run", history, info=TRANSACTIONAL)
     with (run_dir.ledger / "1.txn.ndjson").open("a") as lines:
         lines.write('{"txn": 2, "step": "commit_ca')
-    found = reconcile(load_evidence(run_dir, 1))[0]
+    found = reconcile(load_run(run_dir, 1))[0]
     assert anomalies(found) == {}
     assert any("breaks off" in reason for reason in found.blind["torn_txn"])
 
@@ -655,28 +655,28 @@ def test_records_of_other_runs_are_named(tmp_path: Path) -> None:
 def test_a_ledger_that_does_not_add_up_is_a_defect_of_the_harness(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", [acked(0, 0), observed(0, 0)])
     path = run_dir.ledger / "1.ledger"
-    evidence = load_evidence(run_dir, 1)
-    state = evidence.ledgers[1].extents(0, 0)[0].high
+    run = load_run(run_dir, 1)
+    state = run.ledgers[1].extents(0, 0)[0].high
     data = bytearray(path.read_bytes())
     at = data.index(bytes(state[:1]), 4096 + 32 + 4 * len(state))
     data[at] = 9  # no state of a ledger
     path.write_bytes(data)
     with pytest.raises(HarnessError, match="1 attempts, but 0 acked"):
-        reconcile(load_evidence(run_dir, 1))
+        reconcile(load_run(run_dir, 1))
 
 
 def test_a_drain_that_counted_more_than_it_observed_is_a_defect_of_the_harness(
     tmp_path: Path,
 ) -> None:
-    evidence = evidence_of(tmp_path / "run", [acked(0, 0), observed(0, 0), Proof(read=2)])
+    run = run_record_of(tmp_path / "run", [acked(0, 0), observed(0, 0), Proof(read=2)])
     with pytest.raises(HarnessError, match=r"returned 2 records.*1 seen"):
-        reconcile(evidence)
+        reconcile(run)
 
 
 def test_reconciling_the_same_evidence_twice_finds_the_same(tmp_path: Path) -> None:
     history = [acked(0, 0), acked(1, 1), txn(1, "committed", 0, 1), observed(0, 0)]
-    evidence = evidence_of(tmp_path / "run", history, info=TRANSACTIONAL)
-    assert reconcile(evidence)[0].table() == reconcile(evidence)[0].table()
+    run = run_record_of(tmp_path / "run", history, info=TRANSACTIONAL)
+    assert reconcile(run)[0].table() == reconcile(run)[0].table()
 
 
 # -- what a proof must not contradict
@@ -686,7 +686,7 @@ def test_a_drain_of_another_cluster_proves_nothing(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", [acked(0, 0)])
     path = run_dir.drained(1) / "drain.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "cluster_id": "another"}))
-    found = reconcile(load_evidence(run_dir, 1))[0]
+    found = reconcile(load_run(run_dir, 1))[0]
     assert anomalies(found) == {"unseen": 1}
     assert "read from cluster another" in found.blind["lost"][0]
 
@@ -789,7 +789,7 @@ def test_without_a_live_set_what_vanished_cannot_be_seen(tmp_path: Path) -> None
 def test_a_ledger_without_its_header_was_never_written_to(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", [acked(0, 0), observed(0, 0)])
     (run_dir.ledger / "2.ledger").write_bytes(b"")
-    assert anomalies(reconcile(load_evidence(run_dir, 1))[0]) == {}
+    assert anomalies(reconcile(load_run(run_dir, 1))[0]) == {}
 
 
 def test_a_ledger_of_another_run_is_refused(tmp_path: Path) -> None:
@@ -798,14 +798,14 @@ def test_a_ledger_of_another_run_is_refused(tmp_path: Path) -> None:
     info.run_id = "20250101-000000-ffff"
     run_dir.write_info(info)
     with pytest.raises(RunDirError, match=r"1\.ledger: belongs to another run"):
-        load_evidence(run_dir, 1)
+        load_run(run_dir, 1)
 
 
 def test_a_row_of_extras_that_breaks_off_is_left_out(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", [acked(0, 0), observed(0, 0)], drain=False)
     path = run_dir.drained(1) / "extras.bin"
     path.write_bytes(b"\x02" * 30)
-    assert anomalies(reconcile(load_evidence(run_dir, 1))[0]) == {}
+    assert anomalies(reconcile(load_run(run_dir, 1))[0]) == {}
 
 
 def test_a_proof_that_is_no_proof_is_refused_by_name(tmp_path: Path) -> None:
@@ -813,7 +813,7 @@ def test_a_proof_that_is_no_proof_is_refused_by_name(tmp_path: Path) -> None:
     path = run_dir.drained(1) / "drain.json"
     path.write_text(json.dumps({"complete": True}))
     with pytest.raises(RunDirError, match=r"drain\.json.*partitions"):
-        load_evidence(run_dir, 1)
+        load_run(run_dir, 1)
 
 
 def test_a_record_of_a_topic_that_run_json_does_not_name_is_a_defect(tmp_path: Path) -> None:
@@ -823,10 +823,10 @@ def test_a_record_of_a_topic_that_run_json_does_not_name_is_a_defect(tmp_path: P
     info.profiles[0].topics.pop()
     run_dir.write_info(info)
     with pytest.raises(RunDirError, match=r"run\.json names no topic b"):
-        load_evidence(run_dir, 1)
+        load_run(run_dir, 1)
     (run_dir.drained(1) / "drain.json").unlink()
     with pytest.raises(HarnessError, match=r"topic number 1, but run\.json names only 1"):
-        reconcile(load_evidence(run_dir, 1))
+        reconcile(load_run(run_dir, 1))
 
 
 # -- purity
@@ -849,4 +849,4 @@ def test_a_run_without_suspects_reads_its_observations_once(
 
     run_dir = write_run(tmp_path / "run", [acked(0, 0), observed(0, 0)])
     monkeypatch.setattr("harness.reconcile.partition.Partition._read", read_again)
-    reconcile(load_evidence(run_dir, 1))
+    reconcile(load_run(run_dir, 1))

@@ -32,7 +32,6 @@ from tests.support.histories import (
     attempted,
     corrupt,
     drained,
-    evidence_of,
     failed,
     foreign,
     live,
@@ -40,6 +39,7 @@ from tests.support.histories import (
     profile,
     read_at,
     run_info,
+    run_record_of,
     sent,
     txn,
     unknown,
@@ -436,9 +436,9 @@ def test_reconciling_agrees_with_the_oracle(info: Any, monkeypatch: pytest.Monke
         monkeypatch.setattr(cells, "CHUNK", chunk)
         folder = Path(tempfile.mkdtemp(prefix="history-"))
         try:
-            evidence = evidence_of(folder / "run", history, info=info, drain=model.drain)
-            found = reconcile(evidence)[0].table()
-            evidence.close()
+            run = run_record_of(folder / "run", history, info=info, drain=model.drain)
+            found = reconcile(run)[0].table()
+            run.close()
         finally:
             shutil.rmtree(folder)
         expected = oracle(model)

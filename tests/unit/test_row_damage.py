@@ -18,7 +18,7 @@ from harness.rundir.consumption import INPUT
 from harness.rundir.hlog import CELLS, Interval, LineEncoder, header
 from harness.rundir.observations import BATCH, EXTRA
 from harness.rundir.run import RunDir
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from tests.support import histories as runs
 from tests.support.histories import (
     RUN_ID,
@@ -61,7 +61,7 @@ def a_pipeline(path: Path) -> RunDir:
 
 
 def judged(run_dir: RunDir) -> Verdict:
-    return judge(load_evidence(run_dir, 1))
+    return judge(load_run(run_dir, 1))
 
 
 def refused(run_dir: RunDir, path: Path) -> str:

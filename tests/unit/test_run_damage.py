@@ -18,7 +18,7 @@ from harness.rundir import run as rundir
 from harness.rundir.columns import ColumnFile, pack_offsets
 from harness.rundir.event_fields import KNOWN
 from harness.rundir.run import RunDir
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from tests.series.mutated_input import (
     Defect,
     Outcome,
@@ -39,7 +39,7 @@ def a_run(path: Path, *more: Any) -> RunDir:
 
 def verdict_of(run_dir: RunDir) -> Verdict:
     """The judgement on a directory as it is."""
-    return judge(load_evidence(run_dir, 1))
+    return judge(load_run(run_dir, 1))
 
 
 def timeline(run_dir: RunDir, *lines: bytes) -> None:
@@ -248,7 +248,7 @@ def test_a_document_with_a_field_that_cannot_be_is_refused_by_file_and_field(
     damage(document, path, value)
     (run_dir.path / file).write_text(json.dumps(document))
     with pytest.raises(RunDirError) as caught:
-        load_evidence(run_dir, 1)
+        load_run(run_dir, 1)
     assert file in str(caught.value)
     assert says in str(caught.value)
     assert caught.value.exit_code == 2
@@ -263,7 +263,7 @@ def test_a_document_that_is_no_json_is_refused(file: str, data: bytes, tmp_path:
     run_dir = a_run(tmp_path)
     (run_dir.path / file).write_bytes(data)
     with pytest.raises(RunDirError) as caught:
-        load_evidence(run_dir, 1)
+        load_run(run_dir, 1)
     assert file in str(caught.value)
 
 
@@ -274,7 +274,7 @@ def test_a_proof_that_names_a_partition_twice_is_refused(tmp_path: Path) -> None
     document["partitions"] *= 2
     path.write_text(json.dumps(document))
     with pytest.raises(RunDirError, match="stands there twice"):
-        load_evidence(run_dir, 1)
+        load_run(run_dir, 1)
 
 
 # -- ledgers and observations
@@ -336,7 +336,7 @@ def test_a_ledger_under_another_producers_name_is_refused(tmp_path: Path) -> Non
     run_dir = a_run(tmp_path)
     (run_dir.ledger / "1.ledger").rename(run_dir.ledger / "2.ledger")
     with pytest.raises(RunDirError, match=r"2\.ledger: says that it belongs to producer 1"):
-        load_evidence(run_dir, 1)
+        load_run(run_dir, 1)
 
 
 # -- a slice of `make mutated`

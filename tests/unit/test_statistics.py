@@ -25,13 +25,13 @@ from harness.system.assets import folder
 from tests.support.histories import (
     acked,
     event,
-    evidence_of,
     fault,
     judged,
     live,
     observed,
     profile,
     run_info,
+    run_record_of,
     slot,
 )
 
@@ -120,7 +120,7 @@ def test_the_promises_aimed_at_are_counted_by_the_faults_that_broke_their_contro
         [profile(topics=[TOPIC]), control], aims=aims, fault_aims={"cut_responses": ["duplicate"]}
     )
     history = [loaded(12), struck(1, 3), struck(2, 8), shown]
-    trials = progress_of(evidence_of(tmp_path, history, info=info))
+    trials = progress_of(run_record_of(tmp_path, history, info=info))
     assert {trial.promise: trial.faults for trial in trials} == told
     assert [trial.faults for trial in trials] == sorted(told.values())
 
@@ -132,7 +132,7 @@ def test_a_loss_of_the_control_is_seen_along_by_what_the_live_reader_passed_over
     control = profile("control", topics=[CONTROL], in_verdict=False)
     info = run_info([profile(topics=[TOPIC]), control], aims={"lost": "control"})
     history = [loaded(12), struck(1, 3), struck(2, 8), passed_over(*at_slots)]
-    (trial,) = progress_of(evidence_of(tmp_path, history, info=info))
+    (trial,) = progress_of(run_record_of(tmp_path, history, info=info))
     assert trial.faults == faults
 
 
@@ -147,7 +147,7 @@ def test_what_the_live_reader_has_not_come_to_yet_is_no_loss_of_the_control(tmp_
         live(0, 0, **where),
     ]
     history = [loaded(12), struck(1, 3), struck(2, 8), waiting]
-    (trial,) = progress_of(evidence_of(tmp_path, history, info=info))
+    (trial,) = progress_of(run_record_of(tmp_path, history, info=info))
     assert trial.faults == 0
 
 
@@ -174,7 +174,7 @@ def test_what_was_read_along_shows_whether_a_promise_looks_broken(
     history: list[Any], looks: list[str], tmp_path: Path
 ) -> None:
     info = run_info([profile(topics=[TOPIC])])
-    doubts = suspicions(evidence_of(tmp_path, history, info=info))
+    doubts = suspicions(run_record_of(tmp_path, history, info=info))
     assert [word for word in looks if not any(word in doubt for doubt in doubts)] == []
     assert len(doubts) == len(looks)
 

@@ -12,7 +12,7 @@ import pytest
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.reconcile import reconcile
 from harness.rundir.run import RunDir
-from harness.rundir.run_record import load_evidence
+from harness.rundir.run_record import load_run
 from harness.rundir.transactions import NEVER_US, NOT_KNOWN_US, UNRECORDED, read_transactions
 from tests.support.histories import (
     Proof,
@@ -45,7 +45,7 @@ def whole_run(path: Path, **options: Any) -> RunDir:
 
 
 def found_in(run_dir: RunDir) -> ProfileFindings:
-    return reconcile(load_evidence(run_dir, 1))[0]
+    return reconcile(load_run(run_dir, 1))[0]
 
 
 def damaged(run_dir: RunDir, change: Callable[[Lines], Lines]) -> ProfileFindings:

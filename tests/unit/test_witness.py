@@ -160,9 +160,9 @@ def test_what_a_dead_leaders_log_held_tells_loss_by_brokers_from_loss_on_the_way
     logs = [LogState(2, TOPIC, 0, 0, 1, [[4, 0], [5, 1]], True)]
     write_json(run_dir.replicas(1), ReplicaEvidence(logs, sought).to_json())
     from harness.judge.judge import judge
-    from harness.rundir.run_record import load_evidence
+    from harness.rundir.run_record import load_run
 
-    found = judge(load_evidence(run_dir, 1)).profiles[0].witnesses
+    found = judge(load_run(run_dir, 1)).profiles[0].witnesses
     held = {each.sequence: each.replicas and each.replicas["held"] for each in found}
     assert held == {1: "truncated", 2: "never"}
     first = next(each for each in found if each.sequence == 1)

@@ -44,12 +44,12 @@ _REBALANCES: Final = {
 def consuming(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     """What the members did with one record, then the group's committed offset and the fault."""
     profile = scene.found.profile
-    journals = scene.evidence.consumption.journals.get(profile.profile, [])
+    journals = scene.run.consumption.journals.get(profile.profile, [])
     told = [list(_of_journal(journal, each)) for journal in journals]
     events = _side_by_side([events for events in told if events])
     yield from events
     members = {int(event.fields["member"]) for event in events}
-    for moment in scene.evidence.timeline.members:
+    for moment in scene.run.timeline.members:
         if (moment.profile, moment.phase) == (profile.profile, "ended") and (
             moment.member in members
         ):
@@ -219,7 +219,7 @@ _ACKNOWLEDGED: Final = {ACCEPT: ": accepted", 2: ": released", 3: ": rejected"}
 
 def _outputs(scene: Scene, each: Occurrence) -> Iterator[Event]:
     """The output records that a pipeline made of an input record."""
-    rows = scene.evidence.consumption.inputs
+    rows = scene.run.consumption.inputs
     consume = scene.found.profile.consume
     if rows is None or consume is None or consume.mode != "transactional":
         return
@@ -241,7 +241,7 @@ def _outputs(scene: Scene, each: Occurrence) -> Iterator[Event]:
 
 def _committed(scene: Scene, each: Occurrence) -> Iterator[Event]:
     """What the group had committed at the end."""
-    committed, consume = scene.evidence.consumption.committed, scene.found.profile.consume
+    committed, consume = scene.run.consumption.committed, scene.found.profile.consume
     if committed is None or consume is None:
         return
     groups = dict.fromkeys([consume.group, *committed])

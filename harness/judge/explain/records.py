@@ -39,11 +39,11 @@ def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator
     if not scene.nowhere(each.topic):
         yield read_live(scene, each)
     yield drained(scene, each)
-    proven = scene.evidence.drained_partition(*key_of(each)).proven
-    if proven and scene.evidence.compacted(each.topic):
+    proven = scene.run.drained_partition(*key_of(each)).proven
+    if proven and scene.run.compacted(each.topic):
         text = "the topic is compacted, and whether compaction removed it cannot be told"
         if each.anomaly == "lost":
-            elsewhere = scene.evidence.elsewhere
+            elsewhere = scene.run.elsewhere
             aborted = elsewhere is not None and len(elsewhere.aside)
             but = " but in a transaction that was aborted" if aborted else ""
             text = (
@@ -62,7 +62,7 @@ def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator
 
 def _log_end(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Iterator[Event]:
     """Where the successor's log went on, when log files showed it."""
-    replicas = scene.evidence.replicas
+    replicas = scene.run.replicas
     if replicas is None or fault is None or each.offset is None:
         return
     topic = scene.topic(each.topic)
@@ -150,7 +150,7 @@ def phantom(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[E
     assert each.producer is not None
     assert each.sequence is not None
     key, number = key_of(each), scene.number(key_of(each), each.producer, each.sequence)
-    if each.producer in scene.evidence.ledgers:
+    if each.producer in scene.run.ledgers:
         attempted = scene.found.attempted_by.get(key, {}).get(each.producer, 0)
         text = (
             f"the ledger of producer {each.producer} holds {attempted} attempts here, and none of "
@@ -239,7 +239,7 @@ def vanished(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[
     fields: dict[str, int | str] = {} if each.offset is None else {"offset": each.offset}
     at_us = None if each.offset is None else scene.read_live_us(key_of(each), each.offset)
     # A history may have read one offset twice without saying which reading was the live one.
-    who = "the live reader" if scene.evidence.elsewhere is None else "a reading"
+    who = "the live reader" if scene.run.elsewhere is None else "a reading"
     yield Event("read_live", f"{who} got it at offset {each.offset}", at_us, fields, proves=True)
     yield from struck(scene, each, fault)
     if each.offset is not None:

@@ -67,20 +67,20 @@ class Event:
 class Scene:
     """The evidence about one profile."""
 
-    def __init__(self, evidence: RunRecord, found: ProfileFindings) -> None:
-        self.evidence = evidence
+    def __init__(self, run: RunRecord, found: ProfileFindings) -> None:
+        self.run = run
         self.found = found
-        self.disturbances = disturbances(evidence.timeline)
-        self._drained, self._live = Extras(evidence.drained.extras), Extras(evidence.live.extras)
+        self.disturbances = disturbances(run.timeline)
+        self._drained, self._live = Extras(run.drained.extras), Extras(run.live.extras)
 
     def nowhere(self, topic: int) -> bool:
         """Whether it stands in place of a topic since nothing says the partition of an attempt."""
-        elsewhere = self.evidence.elsewhere
+        elsewhere = self.run.elsewhere
         return elsewhere is not None and topic in elsewhere.nowhere
 
     def renewed(self, topic: int) -> bool:
         """Whether it was deleted and created again, so that only readings that say an id count."""
-        elsewhere = self.evidence.elsewhere
+        elsewhere = self.run.elsewhere
         return elsewhere is not None and topic in elsewhere.renewed
 
     def outcome(self, topic: int, state: int, offset: int) -> str:
@@ -91,18 +91,18 @@ class Scene:
 
     def topic(self, index: int) -> str:
         """A topic's name by its index."""
-        return self.evidence.info.topics[index]
+        return self.run.info.topics[index]
 
     def number(self, key: Key, producer: int | None, sequence: int) -> int:
         """The number of an attempt as its recorder gave it, which is how a story names it."""
-        own = self.evidence.own_sequence(producer, *key, sequence)
+        own = self.run.own_sequence(producer, *key, sequence)
         return sequence if own is None else own
 
     # -- attempts ----------------------------------------------------------------------------
 
     def ledger_cell(self, key: Key, producer: int, sequence: int) -> tuple[int, int]:
         """(state, acknowledged offset or −1) of an attempt; NEVER where there is none."""
-        low, high = cells.cells(self.evidence.ledgers.get(producer), *key, sequence, 1)
+        low, high = cells.cells(self.run.ledgers.get(producer), *key, sequence, 1)
         return int(high[0]), int(unpack_offsets(low, high)[0])
 
     def observed(self, which: str, key: Key, producer: int, sequence: int) -> list[int]:
@@ -115,8 +115,8 @@ class Scene:
 
     def _set(self, which: str) -> tuple[RecordedObservations, Extras]:
         if which == "live":
-            return self.evidence.live, self._live
-        return self.evidence.drained, self._drained
+            return self.run.live, self._live
+        return self.run.drained, self._drained
 
     def standing(
         self, key: Key, offsets: Iterable[int], which: str = "drained"
@@ -152,16 +152,16 @@ class Scene:
         low, high = pack_offsets(np.array([offset]))
         return [
             (producer, extent.first_sequence + int(cell))
-            for producer, ledger in sorted(self.evidence.ledgers.items())
+            for producer, ledger in sorted(self.run.ledgers.items())
             for extent in ledger.extents(*key)
             for cell in np.flatnonzero((extent.low == low[0]) & (extent.high == high[0])).tolist()
         ]
 
     def higher_before(self, key: Key, producer: int, sequence: int, offset: int) -> Identity | None:
         """An earlier acknowledged attempt whose place is higher: (sequence, offset)."""
-        ledger = self.evidence.ledgers.get(producer)
-        drained = self.evidence.drained.columns.get(producer)
-        live = self.evidence.live.columns.get(producer)
+        ledger = self.run.ledgers.get(producer)
+        drained = self.run.drained.columns.get(producer)
+        live = self.run.live.columns.get(producer)
         for end in range(sequence, 0, -cells.CHUNK):
             first = max(0, end - cells.CHUNK)
             acked_low, state = cells.cells(ledger, *key, first, end - first)
@@ -176,7 +176,7 @@ class Scene:
 
     def neighbours(self, key: Key, producer: int, sequence: int) -> list[tuple[int, int, int]]:
         """The nearest acknowledged attempts before and after: (sequence, offset, −1 or +1)."""
-        ledger = self.evidence.ledgers.get(producer)
+        ledger = self.run.ledgers.get(producer)
         found: list[tuple[int, int, int]] = []
         if ledger is None:
             return found
@@ -195,19 +195,17 @@ class Scene:
 
     def sent_us(self, occurrence: Occurrence) -> int | None:
         """When an attempt was handed over, where the load's slots or its transaction tell it."""
-        told = sent_us(self.evidence, self.found, occurrence, self.topic(occurrence.topic))
+        told = sent_us(self.run, self.found, occurrence, self.topic(occurrence.topic))
         if told is not None:
             return told
         position = self.transaction(occurrence)
         if position is None or occurrence.producer is None:
             return None
-        return self.evidence.transactions[occurrence.producer].moments(position)[0]
+        return self.run.transactions[occurrence.producer].moments(position)[0]
 
     def transaction(self, occurrence: Occurrence) -> int | None:
         """The position of an occurrence's transaction in its producer's log."""
-        log = self.evidence.transactions.get(
-            -1 if occurrence.producer is None else occurrence.producer
-        )
+        log = self.run.transactions.get(-1 if occurrence.producer is None else occurrence.producer)
         if log is None:
             return None
         if occurrence.transaction is not None:
@@ -222,19 +220,19 @@ class Scene:
 
     def read_live_us(self, key: Key, offset: int) -> int | None:
         """When the live reader read an offset, where its batches tell."""
-        instants = ReadInstants.of(self.evidence.live.batches, *key)
+        instants = ReadInstants.of(self.run.live.batches, *key)
         at_us = int(instants.of_offsets(np.array([offset], dtype=np.int64))[0])
         return None if at_us < 0 else at_us
 
     def leader_at(self, key: Key, at_us: int) -> tuple[int, int] | None:
         """(leader, leader epoch) of a partition at an instant, as the observer saw it."""
-        changes = self.evidence.timeline.leaders.get((self.topic(key[0]), key[1]), [])
+        changes = self.run.timeline.leaders.get((self.topic(key[0]), key[1]), [])
         before = [each for each in changes if each.at_us <= at_us]
         return (before[-1].leader, before[-1].leader_epoch) if before else None
 
     def leader_seen_us(self, key: Key, at_us: int) -> int:
         """When the leader of `leader_at` was first seen as such."""
-        changes = self.evidence.timeline.leaders.get((self.topic(key[0]), key[1]), [])
+        changes = self.run.timeline.leaders.get((self.topic(key[0]), key[1]), [])
         return max((each.at_us for each in changes if each.at_us <= at_us), default=0)
 
     # -- faults ------------------------------------------------------------------------------
@@ -247,7 +245,7 @@ class Scene:
         Faults that did not hit the partition are left out where another one did. Without an
         instant it is the only one there was, if there was only one.
         """
-        timeline = self.evidence.timeline
+        timeline = self.run.timeline
         struck = sorted(
             (each for each in timeline.faults if each.struck and not each.idle),
             key=lambda each: each.injected_us,

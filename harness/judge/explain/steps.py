@@ -60,7 +60,7 @@ def _leader_then(scene: Scene, key: Key, at_us: int) -> tuple[int, int] | None:
     """
     seen = scene.leader_at(key, at_us)
     found = None if seen is None else (seen, scene.leader_seen_us(key, at_us))
-    for fault in scene.evidence.timeline.faults:
+    for fault in scene.run.timeline.faults:
         move = scene.move_of(fault, key) or {}
         if fault.injected_us <= at_us and {"leader_before", "epoch_before"} <= set(move):
             noted = move["leader_before"], move["epoch_before"]
@@ -71,7 +71,7 @@ def _leader_then(scene: Scene, key: Key, at_us: int) -> tuple[int, int] | None:
     (leader, epoch), seen_us = found
     killed = any(
         broker == leader and signal == "SIGKILL" and seen_us <= struck_us <= at_us
-        for fault in scene.evidence.timeline.faults
+        for fault in scene.run.timeline.faults
         for broker, signal, struck_us in signals(fault)
     )
     return None if killed else (leader, epoch)
@@ -94,9 +94,9 @@ def struck(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Itera
         yield Event("disturbance", text, shaken.from_us)
         return
     if fault is None:
-        if scene.evidence.elsewhere is not None:
+        if scene.run.elsewhere is not None:
             return
-        if not any(other.struck and not other.idle for other in scene.evidence.timeline.faults):
+        if not any(other.struck and not other.idle for other in scene.run.timeline.faults):
             yield Event("no_fault", "no fault is on record")
         return
     timed = signals(fault)
@@ -130,14 +130,14 @@ def struck(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Itera
 
 
 def _elected_us(scene: Scene, each: Occurrence, move: dict[str, int]) -> int | None:
-    changes = scene.evidence.timeline.leaders.get((scene.topic(each.topic), each.partition), [])
+    changes = scene.run.timeline.leaders.get((scene.topic(each.topic), each.partition), [])
     seen = [change.at_us for change in changes if change.leader_epoch == move.get("epoch_after")]
     return min(seen, default=None)
 
 
 def reading(scene: Scene) -> str:
     """What a run's last reading is called; a history may hold any reading."""
-    return "the drain" if scene.evidence.elsewhere is None else "the reading"
+    return "the drain" if scene.run.elsewhere is None else "the reading"
 
 
 def _aside_at(elsewhere: Elsewhere, key: Key, offset: int) -> bool:
@@ -154,7 +154,7 @@ def stands(
 
     whole: whether every reading of the offset would show here.
     """
-    proof = scene.evidence.drained_partition(*key)
+    proof = scene.run.drained_partition(*key)
     fields: dict[str, int | str] = {"offset": offset}
     there, who = scene.standing(key, [offset]).get(offset), reading(scene)
     begins = proof.floor > offset
@@ -167,7 +167,7 @@ def stands(
     written = "" if epoch is None else f", written in epoch {epoch}"
     if there is None:
         text = f"no reading on record returned a record at offset {offset}"
-        elsewhere = scene.evidence.elsewhere
+        elsewhere = scene.run.elsewhere
         if elsewhere is not None and (not whole or _aside_at(elsewhere, key, offset)):
             # Readings at another isolation level are not among those that were looked at here.
             text = f"what other readings returned at offset {offset} is not part of this story"
@@ -176,7 +176,7 @@ def stands(
         if ends:
             text = f"the log ends at {proof.end}, at or below offset {offset}"
         elif begins:
-            begins_there = "the log" if scene.evidence.elsewhere is None else "the reading"
+            begins_there = "the log" if scene.run.elsewhere is None else "the reading"
             text = f"{begins_there} begins at {proof.floor}, above offset {offset}"
     elif isinstance(there, str):
         text = f"{who} returned {there} at offset {offset}{written}"
@@ -207,7 +207,7 @@ def found_at(scene: Scene, key: Key, producer: int, sequence: int, offset: int) 
 
 def epoch_of(scene: Scene, key: Key, offset: int) -> int | None:
     """In which leader epoch the log's present record at an offset was written."""
-    replicas = scene.evidence.replicas
+    replicas = scene.run.replicas
     topic = scene.topic(key[0])
     for log in replicas.logs if replicas is not None else ():
         if (log.topic, log.partition) == (topic, key[1]):
@@ -225,7 +225,7 @@ def read_live(scene: Scene, each: Occurrence) -> Event:
     if not at and scene.renewed(each.topic):
         text = "no live reading that says the id of this topic holds it"
         return Event("read_live", text, closing=True)
-    if not scene.evidence.live.there:
+    if not scene.run.live.there:
         return Event("read_live", "no reading from while the load ran is on record", closing=True)
     if not at:
         return Event("read_live", "the live reading does not hold it", closing=True)
@@ -240,17 +240,17 @@ def drained(scene: Scene, each: Occurrence) -> Event:
     if scene.nowhere(each.topic):
         text = "whether it is there is not known: no line says to which partition it was sent"
         return Event("drained", text, None, {}, closing=True, proves=True)
-    proof = scene.evidence.drained_partition(*key_of(each))
+    proof = scene.run.drained_partition(*key_of(each))
     if proof.proven:
         end = proof.end if proof.ceiling is None else proof.ceiling
         upto = "on" if end is None else f"to {end}"
         text = f"the drain is proven from offset {proof.floor} {upto}, and did not return it"
-        if proof.ceiling is not None or scene.evidence.elsewhere is not None:
+        if proof.ceiling is not None or scene.run.elsewhere is not None:
             text = (
                 f"what was read from offset {proof.floor} {upto} is accounted for, and it is not "
                 "there"
             )
-        ended_us = scene.evidence.drain.ended_us if scene.evidence.drain else None
+        ended_us = scene.run.drain.ended_us if scene.run.drain else None
         return Event(
             "drained",
             text,
@@ -268,7 +268,7 @@ def transaction_steps(scene: Scene, each: Occurrence) -> Iterator[Event]:
     position = scene.transaction(each)
     if position is None or each.producer is None:
         return
-    log = scene.evidence.transactions[each.producer]
+    log = scene.run.transactions[each.producer]
     number, state = int(log.numbers[position]), int(log.states[position])
     begun_us, called_us, ended_us = log.moments(position)
     fields: dict[str, int | str] = {"producer": each.producer, "transaction": number}

@@ -23,9 +23,9 @@ WITNESSES_MAX: Final = 3
 """Witnesses told of each anomaly of a profile; more only repeat the story."""
 
 
-def witnesses(evidence: RunRecord, found: ProfileFindings) -> list[Witness]:
+def witnesses(run: RunRecord, found: ProfileFindings) -> list[Witness]:
     """The witnesses of a profile, anomaly by anomaly in the order of every table."""
-    scene = Scene(evidence, found)
+    scene = Scene(run, found)
     return [
         witness
         for anomaly in ANOMALIES
@@ -68,21 +68,21 @@ def _of_anomaly(scene: Scene, anomaly: str, samples: list[Occurrence]) -> Iterat
 
 
 def _where(scene: Scene, each: Occurrence) -> Whereabouts:
-    evidence = scene.evidence
+    run = scene.run
     assert each.producer is not None
     assert each.sequence is not None
     topic = scene.topic(each.topic)
     key = each.topic, each.partition
     _, offset = scene.ledger_cell(key, each.producer, each.sequence)
     return whereabouts(
-        evidence.replicas,
-        evidence.timeline.faults,
+        run.replicas,
+        run.timeline.faults,
         topic,
         each.partition,
         each.producer,
         each.sequence,
         acked_at=offset if offset >= 0 else None,
-        leaders=evidence.timeline.leaders.get((topic, each.partition), []),
+        leaders=run.timeline.leaders.get((topic, each.partition), []),
         unexplained=[
             f"what the leader before {clock(shaken.from_us)} UTC cut off was not noted"
             for shaken in scene.disturbances

@@ -19,7 +19,7 @@ def whole_transaction(scene: Scene, each: Occurrence, _: Whereabouts | None) -> 
     yield from transaction_steps(scene, each)
     if position is None or each.producer is None:
         return
-    log = scene.evidence.transactions[each.producer]
+    log = scene.run.transactions[each.producer]
     moments = [moment for moment in log.moments(position) if moment is not None]
     fault = scene.fault_near(key_of(each), moments[-1] if moments else None)
     yield from struck(scene, each, fault)
@@ -38,7 +38,7 @@ def _range_read(scene: Scene, key: Key, producer: int, first: int, last: int) ->
     ]
     there = [each for each in members if scene.observed("drained", key, producer, each)]
     absent = [each for each in members if each not in set(there)]
-    proof = scene.evidence.drained_partition(*key)
+    proof = scene.run.drained_partition(*key)
     numbers = [scene.number(key, producer, each) for each in (first, last, *absent[:1])]
     missing = "" if not absent else f"; the first that it did not return is record {numbers[2]}"
     place = f"{scene.topic(key[0])}, partition {key[1]}"
@@ -70,7 +70,7 @@ def precommitted_read(scene: Scene, each: Occurrence, _: Whereabouts | None) -> 
 
 def hung(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     topic = scene.topic(each.topic)
-    series = scene.evidence.timeline.offsets.get((topic, each.partition))
+    series = scene.run.timeline.offsets.get((topic, each.partition))
     if series is not None:
         at_us, stable, high = series
         same = [i for i in range(len(at_us)) if int(stable[i]) == each.offset]
@@ -83,13 +83,13 @@ def hung(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Even
                     {"offset": int(stable[i]), "high_watermark": int(high[i])},
                     proves=True,
                 )
-    proof = scene.evidence.drained_partition(*key_of(each))
+    proof = scene.run.drained_partition(*key_of(each))
     if proof.last_stable is not None and proof.last_stable == each.offset:
         yield Event(
             "drained",
             f"at the end the last stable offset is still {each.offset}, and the log ends at "
             f"{proof.end}",
-            scene.evidence.drain.ended_us if scene.evidence.drain else None,
+            scene.run.drain.ended_us if scene.run.drain else None,
             {"offset": proof.last_stable, "end": proof.end if proof.end is not None else -1},
             closing=True,
             proves=True,

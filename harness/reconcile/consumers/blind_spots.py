@@ -36,7 +36,7 @@ _OF_STINTS: Final = (
 )
 
 
-def blind_spots(evidence: RunRecord, found: ProfileFindings, groups: list[Group]) -> None:
+def blind_spots(run: RunRecord, found: ProfileFindings, groups: list[Group]) -> None:
     """Note, for each anomaly of consumers, what the evidence cannot show about this profile."""
     consume, consumed = found.profile.consume, found.consumed
     if consume is None or consumed is None:
@@ -48,18 +48,18 @@ def blind_spots(evidence: RunRecord, found: ProfileFindings, groups: list[Group]
         found.cannot_see("its members were handed no record", *CONSUMER_ANOMALIES)
     elif not consumed.effects:
         found.cannot_see("not one of its records was processed", *_OF_EFFECTS)
-    _inputs(evidence, found, list(groups[0].partitions.values()))
+    _inputs(run, found, list(groups[0].partitions.values()))
     for group in groups:
         _beyond_reading(found, list(group.partitions.values()))
         if consume.mode == SHARE:
             _shared(found, group)
         else:
-            _committed(evidence, found, group, group.named(len(groups) > 1))
+            _committed(run, found, group, group.named(len(groups) > 1))
             _stints(found, group, group.named(len(groups) > 1))
     if consume.mode == "transactional":
-        _outputs(evidence, found)
+        _outputs(run, found)
     else:
-        _journals(evidence, found)
+        _journals(run, found)
 
 
 def _shared(found: ProfileFindings, group: Group) -> None:
@@ -100,22 +100,22 @@ def _stints(found: ProfileFindings, group: Group, name: str) -> None:
         )
 
 
-def missing_journals(evidence: RunRecord, profile: str) -> list[int]:
+def missing_journals(run: RunRecord, profile: str) -> list[int]:
     """Members that were assigned partitions, by their own word, and of which no journal is here.
 
     One that died before it had a journal was never assigned any, and did nothing.
     """
     assigned = {
         moment.member
-        for moment in evidence.timeline.members
+        for moment in run.timeline.members
         if moment.profile == profile and moment.phase == "assigned"
     }
-    journals = evidence.consumption.journals.get(profile, [])
+    journals = run.consumption.journals.get(profile, [])
     return sorted(assigned - {journal.member for journal in journals})
 
 
-def _inputs(evidence: RunRecord, found: ProfileFindings, partitions: list[InputPartition]) -> None:
-    names = evidence.info.topics
+def _inputs(run: RunRecord, found: ProfileFindings, partitions: list[InputPartition]) -> None:
+    names = run.info.topics
     unproven = [each for each in partitions if not each.proof.proven]
     if unproven:
         found.cannot_see(
@@ -149,9 +149,9 @@ def _beyond_reading(found: ProfileFindings, partitions: list[InputPartition]) ->
         )
 
 
-def _committed(evidence: RunRecord, found: ProfileFindings, group: Group, name: str) -> None:
+def _committed(run: RunRecord, found: ProfileFindings, group: Group, name: str) -> None:
     """Committed offsets that nobody asked for, or that were never any."""
-    consumption = evidence.consumption
+    consumption = run.consumption
     if any(consumption.coordinator_of(group.name, key) is None for key in _touched(group)):
         found.cannot_see(
             f"what the coordinator of {name} had in the end is not on record", "commit_lost"
@@ -182,28 +182,28 @@ def _touched(group: Group) -> set[Key]:
     return touched & group.partitions.keys()
 
 
-def _outputs(evidence: RunRecord, found: ProfileFindings) -> None:
+def _outputs(run: RunRecord, found: ProfileFindings) -> None:
     """A pipeline's effects are its output records, so all of them must have been read."""
     inputs = 1 if found.profile.consume is None else found.profile.consume.inputs
-    if evidence.consumption.inputs is None:
+    if run.consumption.inputs is None:
         found.cannot_see(
-            evidence.consumption.unplaced
+            run.consumption.unplaced
             or "it is not on record which input each output record was made of",
             *_OF_EFFECTS,
         )
     unread = [
-        f"{evidence.info.topics[topic]}-{partition}"
-        for topic in evidence.info.topics_of(found.profile)[inputs:]
-        for partition in evidence.partitions_of(topic)
-        if not evidence.drained_partition(topic, partition).whole
+        f"{run.info.topics[topic]}-{partition}"
+        for topic in run.info.topics_of(found.profile)[inputs:]
+        for partition in run.partitions_of(topic)
+        if not run.drained_partition(topic, partition).whole
     ]
     if unread:
         found.cannot_see(f"its output was not read whole: {some(unread)}", *_OF_EFFECTS)
 
 
-def _journals(evidence: RunRecord, found: ProfileFindings) -> None:
+def _journals(run: RunRecord, found: ProfileFindings) -> None:
     name = found.profile.profile
-    missing = missing_journals(evidence, name)
+    missing = missing_journals(run, name)
     if missing:
         found.cannot_see(
             f"the journal of member {some([str(each) for each in missing])} is not there",
@@ -211,7 +211,7 @@ def _journals(evidence: RunRecord, found: ProfileFindings) -> None:
         )
     torn = [
         str(journal.member)
-        for journal in evidence.consumption.journals.get(name, [])
+        for journal in run.consumption.journals.get(name, [])
         if journal.torn_bytes
     ]
     if torn:

@@ -37,24 +37,22 @@ class Group:
 
 
 def groups_of(
-    evidence: RunRecord, found: ProfileFindings, consume: ConsumeRun, drained: Extras
+    run: RunRecord, found: ProfileFindings, consume: ConsumeRun, drained: Extras
 ) -> list[Group]:
     """The groups of a profile: one in a run, and as many as a history names."""
-    journals = evidence.consumption.journals.get(found.profile.profile, [])
+    journals = run.consumption.journals.get(found.profile.profile, [])
     names = sorted({journal.group or consume.group for journal in journals}) or [consume.group]
-    topics = evidence.info.topics_of(found.profile)[: consume.inputs]
+    topics = run.info.topics_of(found.profile)[: consume.inputs]
     groups = []
     for name in names:
         mine = [journal for journal in journals if (journal.group or consume.group) == name]
         partitions = {
-            (topic, partition): InputPartition(
-                evidence, topic, partition, drained.of(topic, partition)
-            )
+            (topic, partition): InputPartition(run, topic, partition, drained.of(topic, partition))
             for topic in topics
-            for partition in evidence.partitions_of(topic)
+            for partition in run.partitions_of(topic)
         }
         for key, records in partitions.items():
-            _take_offsets(evidence.consumption, name, key, records, shared=consume.mode == SHARE)
+            _take_offsets(run.consumption, name, key, records, shared=consume.mode == SHARE)
         known = any(bool((each.entries["step"] == Step.ASSIGNED).any()) for each in mine)
         groups.append(Group(name, mine, partitions, known))
     return groups

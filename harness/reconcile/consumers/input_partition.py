@@ -29,13 +29,11 @@ class InputPartition:
     Effects are taken in first and settled then; `done` says which records have one.
     """
 
-    def __init__(
-        self, evidence: RunRecord, topic: int, partition: int, extras: PartitionExtras
-    ) -> None:
+    def __init__(self, run: RunRecord, topic: int, partition: int, extras: PartitionExtras) -> None:
         self.topic = topic
         self.partition = partition
-        self.proof: DrainedPartition = evidence.drained_partition(topic, partition)
-        self.real: I64 = _real(evidence, topic, partition, extras)
+        self.proof: DrainedPartition = run.drained_partition(topic, partition)
+        self.real: I64 = _real(run, topic, partition, extras)
         self.done: Bools = np.zeros(len(self.real), dtype=np.bool_)
         self.effects = 0
         self.distinct = 0
@@ -134,10 +132,10 @@ class InputPartition:
         return found if found < end else begin
 
 
-def _real(evidence: RunRecord, topic: int, partition: int, extras: PartitionExtras) -> I64:
+def _real(run: RunRecord, topic: int, partition: int, extras: PartitionExtras) -> I64:
     """The offsets at which the drain returned a record, sorted, each once."""
     parts = [extras.offsets]
-    for file in evidence.drained.columns.values():
+    for file in run.drained.columns.values():
         parts += [at[at >= 0] for at in cells.offsets(file, topic, partition)]
     offsets = np.concatenate(parts).astype(np.int64)
     # A producer's cells mostly ascend already; only several producers have to be merged.

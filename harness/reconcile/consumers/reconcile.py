@@ -37,16 +37,16 @@ TRANSACTIONAL: Final = "transactional"
 _IN_THE_BACKGROUND: Final = ("auto", "stored")
 
 
-def judge_consumers(evidence: RunRecord, found: ProfileFindings, drained: Extras) -> None:
+def judge_consumers(run: RunRecord, found: ProfileFindings, drained: Extras) -> None:
     """Count what the consumers of a profile did wrong; nothing for a profile without any."""
     consume = found.profile.consume
     if consume is None:
         return
     found.consumed = Consumed()
-    groups = groups_of(evidence, found, consume, drained)
+    groups = groups_of(run, found, consume, drained)
     for group in groups:
-        _Members(evidence, found, found.consumed, consume, group).judge()
-    blind_spots(evidence, found, groups)
+        _Members(run, found, found.consumed, consume, group).judge()
+    blind_spots(run, found, groups)
 
 
 class _Members:
@@ -54,24 +54,24 @@ class _Members:
 
     def __init__(
         self,
-        evidence: RunRecord,
+        run: RunRecord,
         found: ProfileFindings,
         consumed: Consumed,
         consume: ConsumeRun,
         group: Group,
     ) -> None:
-        self.evidence = evidence
+        self.run = run
         self.found = found
         self.consumed = consumed
         self.consume = consume
         self.group = group
         self.journals = group.journals
         self.partitions = group.partitions
-        self.topics = evidence.info.topics_of(found.profile)[: consume.inputs]
+        self.topics = run.info.topics_of(found.profile)[: consume.inputs]
         self.pipeline = consume.mode == TRANSACTIONAL
         self.shared = consume.mode == SHARE
-        self.missing = missing_journals(evidence, found.profile.profile)
-        consumption = evidence.consumption
+        self.missing = missing_journals(run, found.profile.profile)
+        consumption = run.consumption
         self.owned = {
             key: Ownership(
                 records,
@@ -148,7 +148,7 @@ class _Members:
 
     def _outputs(self) -> None:
         """The effects of a pipeline: what the read_committed drain of its output holds."""
-        inputs = self.evidence.consumption.inputs
+        inputs = self.run.consumption.inputs
         if inputs is None:
             return
         outputs = self._output_topics()
@@ -158,7 +158,7 @@ class _Members:
             records.take_effects(inputs["input_offset"][ours & of_it])
 
     def _output_topics(self) -> range:
-        return self.evidence.info.topics_of(self.found.profile)[self.consume.inputs :]
+        return self.run.info.topics_of(self.found.profile)[self.consume.inputs :]
 
     def _sums(self, records: InputPartition) -> None:
         consumed = self.consumed
@@ -182,11 +182,11 @@ class _Members:
         if not self.pipeline:
             return bool(self.journals) and not self.missing
         # A pipeline of a run writes to the partition that it reads from; others may write anywhere.
-        return self.evidence.consumption.inputs is not None and all(
-            self.evidence.drained_partition(topic, each).whole
+        return self.run.consumption.inputs is not None and all(
+            self.run.drained_partition(topic, each).whole
             for topic in self._output_topics()
-            for each in self.evidence.partitions_of(topic)
-            if each == partition or self.evidence.elsewhere is not None
+            for each in self.run.partitions_of(topic)
+            if each == partition or self.run.elsewhere is not None
         )
 
     def _uncertain(self, topic: int, partition: int) -> I64:
