@@ -11,7 +11,8 @@ from typing import Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from harness.rundir.columns import Extent, unpack_offsets
+from harness.rundir.columns import unpack_offsets
+from harness.rundir.extents import Extent
 
 CHUNK: Final = 65_536
 """Cells that are looked at together: small enough for a processor's cache."""

@@ -17,12 +17,7 @@ low 32 bits stand in `low`:
 Writing `low` before `high` makes each cell valid at every instant, whichever instruction a
 SIGKILL falls on: the offset is there before the state that says so. What is written into the
 mapping survives the death of the process; it does not survive the death of the machine.
-
-File: one header page, then segments. A segment is preallocated on the disk before it is mapped (a
-full disk under a sparse mapping is a SIGBUS) and holds extents; an extent is a 32-byte header,
-`low[capacity]`, `high[capacity]`. Extents of a partition double from 128 cells to 65,536, so that
-1,000 partitions × 200 producers stay small; a file is mapped a segment at a time, so that its
-mappings stay few. A reader walks the extents in file order and needs no closing record.
+The layout of the file is in extents.py.
 """
 
 from __future__ import annotations
@@ -30,9 +25,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +33,23 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import RunDirError
+from harness.rundir.extents import (
+    CAPACITY_MAX,
+    CAPACITY_MIN,
+    COLUMN_HEADER,
+    COLUMN_MAGIC,
+    EXTENT,
+    EXTENT_MAGIC,
+    PAGE_BYTES,
+    SEGMENT_MAX_BYTES,
+    SEGMENT_MIN_BYTES,
+    U8,
+    U32,
+    Extent,
+    Extents,
+    extent_bytes,
+    find_extents,
+)
 from harness.system.disk import needs_space
 
 NEVER: Final = 0
@@ -53,33 +63,8 @@ ACKED: Final = 16
 
 OFFSET_MAX: Final = (255 - ACKED + 1) * 2**32 - 1
 
-_HEADER: Final = np.dtype(
-    [
-        ("magic", "S8"),
-        ("run", "<u8"),
-        ("incarnation", "<u4"),
-        ("closed", "<u4"),
-        ("kind", "S16"),
-        ("profile", "S64"),
-        ("length", "<u8"),
-    ]
-)
-"""length: of the whole file when it was closed; 0 until then"""
-_EXTENT: Final = struct.Struct("<IH2xIIQ8x")
-"""magic, topic, partition, capacity and first sequence of an extent's head"""
-_MAGIC: Final = b"HKCOL01\n"
-_EXTENT_MAGIC: Final = 0x54584548
-_PAGE: Final = 4096
 _TRIES: Final = 5
-_EXTENT_HEAD: Final = _EXTENT.size
-_CAPACITY_MIN: Final = 128
-_CAPACITY_MAX: Final = 65_536
-_SEGMENT_MIN: Final = 64 * 1024
-_SEGMENT_MAX: Final = 13 * (_EXTENT_HEAD + _CAPACITY_MAX * 5)
-"""A whole number of the largest extents: what does not hold one more is lost."""
 
-U8 = npt.NDArray[np.uint8]
-U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 
@@ -98,40 +83,6 @@ def unpack_offsets(low: U32, high: U8) -> I64:
     """Log offsets of cells; -1 where the cell carries none."""
     offsets = low.astype(np.int64) | ((high.astype(np.int64) - ACKED) << 32)
     return np.where(high >= ACKED, offsets, np.int64(-1))
-
-
-@dataclass(slots=True)
-class Extent:
-    """Consecutive cells of one topic-partition; `low` and `high` are views into a buffer.
-
-    A view is made when it is asked for: a thousand partitions of two hundred producers have more
-    extents than there is memory for arrays.
-    """
-
-    topic: int
-    partition: int
-    first_sequence: int
-    capacity: int
-    _buffer: mmap.mmap | bytes
-    _start: int
-    """Of `low[capacity]` in the buffer; `high[capacity]` stands behind it."""
-
-    @classmethod
-    def of(cls, topic: int, partition: int, low: U32, high: U8) -> Extent:
-        """Cells from sequence 0 on that are in no file."""
-        return cls(topic, partition, 0, len(high), low.astype("<u4").tobytes() + high.tobytes(), 0)
-
-    @property
-    def low(self) -> U32:
-        return np.frombuffer(self._buffer, "<u4", self.capacity, self._start)
-
-    @property
-    def high(self) -> U8:
-        start = self._start + self.capacity * 4
-        return np.frombuffer(self._buffer, np.uint8, self.capacity, start)
-
-    def __len__(self) -> int:
-        return self.capacity
 
 
 class ColumnFile:
@@ -160,10 +111,10 @@ class ColumnFile:
         self.closed_cleanly = closed
         self._descriptor = descriptor
         self._maps: list[mmap.mmap] = []
-        self._size = _PAGE
+        self._size = PAGE_BYTES
         self._segment: mmap.mmap | None = None
         self._segment_used = 0
-        self._extents: dict[tuple[int, int], list[Extent]] = {}
+        self._extents: Extents = {}
         self._starts: dict[tuple[int, int], list[int]] = {}
 
     # -- opening ---------------------------------------------------------------------------
@@ -206,13 +157,13 @@ class ColumnFile:
         except OSError as error:
             raise RunDirError(f"{path}: cannot be read ({error.strerror}).") from error
         with data:
-            head = data.read(_PAGE)
-            if len(head) < _HEADER.itemsize or head[:8] != _MAGIC:
+            head = data.read(PAGE_BYTES)
+            if len(head) < COLUMN_HEADER.itemsize or head[:8] != COLUMN_MAGIC:
                 raise RunDirError(
                     f"{path}: not a ledger or observation file of this harness (its first bytes "
-                    f"are {head[:8]!r}, expected {_MAGIC!r})."
+                    f"are {head[:8]!r}, expected {COLUMN_MAGIC!r})."
                 )
-            fields = np.frombuffer(head, dtype=_HEADER, count=1)[0]
+            fields = np.frombuffer(head, dtype=COLUMN_HEADER, count=1)[0]
             file = cls(
                 path,
                 run=int(fields["run"]),
@@ -228,7 +179,7 @@ class ColumnFile:
                     f"{path}: has {size} bytes, and had {length} when it was closed: it was cut or "
                     "written to. Restore the file as it was."
                 )
-            if size > _PAGE:
+            if size > PAGE_BYTES:
                 mapping = mmap.mmap(data.fileno(), size, prot=mmap.PROT_READ)
                 file._maps.append(mapping)
                 file._read_extents(mapping, size, tries=1 if length else _TRIES)
@@ -238,64 +189,38 @@ class ColumnFile:
         """Find the extents. While its writer still adds some, a file can look damaged for a moment,
         so one that was not closed is looked at again before it is refused."""
         for left in reversed(range(tries)):
-            self._extents.clear()
-            self._starts.clear()
             try:
-                self._walk(mapping, size)
-            except RunDirError:
+                self._extents = find_extents(mapping, size)
+            except ValueError as error:
                 if not left:
-                    raise
+                    raise RunDirError(
+                        f"{self.path}: is damaged: {error}. Restore the file as its writer left it."
+                    ) from None
             else:
-                return
-
-    def _walk(self, mapping: mmap.mmap, size: int) -> None:
-        position = _PAGE
-        while position + _EXTENT_HEAD <= size:
-            magic, topic, partition, capacity, first = _EXTENT.unpack_from(mapping, position)
-            if magic != _EXTENT_MAGIC or capacity == 0:
-                # The unused rest of a segment: segments begin on pages.
-                end = min((position // _PAGE + 1) * _PAGE, size)
-                if mapping[position:end].strip(b"\0"):
-                    raise self._damaged(
-                        f"no extent begins at byte {position}, and none ended there"
-                    )
-                position = end
-                continue
-            if position + _EXTENT_HEAD + capacity * 5 > size:
-                raise self._damaged(f"the extent at byte {position} is cut off")
-            if first != self.allocated(topic, partition) or capacity > _CAPACITY_MAX:
-                raise self._damaged(
-                    f"the extent at byte {position} holds sequences from {first} on, and those "
-                    f"before it end at {self.allocated(topic, partition)}"
-                )
-            self._add((topic, partition), first, mapping, position, capacity)
-            position += _extent_bytes(capacity)
-        if mapping[position:size].strip(b"\0"):
-            raise self._damaged(f"the extent at byte {position} is cut off")
-
-    def _damaged(self, what: str) -> RunDirError:
-        return RunDirError(
-            f"{self.path}: is damaged: {what}. Restore the file as its writer left it."
-        )
+                break
+        self._starts = {
+            key: [extent.first_sequence for extent in extents]
+            for key, extents in self._extents.items()
+        }
 
     def _write_header(self) -> None:
         assert self._descriptor is not None
-        head = np.zeros(1, dtype=_HEADER)
-        head["magic"] = _MAGIC
+        head = np.zeros(1, dtype=COLUMN_HEADER)
+        head["magic"] = COLUMN_MAGIC
         head["run"] = self.run
         head["incarnation"] = self.incarnation
         head["closed"] = int(self.closed_cleanly)
         head["kind"] = self.kind.encode()
         head["profile"] = self.profile.encode()
         head["length"] = os.fstat(self._descriptor).st_size if self.closed_cleanly else 0
-        os.pwrite(self._descriptor, head.tobytes().ljust(_PAGE, b"\0"), 0)
+        os.pwrite(self._descriptor, head.tobytes().ljust(PAGE_BYTES, b"\0"), 0)
 
     # -- extents ---------------------------------------------------------------------------
 
     def _add(
         self, key: tuple[int, int], first: int, mapping: mmap.mmap, position: int, capacity: int
     ) -> Extent:
-        extent = Extent(*key, first, capacity, mapping, position + _EXTENT_HEAD)
+        extent = Extent(*key, first, capacity, mapping, position + EXTENT.size)
         self._extents.setdefault(key, []).append(extent)
         self._starts.setdefault(key, []).append(first)
         return extent
@@ -305,24 +230,24 @@ class ColumnFile:
             raise RunDirError(f"{self.path}: opened for reading; it takes no new extents.")
         key = (topic, partition)
         have = self._extents.get(key)
-        first = have[-1].first_sequence + len(have[-1]) if have else 0
-        capacity = min(max(_CAPACITY_MIN, first), _CAPACITY_MAX)
-        if self._segment is None or self._segment_used + _extent_bytes(capacity) > len(
+        first = have[-1].end if have else 0
+        capacity = min(max(CAPACITY_MIN, first), CAPACITY_MAX)
+        if self._segment is None or self._segment_used + extent_bytes(capacity) > len(
             self._segment
         ):
-            self._new_segment(_extent_bytes(capacity))
+            self._new_segment(extent_bytes(capacity))
         assert self._segment is not None
         position = self._segment_used
         extent = self._add(key, first, self._segment, position, capacity)
-        head = _EXTENT.pack(_EXTENT_MAGIC, topic, partition, capacity, first)
-        self._segment[position : position + _EXTENT_HEAD] = head
-        self._segment_used += _extent_bytes(capacity)
+        head = EXTENT.pack(EXTENT_MAGIC, topic, partition, capacity, first)
+        self._segment[position : position + EXTENT.size] = head
+        self._segment_used += extent_bytes(capacity)
         return extent
 
     def _new_segment(self, need_bytes: int) -> None:
         assert self._descriptor is not None
-        size = min(max(_SEGMENT_MIN, self._size), _SEGMENT_MAX)
-        size = max(size, -(-need_bytes // _PAGE) * _PAGE)
+        size = min(max(SEGMENT_MIN_BYTES, self._size), SEGMENT_MAX_BYTES)
+        size = max(size, -(-need_bytes // PAGE_BYTES) * PAGE_BYTES)
         size = -(-size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
         offset = -(-self._size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
         _allocate(self._descriptor, offset, size, self.path)
@@ -361,7 +286,7 @@ class ColumnFile:
     def allocated(self, topic: int, partition: int) -> int:
         """One past the last sequence that has a cell."""
         extents = self._extents.get((topic, partition))
-        return extents[-1].first_sequence + len(extents[-1]) if extents else 0
+        return extents[-1].end if extents else 0
 
     def spans(
         self, topic: int, partition: int, first: int, count: int
@@ -439,10 +364,6 @@ class ColumnFile:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self.close(cleanly=kind is None)
-
-
-def _extent_bytes(capacity: int) -> int:
-    return _EXTENT_HEAD + -(-capacity * 5 // 8) * 8
 
 
 def _allocate(descriptor: int, offset: int, size: int, path: Path) -> None:
