@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import U64
 from harness.bench.cases import Case
 from harness.brokers.local.jars import KafkaJars
 from harness.brokers.local.java import Java
@@ -215,7 +215,7 @@ def _is_line(data: bytes) -> bool:
     return data.isascii() and b"\n" not in data
 
 
-def _seven_bits(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _seven_bits(numbers: U64) -> U64:
     """The numbers, seven bits to a byte, so that every byte is ASCII."""
     spread = np.zeros(len(numbers), dtype=np.uint64)
     for place in range(8):

@@ -7,18 +7,14 @@ may contradict what was acknowledged or read at that offset.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.history.levels import Bools, Key
+from harness.arrays import I64, Bools, Rows
+from harness.history.levels import Key
 from harness.history.reads import CONTENT, Reads, rows_of
 from harness.history.tables import History
 from harness.rundir.drained import DrainedPartition
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Rows: TypeAlias = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True, slots=True)

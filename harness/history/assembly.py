@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.anomalies import ANOMALIES
+from harness.arrays import I64, Bools
 from harness.history.lines import LineProblem, Refusals
 from harness.history.tables import FOREIGN, INTACT, DrainClaim, History, Table
 from harness.record.binary import run_hash
 from harness.rundir.columns import ACKED, SENT, UNKNOWN
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 SENT_COLUMNS: Final = (
     "start", "prefix", "sequence", "topic", "partition", "offset", "file", "line",

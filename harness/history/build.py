@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U8, Bools, Rows
 from harness.history.aside import Aside, note_aside, note_holes
 from harness.history.cells import Groups, MemoryColumns
 from harness.history.consumption import (
@@ -43,9 +43,6 @@ from harness.rundir.drained import Drain
 from harness.rundir.read_times import Contested
 from harness.rundir.run import ProfileRun
 from harness.rundir.run_record import Elsewhere, RecordedObservations, RunRecord
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
 
 NO_TOPIC: Final = "none"
 """Stands where a history names no topic at all."""
@@ -86,8 +83,8 @@ class _Builder:
         self.ledgers: dict[int, MemoryColumns] = {}
         self.live: dict[int, MemoryColumns] = {}
         self.drained: dict[int, MemoryColumns] = {}
-        self.copies: list[npt.NDArray[np.void]] = []
-        self.live_copies: list[npt.NDArray[np.void]] = []
+        self.copies: list[Rows] = []
+        self.live_copies: list[Rows] = []
         self.contested: dict[tuple[int, int], Contested] = {}
         self.acked: dict[tuple[int, int], int] = {}
         """(topic, partition) → the highest offset that a delivery report names"""
@@ -322,7 +319,7 @@ class _Builder:
         state[places] = self._outcome["state"][settled]
         acked_at[places] = self._outcome["offset"][settled]
 
-    def _observations(self, lane: _Lane, reads: Reads, observed: I64) -> npt.NDArray[np.bool_]:
+    def _observations(self, lane: _Lane, reads: Reads, observed: I64) -> Bools:
         """Fill the cells of both sets; which cells the drained one holds."""
         count = len(lane.numbers)
         present = np.zeros(count, dtype=np.bool_)
@@ -369,7 +366,7 @@ class _Builder:
         self.refusals.refuse(where, LineProblem(field, found, expected))
 
 
-def _decide(state: U8, acked_at: I64, within: npt.NDArray[np.bool_], ends: U8) -> None:
+def _decide(state: U8, acked_at: I64, within: Bools, ends: U8) -> None:
     """Outcomes of attempts inside transactions: reports decide nothing, the end does.
 
     ends: (n,) state that the end of its transaction gives to a cell.

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U8, U32
 from harness.rundir.extents import Extent
 
-I64: TypeAlias = npt.NDArray[np.int64]
-U32: TypeAlias = npt.NDArray[np.uint32]
-U8: TypeAlias = npt.NDArray[np.uint8]
 Key: TypeAlias = tuple[int, int]
 
 

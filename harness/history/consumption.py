@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import Rows
 from harness.history.positions import last_commits
 from harness.history.reads import Reads
 from harness.history.tables import History
@@ -17,7 +17,6 @@ from harness.rundir.consumption import INPUT, Committed, Consumption, Reset
 from harness.rundir.member_journal import ENTRY, NO_POSITION, SYNCHRONOUS, Journal, Step
 from harness.rundir.run import ConsumeRun, RunInfo
 
-I64: TypeAlias = npt.NDArray[np.int64]
 Key: TypeAlias = tuple[int, int]
 
 GROUP: Final = "history"
@@ -125,7 +124,7 @@ def _journals(history: History, profile: str) -> list[Journal]:
 
 def _inputs(
     history: History, reads: Reads, topics: list[int], partitions: Iterable[Key]
-) -> tuple[npt.NDArray[np.void] | None, str]:
+) -> tuple[Rows | None, str]:
     """Which input record each output record was made of; None, and why, where that is not known."""
     rows = np.flatnonzero((reads.input_topic >= 0) & ~reads.live)
     if not len(rows):

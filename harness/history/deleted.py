@@ -12,17 +12,14 @@ no line says one                            not known: a topic of its own, nothi
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.anomalies import CONSUMER_ANOMALIES
+from harness.arrays import I64, Bools
 from harness.history.tables import INTACT, DrainClaim, History, Table
 from harness.rundir.columns import ACKED, ACKED_NO_OFFSET
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _NOT_KNOWN: Final = -1
 _LAST: Final = -2

@@ -10,14 +10,10 @@ neither                                     not known: it stands in a place of i
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools
 from harness.history.tables import INTACT, History
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 NOT_KNOWN = "{} (partition not known)"
 """What stands in place of a topic where no line says the partition."""
@@ -90,9 +86,7 @@ def _move_identities(history: History, rows: I64, sent_topic: I64) -> None:
     reads.put("sent_partition", partition)
 
 
-def _move(
-    history: History, table: str, rows: I64, home: I64, unknown: npt.NDArray[np.bool_]
-) -> None:
+def _move(history: History, table: str, rows: I64, home: I64, unknown: Bools) -> None:
     """Write the partitions of rows; those of which none is known go to a place of their own."""
     where = getattr(history, table)
     partition, topic = where.column("partition").copy(), where.column("topic").copy()

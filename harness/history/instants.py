@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import Bools, Rows
 from harness.history.levels import READ_COMMITTED
 from harness.history.reads import Reads
 from harness.history.tables import History
 from harness.rundir.observations import BATCH
 from harness.rundir.timeline import Timeline
-
-Bools: TypeAlias = npt.NDArray[np.bool_]
-Rows: TypeAlias = npt.NDArray[np.void]
 
 
 def timed_of(reads: Reads) -> Bools:

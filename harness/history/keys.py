@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.history.reads import Reads
 from harness.history.tables import History
 from harness.record.keys import KeyTable
 from harness.rundir.columns import FAILED
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 
 class Keys:

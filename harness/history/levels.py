@@ -11,16 +11,14 @@ from __future__ import annotations
 from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools
 from harness.errors import UsageError
 from harness.history.events import COMMITTED, ISOLATIONS
 from harness.history.tables import History
 from harness.profiles import DeliveryProfile
 from harness.rundir.columns import FAILED
 
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 Key: TypeAlias = tuple[int, int]
 Said = TypeVar("Said")
 

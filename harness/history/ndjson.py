@@ -13,8 +13,8 @@ from types import NoneType
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.history.events import (
     ANSWERS,
     MILLISECONDS,
@@ -30,7 +30,6 @@ from harness.rundir.columns import ACKED, ACKED_NO_OFFSET
 from harness.rundir.member_journal import Step
 from harness.system.printable import printable
 
-I64: TypeAlias = npt.NDArray[np.int64]
 Columns: TypeAlias = dict[str, I64]
 _NOT_READ: Final = frozenset(("type", "note"))
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import U8
 from harness.reconcile.consumers.member_reading import by_partition, of_step
 from harness.reconcile.consumers.spans import span_of
 from harness.rundir.member_journal import Journal, Step
 
-I64: TypeAlias = npt.NDArray[np.int64]
 Key: TypeAlias = tuple[int, int]
 Candidates: TypeAlias = list[tuple[int, int, int, bool]]
 """(offset, earliest and latest instant, whether it was confirmed)"""
@@ -54,7 +53,7 @@ def last_commits(
     return least, most
 
 
-def _last(steps: npt.NDArray[np.uint8]) -> list[int]:
+def _last(steps: U8) -> list[int]:
     """The places of a member's last confirmed commit of a partition, and of what came after it
     and may have been carried out: commits of unknown outcome, and one that nothing answered."""
     confirmed = np.flatnonzero(steps == Step.COMMITTED)

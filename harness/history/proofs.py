@@ -13,17 +13,14 @@ absence below it proves nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.history.reads import Reads
 from harness.history.tables import DrainClaim, History
 from harness.rundir.drained import DrainedPartition
 from harness.rundir.run import RunInfo
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 
 def proofs_of(

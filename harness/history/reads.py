@@ -10,18 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools, Rows
 from harness.history.levels import READ_COMMITTED
 from harness.history.tables import CORRUPT, FOREIGN, INTACT, READ, Table
 from harness.rundir import observations
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
-Rows: TypeAlias = npt.NDArray[np.void]
 
 CONTENT: tuple[str, ...] = (
     "content", "producer", "sequence", "sent_topic", "sent_partition", "run",

@@ -7,11 +7,11 @@ the clock: it was set, or there were several, and nothing is concluded from any 
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools
 from harness.history.events import (
     ABORT_CALLED,
     ABORTED,
@@ -22,9 +22,6 @@ from harness.history.events import (
 )
 from harness.history.lines import LineProblem, Refusals
 from harness.history.tables import History
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _NAMES: Final = {code: name for name, code in STEPS.items()}
 _BY_INSTANT: Final = ("precommitted_read", "hung_txn")

@@ -11,11 +11,11 @@ no step is recorded                  unknown
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U8
 from harness.errors import UsageError
 from harness.history.events import ABORT_CALLED as END_ABORT_CALLED
 from harness.history.events import ABORTED as END_ABORTED
@@ -38,9 +38,6 @@ from harness.rundir.transactions import (
     Ranges,
     TransactionLog,
 )
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
 
 NOT_ATTEMPTED: Final = -2
 """Stands where a cell was read and never attempted."""

@@ -19,11 +19,11 @@ from __future__ import annotations
 import difflib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.history.assembly import (
     ERRORED,
     READ_COLUMNS,
@@ -39,8 +39,6 @@ from harness.history.sharing import ACKNOWLEDGED, STRATEGY, Sharing
 from harness.history.tables import History, Table
 from harness.rundir.columns import OFFSET_MAX
 from harness.system.printable import printable
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 _BORDERS: Final = ("startup_complete", "tool_data")
 _NUMBER_DIGITS: Final = 18

@@ -15,11 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import F64, Bools
 from harness.judge.verdict import Availability
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run import ProfileRun
@@ -31,8 +31,6 @@ _WINDOW_SLOTS_MAX: Final = 40
 _WINDOW_ATTEMPTS: Final = 20
 _RATE_SHARE: Final = 0.9
 _CALM_SLOTS: Final = 12
-
-F64: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +161,7 @@ def _window(attempted: F64) -> int:
     return min(max(wanted, _WINDOW_SLOTS_MIN), _WINDOW_SLOTS_MAX)
 
 
-def _slow(attempted: F64, acked: F64, window: int) -> npt.NDArray[np.bool_]:
+def _slow(attempted: F64, acked: F64, window: int) -> Bools:
     """Slots from which on fewer are acknowledged than the scheduled rate asks for."""
     asked, given = _forward_sums(attempted, window), _forward_sums(acked, window)
     return np.asarray(given < _RATE_SHARE * asked - 2 * np.sqrt(asked), dtype=np.bool_)

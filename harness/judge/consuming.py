@@ -7,11 +7,11 @@ and records were processed within ten seconds before and again afterwards.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.judge.availability import striking
 from harness.judge.exposure import AROUND_US, Exposure, exposures, hit_partitions
 from harness.judge.verdict import ConsumerLag, ConsumeVerdict
@@ -21,8 +21,6 @@ from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run import ProfileRun
 from harness.rundir.run_record import RunRecord
 from harness.rundir.timeline import Timeline
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 _CALM_US: Final = 3_000_000
 _UNDISTURBED: Final = "its consumers noticed nothing of it: none died or rebalanced"

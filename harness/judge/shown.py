@@ -7,11 +7,10 @@ the drain. Pure functions over the evidence as it stands in the run directory.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.reconcile.findings import ProfileFindings
 from harness.rundir import cells
 from harness.rundir.columns import SENT
@@ -19,8 +18,6 @@ from harness.rundir.load_events import SentSlots
 from harness.rundir.observations import COPY
 from harness.rundir.run import ProfileRun
 from harness.rundir.run_record import RunRecord
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 
 def shown_so_far(

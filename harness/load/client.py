@@ -10,13 +10,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.load.context import Call, LoadContext
 from harness.load.incarnation import Incarnation
 from harness.rundir.run import ProfileRun
-
-I64 = npt.NDArray[np.int64]
 
 OPEN_RECORDS_MAX: Final = 100_000
 OPEN_BYTES_MAX: Final = 64 * 1024 * 1024

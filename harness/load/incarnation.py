@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from harness.arrays import I64
 from harness.errors import HarnessError
 from harness.load.context import LoadContext, producer_settings
 from harness.load.outcomes import Delivered, Reports, by_partition, groups
@@ -22,8 +23,6 @@ from harness.load.slots import LEFT_OPEN, SLOT_US
 from harness.record.binary import Encoder, run_hash
 from harness.rundir.ledger import Ledger
 from harness.rundir.run import ProfileRun
-
-I64 = npt.NDArray[np.int64]
 
 _OWN_DOING = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 """What an abort does to records that were not delivered yet."""

@@ -25,10 +25,9 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Message
 
+from harness.arrays import I64, U64, Indices, Rows
 from harness.record.binary import HEAD, HEAD_BYTES
 
-I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
 NO_OFFSET = -1
 
 
@@ -110,7 +109,7 @@ class Reports:
         return list(_by_partition(messages, reported, with_offsets)), errored
 
 
-def identities(messages: list[Any]) -> npt.NDArray[np.void]:
+def identities(messages: list[Any]) -> Rows:
     """The heads of records that this process made itself: read, not checked again."""
     values = list(map(Message.value, messages))
     size = len(values[0])
@@ -162,7 +161,7 @@ def by_partition(messages: list[Any]) -> Iterator[Errored]:
 
 def groups(
     topics: npt.NDArray[np.integer], partitions: npt.NDArray[np.integer]
-) -> Iterator[tuple[int, int, npt.NDArray[np.intp] | slice]]:
+) -> Iterator[tuple[int, int, Indices | slice]]:
     """(topic, partition, rows) of each topic-partition, rows in their order."""
     keys = topics.astype(np.int64) << 32 | partitions.astype(np.int64)
     first = int(keys[0])

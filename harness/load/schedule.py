@@ -23,11 +23,9 @@ from fractions import Fraction
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.errors import UsageError
-
-I64 = npt.NDArray[np.int64]
 
 RAMP_S: Final = 10.0
 BURST_ON_S: Final = 1.0

@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from confluent_kafka import KafkaError, KafkaException
 
+from harness.arrays import I64
 from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import Call, LoadContext
 from harness.load.outcomes import Delivered
@@ -42,7 +42,6 @@ from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.rundir.run import ProfileRun
 from harness.system.disk import Appender
 
-I64 = npt.NDArray[np.int64]
 Ranges = dict[tuple[int, int], tuple[int, int]]
 
 RECORDS_MAX: Final = OPEN_RECORDS_MAX

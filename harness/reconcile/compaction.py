@@ -10,21 +10,16 @@ No client library is imported here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools
 from harness.reconcile.partition_walk import PartitionWalk
 from harness.record.keys import LaneKeys
 from harness.rundir import cells
 from harness.rundir.columns import ACKED, FAILED, NEVER, unpack_offsets
 from harness.rundir.copies import Copies
 from harness.rundir.run_record import RunRecord
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

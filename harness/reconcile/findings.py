@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.anomalies import ANOMALIES
+from harness.arrays import I64
 from harness.reconcile.consumers.consumed import Consumed
 from harness.rundir.run import ProfileRun
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 PLACED_US: Final = 250_000
 """Anomalies are placed in time by stretches of this length, which is that of the load's slots."""

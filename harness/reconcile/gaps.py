@@ -10,18 +10,12 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U8, Bools
 from harness.reconcile.partition_walk import PartitionWalk
 from harness.rundir.columns import OPEN, SENT, UNKNOWN
 from harness.rundir.transactions import COMMITTED, UNDECIDED, Tally
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 class Gaps:

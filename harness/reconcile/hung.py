@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run import ProfileRun
@@ -27,7 +27,6 @@ fault's window is not counted at all."""
 USUAL_TIMEOUT_MS: Final = 60_000
 """transaction.timeout.ms of the Java client and of librdkafka, where nothing sets it."""
 
-I64: TypeAlias = npt.NDArray[np.int64]
 Series: TypeAlias = tuple[I64, I64, I64]
 
 

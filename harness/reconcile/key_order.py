@@ -9,17 +9,15 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.reconcile.findings import ProfileFindings
 from harness.record.keys import KeyCycle, KeyTable, LaneKeys
 from harness.rundir.columns import OFFSET_MAX
 from harness.rundir.run_record import RunRecord
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 _SPAN: Final = np.int64(OFFSET_MAX + 2)
 """Wider than all offsets and −1."""

@@ -9,11 +9,9 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U8, U32, Bools
 from harness.reconcile.compaction import Compaction, LastValues, places_of
 from harness.reconcile.gaps import Gaps
 from harness.reconcile.order import Order
@@ -34,11 +32,6 @@ from harness.rundir.copies import Copies
 from harness.rundir.read_times import first_reads
 from harness.rundir.run_record import RunRecord
 from harness.rundir.transactions import NEVER_US, NOT_KNOWN_US, Tally
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
-U32: TypeAlias = npt.NDArray[np.uint32]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 class Lane:

@@ -10,18 +10,13 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U8
 from harness.reconcile.key_order import key_order
 from harness.reconcile.partition_walk import PartitionWalk
 from harness.record.keys import LaneKeys
 from harness.rundir.columns import FAILED, NEVER, SENT
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
 
 _NONE = np.int64(-1)
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.reconcile.compaction import LastValues, last_values
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.key_order import lane_keys
@@ -24,8 +23,6 @@ from harness.rundir.copies import Extras
 from harness.rundir.read_times import ReadInstants
 from harness.rundir.run_record import RunRecord
 from harness.rundir.transactions import Tally
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 
 class Partition:

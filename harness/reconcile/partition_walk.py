@@ -6,20 +6,14 @@ No client library is imported here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
+from harness.arrays import I64, Bools
 from harness.reconcile.findings import Coverage, Occurrence, ProfileFindings
 from harness.reconcile.send_times import SendTimes
 from harness.reconcile.unconfirmed import UnconfirmedRanges
 from harness.rundir.copies import NO_ROWS, PartitionExtras
 from harness.rundir.drained import DrainedPartition
 from harness.rundir.read_times import ReadInstants
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)

@@ -10,16 +10,12 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.rundir import cells
 from harness.rundir.load_events import SentSlots
 from harness.rundir.run_record import RunRecord
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 
 class SendTimes:

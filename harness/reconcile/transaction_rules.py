@@ -8,10 +8,9 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.run_record import RunRecord
@@ -19,8 +18,6 @@ from harness.rundir.transactions import COMMITTED, UNDECIDED, Tally
 
 OF_TRANSACTIONS: Final = ("gap", "torn_txn", "lost_txn", "precommitted_read")
 """The anomalies for which the record of a producer's transactions has to be whole."""
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 
 def judge_transactions(run: RunRecord, found: ProfileFindings, tallies: dict[int, Tally]) -> None:

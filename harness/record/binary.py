@@ -36,6 +36,8 @@ from typing import Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from harness.arrays import U8, U64, Bools, Rows
+
 MAGIC: Final = int.from_bytes(b"HKR1", "little")
 HEAD: Final = np.dtype(
     [
@@ -60,7 +62,7 @@ _FILLER_ROWS: Final = 256
 _CHUNK_BYTES: Final = 1024 * 1024
 """Larger matrices come from fresh pages each time, which makes encoding six times as slow."""
 
-Matrix = npt.NDArray[np.uint8]
+Matrix = U8
 
 
 def run_hash(run_id: str) -> int:
@@ -69,13 +71,13 @@ def run_hash(run_id: str) -> int:
 
 
 @lru_cache(maxsize=64)
-def _weights(words: int) -> npt.NDArray[np.uint64]:
+def _weights(words: int) -> U64:
     generator = np.random.Generator(np.random.PCG64(0x4B61666B61))
     weights = generator.integers(0, 2**63, size=words + 1, dtype=np.uint64) * np.uint64(2)
     return weights + np.uint64(1)
 
 
-def checksums(values: Matrix) -> npt.NDArray[np.uint64]:
+def checksums(values: Matrix) -> U64:
     """The checksum of each row of an (n, value bytes) uint8 matrix; needs at least a head's bytes.
 
     Rows whose length is no multiple of four are padded with zeros; the length itself is hashed.
@@ -136,7 +138,7 @@ class Encoder:
         self,
         topic: int | npt.NDArray[np.integer],
         partition: int | npt.NDArray[np.integer],
-        sequences: npt.NDArray[np.uint64],
+        sequences: U64,
         intended_us: npt.NDArray[np.integer],
     ) -> list[bytes]:
         """Values for (n,) sequences and intended send times, of one topic-partition or of many.
@@ -161,7 +163,7 @@ class Encoder:
         self,
         topic: int | npt.NDArray[np.integer],
         partition: int | npt.NDArray[np.integer],
-        sequences: npt.NDArray[np.uint64],
+        sequences: U64,
         intended_us: npt.NDArray[np.integer],
     ) -> list[bytes]:
         rows = (sequences % np.uint64(_FILLER_ROWS)).astype(np.intp)
@@ -185,7 +187,7 @@ class Encoder:
         return cast("list[bytes]", matrix.view(self._row)[:, 0].tolist())
 
 
-def with_inputs(values: Sequence[bytes], inputs: npt.NDArray[np.void]) -> list[bytes]:
+def with_inputs(values: Sequence[bytes], inputs: Rows) -> list[bytes]:
     """(n,) equally long values with (n,) `INPUT` coordinates after their heads, summed anew."""
     if not values:
         return []
@@ -196,7 +198,7 @@ def with_inputs(values: Sequence[bytes], inputs: npt.NDArray[np.void]) -> list[b
     return [row.tobytes() for row in matrix]
 
 
-def inputs_of(values: Sequence[bytes]) -> npt.NDArray[np.void]:
+def inputs_of(values: Sequence[bytes]) -> Rows:
     """(n,) `INPUT` coordinates of output values of at least `OUTPUT_BYTES_MIN` bytes."""
     return np.frombuffer(
         b"".join(value[HEAD_BYTES:OUTPUT_BYTES_MIN] for value in values), dtype=INPUT
@@ -209,9 +211,7 @@ def _part(
     return numbers if isinstance(numbers, int) else numbers[first:end]
 
 
-def _times(
-    factor: int | npt.NDArray[np.integer], weight: np.uint64
-) -> np.uint64 | npt.NDArray[np.uint64]:
+def _times(factor: int | npt.NDArray[np.integer], weight: np.uint64) -> np.uint64 | U64:
     """The product modulo 2**64, of one number or of each."""
     if isinstance(factor, int):
         return np.uint64(factor * int(weight) & 0xFFFFFFFFFFFFFFFF)
@@ -226,8 +226,8 @@ class Decoded:
     intact: (n,) bool: long enough, our magic, and the checksum covers exactly these bytes.
     """
 
-    heads: npt.NDArray[np.void]
-    intact: npt.NDArray[np.bool_]
+    heads: Rows
+    intact: Bools
 
 
 def _decode_matrix(matrix: Matrix) -> Decoded:

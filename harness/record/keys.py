@@ -12,13 +12,12 @@ No client library is imported here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
+from harness.arrays import I64, Bools
 
 _NOWHERE: Final[I64] = np.zeros(0, dtype=np.int64)
 

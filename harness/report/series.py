@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import F64
 from harness.judge.verdict import FaultRecord
 from harness.rundir.run import to_us
-
-F64 = npt.NDArray[np.float64]
 
 POINTS_MAX: Final = 480
 """More slots than this are put together: a report stays readable and small after hours of load."""

@@ -9,11 +9,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 from markupsafe import Markup, escape
 
-F64 = npt.NDArray[np.float64]
+from harness.arrays import F64
 
 
 def element(name: str, content: str | Markup | None = None, /, **attributes: object) -> Markup:

@@ -6,20 +6,16 @@ No client library is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U8, U32
 from harness.rundir.columns import unpack_offsets
 from harness.rundir.extents import Extent
 
 CHUNK: Final = 65_536
 """Cells that are looked at together: small enough for a processor's cache."""
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U32: TypeAlias = npt.NDArray[np.uint32]
-U8: TypeAlias = npt.NDArray[np.uint8]
 
 
 class Columns(Protocol):

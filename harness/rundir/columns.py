@@ -32,6 +32,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from harness.arrays import I64, U8, U32, U64, Indices
 from harness.errors import RunDirError
 from harness.rundir.extents import (
     CAPACITY_MAX,
@@ -43,8 +44,6 @@ from harness.rundir.extents import (
     PAGE_BYTES,
     SEGMENT_MAX_BYTES,
     SEGMENT_MIN_BYTES,
-    U8,
-    U32,
     Extent,
     Extents,
     extent_bytes,
@@ -64,9 +63,6 @@ ACKED: Final = 16
 OFFSET_MAX: Final = (255 - ACKED + 1) * 2**32 - 1
 
 _TRIES: Final = 5
-
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
 
 
 def pack_offsets(offsets: npt.NDArray[np.integer]) -> tuple[U32, U8]:
@@ -328,7 +324,7 @@ class ColumnFile:
 
     def _by_extent(
         self, topic: int, partition: int, sequences: U64
-    ) -> Iterator[tuple[Extent, npt.NDArray[np.intp], npt.NDArray[np.intp] | slice]]:
+    ) -> Iterator[tuple[Extent, Indices, Indices | slice]]:
         if not len(sequences):
             return
         first, last = int(sequences.min()), int(sequences.max())

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import Rows
 from harness.errors import RunDirError
 from harness.record.binary import run_hash
 from harness.rundir.documents import whole as whole_number
@@ -39,7 +39,6 @@ pipeline writes to the partition that it read from."""
 
 _PLACE: Final = re.compile("([0-9]{1,9}):([0-9]{1,9})", re.ASCII)
 
-Rows: TypeAlias = npt.NDArray[np.void]
 Committed: TypeAlias = dict[tuple[int, int], int]
 
 

@@ -11,17 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U64, Bools, Rows
 from harness.rundir.observations import COPY, CORRUPT, EXTRA, FOREIGN, MISROUTED, STRAY
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U64: TypeAlias = npt.NDArray[np.uint64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
-Rows: TypeAlias = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True, slots=True)

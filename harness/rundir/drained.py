@@ -8,19 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools
 from harness.errors import RunDirError
 from harness.rundir.documents import read_json, whole
 from harness.rundir.holes import HoleAccount, Holes, PartitionHoles, account
 from harness.rundir.run import RunInfo, to_us
 from harness.system.printable import printable
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+
+from harness.arrays import U8, U32
 
 COLUMN_MAGIC: Final = b"HKCOL01\n"
 COLUMN_HEADER: Final = np.dtype(
@@ -40,9 +41,6 @@ CAPACITY_MAX: Final = 65_536
 SEGMENT_MIN_BYTES: Final = 64 * 1024
 SEGMENT_MAX_BYTES: Final = 13 * (EXTENT.size + CAPACITY_MAX * 5)
 """A whole number of the largest extents: what does not hold one more is lost."""
-
-U8: TypeAlias = npt.NDArray[np.uint8]
-U32: TypeAlias = npt.NDArray[np.uint32]
 
 
 @dataclass(slots=True)

@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from hdrh.codec import HdrCookieException, HdrHistogramEncoder, HdrLengthException, HdrPayload
 
+from harness.arrays import I64
 from harness.errors import RunDirError
 from harness.rundir.run import from_us
 
@@ -43,17 +43,17 @@ _HALF_BITS: Final = 10
 _FULL_MASK: Final = 2 * _HALF - 1
 _COMPRESSED_COOKIE: Final = 0x1C849314
 
-Counts = npt.NDArray[np.int64]
+Counts = I64
 
 
-def cells_of(values_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def cells_of(values_us: I64) -> I64:
     """The cell of each value, which must lie in 0…HIGHEST_US."""
     # frexp is exact below 2**53: its exponent is the bit length, so this is floor(log2) − 10.
     doublings = np.frexp((values_us | _FULL_MASK).astype(np.float64))[1].astype(np.int64) - 11
     return np.asarray((doublings << _HALF_BITS) + (values_us >> doublings), dtype=np.int64)
 
 
-def _highest_equivalents() -> npt.NDArray[np.int64]:
+def _highest_equivalents() -> I64:
     cells = np.arange(CELLS, dtype=np.int64)
     doublings = np.maximum((cells >> _HALF_BITS) - 1, 0)
     within = np.where(cells < 2 * _HALF, cells, (cells & (_HALF - 1)) + _HALF)

@@ -17,11 +17,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools
 from harness.errors import RunDirError
 from harness.rundir.documents import read_json, typed, write_text
 from harness.rundir.replicas import LogHeld
@@ -30,8 +30,6 @@ SCHEMA: Final = "delivery-holes/1"
 _NAMED: Final = 3
 _KINDS: Final = ("markers", "aborted", "open", "absent")
 """What a log has at an offset that a reader at read_committed is not handed: LogHeld's ranges."""
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.errors import EnvironmentFailure
 from harness.rundir.hlog import (
     CELLS,
@@ -124,7 +125,7 @@ class IntervalRecorder:
         if time.monotonic() - self._flushed_at >= _FLUSH_S:
             self._flush(self._newest - 2)
 
-    def _add(self, number: int, cells: npt.NDArray[np.int64]) -> None:
+    def _add(self, number: int, cells: I64) -> None:
         counts = self._open.get(number)
         if counts is None:
             if len(self._open) >= _OPEN_MAX:

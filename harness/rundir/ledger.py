@@ -12,8 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U64
 from harness.rundir.columns import (
     ACKED_NO_OFFSET,
     FAILED,
@@ -23,9 +23,6 @@ from harness.rundir.columns import (
     ColumnFile,
     pack_offsets,
 )
-
-I64 = npt.NDArray[np.int64]
-U64 = npt.NDArray[np.uint64]
 
 
 class Ledger:

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.rundir.documents import whole
 
-I64: TypeAlias = npt.NDArray[np.int64]
 Sender: TypeAlias = tuple[str, int, int]
 """(topic, partition, incarnation)"""
 

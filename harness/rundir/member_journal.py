@@ -39,8 +39,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import Rows
 from harness.errors import RunDirError
 from harness.system.disk import Appender
 
@@ -77,7 +77,7 @@ NO_POSITION: Final = -1001
 """ASSIGNED: no committed offset is known (librdkafka's OFFSET_INVALID)."""
 _NAME: Final = re.compile(r"^(?P<profile>.+)-(?P<member>[1-9][0-9]*)\.journal$")
 
-Entries = npt.NDArray[np.void]
+Entries = Rows
 
 
 class Step(IntEnum):

@@ -36,12 +36,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import U32, U64, Bools, Indices, Rows
 from harness.errors import RunDirError
 from harness.record.binary import run_hash
 from harness.rundir.columns import ColumnFile, pack_offsets, unpack_offsets
-from harness.rundir.read_batch import Ints, Places, ReadBatch
+from harness.rundir.read_batch import Ints, ReadBatch
 from harness.rundir.run import RunInfo
 from harness.system.disk import write_whole
 
@@ -86,10 +86,6 @@ _INCARNATIONS_MAX: Final = 4096
 _CELLS_AHEAD: Final = 1 << 20
 _UNKNOWN_EPOCH: Final = -1
 _STRETCHES_MAX: Final = 8
-
-U64 = npt.NDArray[np.uint64]
-Bools = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.void]
 
 
 @dataclass(slots=True)
@@ -167,7 +163,7 @@ class ObservationSet:
         ours = decoded.intact & (heads["run"] == np.uint64(self._run))
         good = ours & (heads["topic"] == batch.topics) & (heads["partition"] == batch.partitions)
         rows: list[Rows] = []
-        kept: Places | None = None
+        kept: Indices | None = None
         if not good.all():
             kept, odd = np.flatnonzero(good), np.flatnonzero(~good)
             kinds = np.select([~decoded.intact[odd], ~ours[odd]], [CORRUPT, FOREIGN], MISROUTED)
@@ -181,7 +177,7 @@ class ObservationSet:
             self._extras.append(np.concatenate(rows))
         return added
 
-    def _place(self, batch: ReadBatch, chosen: slice | Places, added: Added) -> list[Rows]:
+    def _place(self, batch: ReadBatch, chosen: slice | Indices, added: Added) -> list[Rows]:
         """Put the records of one incarnation × topic-partition into cells; rows for the others."""
         sequences: U64 = added.heads["sequence"][chosen]
         offsets = batch.offsets[chosen]
@@ -207,7 +203,7 @@ class ObservationSet:
         return rows
 
     def _merge(
-        self, batch: ReadBatch, file: ColumnFile, places: Places, added: Added
+        self, batch: ReadBatch, file: ColumnFile, places: Indices, added: Added
     ) -> list[Rows]:
         """As `_place`, where some attempts have a cell already or come twice in the batch."""
         topic, partition = int(batch.topics[places[0]]), int(batch.partitions[places[0]])
@@ -275,8 +271,8 @@ def _files_max() -> int:
 
 
 def _groups(
-    topics: Ints, partitions: Ints, incarnations: npt.NDArray[np.uint32], kept: Places | None
-) -> list[slice] | list[Places]:
+    topics: Ints, partitions: Ints, incarnations: U32, kept: Indices | None
+) -> list[slice] | list[Indices]:
     """The positions of each incarnation × topic-partition, in the order read; `kept` or all."""
     if kept is not None:
         topics, partitions, incarnations = topics[kept], partitions[kept], incarnations[kept]
@@ -319,7 +315,7 @@ def _fill_empty(
     return True
 
 
-def _rows(batch: ReadBatch, kinds: Ints, places: Places, heads: Rows) -> Rows:
+def _rows(batch: ReadBatch, kinds: Ints, places: Indices, heads: Rows) -> Rows:
     """Rows of extras.bin for the records at `places`."""
     rows = np.zeros(len(places), dtype=EXTRA)
     rows["kind"] = kinds

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Indices
 from harness.record.binary import Decoded
 
-Ints = npt.NDArray[np.int64]
-Places = npt.NDArray[np.intp]
-LeaderEpochs = Callable[[Places], Sequence[int | None]]
+Ints = I64
+LeaderEpochs = Callable[[Indices], Sequence[int | None]]
 
 
 @dataclass(frozen=True, slots=True)

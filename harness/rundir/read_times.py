@@ -10,13 +10,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools, Rows
 from harness.rundir.copies import Copies
 
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
-Rows: TypeAlias = npt.NDArray[np.void]
 Contested: TypeAlias = dict[int, dict[tuple[int, int], int]]
 """offset → (incarnation, sequence) → when that record was read live there, in µs"""
 

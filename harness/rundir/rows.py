@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools, Rows
 from harness.errors import RunDirError
 from harness.record.binary import run_hash
 from harness.rundir.observations import (
@@ -32,8 +32,6 @@ from harness.rundir.observations import (
 )
 from harness.rundir.run import RunInfo
 
-Rows = npt.NDArray[np.void]
-Bools = npt.NDArray[np.bool_]
 OFFSET_MAX: Final = 1 << 40
 """Above what a cell of an observation file holds."""
 _KINDS: Final = (
@@ -157,5 +155,5 @@ def _wrong_places(rows: Rows, info: RunInfo) -> Iterable[tuple[str, Bools]]:
     yield "partition", rows["partition"] >= info.load.partitions
 
 
-def _no_offset(offsets: npt.NDArray[np.int64]) -> Bools:
+def _no_offset(offsets: I64) -> Bools:
     return np.asarray((offsets < 0) | (offsets >= OFFSET_MAX), dtype=np.bool_)

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Rows
 from harness.errors import RunDirError
 from harness.record.binary import run_hash
 from harness.record.keys import KeyTable
@@ -35,9 +35,6 @@ from harness.rundir.timeline import JoinedExperiment, Timeline, read_timeline
 from harness.rundir.transactions import TransactionLog, read_transactions
 
 METRICS: Final = ("ack", "service", "end_to_end")
-
-Rows: TypeAlias = npt.NDArray[np.void]
-I64: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import F64, I64
 from harness.rundir.documents import whole
 from harness.rundir.event_fields import check_known, mapping_of, number_of, reason_of, text_of
 from harness.rundir.load_events import Failure, LoadLog, Sender, SentSlots
@@ -27,8 +27,6 @@ from harness.rundir.recorded_faults import RecordedFault, note_fault
 from harness.rundir.run import TimelineDamage, to_us
 from harness.system.printable import printable
 
-I64: TypeAlias = npt.NDArray[np.int64]
-F64: TypeAlias = npt.NDArray[np.float64]
 TopicPartition: TypeAlias = tuple[str, int]
 
 

@@ -28,15 +28,11 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-I64: TypeAlias = npt.NDArray[np.int64]
-I32: TypeAlias = npt.NDArray[np.int32]
-U8: TypeAlias = npt.NDArray[np.uint8]
-Bools: TypeAlias = npt.NDArray[np.bool_]
+from harness.arrays import I32, I64, U8, Bools
 
 UNCALLED: Final = 0
 UNDECIDED: Final = 1

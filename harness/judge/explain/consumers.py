@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U8
 from harness.judge.explain.scene import Event, Scene
 from harness.judge.explain.steps import key_of, struck
 from harness.judge.explain.whereabouts import Whereabouts
@@ -140,7 +140,7 @@ def _of_journal(journal: Journal, each: Occurrence) -> Iterator[Event]:
         )
 
 
-def _proving_work(steps: npt.NDArray[np.uint8], own: npt.NDArray[np.int64]) -> set[int]:
+def _proving_work(steps: U8, own: I64) -> set[int]:
     """The first of each step of a record, in the order given."""
     return {
         int(own[steps[own] == step][0]) for step in _OF_THE_RECORD if (steps[own] == step).any()
@@ -148,9 +148,9 @@ def _proving_work(steps: npt.NDArray[np.uint8], own: npt.NDArray[np.int64]) -> s
 
 
 def _beginning(
-    steps: npt.NDArray[np.uint8],
-    offsets: npt.NDArray[np.int64],
-    instants: npt.NDArray[np.int64],
+    steps: U8,
+    offsets: I64,
+    instants: I64,
     each: Occurrence,
 ) -> set[int]:
     """The assignment with which a member began beyond a record, and its first record then."""
@@ -161,9 +161,7 @@ def _beginning(
     return {*began.tolist(), *polled[polled > began[0]][:1].tolist()}
 
 
-def _nearest(
-    steps: npt.NDArray[np.uint8], instants: npt.NDArray[np.int64], at_us: int | None
-) -> set[int]:
+def _nearest(steps: U8, instants: I64, at_us: int | None) -> set[int]:
     """The assignment and the confirmed commit that come last up to an instant, or first after."""
     found = set()
     for step in (Step.ASSIGNED, Step.COMMITTED):
@@ -174,7 +172,7 @@ def _nearest(
     return found
 
 
-def _polled_before(steps: npt.NDArray[np.uint8], chosen: set[int]) -> set[int]:
+def _polled_before(steps: U8, chosen: set[int]) -> set[int]:
     """The hand-over before each chosen one, or before a commit beyond it: what was skipped, gone
     back behind, or committed past."""
     polled = np.flatnonzero(steps == Step.POLLED)

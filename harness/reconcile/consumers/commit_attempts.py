@@ -8,17 +8,14 @@ call, so every position of such a member may have been committed at any time.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Rows
 from harness.reconcile.consumers.member_reading import TURNS, of_step
 from harness.reconcile.consumers.spans import BEFORE_ALL, NEVER, Span
 from harness.rundir.member_journal import SYNCHRONOUS, Entries, Step
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Rows: TypeAlias = npt.NDArray[np.void]
 
 ATTEMPT: Final = np.dtype(
     [

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.reconcile.consumers.input_partition import InputPartition
 from harness.reconcile.findings import ProfileFindings
@@ -16,7 +15,6 @@ from harness.rundir.member_journal import Journal, Step
 from harness.rundir.run import ConsumeRun
 from harness.rundir.run_record import RunRecord
 
-I64: TypeAlias = npt.NDArray[np.int64]
 Key: TypeAlias = tuple[int, int]
 
 SHARE = "share"

@@ -6,19 +6,14 @@ record at offset 900,000,000,000 takes as little room as one at offset 0.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools
 from harness.rundir import cells
 from harness.rundir.copies import PartitionExtras
 from harness.rundir.drained import DrainedPartition
 from harness.rundir.member_journal import ACCEPT, REJECT, SYNCHRONOUS, Entries, Step
 from harness.rundir.run_record import RunRecord
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 NOTHING = np.zeros(0, dtype=np.int64)
 

@@ -8,18 +8,14 @@ written, which inside one journal is the order of events.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, U8, Bools
 from harness.reconcile.consumers.input_partition import InputPartition
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.member_journal import SYNCHRONOUS, Entries, Step
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _OF_PARTITIONS: Final = (
     Step.ASSIGNED,

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools, Rows
 from harness.reconcile.consumers.commit_attempts import attempts_of
 from harness.reconcile.consumers.input_partition import InputPartition
 from harness.reconcile.consumers.member_reading import TURNS, known_us, of_step
@@ -24,10 +24,6 @@ from harness.reconcile.consumers.spans import BEFORE_ALL, NEVER, Span
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.consumption import Reset
 from harness.rundir.member_journal import Entries, Step
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
-Rows: TypeAlias = npt.NDArray[np.void]
 
 STINT: Final = np.dtype(
     [

@@ -7,16 +7,13 @@ between its being handed over and the last that is known of the member that had 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools
 from harness.reconcile.consumers.reprocessed import Work
 from harness.rundir.member_journal import Journal, Step
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _LATEST: Final = int(np.iinfo(np.int64).max)
 

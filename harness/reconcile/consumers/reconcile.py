@@ -6,11 +6,11 @@ them grows with the records of the input and with the commits of members.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.reconcile.consumers.blind_spots import blind_spots, missing_journals
 from harness.reconcile.consumers.consumed import Consumed
 from harness.reconcile.consumers.group import SHARE, Group, Key, groups_of
@@ -30,8 +30,6 @@ from harness.rundir.copies import Extras
 from harness.rundir.member_journal import Journal, Step
 from harness.rundir.run import ConsumeRun
 from harness.rundir.run_record import RunRecord
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 TRANSACTIONAL: Final = "transactional"
 _IN_THE_BACKGROUND: Final = ("auto", "stored")

@@ -8,17 +8,12 @@ between journals it is their common clock's, and two equal instants are no order
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64, Bools
 from harness.reconcile.consumers.member_reading import of_step
 from harness.reconcile.consumers.spans import NEVER, Span
 from harness.rundir.member_journal import ACCEPT, SYNCHRONOUS, Entries, Step
-
-I64: TypeAlias = npt.NDArray[np.int64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 class Work:

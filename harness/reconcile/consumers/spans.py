@@ -9,14 +9,12 @@ instants give no order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from harness.arrays import I64
 from harness.rundir.member_journal import Entries
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 BEFORE_ALL: Final = -1
 """Earliest instant of what may have happened at any time."""
