@@ -1,12 +1,48 @@
-"""Load-testing and chaos harness that judges Kafka's delivery guarantees."""
+"""Load-testing and chaos harness that judges Kafka's delivery guarantees.
 
-import os
+    import harness
 
-# numpy's linear algebra starts a thread for each core, which nothing here uses; their start and
-# their idling are a tenth of a second of CPU time in each of a run's processes.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    verdict = harness.run(harness.RunOptions(profiles=("idempotent",), rate_per_s=500))
+    print(verdict.verdict, verdict.reasons)
 
-__version__ = "0.1.0"
+Importing this package starts nothing and imports no client library. The functions raise the errors
+of harness.errors, of which HarnessError is the base; they never print and never end the process.
+"""
+
+from harness.errors import (
+    ClusterError,
+    EnvironmentFailure,
+    FaultError,
+    HarnessError,
+    Interrupted,
+    RunDirError,
+    UsageError,
+)
+from harness.judge.aggregate import Aggregate
+from harness.judge.verdict import Verdict
+from harness.runs.library import judge_history, repeat, run, verify
+from harness.runs.options import RunOptions
+from harness.system.progress import ProgressEvent
+from harness.version import __version__
+
+__all__ = [
+    "Aggregate",
+    "ClusterError",
+    "EnvironmentFailure",
+    "FaultError",
+    "HarnessError",
+    "Interrupted",
+    "ProgressEvent",
+    "RunDirError",
+    "RunOptions",
+    "UsageError",
+    "Verdict",
+    "__version__",
+    "judge_history",
+    "repeat",
+    "run",
+    "verify",
+]
 
 
 def discover(discover_system: bool = True) -> dict[str, object]:

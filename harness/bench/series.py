@@ -22,7 +22,7 @@ from harness.bench.sides import Run, Sides, StartUp
 from harness.bench.table import print_table, write_entries
 from harness.brokers import KAFKA_VERSION, LocalCluster
 from harness.errors import UsageError
-from harness.runs.progress import Progress
+from harness.report.progress import TerminalProgress
 
 PAIRS_MAX: Final = 1_000
 _BUSY: Final = 0.5
@@ -82,7 +82,7 @@ def bench(request: Request, path: Path | None) -> int:
     """Start three brokers, measure everything that was asked for, print the table."""
     if path is not None and not path.parent.is_dir():
         path.parent.mkdir(parents=True)
-    progress = Progress()
+    progress = TerminalProgress()
     busy, cores = os.getloadavg()[0], os.cpu_count() or 1
     if busy > _BUSY * cores:
         progress.note(

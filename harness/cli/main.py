@@ -7,12 +7,14 @@ error answer at once, and so that nothing is started by an import.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 import harness
-from harness.cli.arguments import Parser, add_connection_arguments
+from harness.cli.arguments import Parser
 from harness.cli.ending import guarded
+from harness.cli.run_arguments import add_run_arguments
 from harness.cli.verify import add_verify_arguments, run_verify
 
 _EXIT_CODES = """\
@@ -74,92 +76,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `harness run`."""
-    what = parser.add_argument_group("what is judged")
-    what.add_argument(
-        "--profile", action="append", metavar="NAME", help="a delivery profile (repeatable)"
-    )
-    what.add_argument("--all", action="store_true", help="every built-in profile")
-    what.add_argument("--profiles", metavar="FILE", help="a YAML file with profiles of your own")
-    what.add_argument(
-        "--experiment",
-        action="append",
-        metavar="NAME|FILE",
-        help="what breaks; several run one after the other "
-        "(default: stop_followers_then_kill_leader, then cut_responses)",
-    )
-    what.add_argument(
-        "--no-control",
-        action="store_true",
-        help="do not add the control profiles; nothing then shows that the faults hit",
-    )
-    what.add_argument(
-        "--until-bound",
-        type=float,
-        metavar="P",
-        help="repeat the experiments in the same run until zero breaches bound the chance per "
-        "fault to P for every promise they aim at, until a promise looks broken, or until the load "
-        "has gone on for --duration (without it an hour)",
-    )
-    what.add_argument(
-        "--repeat",
-        type=int,
-        metavar="N",
-        help="N runs with seeds that follow from --seed, and what they show together; --out then "
-        "holds run-1 … run-N and aggregate.json",
-    )
-    where = parser.add_argument_group("where")
-    where.add_argument(
-        "--brokers",
-        metavar="local|HOST:PORT,…|strimzi://NS/CLUSTER",
-        help="three brokers of our own (default), or brokers that run already; bootstrap.servers "
-        "of --config or --properties names them as well",
-    )
-    where.add_argument("--kafka-version", metavar="V", help="of the local brokers")
-    add_connection_arguments(where)
-    where.add_argument(
-        "--keep-cluster", action="store_true", help="leave the local brokers running"
-    )
-    where.add_argument(
-        "--keep-topics",
-        action="store_true",
-        help="leave the topics on brokers that were running before",
-    )
-    load = parser.add_argument_group("load")
-    load.add_argument("--rate", type=float, default=1000, metavar="N", help="records/s a profile")
-    load.add_argument(
-        "--schedule",
-        default="constant",
-        choices=("constant", "ramp", "burst", "poisson"),
-        help="when records are due, whatever Kafka does",
-    )
-    load.add_argument(
-        "--duration",
-        type=float,
-        metavar="S",
-        help="seconds of load after the warm-up at least (default: as long as the experiments)",
-    )
-    load.add_argument("--message-size", type=int, default=200, metavar="B", help="bytes a record")
-    load.add_argument("--compression", metavar="C", help="none, gzip, snappy, lz4 or zstd")
-    load.add_argument(
-        "--keys", type=int, default=0, metavar="N", help="distinct keys (default 0: no key)"
-    )
-    load.add_argument("--partitions", type=int, default=3, metavar="N", help="of each topic")
-    load.add_argument(
-        "--producers", type=int, default=1, metavar="N", help="client instances a profile"
-    )
-    load.add_argument("--seed", type=int, metavar="N", help="every random choice follows from it")
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--out", metavar="DIR", help="the run directory (default reports/runs/<run_id>)"
-    )
-    output.add_argument("--json", action="store_true", help="print verdict.json to stdout")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the `harness` command."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # numpy's linear algebra starts a thread for each core, which nothing here uses; their start
+    # and their idling are a tenth of a second of CPU time in each of a run's processes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     def work() -> int:
         args = build_parser().parse_args(arguments)

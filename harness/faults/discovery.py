@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import harness
+from harness.version import __version__
 
 _ACTIONS: Final = ("processes", "links", "coordinators", "members", "healing")
 _PROBES: Final = ("probes",)
@@ -14,9 +14,7 @@ def discover(discover_system: bool = True) -> dict[str, Any]:  # noqa: ARG001
     """Chaos Toolkit's entry point for discovery; nothing of the system is looked at."""
     from chaoslib.discovery import discover_actions, discover_probes, initialize_discovery_result
 
-    found: dict[str, Any] = initialize_discovery_result(
-        "delivery-harness", harness.__version__, "kafka"
-    )
+    found: dict[str, Any] = initialize_discovery_result("delivery-harness", __version__, "kafka")
     for module in _ACTIONS:
         found["activities"] += discover_actions(f"harness.faults.{module}")
     for module in _PROBES:

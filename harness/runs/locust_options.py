@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import HarnessError, UsageError
 from harness.profiles import load_profiles
-from harness.runs.options import COMPRESSIONS
+from harness.runs.options import COMPRESSIONS, DEFAULTS, SCHEDULES, RunOptions
 
 LOCUST_NAMES: Final[Mapping[str, str]] = {
     "--profile": "--delivery-profile",
@@ -22,6 +23,7 @@ LOCUST_NAMES: Final[Mapping[str, str]] = {
     "--config": "--client-config",
 }
 """What an option of `harness run` is called here, where the names differ."""
+_WHOLE: Final = re.compile(r"[+-]?\d+")
 _OPTION: Final = re.compile(r"(?<![\w-])--[a-z-]+")
 _DISTRIBUTED: Final = {
     "LOCUST_MODE_MASTER": "--master",
@@ -67,15 +69,15 @@ def add_arguments(parser: Any, **_: Any) -> None:
         help="KEY=VALUE, a librdkafka setting for every client (repeatable), as `harness run "
         "--config` takes it; KEY=env:NAME and KEY=file:PATH keep a secret off the command line",
     )
-    add("--rate", type=float, default=1000.0, help="records/s for each profile")
+    add("--rate", type=float, default=float(DEFAULTS.rate_per_s), help="records/s for each profile")
     add(
         "--schedule",
-        default="constant",
-        choices=["constant", "ramp", "burst", "poisson"],
+        default=DEFAULTS.schedule,
+        choices=list(SCHEDULES),
         help="when records are due, whatever Kafka does",
     )
     add("--duration", type=float, default=0.0, help="seconds after the warm-up; 0: until Stop")
-    add("--message-size", type=int, default=200, help="bytes a record")
+    add("--message-size", type=int, default=DEFAULTS.message_bytes, help="bytes a record")
     add(
         "--compression",
         default="",
@@ -83,9 +85,14 @@ def add_arguments(parser: Any, **_: Any) -> None:
         metavar="C",
         help=f"{', '.join(COMPRESSIONS)}; otherwise what the profile says",
     )
-    add("--keys", type=int, default=0, help="distinct keys; 0: none")
-    add("--partitions", type=int, default=3, help="of each topic")
-    add("--producers", type=int, default=1, help="client instances of each profile")
+    add("--keys", type=int, default=DEFAULTS.keys, help="distinct keys; 0: none")
+    add("--partitions", type=int, default=DEFAULTS.partitions, help="of each topic")
+    add(
+        "--producers",
+        type=int,
+        default=DEFAULTS.producers,
+        help="client instances of each profile",
+    )
     add("--seed", default="", help="every random choice follows from it")
     add("--out", default="", help="the run directory; otherwise reports/runs/<run_id>")
     add("--keep-topics", action="store_true", default=False, help="do not delete the topics")
@@ -127,26 +134,29 @@ def profile_names(options: Any) -> list[str]:
     return [str(label)]
 
 
-def run_arguments(options: Any) -> list[str]:
-    """The options as `harness run` calls them."""
-    arguments = []
-    for name in ("rate", "schedule", "keys", "partitions", "producers"):
-        arguments += [f"--{name}", str(getattr(options, name))]
-    arguments += ["--message-size", str(options.message_size)]
-    for name in ("brokers", "compression", "seed", "out"):
-        if getattr(options, name):
-            arguments += [f"--{name}", str(getattr(options, name))]
-    if options.profiles_file:
-        arguments += ["--profiles", options.profiles_file]
-    if options.properties:
-        arguments += ["--properties", options.properties]
-    for setting in options.client_config:
-        arguments += ["--config", setting]
-    if options.duration:
-        arguments += ["--duration", str(options.duration)]
-    for name in profile_names(options):
-        arguments += ["--profile", name]
-    return [*arguments, "--keep-topics"] if options.keep_topics else arguments
+def run_options(options: Any) -> RunOptions:
+    """The options of a run. Raises UsageError for a seed that is no number."""
+    seed = str(options.seed)
+    if seed and not _WHOLE.fullmatch(seed):
+        raise UsageError(f"--seed {seed}: a whole number is expected.")
+    return RunOptions(
+        profiles=tuple(profile_names(options)),
+        profiles_file=Path(options.profiles_file) if options.profiles_file else None,
+        brokers=options.brokers or None,
+        config=tuple(options.client_config),
+        properties=Path(options.properties) if options.properties else None,
+        keep_topics=bool(options.keep_topics),
+        rate_per_s=options.rate,
+        schedule=options.schedule,
+        duration_s=options.duration or None,
+        message_bytes=options.message_size,
+        compression=options.compression or None,
+        keys=options.keys,
+        partitions=options.partitions,
+        producers=options.producers,
+        seed=int(seed) if seed else None,
+        out=Path(options.out) if options.out else None,
+    )
 
 
 def in_locust_names(text: str) -> str:
@@ -170,7 +180,7 @@ def form_error(
             setattr(laid_over, action.dest, _value(action, values))
         # Without a label in the form the one of the command line does not hold either.
         laid_over.profile = next(iter(form.get("profile", ())), "") or None
-        check(run_arguments(laid_over))
+        check(run_options(laid_over))
     except HarnessError as error:
         return in_locust_names(str(error))
     return None

@@ -1,17 +1,17 @@
 """The other half of a Locust run started by hand: topics, live reader, judgement.
 
-    python -m harness.runs.recorder ANSWER [arguments of `harness run`]
+    python -m harness.runs.recorder OPTIONS ANSWER
 
 Locust patches its process, and neither admin clients nor a drain belong into one that is patched.
-So scenarios/steady.py starts this process beside it. It prepares a run, starts recording, writes
-`{"run_dir": …}` or `{"error": …}` to the file ANSWER, and waits. SIGTERM ends the recording: the
+So scenarios/steady.py starts this process beside it. It takes the options of the run from the file
+OPTIONS, which it removes, prepares a run, starts recording, writes `{"run_dir": …}` or
+`{"error": …}` to the file ANSWER, and waits. SIGTERM ends the recording: the
 run is drained and judged, and the exit status is the verdict's. When Locust is gone without a
 word, it stops recording and judges nothing; `harness verify RUN_DIR` can do that.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -33,9 +33,10 @@ from harness.kafka.client_check import check_connection
 from harness.load.context import connection_settings
 from harness.profiles import Overrides
 from harness.rundir.run import RunDir, write_json
-from harness.runs import options
 from harness.runs.locust_options import in_locust_names
-from harness.runs.locust_request import overrides_of, parse, request_of
+from harness.runs.locust_request import request_of
+from harness.runs.options import RunOptions, options_from_json
+from harness.runs.plan import BOOTSTRAP, address_of, overrides_of
 from harness.runs.session import Session
 from harness.system.lifeline import watch
 
@@ -50,12 +51,12 @@ def brokers_of(spec: str, overrides: Overrides) -> Brokers:
     Raises UsageError or ClusterError when there are none.
     """
     cluster = os.environ.get("HARNESS_CLUSTER")
-    if spec or options.BOOTSTRAP in overrides.connection:
-        meant = options.address_of(spec, overrides)
+    if spec or BOOTSTRAP in overrides.connection:
+        meant = address_of(spec, overrides)
     elif cluster:
-        meant = options.address_of(LOCAL, overrides)
+        meant = address_of(LOCAL, overrides)
     else:
-        meant = options.address_of(os.environ.get("HARNESS_BROKERS"), overrides)
+        meant = address_of(os.environ.get("HARNESS_BROKERS"), overrides)
     settings = {**connection_settings(), **overrides.connection}
     if cluster and meant == LOCAL and not spec:
         attached = LocalCluster.attach(cluster)
@@ -64,14 +65,14 @@ def brokers_of(spec: str, overrides: Overrides) -> Brokers:
     return connect(meant, settings)
 
 
-def record(args: argparse.Namespace, answer: Path) -> int:
+def record(options: RunOptions, answer: Path) -> int:
     """Prepare, record, judge; the exit status of the verdict."""
     stopped, orphaned = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     watch(orphaned.set)
-    overrides = overrides_of(args)
-    request = request_of(args, overrides)
-    brokers = brokers_of(args.brokers, overrides)
+    overrides = overrides_of(options)
+    request = request_of(options, overrides)
+    brokers = brokers_of(options.brokers or "", overrides)
     check_connection(overrides.connection, overrides.places)
     run_dir = RunDir.create(request.out)
     _log_to(run_dir.logs / "recorder.log")
@@ -92,7 +93,7 @@ def record(args: argparse.Namespace, answer: Path) -> int:
         run_dir.append("run", "harness", phase="ended")
         return exit_code(verdict)
     finally:
-        if brokers.kind != "local" and not args.keep_topics and not orphaned.is_set():
+        if brokers.kind != "local" and not options.keep_topics and not orphaned.is_set():
             session.delete_topics(_say)
 
 
@@ -110,10 +111,12 @@ def _log_to(path: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Parse and record; an error goes into the answer as well."""
-    answer = Path(arguments[0])
+    """Record; an error goes into the answer as well."""
+    asked, answer = map(Path, arguments)
     try:
-        return record(parse(arguments[1:]), answer)
+        options = options_from_json(asked.read_bytes())
+        asked.unlink()
+        return record(options, answer)
     except HarnessError as error:
         print(error, file=sys.stderr)
         if answer.parent.is_dir():

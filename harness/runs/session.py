@@ -23,7 +23,6 @@ from typing import Any
 
 import confluent_kafka
 
-import harness
 from harness.brokers import Brokers, LocalCluster
 from harness.errors import HarnessError
 from harness.faults.experiments import Experiment
@@ -36,6 +35,7 @@ from harness.runs.announced import Announced
 from harness.runs.judging import judge_run
 from harness.runs.observer import Observer
 from harness.system.lifeline import Child
+from harness.version import __version__
 
 CLIENT_CONFIG = "HARNESS_CLIENT_CONFIG"
 RUN_DIR = "HARNESS_RUN_DIR"
@@ -345,7 +345,7 @@ def fault_aims(experiments: list[Experiment]) -> dict[str, list[str]]:
 def versions(brokers: Brokers) -> dict[str, str]:
     """The versions that a result depends on."""
     return {
-        "harness": harness.__version__,
+        "harness": __version__,
         "kafka": getattr(brokers, "kafka_version", "unknown (brokers not started by the harness)"),
         "python": platform.python_version(),
         "librdkafka": confluent_kafka.libversion()[0],

@@ -45,9 +45,10 @@ from harness.runs.locust_options import (
     form_error,
     in_locust_names,
     refuse_distributed,
-    run_arguments,
+    run_options,
 )
 from harness.runs.locust_request import check
+from harness.runs.options import RunOptions, options_to_json
 from harness.system.lifeline import Child
 from harness.system.output import console
 
@@ -66,11 +67,14 @@ log = logging.getLogger(__name__)
 class Recorder:
     """The recorder process of one test."""
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, options: RunOptions) -> None:
+        # Its mode is 0700: the options may hold secrets, which no command line may show.
         self._folder = tempfile.TemporaryDirectory(prefix="harness-")
         self._answer = Path(self._folder.name) / "answer.json"
+        asked = Path(self._folder.name) / "options.json"
+        asked.write_bytes(options_to_json(options))
         self._child = Child(
-            [sys.executable, "-m", "harness.runs.recorder", str(self._answer), *arguments],
+            [sys.executable, "-m", "harness.runs.recorder", str(asked), str(self._answer)],
             log=Path(self._folder.name) / "recorder.log",
         )
 
@@ -145,7 +149,7 @@ class Standalone:
         """One user for each client. Raises UsageError for what cannot be run."""
         if self.load is not None:
             return len(self.load.places)
-        request = check(run_arguments(self.environment.parsed_options))
+        request = check(run_options(self.environment.parsed_options))
         return len(request.subjects) * request.load.producers
 
     # -- listeners -------------------------------------------------------------------------
@@ -193,7 +197,7 @@ class Standalone:
             if given:
                 self.run_dir = RunDir(Path(given))
             else:
-                self.recorder = Recorder(run_arguments(environment.parsed_options))
+                self.recorder = Recorder(run_options(environment.parsed_options))
                 self.run_dir = self.recorder.await_run_dir()
                 log.info("run directory %s", self.run_dir.path)
             self.load = Load(self.run_dir, on_failure=self._fail)

@@ -1,65 +1,63 @@
-"""Ctrl-C during a run: stop at once, stop in order, or give up."""
+"""A request to end a run: at once while there is nothing to judge, in order afterwards."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Callable
 
-from harness.errors import EXIT_INTERRUPTED_TWICE, Interrupted
-from harness.runs.progress import Progress
+from harness.errors import Interrupted
 from harness.system.lifeline import Child
 
 
 class Stop:
-    """The first Ctrl-C or SIGTERM asks for an orderly end; the second ends the process.
+    """Whether somebody asked for the end, and what that means at the moment.
 
-    Before there is load nothing has to be healed or judged: then the first one raises Interrupted
-    wherever the run is, while brokers start or topics are made.
+    asked: looked at again and again, such as `threading.Event().is_set`; `ask` does the same from
+    a signal handler.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
-        self.loaded = False
-        """Whether load has begun, so that there is something to judge."""
+    def __init__(self, asked: Callable[[], bool] | None = None) -> None:
+        self._given = asked
+        self._asked = False
+        self.can_leave = True
+        """Whether a run can be left wherever it is: there is no load yet, so nothing to judge."""
         self._children: list[Child] = []
 
+    def __call__(self) -> bool:
+        return self._asked or (self._given is not None and self._given())
+
+    def ask(self) -> None:
+        """Ask for the end of the run."""
+        self._asked = True
+
+    def begin(self) -> None:
+        """A run begins. Raises Interrupted when its end was asked for already."""
+        self.can_leave = True
+        self.check()
+
+    def check(self) -> None:
+        """Raises Interrupted when the end of a run was asked for that has no load yet."""
+        if self.can_leave and self():
+            raise Interrupted("stopped before there was any load: nothing to judge.")
+
+    def load_begins(self) -> None:
+        """From here on there is something to judge. Raises Interrupted as `check` does."""
+        self.check()
+        self.can_leave = False
+
+    def end(self) -> None:
+        """The run is over."""
+        self.can_leave = False
+        self._children.clear()
+
     def watch_over(self, child: Child) -> Child:
-        """A second Ctrl-C also ends this child at once."""
+        """Let `abandon` end this child too."""
         self._children.append(child)
         return child
 
-    def __call__(self) -> bool:
-        return self.asked
-
-    @contextlib.contextmanager
-    def installed(self, progress: Progress) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM while the block runs."""
-
-        def handle(number: int, _: FrameType | None) -> None:
-            if self.asked:
-                for child in self._children:
-                    child.release()
-                    with contextlib.suppress(ProcessLookupError):
-                        child.process.kill()
-                # The supervisor reads the end of its lifeline and takes the brokers down.
-                os._exit(EXIT_INTERRUPTED_TWICE)
-            self.asked = True
-            if not self.loaded:
-                raise Interrupted(
-                    f"{signal.Signals(number).name} before there was any load: nothing to judge."
-                )
-            progress.note(
-                f"{signal.Signals(number).name}: healing, then judging what was recorded "
-                "(once more to give up)"
-            )
-
-        self.loaded = False
-        before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
+    def abandon(self) -> None:
+        """Kill the load and the experiments: nobody waits for them any more."""
+        for child in self._children:
+            child.release()
+            with contextlib.suppress(ProcessLookupError):
+                child.process.kill()

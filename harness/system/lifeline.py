@@ -44,7 +44,12 @@ class Child:
                 stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if piped else output,
                 stderr=output,
-                env={**os.environ, **(environment or {}), LIFELINE_FD: str(reading)},
+                env={
+                    "OPENBLAS_NUM_THREADS": "1",  # see harness/cli/main.py
+                    **os.environ,
+                    **(environment or {}),
+                    LIFELINE_FD: str(reading),
+                },
                 pass_fds=(reading,),
                 start_new_session=True,
                 cwd=cwd,

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import build_parser, main
-from harness.cli.run import guardrail_lines
+from harness.cli.run_arguments import options_of
 from harness.errors import redact, redact_argv
 from harness.profiles import lint
-from harness.runs import options
+from harness.runs.plan import DEFAULT_EXPERIMENTS, RunPlan
+from harness.runs.plan import plan as plan_of
+from harness.runs.run import guardrail_lines
 
 
 @pytest.mark.parametrize(
@@ -86,10 +88,8 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert "usage: harness" in capsys.readouterr().out
 
 
-def plan(*arguments: str) -> options.Asked:
-    args = build_parser().parse_args(["run", *arguments])
-    args.argv = ["harness", "run", *arguments]
-    return options.plan(args)
+def plan(*arguments: str) -> RunPlan:
+    return plan_of(options_of(build_parser().parse_args(["run", *arguments])))
 
 
 def test_a_bare_run_takes_the_producer_profiles_and_the_default_experiments() -> None:
@@ -102,7 +102,7 @@ def test_a_bare_run_takes_the_producer_profiles_and_the_default_experiments() ->
         "transactional",
     ]
     assert asked.request.controls == []
-    assert [each.name for each in asked.request.experiments] == list(options.DEFAULT_EXPERIMENTS)
+    assert [each.name for each in asked.request.experiments] == list(DEFAULT_EXPERIMENTS)
     assert asked.request.aims == {"lost": "leader-ack", "duplicate": "at-least-once"}
 
 

@@ -5,7 +5,6 @@ Every refusal here is librdkafka's own: it is constructed with the settings.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -14,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.main import add_run_arguments, build_parser, main
+from harness.cli.main import build_parser, main
+from harness.cli.run_arguments import options_of
 from harness.errors import UsageError, redact_argv
 from harness.kafka.client_check import refusal
 from harness.profiles import split_settings
-from harness.runs import options
 from harness.runs.locust_request import command_of
+from harness.runs.options import RunOptions
+from harness.runs.plan import RunPlan, settings_of
+from harness.runs.plan import plan as plan_of
 from harness.runs.recorder import brokers_of
 
 ADDRESS = ("--brokers", "127.0.0.1:9092", "--experiment", "no_fault")
@@ -203,10 +205,8 @@ def test_producer_settings_that_contradict_each_other_are_wrong_usage(
     assert not out.exists()
 
 
-def plan(*arguments: str) -> options.Asked:
-    args = build_parser().parse_args(["run", *arguments])
-    args.argv = ["harness", "run", *arguments]
-    return options.plan(args)
+def plan(*arguments: str) -> RunPlan:
+    return plan_of(options_of(build_parser().parse_args(["run", *arguments])))
 
 
 # ------------------------------------------------------------------------------------- address
@@ -311,7 +311,7 @@ def test_a_placeholder_is_refused_instead_of_taken_for_a_value(tmp_path: Path) -
     file = tmp_path / "client.properties"
     file.write_text("sasl.password=${env:APP_PASSWORD}\n")
     with pytest.raises(UsageError, match=r"--config sasl\.password=env:VARIABLE"):
-        options.overrides_of([], str(file))
+        settings_of([], file)
 
 
 def test_redaction_keeps_a_reference_and_nothing_else_of_a_secret() -> None:
@@ -322,14 +322,12 @@ def test_redaction_keeps_a_reference_and_nothing_else_of_a_secret() -> None:
 
 
 def test_the_command_of_a_locust_run_holds_references_and_no_secret() -> None:
-
-    parser = argparse.ArgumentParser()
-    add_run_arguments(parser)
-    args = parser.parse_args(
-        ["--config", "sasl.password=hunter2", "--config", "ssl.key.password=env:KEY"]
-        + ["--properties", "client.properties"]
+    options = RunOptions(
+        config=("sasl.password=hunter2", "ssl.key.password=env:KEY"),
+        properties=Path("client.properties"),
     )
-    command = command_of(args, 7)
+    assert "hunter2" not in repr(options)
+    command = command_of(options, 7)
     assert command[-6:] == [
         *("--properties", "client.properties"),
         *("--client-config", "sasl.password=[redacted]"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.cli.main import build_parser
 from harness.errors import UsageError
 from harness.profiles import load_builtin
 from harness.runs import locust_options
@@ -19,9 +20,10 @@ from harness.runs.locust_options import (
     form_error,
     in_locust_names,
     profile_names,
-    run_arguments,
+    run_options,
 )
-from harness.runs.locust_request import check, parse
+from harness.runs.locust_request import check
+from harness.runs.options import RunOptions, options_from_json, options_to_json
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "steady.py"
 
@@ -53,7 +55,7 @@ def options_of(parser: Parser, *arguments: str, profile: str | None = None) -> N
 def test_without_options_every_producer_profile_of_the_built_in_ones_is_asked_for(
     parser: Parser,
 ) -> None:
-    request = check(run_arguments(options_of(parser)))
+    request = check(run_options(options_of(parser)))
     bare = [name for name, profile in load_builtin().items() if profile.bare]
     assert [each.name for each in request.subjects] == bare
 
@@ -90,7 +92,7 @@ def test_two_options_that_choose_different_profiles_are_refused(parser: Parser) 
         ({"message_size": ["1x"]}, "--message-size 1x: a whole number is expected."),
         ({"schedule": ["often"]}, "--schedule often: accepted are constant, ramp"),
         ({"compression": ["zip"]}, "--compression zip: accepted are none, gzip"),
-        ({"seed": ["x"]}, "--seed"),
+        ({"seed": ["x"]}, "--seed x: a whole number is expected."),
         ({"delivery_profile": ["exactly-twice"]}, "--delivery-profile exactly-twice: there is no"),
         ({"profile": ["exactly-twice"]}, "exactly-twice: there is no such profile"),
         ({"profiles_file": ["/nowhere.yaml"]}, "/nowhere.yaml"),
@@ -139,9 +141,31 @@ def test_a_message_calls_each_option_as_it_is_called_under_locust() -> None:
 
 
 def test_every_option_that_is_renamed_is_one_of_harness_run() -> None:
-    names = parse([])
+    names = build_parser().parse_args(["run"])
     for ours in locust_options.LOCUST_NAMES:
         assert hasattr(names, ours.removeprefix("--").replace("-", "_"))
+
+
+def test_what_was_typed_reaches_the_recorder_as_it_is(parser: Parser) -> None:
+    typed = options_of(
+        parser,
+        *("--delivery-profile", "idempotent,leader-ack", "--seed", "7", "--rate", "12.5"),
+        *("--client-config", "sasl.password=hunter2", "--out", "/tmp/a b", "--duration", "3"),
+        *("--profiles-file", "mine.yaml", "--keep-topics", "--compression", "zstd"),
+    )
+    options = run_options(typed)
+    assert options == RunOptions(
+        profiles=("idempotent", "leader-ack"),
+        profiles_file=Path("mine.yaml"),
+        config=("sasl.password=hunter2",),
+        keep_topics=True,
+        rate_per_s=12.5,
+        duration_s=3.0,
+        compression="zstd",
+        seed=7,
+        out=Path("/tmp/a b"),
+    )
+    assert options_from_json(options_to_json(options)) == options
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 from pathlib import Path
@@ -13,14 +12,16 @@ from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from harness.cli.main import build_parser
-from harness.cli.repeat import argv_of_one, seeds
+from harness.cli.run import argv_of_one
+from harness.cli.run_arguments import options_of
 from harness.errors import UsageError
 from harness.judge.aggregate import Outcome, aggregate
 from harness.judge.bounds import bound_95_per_fault
 from harness.judge.until import faults_needed, progress_of, promises_to_bound, suspicions
 from harness.judge.verdict import Verdict
 from harness.report.aggregate import print_aggregate
-from harness.runs.options import plan
+from harness.runs.plan import RunPlan, plan
+from harness.runs.repeat import plan_series, seeds
 from harness.system.assets import folder
 from tests.support.histories import (
     acked,
@@ -271,10 +272,10 @@ def test_the_command_of_one_run_repeats_that_run_alone() -> None:
     assert argv_of_one(argv, 9) == ["harness", "run", "--rate", "5", "--json", "--seed", "9"]
 
 
-def options(*words: str) -> argparse.Namespace:
+def planned(*words: str) -> RunPlan:
     args = build_parser().parse_args(["run", *words])
-    args.argv = ["harness", "run", *words]
-    return args
+    options = options_of(args)
+    return plan(options) if args.repeat is None else plan_series(options, args.repeat)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,7 @@ def options(*words: str) -> argparse.Namespace:
 )
 def test_a_series_that_makes_no_sense_is_refused(words: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        plan(options(*words))
+        planned(*words)
 
 
 def test_a_bound_that_was_not_reached_is_told_in_the_verdict(tmp_path: Path) -> None:

@@ -1,0 +1,150 @@
+"""The arguments of `harness run`, and the options that they make."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.cli.arguments import add_connection_arguments
+from harness.runs.options import DEFAULTS, SCHEDULES, RunOptions
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `harness run`, by group."""
+    _add_what(parser.add_argument_group("what is judged"))
+    _add_where(parser.add_argument_group("where"))
+    _add_load(parser.add_argument_group("load"))
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out", metavar="DIR", help="the run directory (default reports/runs/<run_id>)"
+    )
+    output.add_argument("--json", action="store_true", help="print verdict.json to stdout")
+
+
+def _add_what(what: argparse._ArgumentGroup) -> None:
+    what.add_argument(
+        "--profile", action="append", metavar="NAME", help="a delivery profile (repeatable)"
+    )
+    what.add_argument("--all", action="store_true", help="every built-in profile")
+    what.add_argument("--profiles", metavar="FILE", help="a YAML file with profiles of your own")
+    what.add_argument(
+        "--experiment",
+        action="append",
+        metavar="NAME|FILE",
+        help="what breaks; several run one after the other "
+        "(default: stop_followers_then_kill_leader, then cut_responses)",
+    )
+    what.add_argument(
+        "--no-control",
+        action="store_true",
+        help="do not add the control profiles; nothing then shows that the faults hit",
+    )
+    what.add_argument(
+        "--until-bound",
+        type=float,
+        metavar="P",
+        help="repeat the experiments in the same run until zero breaches bound the chance per "
+        "fault to P for every promise they aim at, until a promise looks broken, or until the load "
+        "has gone on for --duration (without it an hour)",
+    )
+    what.add_argument(
+        "--repeat",
+        type=int,
+        metavar="N",
+        help="N runs with seeds that follow from --seed, and what they show together; --out then "
+        "holds run-1 … run-N and aggregate.json",
+    )
+
+
+def _add_where(where: argparse._ArgumentGroup) -> None:
+    where.add_argument(
+        "--brokers",
+        metavar="local|HOST:PORT,…|strimzi://NS/CLUSTER",
+        help="three brokers of our own (default), or brokers that run already; bootstrap.servers "
+        "of --config or --properties names them as well",
+    )
+    where.add_argument("--kafka-version", metavar="V", help="of the local brokers")
+    add_connection_arguments(where)
+    where.add_argument(
+        "--keep-cluster", action="store_true", help="leave the local brokers running"
+    )
+    where.add_argument(
+        "--keep-topics",
+        action="store_true",
+        help="leave the topics on brokers that were running before",
+    )
+
+
+def _add_load(load: argparse._ArgumentGroup) -> None:
+    add = load.add_argument
+    add(
+        "--rate",
+        type=float,
+        default=DEFAULTS.rate_per_s,
+        metavar="N",
+        help="records/s a profile",
+    )
+    add(
+        "--schedule",
+        default=DEFAULTS.schedule,
+        choices=SCHEDULES,
+        help="when records are due, whatever Kafka does",
+    )
+    add(
+        "--duration",
+        type=float,
+        metavar="S",
+        help="seconds of load after the warm-up at least (default: as long as the experiments)",
+    )
+    add(
+        "--message-size",
+        type=int,
+        default=DEFAULTS.message_bytes,
+        metavar="B",
+        help="bytes a record",
+    )
+    add("--compression", metavar="C", help="none, gzip, snappy, lz4 or zstd")
+    add(
+        "--keys",
+        type=int,
+        default=DEFAULTS.keys,
+        metavar="N",
+        help="distinct keys (default 0: no key)",
+    )
+    add("--partitions", type=int, default=DEFAULTS.partitions, metavar="N", help="of each topic")
+    add(
+        "--producers",
+        type=int,
+        default=DEFAULTS.producers,
+        metavar="N",
+        help="client instances a profile",
+    )
+    add("--seed", type=int, metavar="N", help="every random choice follows from it")
+
+
+def options_of(args: argparse.Namespace) -> RunOptions:
+    """What was asked for, apart from --repeat and --json."""
+    return RunOptions(
+        profiles=tuple(args.profile or ()),
+        all_profiles=args.all,
+        profiles_file=Path(args.profiles) if args.profiles else None,
+        experiments=tuple(args.experiment or ()),
+        control=not args.no_control,
+        until_bound=args.until_bound,
+        brokers=args.brokers,
+        kafka_version=args.kafka_version,
+        config=tuple(args.config),
+        properties=None if args.properties is None else Path(args.properties),
+        keep_cluster=args.keep_cluster,
+        keep_topics=args.keep_topics,
+        rate_per_s=args.rate,
+        schedule=args.schedule,
+        duration_s=args.duration,
+        message_bytes=args.message_size,
+        compression=args.compression,
+        keys=args.keys,
+        partitions=args.partitions,
+        producers=args.producers,
+        seed=args.seed,
+        out=Path(args.out) if args.out else None,
+    )

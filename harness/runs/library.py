@@ -1,0 +1,114 @@
+"""What a program calls: the functions behind the command line, with plain arguments.
+
+Each imports what it needs when it is called, so that `import harness` brings none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.judge.aggregate import Aggregate
+from harness.judge.verdict import Verdict
+from harness.runs.options import RunOptions
+from harness.system.progress import OnProgress
+
+
+def run(
+    options: RunOptions,
+    *,
+    on_progress: OnProgress | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Verdict:
+    """Load, break, heal, read back, judge: one run, whose directory is `options.out`.
+
+    on_progress: gets every stage, note and detail, on the calling thread.
+    stop: asked again and again; once it says yes the run heals, and what was recorded is judged.
+
+    Signals are the caller's: no handler is installed. Every process that the run starts ends with
+    the calling process.
+
+    Raises UsageError for what cannot be run, before anything is started; ClusterError or another
+    EnvironmentFailure when the brokers or the machine fail; Interrupted when `stop` said yes before
+    there was any load.
+    """
+    from harness.runs.plan import plan
+    from harness.runs.run import run_plan
+    from harness.runs.stop import Stop
+
+    return run_plan(plan(options), on_progress, Stop(stop))
+
+
+def repeat(
+    options: RunOptions,
+    times: int,
+    *,
+    on_progress: OnProgress | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Aggregate:
+    """`times` runs with seeds that follow from `options.seed`, and what they show together.
+
+    `options.out` then holds run-1 … run-N and aggregate.json. A run that fails is one without a
+    verdict in the aggregate. Raises UsageError for what cannot be run.
+    """
+    from harness.runs.repeat import plan_series, run_series
+    from harness.runs.stop import Stop
+
+    first = plan_series(options, times)
+    return run_series(options, first, times, on_progress, Stop(stop))
+
+
+def verify(
+    run_dir: Path | str,
+    *,
+    config: Sequence[str] = (),
+    properties: Path | None = None,
+    fresh_drain: bool = False,
+    processes: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Verdict:
+    """Judge a run once more and write its next verdict-<n>.json.
+
+    Where the run's brokers answer and have its topics, they are read back anew; otherwise the
+    newest complete drain of the directory is judged again, unless `fresh_drain` forbids that.
+
+    config, properties: client settings to reach the brokers, as in RunOptions.
+    processes: how many read side by side; by default as many as are worth it.
+
+    Raises RunDirError for a directory that is no run's, UsageError for wrong settings.
+    """
+    from harness.runs.verification import verify_run
+
+    verification = verify_run(
+        Path(run_dir),
+        config=config,
+        properties=properties,
+        fresh_drain=fresh_drain,
+        processes=processes,
+        on_progress=on_progress,
+    )
+    return verification.verdict
+
+
+def judge_history(
+    paths: Sequence[Path | str],
+    profile: str | None = None,
+    *,
+    profiles_file: Path | None = None,
+    lenient: bool = False,
+) -> Verdict:
+    """Judge histories recorded elsewhere (docs/histories.md) by the promises of a profile.
+
+    profile: its name, built-in or of `profiles_file`; at-least-once where none is given.
+    lenient: count and skip malformed lines.
+
+    Raises UsageError for files that are no history and for a profile that there is not.
+    """
+    from harness.history.judging import judge_files
+
+    return judge_files(
+        [Path(each) for each in paths],
+        profile,
+        lenient=lenient,
+        profiles=[] if profiles_file is None else [profiles_file],
+    )

@@ -1,0 +1,91 @@
+"""The load process of a run, and the experiments that run one after the other while it does."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import time
+from typing import Final
+
+from harness.faults.run import start_experiment
+from harness.runs.progress import Progress
+from harness.runs.rounds import Rounds
+from harness.runs.session import RunRequest, Session, wait_for_event
+from harness.runs.stop import Stop
+from harness.system.lifeline import Child
+
+SETTLE_S: Final = 3.0
+"""Load that goes on after the last experiment, so that recovery is on record."""
+EXPERIMENT_TIMEOUT_S: Final = 900.0
+
+
+def load_and_break(session: Session, request: RunRequest, progress: Progress, stop: Stop) -> None:
+    """Run the load, and the experiments one after the other while it runs."""
+    run_dir = session.run_dir
+    load = stop.watch_over(
+        Child(
+            [sys.executable, "-m", "harness.load.process", str(run_dir.path)],
+            log=run_dir.logs / "load.log",
+            environment=session.environment(),
+        )
+    )
+    progress.stage("warming up the load")
+    try:
+        if not wait_for_event(
+            run_dir, load, "run", {"phase": "warmed_up"}, what="the load", stop=stop
+        ):
+            return
+        warmed_up = time.monotonic()
+        rounds = Rounds(session, request, warmed_up)
+        while True:
+            for experiment in request.experiments:
+                progress.stage(f"experiment {experiment.name}{rounds.told()}")
+                child = stop.watch_over(
+                    start_experiment(
+                        experiment, run_dir, rounds.next_journal(), session.environment()
+                    )
+                )
+                await_experiment(child, load, session, progress, stop)
+                if stop():
+                    return
+            if load.process.poll() is not None or rounds.enough(progress.note):
+                break
+        until = time.monotonic() + (SETTLE_S if request.experiments else 0.0)
+        if request.load.duration_s is not None and request.until_bound is None:
+            until = max(until, warmed_up + request.load.duration_s)
+        progress.stage("load goes on")
+        while time.monotonic() < until and not stop() and load.process.poll() is None:
+            time.sleep(0.1)
+            progress.follow(run_dir)
+    finally:
+        progress.stage("stopping the load")
+        status = load.stop(grace_s=60)
+        if status != 0:
+            run_dir.append(
+                "run",
+                "harness",
+                phase="load_died",
+                reason=f"the load process ended with status {status}: {load.tail(3)}",
+            )
+
+
+def await_experiment(
+    child: Child, load: Child, session: Session, progress: Progress, stop: Stop
+) -> None:
+    """Wait for an experiment; a stop asks it to heal and end, a dead load ends it too."""
+    deadline = time.monotonic() + EXPERIMENT_TIMEOUT_S
+    asked = False
+    while child.process.poll() is None:
+        ending = stop() or load.process.poll() is not None or time.monotonic() > deadline
+        if ending and not asked:
+            asked = True
+            with contextlib.suppress(ProcessLookupError):
+                child.process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 60
+        elif asked and time.monotonic() > deadline:
+            child.process.kill()
+        session.check_recording()
+        progress.follow(session.run_dir)
+        time.sleep(0.1)
+    child.release()

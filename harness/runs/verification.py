@@ -1,0 +1,83 @@
+"""One more verification of a run that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from harness.brokers.foreign import parse_bootstrap
+from harness.brokers.local.running import running_cluster
+from harness.errors import UsageError
+from harness.judge.verdict import Verdict
+from harness.kafka.client_check import check_connection
+from harness.rundir.run import RunDir
+from harness.runs.judging import best_drain, judge_again, judge_run, why_no_drain
+from harness.runs.plan import BOOTSTRAP, settings_of
+from harness.runs.progress import Progress
+from harness.system.progress import OnProgress
+
+PROCESSES_MAX: Final = 64
+DRAIN_TIMEOUT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The `number`-th verdict of a run."""
+
+    run_dir: RunDir
+    number: int
+    verdict: Verdict
+
+    @property
+    def path(self) -> Path:
+        """The verdict's file."""
+        return self.run_dir.verdict(self.number)
+
+
+def verify_run(
+    path: Path,
+    *,
+    config: Sequence[str] = (),
+    properties: Path | None = None,
+    fresh_drain: bool = False,
+    processes: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Verification:
+    """See `harness.verify`."""
+    if processes is not None and not 1 <= processes <= PROCESSES_MAX:
+        raise UsageError(f"verify: --processes {processes}: accepted is 1 to {PROCESSES_MAX}.")
+    run_dir = RunDir(path)
+    info = run_dir.read_info()
+    overrides = settings_of(config, properties)
+    connection = {BOOTSTRAP: info.bootstrap, **overrides.connection}
+    if BOOTSTRAP in overrides.connection:
+        parse_bootstrap(connection[BOOTSTRAP], overrides.places[BOOTSTRAP])
+    check_connection(connection, overrides.places)
+    progress = Progress(on_progress)
+    progress.stage(f"verifying run {info.run_id}")
+    number = run_dir.next_verification()
+    drained = None if fresh_drain else best_drain(run_dir)
+    why = None if drained is None else why_no_drain(info, connection)
+    if drained is not None and why is not None:
+        progress.note(
+            f"no fresh drain: {why}. Judging again from the observations of "
+            f"{run_dir.drained(drained).name}; --drain asks for a fresh one all the same"
+        )
+        verdict, _ = judge_again(run_dir, drained, number)
+    else:
+        verdict = judge_run(
+            run_dir,
+            info,
+            connection,
+            number=number,
+            drain_timeout_s=DRAIN_TIMEOUT_S,
+            say=progress.detail,
+            cluster=running_cluster(info.cluster_id),
+            processes=processes,
+        )
+    beside = run_dir.path / f"report-{number}.html"
+    if beside.exists():
+        progress.note(f"report.html is of a better verdict and stays; this report is {beside}")
+    return Verification(run_dir, number, verdict)
