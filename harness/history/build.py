@@ -35,7 +35,7 @@ from harness.history.numbers import is_range, union
 from harness.history.proofs import proofs_of
 from harness.history.reads import Reads, rows_of
 from harness.history.tables import History
-from harness.history.torn import firm_of, undone_by
+from harness.history.torn import firm_of, undone_by_torn
 from harness.history.transactions import NOT_ATTEMPTED, Transactions
 from harness.profiles import DeliveryProfile
 from harness.rundir.columns import ACKED, ACKED_NO_OFFSET, FAILED, NEVER, OPEN, SENT, pack_offsets
@@ -169,7 +169,9 @@ class _Builder:
                 f"the last line of the file breaks off at {', '.join(self.refusals.torn)}, as that "
                 "of a recorder that died, and was passed over"
             )
-            undone = undone_by(self.refusals.beginnings, self.history, compacted=profile.compacted)
+            undone = undone_by_torn(
+                self.refusals.beginnings, self.history, compacted=profile.compacted
+            )
             self.elsewhere.undone = undone - self.elsewhere.firm
         self.elsewhere.unsteady = self.history.unsteady
         self.elsewhere.transaction_timeout_ms = self.history.transaction_timeout_ms

@@ -11,6 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from harness.anomalies import needing
+from harness.anomaly_record import Needs
 from harness.arrays import I64, Bools
 from harness.history.events import (
     ABORT_CALLED,
@@ -24,7 +26,6 @@ from harness.history.lines import LineProblem, Refusals
 from harness.history.tables import History
 
 _NAMES: Final = {code: name for name, code in STEPS.items()}
-_BY_INSTANT: Final = ("precommitted_read", "hung_txn")
 
 
 def check_steps(history: History, refusals: Refusals) -> Bools:
@@ -85,7 +86,7 @@ def distrust(history: History, found: str) -> None:
     """Note that instants of this history are not of one steady clock."""
     history.unsteady = True
     reason = f"its instants are of no steady clock: {found}"
-    for anomaly in _BY_INSTANT:
+    for anomaly in needing(Needs.CLOCK):
         history.blind.setdefault(anomaly, reason)
 
 

@@ -11,47 +11,35 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES
+from harness.anomalies import ANOMALIES, undone_by
+from harness.anomaly_record import Line
 from harness.history.tables import History
 
 _KIND: Final = re.compile(rb'"(?:type|name)"\s*:\s*"([a-z_]+)"')
-_READING: Final = frozenset(
-    {
-        "lost", "gap", "inversion", "inconsistent_offset", "vanished", "torn_txn", "lost_txn",
-        "hung_txn", *CONSUMER_ANOMALIES,
-    }
-)  # fmt: skip
-_OF_MEMBERS: Final = frozenset(CONSUMER_ANOMALIES)
 _EVERY: Final = frozenset(ANOMALIES)
+_READING: Final = undone_by(Line.READING)
 _UNDOES: Final[Mapping[str, frozenset[str]]] = {
-    "attempt": frozenset({"phantom"}),
+    "attempt": undone_by(Line.ATTEMPT),
     # It may have been `failed`: such a record has no place, and belongs to no transaction.
-    "outcome": frozenset({"gap", "inversion"}),
-    "transaction": frozenset({"gap", "inversion", "torn_txn", "precommitted_read", "hung_txn"}),
-    "observation": _READING,
-    "reading": _READING,
-    "drain": _READING,
-    "offsets": frozenset({"hung_txn"}),
-    "history": frozenset({"hung_txn"}),
+    "outcome": undone_by(Line.OUTCOME),
+    "transaction": undone_by(Line.TRANSACTION),
+    **dict.fromkeys(("observation", "reading", "drain"), _READING),
+    **dict.fromkeys(("offsets", "history"), undone_by(Line.LAST_STABLE_OFFSET)),
     "end": frozenset(),
     "topic": _EVERY,
     **dict.fromkeys(
         ("member", "assignment", "processing", "commit", "acknowledgement", "archived",
          "group_offset", "group_reset"),
-        _OF_MEMBERS,
+        undone_by(Line.MEMBER),
     ),
     # Of Kafka's tools: producers that share a prefix are told apart by all their lines together.
     **dict.fromkeys(("producer_send_success", "producer_send_error"), _EVERY - {"lost"}),
     **dict.fromkeys(("record_data", "records_consumed"), _READING),
 }  # fmt: skip
 """Type of a line → the anomalies that one more line of it can undo."""
-_OF_A_TRANSACTION: Final = frozenset({"lost", "torn_txn", "lost_txn", "precommitted_read"})
-"""What `failed` undoes where a commit says of every other record that it is there."""
-_OF_COMPACTION: Final = frozenset({"lost", "vanished", "inconsistent_offset"})
-"""What a later record of the same key, or a tombstone of it, undoes."""
 
 
-def undone_by(lines: list[bytes], history: History, *, compacted: bool) -> frozenset[str]:
+def undone_by_torn(lines: list[bytes], history: History, *, compacted: bool) -> frozenset[str]:
     """The anomalies that lines which break off may have undone."""
     within = bool((history.attempts.column("transaction") >= 0).any())
     found: set[str] = set()
@@ -60,13 +48,13 @@ def undone_by(lines: list[bytes], history: History, *, compacted: bool) -> froze
         name = "" if kind is None else kind[1].decode()
         found |= _UNDOES.get(name, _EVERY)
         if name == "outcome" and within:
-            found |= _OF_A_TRANSACTION
+            found |= undone_by(Line.COMMIT_OF_OTHERS)
         if name in ("attempt", "outcome") and history.homes_found:
             found |= _EVERY
         if history.topic_ids:
             found |= _EVERY  # it may have said that what another line tells is of another topic
         if name in ("attempt", "outcome") and (compacted or any(history.compacted.values())):
-            found |= _OF_COMPACTION
+            found |= undone_by(Line.LATER_RECORD_OF_KEY)
     return frozenset(found)
 
 

@@ -15,6 +15,8 @@ from typing import Final
 
 import numpy as np
 
+from harness.anomalies import needing
+from harness.anomaly_record import Needs
 from harness.arrays import I64, U8
 from harness.errors import UsageError
 from harness.history.events import ABORT_CALLED as END_ABORT_CALLED
@@ -25,7 +27,6 @@ from harness.history.events import COMMITTED as END_COMMITTED
 from harness.history.lines import Refusals
 from harness.history.steps import check_steps
 from harness.history.tables import History
-from harness.reconcile.transaction_rules import OF_TRANSACTIONS
 from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.rundir.transactions import (
     ABORTED,
@@ -93,7 +94,7 @@ class Transactions:
         if unrecorded:
             what = "1 transaction" if unrecorded == 1 else f"{unrecorded} transactions"
             reason = f"no step of {what} is on record that attempts name"
-            history.blind |= dict.fromkeys(OF_TRANSACTIONS, reason)
+            history.blind |= dict.fromkeys(needing(Needs.TRANSACTION_LOG), reason)
         if uncalled:
             what = "1 commit" if uncalled == 1 else f"{uncalled} commits"
             history.blind.setdefault(

@@ -16,11 +16,10 @@ in their way: that is steps 6 and 7.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from harness.anomalies import anomaly_of
+from harness.anomalies import anomaly_of, sentence
 from harness.judge.bounds import bound_95_per_fault
 from harness.judge.exposure import Exposure
 from harness.judge.verdict import (
@@ -34,106 +33,6 @@ from harness.judge.verdict import (
 
 WHOLE_RUN: Final = "the whole run proves nothing: "
 """How a reason begins that is not this promise's own."""
-
-SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
-    "lost": (
-        "1 acknowledged record is absent from a drain that is proven complete",
-        "{n} acknowledged records are absent from a drain that is proven complete",
-    ),
-    "duplicate": (
-        "1 further copy of an attempt was read at another offset",
-        "{n} further copies of attempts were read at other offsets",
-    ),
-    "inversion": (
-        "1 record stands, or was acknowledged, before an acknowledged one that was sent earlier",
-        "{n} records stand, or were acknowledged, before an acknowledged one that was sent earlier",
-    ),
-    "gap": (
-        "1 attempt is missing between acknowledged ones",
-        "{n} attempts are missing between acknowledged ones",
-    ),
-    "phantom": (
-        "1 intact record of this run was never attempted",
-        "{n} intact records of this run were never attempted",
-    ),
-    "corrupt": (
-        "1 record fails its checksum",
-        "{n} records fail their checksum",
-    ),
-    "misrouted": (
-        "1 record stands on another topic or partition than it was sent to",
-        "{n} records stand on another topic or partition than they were sent to",
-    ),
-    "failed_visible": (
-        "1 attempt that had certainly failed can be read",
-        "{n} attempts that had certainly failed can be read",
-    ),
-    "inconsistent_offset": (
-        "1 record is not at the offset at which it was acknowledged, or that offset is another's",
-        "{n} records are not at the offsets at which they were acknowledged, or these are others'",
-    ),
-    "vanished": (
-        "1 record was read and is gone, or another one was read at its offset",
-        "{n} records were read and are gone, or others were read at their offsets",
-    ),
-    "torn_txn": (
-        "1 committed transaction is there only in part",
-        "{n} committed transactions are there only in part",
-    ),
-    "lost_txn": (
-        "nothing of 1 committed transaction is there",
-        "nothing of {n} committed transactions is there",
-    ),
-    "precommitted_read": (
-        "1 record could be read at read_committed before its commit was called",
-        "{n} records could be read at read_committed before their commit was called",
-    ),
-    "hung_txn": (
-        "1 last stable offset stood still longer than any transaction may stay open",
-        "{n} last stable offsets stood still longer than any transaction may stay open",
-    ),
-    "unprocessed": (
-        "the group's committed offset has passed 1 record that no member processed",
-        "the group's committed offsets have passed {n} records that no member processed",
-    ),
-    "reprocessed": (
-        "1 record was processed again after it had been committed",
-        "{n} records were processed again after they had been committed",
-    ),
-    "repeated": (
-        "there is 1 further effect of a record that was processed already",
-        "there are {n} further effects of records that were processed already",
-    ),
-    "poll_skip": (
-        "1 record was passed over by the member that was reading there",
-        "{n} records were passed over by the members that were reading there",
-    ),
-    "backward_poll": (
-        "reading went back 1 time without a rebalance in between",
-        "reading went back {n} times without a rebalance in between",
-    ),
-    "unassigned_read": (
-        "1 record was handed to a member to which its partition was not assigned",
-        "{n} records were handed to members to which their partitions were not assigned",
-    ),
-    "commit_beyond_position": (
-        "1 commit covers records that its member had not been handed",
-        "{n} commits cover records that their members had not been handed",
-    ),
-    "start_beyond_committed": (
-        "1 record was passed over by a member that began beyond the committed offset",
-        "{n} records were passed over by members that began beyond the committed offset",
-    ),
-    "commit_lost": (
-        "the coordinator no longer has a confirmed commit of 1 partition",
-        "the coordinator no longer has confirmed commits of {n} partitions",
-    ),
-    "double_owner": (
-        "two members of one group owned a partition at the same time, and both committed (1 time)",
-        "two members of one group owned a partition at the same time, and both committed "
-        "({n} times)",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,14 +124,14 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
     anomaly = anomaly_of(case.promise)
     if case.breaches:
         outside = f"outside the envelope: {'; '.join(case.breaches)}"
-        seen = f". {_seen(anomaly, case.observed)}" if case.observed else ""
+        seen = f". {sentence(anomaly, case.observed)}" if case.observed else ""
         return NOT_APPLICABLE, f"{outside}{seen}"
     if case.observed and case.skipped_lines and not case.firm:
         what = case.run_obstacles[0] if case.run_obstacles else "not everything could be read"
-        seen = _seen(anomaly, case.observed)
+        seen = sentence(anomaly, case.observed)
         return INCONCLUSIVE, f"{seen}, but what could not be read may tell otherwise: {what}"
     if case.observed and case.undone:
-        seen = _seen(anomaly, case.observed)
+        seen = sentence(anomaly, case.observed)
         return (
             INCONCLUSIVE,
             f"{seen}, but the last line of a file breaks off and may tell otherwise",
@@ -243,7 +142,7 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
             # Without a drain of ours, what proves absence is that the reading went further.
             absent = "record is" if case.observed == 1 else "records are"
             return BROKEN, f"{case.observed} acknowledged {absent} absent where everything was read"
-        return BROKEN, f"{_seen(anomaly, case.observed)}{defect}"
+        return BROKEN, f"{sentence(anomaly, case.observed)}{defect}"
     if case.not_shown:
         return NOT_APPLICABLE, case.not_shown
     if case.obstacles:
@@ -308,11 +207,6 @@ def _elsewhere(control: ControlResult) -> str:
     if control.unplaced:
         parts.append(f"{control.unplaced} more at a time that is not on record")
     return f" ({control.profile} showed {', and '.join(parts)})" if parts else ""
-
-
-def _seen(anomaly: str, count: int) -> str:
-    one, many = SENTENCES[anomaly]
-    return one if count == 1 else many.format(n=count)
 
 
 def _why(exposures: list[Exposure]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from harness.anomalies import promises_excluded_by
+from harness.anomaly_record import ExcludedBy
 from harness.profiles.advice import (
     IN_FLIGHT,
     IN_FLIGHT_MAX,
@@ -21,11 +23,9 @@ from harness.profiles.rule import Change, Problem, Subject, rule
 from harness.profiles.rules_producer import is_idempotent
 from harness.profiles.rules_time import DELIVERY_MS, in_time
 
-NEEDS_ACKS_ALL: Final = frozenset({"no_lost", "no_inconsistent_offset"})
-NEEDS_IDEMPOTENCE: Final = frozenset({"no_duplicate", "no_inversion"})
-NEEDS_TRANSACTIONS: Final = frozenset(
-    {"no_gap", "no_torn_txn", "no_lost_txn", "no_precommitted_read", "no_hung_txn"}
-)
+NEEDS_ACKS_ALL: Final = promises_excluded_by(ExcludedBy.ACKS_ALL)
+NEEDS_IDEMPOTENCE: Final = promises_excluded_by(ExcludedBy.IDEMPOTENCE)
+NEEDS_TRANSACTIONS: Final = promises_excluded_by(ExcludedBy.TRANSACTIONS)
 
 
 _CLEAN: Final[Change] = ("topic", "unclean.leader.election.enable", False)

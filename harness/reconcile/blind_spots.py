@@ -10,22 +10,18 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
+from harness.anomalies import needing
+from harness.anomaly_record import Needs
 from harness.reconcile.findings import ProfileFindings
-from harness.reconcile.transaction_rules import OF_TRANSACTIONS
 from harness.rundir.run_record import RunRecord
 
-_SEEN_LIVE: Final = ("vanished", "precommitted_read")
-_NEEDS_DRAIN: Final = tuple(
-    anomaly
-    for anomaly in PRODUCER_ANOMALIES + TRANSACTION_ANOMALIES
-    if anomaly not in ("precommitted_read", "hung_txn", "unseen")
-)
-_NEEDS_END: Final = ("gap", "torn_txn", "lost_txn")
+_SEEN_LIVE: Final = needing(Needs.LIVE_READING)
+_NEEDS_DRAIN: Final = needing(Needs.DRAIN)
+_NEEDS_WHOLE_LOG: Final = needing(Needs.WHOLE_LOG)
+_OF_TRANSACTIONS: Final = needing(Needs.TRANSACTION_LOG)
 LEAST_COVERAGE: Final = 0.95
 """The share of a partition's records that must have been read live: one record that is gone, were
 it any of them, is then missed with a chance of at most 5 %, as the bounds allow."""
-_COMPACTED_AWAY: Final = ("gap", "torn_txn", "lost_txn")
 _NAMED: Final = 3
 
 
@@ -84,7 +80,7 @@ def _drain(run: RunRecord, found: ProfileFindings, topics: range) -> None:
         found.cannot_see("the reading does not prove everything: " + some(short), *_NEEDS_DRAIN)
     if open_ended:
         found.cannot_see(
-            f"nothing says that {some(open_ended)} ended where reading did", *_NEEDS_END
+            f"nothing says that {some(open_ended)} ended where reading did", *_NEEDS_WHOLE_LOG
         )
 
 
@@ -95,7 +91,7 @@ def _compaction(run: RunRecord, found: ProfileFindings, topics: range) -> None:
     found.cannot_see(
         "the topic is compacted, and what was compacted away cannot be told from what was never "
         "there",
-        *_COMPACTED_AWAY,
+        *_NEEDS_WHOLE_LOG,
     )
     superseded = found.keyed.superseded
     if superseded:
@@ -190,17 +186,17 @@ def _transactions(run: RunRecord, found: ProfileFindings, topics: range) -> None
         log = run.transactions.get(incarnation)
         if log is None:
             found.cannot_see(
-                f"producer {incarnation} left no record of its transactions", *OF_TRANSACTIONS
+                f"producer {incarnation} left no record of its transactions", *_OF_TRANSACTIONS
             )
         elif log.torn:
             found.cannot_see(
                 f"the record of producer {incarnation}'s transactions breaks off",
-                *OF_TRANSACTIONS,
+                *_OF_TRANSACTIONS,
             )
         elif log.damage:
             found.cannot_see(
                 f"the record of producer {incarnation}'s transactions is damaged: {log.damage}",
-                *OF_TRANSACTIONS,
+                *_OF_TRANSACTIONS,
             )
     if found.counts["failed_visible"]:
         found.cannot_see(

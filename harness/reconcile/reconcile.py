@@ -13,6 +13,7 @@ Pure: plain data in, findings out. No client library is imported here.
 
 from __future__ import annotations
 
+from harness.anomalies import IN_READ_SUM
 from harness.errors import HarnessError, RunDirError
 from harness.reconcile.blind_spots import blind_spots
 from harness.reconcile.consumers.reconcile import judge_consumers
@@ -99,7 +100,7 @@ def assert_accounted(run: RunRecord, found: ProfileFindings) -> None:
             f"but {_sum(outcomes)}. This is a defect of the harness, not of Kafka; the run "
             "directory is left as it is."
         )
-    names = ("seen", "copies", "phantom", "corrupt", "misrouted", "foreign")
+    names = ("seen", "copies", *IN_READ_SUM, "foreign")
     parts = {name: counts[name] for name in names}
     counts["read"] = sum(parts.values())
     if run.drain is None:

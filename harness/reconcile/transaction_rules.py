@@ -8,16 +8,13 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
+from harness.anomalies import needing
+from harness.anomaly_record import Needs
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.run_record import RunRecord
 from harness.rundir.transactions import COMMITTED, UNDECIDED, Tally
-
-OF_TRANSACTIONS: Final = ("gap", "torn_txn", "lost_txn", "precommitted_read")
-"""The anomalies for which the record of a producer's transactions has to be whole."""
 
 
 def judge_transactions(run: RunRecord, found: ProfileFindings, tallies: dict[int, Tally]) -> None:
@@ -73,7 +70,7 @@ def _judge_unnamed(found: ProfileFindings, incarnation: int, tally: Tally, *, cl
         found.cannot_see(
             f"the record of producer {incarnation}'s transactions lacks lines: it does not say "
             f"what became of {records} that the ledger holds",
-            *OF_TRANSACTIONS,
+            *needing(Needs.TRANSACTION_LOG),
         )
         return
     for (topic, partition), sequences, offsets in tally.uncalled:

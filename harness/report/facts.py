@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from harness.anomalies import (
     ANOMALIES,
+    BY_NAME,
     CONSUMER_ANOMALIES,
+    IN_READ_SUM,
     PRODUCER_ANOMALIES,
     TRANSACTION_ANOMALIES,
     anomaly_of,
@@ -45,7 +47,7 @@ DECISIVE: Final = (
     "unclean.leader.election.enable",
 )
 """Settings that stand first in their part."""
-MISPLACED: Final = ("phantom", "corrupt", "misrouted", "foreign")
+MISPLACED: Final = (*IN_READ_SUM, "foreign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _cell(profile: ProfileVerdict, anomaly: str) -> Cell:
     if promise is None:
         if anomaly in TRANSACTION_ANOMALIES and not count:
             return Cell("none", "", 0, f"{who}: does not apply, it works without transactions")
-        if anomaly == "unseen":
+        if not BY_NAME[anomaly].promised:
             kind = "inconclusive" if count else "none"
             return Cell(kind, "?" if count else "", count, f"{who}: {count:,} found")
         return Cell("permitted", "", count, f"{who}: permitted, {count:,} found")

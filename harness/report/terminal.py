@@ -19,7 +19,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.anomalies import ANOMALIES
+from harness.anomalies import ANOMALIES, BY_NAME, own_columns
+from harness.anomaly_record import Group
 from harness.judge.loading import TOLD_SHARE, unacknowledged
 from harness.judge.verdict import (
     BROKEN,
@@ -44,8 +45,10 @@ STYLES: Final = {
     INCONCLUSIVE: "bold yellow",
     NOT_APPLICABLE: "dim",
 }
-OWN_COLUMN: Final = ("lost", "duplicate", "inversion")
-OF_EFFECTS: Final = ("unprocessed", "repeated", "reprocessed")
+OWN_COLUMN: Final = own_columns(Group.RECORDS, Group.TRANSACTIONS)
+NEVER_LEFT_OUT: Final = 2
+"""How many of these stay at any width."""
+OF_EFFECTS: Final = own_columns(Group.CONSUMERS)
 """Anomalies with a column of their own in the table of consumers."""
 OTHERS: Final = tuple(anomaly for anomaly in ANOMALIES if anomaly not in OWN_COLUMN + OF_EFFECTS)
 NAME_SHORT_MAX: Final = 18
@@ -180,8 +183,8 @@ def _columns(verdict: Verdict) -> list[_Column]:
         unsent = [(each.load.unsent or 0) if each.load is not None else 0 for each in profiles]
         much = any((load.unsent or 0) >= TOLD_SHARE * (load.planned or 0) for load in loads)
         columns.append(_Column("unsent", 6 if much else 0, [Text(f"{n:,}") for n in unsent]))
-    for name in OWN_COLUMN:
-        columns.append(anomalies(name, 3 if name == "inversion" else ALWAYS, (name,)))
+    for index, name in enumerate(OWN_COLUMN):
+        columns.append(anomalies(name, ALWAYS if index < NEVER_LEFT_OUT else 3, (name,)))
     return [*columns, anomalies("other", 3, OTHERS)]
 
 
@@ -272,7 +275,7 @@ def _count(profile: ProfileVerdict, anomalies: tuple[str, ...]) -> Text:
 
 
 def _mark(profile: ProfileVerdict, anomaly: str) -> str:
-    if anomaly == "unseen":
+    if not BY_NAME[anomaly].promised:
         return "?"
     on = _verdict_on(profile, anomaly)
     return "*" if on is None else {BROKEN: "!", INCONCLUSIVE: "?", NOT_APPLICABLE: "~"}.get(on, "")

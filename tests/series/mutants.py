@@ -471,7 +471,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("silent &= ~end_called", "pass"),
         ("states[silent & (states == UNCALLED)] = UNDECIDED", "pass"),
         ("called_us[silent | (states == UNRECORDED)] = NOT_KNOWN_US", "pass"),
-        ("history.blind |= dict.fromkeys(OF_TRANSACTIONS, reason)", "pass"),
+        ("history.blind |= dict.fromkeys(needing(Needs.TRANSACTION_LOG), reason)", "pass"),
         ("if uncalled:", "if False:"),
     ),
     *_in(

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.anomalies import ANOMALIES
+from harness.anomalies import PROMISES
 from harness.errors import EXIT_BROKEN, EXIT_INCONCLUSIVE, EXIT_KEPT
 from harness.judge.bounds import bound_95_per_fault
 from harness.judge.exposure import Exposure
 from harness.judge.judge import KAFKA_17754, LIBRDKAFKA_4953, exit_code, judge
-from harness.judge.promises import SENTENCES, PromiseCase, judge_promise
+from harness.judge.promises import PromiseCase, judge_promise
 from harness.judge.verdict import ControlResult, FaultCount, PromiseVerdict, Verdict, worst
 from harness.rundir.recorded_faults import RecordedFault
 from tests.support.histories import (
@@ -123,11 +123,8 @@ def test_the_verdict_on_one_promise(
 
 
 def test_a_reason_is_a_sentence_for_every_anomaly() -> None:
-    assert set(SENTENCES) == set(ANOMALIES) - {"unseen"}
-    for anomaly, (one, many) in SENTENCES.items():
-        assert "1 " in one
-        assert "{n} " in many
-        result = judge_promise(PromiseCase(f"no_{anomaly}", observed=5))
+    for promise in PROMISES:
+        result = judge_promise(PromiseCase(promise, observed=5))
         assert "5 " in result.reason
 
 

@@ -11,7 +11,9 @@ from typing import Final
 
 import numpy as np
 
+from harness.anomalies import CONSUMER_ANOMALIES
 from harness.arrays import I64, U8
+from harness.judge.explain.registry import explains
 from harness.judge.explain.scene import Event, Scene
 from harness.judge.explain.steps import key_of, struck
 from harness.judge.explain.whereabouts import Whereabouts
@@ -41,6 +43,7 @@ _REBALANCES: Final = {
 }
 
 
+@explains(*CONSUMER_ANOMALIES)
 def consuming(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     """What the members did with one record, then the group's committed offset and the fault."""
     profile = scene.found.profile

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from harness.judge.explain.registry import explains
 from harness.judge.explain.scene import Event, Scene
 from harness.judge.explain.steps import (
     attempt,
@@ -27,6 +28,7 @@ from harness.rundir.columns import SENT
 from harness.rundir.recorded_faults import RecordedFault
 
 
+@explains("lost", "unseen")
 def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator[Event]:
     at_us = scene.sent_us(each)
     named = answer.dead.fault_id if answer is not None and answer.dead is not None else None
@@ -88,6 +90,7 @@ def _log_end(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Ite
         )
 
 
+@explains("duplicate")
 def duplicate(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     at_us = scene.sent_us(each)
     fault = scene.fault_near(key_of(each), at_us)
@@ -111,6 +114,7 @@ def duplicate(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
                 "offset": offset}, closing=True, proves=True)  # fmt: skip
 
 
+@explains("inversion")
 def inversion(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     assert each.producer is not None
     assert each.sequence is not None
@@ -130,6 +134,7 @@ def inversion(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
         yield replace(there, text=f"{there.text}; it was handed over before record {number}")
 
 
+@explains("gap")
 def gap(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     fault = scene.fault_near(key_of(each), scene.sent_us(each))
     assert each.producer is not None
@@ -146,6 +151,7 @@ def gap(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event
     yield drained(scene, each)
 
 
+@explains("phantom")
 def phantom(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     assert each.producer is not None
     assert each.sequence is not None
@@ -175,6 +181,7 @@ def _reader(scene: Scene, each: Occurrence) -> tuple[str, int | None]:
     return reading(scene), None
 
 
+@explains("corrupt", "misrouted")
 def odd(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     what = (
         "a record that fails its checksum"
@@ -192,6 +199,7 @@ def odd(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event
                 proves=True)  # fmt: skip
 
 
+@explains("failed_visible")
 def failed_visible(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     steps = list(transaction_steps(scene, each))
     yield from steps[:1]
@@ -206,6 +214,7 @@ def failed_visible(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Ite
                 "offset": offset}, closing=True, proves=True)  # fmt: skip
 
 
+@explains("inconsistent_offset")
 def inconsistent_offset(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     fault = scene.fault_near(key_of(each), scene.sent_us(each))
     yield from attempt(scene, each)
@@ -233,6 +242,7 @@ def inconsistent_offset(scene: Scene, each: Occurrence, _: Whereabouts | None) -
             yield Event("acknowledged", text, None, fields, closing=True, proves=True)
 
 
+@explains("vanished")
 def vanished(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     fault = scene.fault_near(key_of(each), scene.sent_us(each))
     yield from attempt(scene, each)

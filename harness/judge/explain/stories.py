@@ -6,14 +6,19 @@ unknown; nothing is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
-from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES
+from harness.anomalies import ANOMALIES
 from harness.judge.disturbances import clock
-from harness.judge.explain import consumers, records, transactions
+from harness.judge.explain import (
+    consumers,  # noqa: F401 - it registers its explanations
+    records,
+    transactions,  # noqa: F401
+)
 from harness.judge.explain.order import in_order, shortened
-from harness.judge.explain.scene import Event, Scene
+from harness.judge.explain.registry import EXPLANATIONS
+from harness.judge.explain.scene import Scene
 from harness.judge.explain.whereabouts import Whereabouts, whereabouts
 from harness.judge.verdict import Witness
 from harness.reconcile.findings import Occurrence, ProfileFindings
@@ -47,7 +52,7 @@ def _of_anomaly(scene: Scene, anomaly: str, samples: list[Occurrence]) -> Iterat
         ]
     for each in chosen:
         answer = where.get(id(each))
-        story = _STORIES.get(anomaly, records.plain)
+        story = EXPLANATIONS.get(anomaly, records.plain)
         events = shortened(in_order(story(scene, each, answer)))
         headline = _headline(scene, each)
         lines = [event.line() for event in events]
@@ -109,23 +114,3 @@ def _headline(scene: Scene, each: Occurrence) -> str:
         return f"{each.anomaly}: record {number} of producer {each.producer} on {place}"
     by = "" if each.member is None else f", member {each.member}"
     return f"{each.anomaly}: offset {each.offset} of {place}{by}"
-
-
-_STORIES: Final[dict[str, Callable[[Scene, Occurrence, Whereabouts | None], Iterator[Event]]]] = {
-    "lost": records.lost,
-    "unseen": records.lost,
-    "duplicate": records.duplicate,
-    "inversion": records.inversion,
-    "gap": records.gap,
-    "phantom": records.phantom,
-    "corrupt": records.odd,
-    "misrouted": records.odd,
-    "failed_visible": records.failed_visible,
-    "inconsistent_offset": records.inconsistent_offset,
-    "vanished": records.vanished,
-    "torn_txn": transactions.whole_transaction,
-    "lost_txn": transactions.whole_transaction,
-    "precommitted_read": transactions.precommitted_read,
-    "hung_txn": transactions.hung,
-    **dict.fromkeys(CONSUMER_ANOMALIES, consumers.consuming),
-}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.judge.explain.registry import explains
 from harness.judge.explain.scene import Event, Key, Scene
 from harness.judge.explain.steps import key_of, reading, struck, transaction_steps
 from harness.judge.explain.whereabouts import Whereabouts
@@ -14,6 +15,7 @@ from harness.reconcile.findings import Occurrence
 from harness.rundir.columns import FAILED, NEVER
 
 
+@explains("torn_txn", "lost_txn")
 def whole_transaction(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     position = scene.transaction(each)
     yield from transaction_steps(scene, each)
@@ -59,6 +61,7 @@ def _range_read(scene: Scene, key: Key, producer: int, first: int, last: int) ->
     )  # fmt: skip
 
 
+@explains("precommitted_read")
 def precommitted_read(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     at_us = None if each.offset is None else scene.read_live_us(key_of(each), each.offset)
     fields: dict[str, int | str] = {} if each.offset is None else {"offset": each.offset}
@@ -68,6 +71,7 @@ def precommitted_read(scene: Scene, each: Occurrence, _: Whereabouts | None) -> 
     yield read
 
 
+@explains("hung_txn")
 def hung(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     topic = scene.topic(each.topic)
     series = scene.run.timeline.offsets.get((topic, each.partition))

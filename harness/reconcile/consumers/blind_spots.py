@@ -9,31 +9,18 @@ from typing import Final
 
 import numpy as np
 
-from harness.anomalies import CONSUMER_ANOMALIES
+from harness.anomalies import CONSUMER_ANOMALIES, needing
+from harness.anomaly_record import Needs
 from harness.reconcile.blind_spots import some
 from harness.reconcile.consumers.group import SHARE, Group, Key
 from harness.reconcile.consumers.input_partition import InputPartition
-from harness.reconcile.consumers.ownership import OF_OWNERS
 from harness.reconcile.findings import ProfileFindings
 from harness.rundir.member_journal import SYNCHRONOUS, Step
 from harness.rundir.run_record import RunRecord
 
-_OF_EFFECTS: Final = ("unprocessed", "reprocessed", "repeated")
-_OF_RECORDS: Final = (
-    "unprocessed",
-    "poll_skip",
-    "commit_beyond_position",
-    "start_beyond_committed",
-)
-"""What is only seen where the drain says which offsets hold a record."""
-
-_OF_STINTS: Final = (
-    "poll_skip",
-    "backward_poll",
-    "unassigned_read",
-    "start_beyond_committed",
-    "double_owner",
-)
+_OF_EFFECTS: Final = needing(Needs.EFFECTS)
+_OF_RECORDS: Final = needing(Needs.INPUT_OFFSETS)
+_OF_STINTS: Final = needing(Needs.ASSIGNMENTS)
 
 
 def blind_spots(run: RunRecord, found: ProfileFindings, groups: list[Group]) -> None:
@@ -87,7 +74,7 @@ def _stints(found: ProfileFindings, group: Group, name: str) -> None:
     if any(bool((each.entries["at_us"] < 0).any()) for each in group.journals):
         found.cannot_see(
             f"{name} has several members, and not every line of theirs says when (at_us)",
-            *OF_OWNERS,
+            *needing(Needs.ORDER_OF_MEMBERS),
         )
     waited = any(
         bool(((each.entries["flags"] & SYNCHRONOUS) != 0).any())

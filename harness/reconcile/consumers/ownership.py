@@ -40,7 +40,6 @@ STINT: Final = np.dtype(
 )
 """begun, ended: places of ASSIGNED and of what ended the stint; until: of the first hand-over in
 it, else of its end; start: the offset where reading began, below 0 where that is not known."""
-OF_OWNERS: Final = ("start_beyond_committed", "commit_lost", "double_owner")
 
 
 @dataclass(frozen=True, slots=True)
