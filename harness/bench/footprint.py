@@ -22,7 +22,7 @@ from harness.bench.sides import TIMEOUT_S, Sides
 from harness.errors import HarnessError
 from harness.rundir.columns import ColumnFile
 from harness.rundir.observations import cell_files
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 
 PROFILE: Final = "idempotent"
 MESSAGE_BYTES: Final = 100

@@ -24,7 +24,9 @@ from harness.kafka.topics import (
     wait_for_topics,
 )
 from harness.profiles.model import DeliveryProfile
-from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, now
+from harness.rundir.clock import now
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
 
 PARTITIONS: Final = 3
 _ARRIVAL_TIMEOUT_S: Final = 60.0

@@ -29,7 +29,8 @@ from harness.brokers.local.java import find_java
 from harness.errors import HarnessError
 from harness.profiles import DeliveryProfile, load_builtin
 from harness.profiles.model import Settings
-from harness.rundir.run import RunDir, new_run_id
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import new_run_id
 
 TIMEOUT_S: Final = 300.0
 START_UP_RECORDS: Final = 1_000

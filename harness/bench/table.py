@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.bench.cases import FOOTPRINT, LOAD, VERIFY
-from harness.rundir.run import write_json
+from harness.rundir.documents import write_json
 
 Entry = dict[str, Any]
 

@@ -26,7 +26,8 @@ from harness.load.context import LoadContext
 from harness.load.pace import SETTLE_US
 from harness.load.slots import SLOT_US
 from harness.load.transactions import TransactionalClient
-from harness.rundir.run import ProfileRun, RunDir
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ProfileRun
 from harness.system.collector import rare_collections
 
 _STALL_TIMEOUT_US: Final = 60_000_000

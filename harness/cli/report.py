@@ -10,7 +10,7 @@ from harness.errors import EXIT_KEPT, RunDirError, UsageError
 from harness.report.document import read_verdict
 from harness.report.html import write_report
 from harness.report.terminal import plain_columns, witness_lines
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.system.output import console
 
 

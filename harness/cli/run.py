@@ -15,7 +15,7 @@ from harness.judge.verdict import BROKEN, Verdict
 from harness.report.aggregate import print_aggregate
 from harness.report.progress import TerminalProgress
 from harness.report.terminal import print_verdict
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.runs.plan import plan
 from harness.runs.repeat import plan_series, run_series
 from harness.runs.run import broken_before, run_plan, verdict_reached

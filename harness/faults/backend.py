@@ -29,7 +29,8 @@ from harness.errors import FaultError, HarnessError, UsageError
 from harness.faults.beside import BESIDE
 from harness.faults.registry import MEMBERS, Fault
 from harness.kafka.leaders import ClusterView, PartitionState, answered
-from harness.rundir.run import ProfileRun, RunDir
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ProfileRun
 
 TOPIC_PREFIX: Final = "harness-"
 PROBE_TOPIC: Final = "harness-probe"

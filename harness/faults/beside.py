@@ -28,7 +28,9 @@ from harness.brokers.local.presence import EXPERIMENTS, RUNS, Presence, Turn, pr
 from harness.errors import RunDirError, UsageError
 from harness.faults.document import aims, injected
 from harness.faults.registry import FAULTS, MEMBERS
-from harness.rundir.run import RunDir, write_json
+from harness.rundir.documents import write_json
+from harness.rundir.events import ExperimentEvent
+from harness.rundir.run_dir import RunDir
 from harness.system.printable import printable
 
 SOURCE: Final = "chaos"
@@ -124,12 +126,13 @@ class Beside:
             try:
                 write_json(joined.run_dir.journal(joined.journal), _plain(journal))
                 joined.run_dir.append(
-                    "experiment",
-                    SOURCE,
-                    phase="left",
-                    experiment_id=self._id,
-                    status=journal.get("status"),
-                    deviated=journal.get("deviated"),
+                    ExperimentEvent(
+                        source=SOURCE,
+                        phase="left",
+                        experiment_id=self._id,
+                        status=journal.get("status"),
+                        deviated=journal.get("deviated"),
+                    )
                 )
             except OSError as error:
                 _warn(joined.run_dir, error)
@@ -154,14 +157,15 @@ class Beside:
             number = run_dir.claim_journal(above=len(info.experiments))
             consuming = any(profile.consume is not None for profile in info.profiles)
             run_dir.append(
-                "experiment",
-                SOURCE,
-                phase="joined",
-                experiment_id=self._id,
-                title=str(self._experiment.get("title", "")),
-                journal=number,
-                aims=aims(self._experiment),
-                faults=self._to_come(members=consuming),
+                ExperimentEvent(
+                    source=SOURCE,
+                    phase="joined",
+                    experiment_id=self._id,
+                    title=str(self._experiment.get("title", "")),
+                    journal=number,
+                    aims=aims(self._experiment),
+                    faults=self._to_come(members=consuming),
+                )
             )
         except OSError as error:
             _warn(run_dir, error)

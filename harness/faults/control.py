@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, TextIO
 
 from harness.errors import UsageError
 from harness.faults.backend import cluster_directory
 from harness.faults.beside import BESIDE
 from harness.faults.interrupts import watch_parent
 from harness.faults.journal import COMPLETED, JournalFindings, findings
-from harness.rundir.run import RunDir
+from harness.rundir.events import ExperimentEvent
+from harness.rundir.run_dir import RunDir
 
 SOURCE: Final = "chaos"
 
@@ -54,7 +56,7 @@ def before_rollback_control(context: dict[str, Any], **_: Any) -> None:
 def after_experiment_control(context: dict[str, Any], state: Any, **_: Any) -> None:
     """The experiment has ended; `state` is its journal."""
     journal = state if isinstance(state, dict) else {}
-    _write("ended", context, status=journal.get("status"), deviated=journal.get("deviated"))
+    _write("ended", context, journal)
     BESIDE.end(journal)
     if journal:
         _complain(findings(journal), sys.stderr)
@@ -76,8 +78,20 @@ def _complain(found: JournalFindings, output: TextIO) -> None:
     output.flush()
 
 
-def _write(phase: str, experiment: dict[str, Any], **fields: Any) -> None:
+def _write(
+    phase: Literal["started", "method", "rollback", "ended"],
+    experiment: dict[str, Any],
+    journal: Mapping[str, Any] | None = None,
+) -> None:
     directory = os.environ.get("HARNESS_RUN_DIR")
     if directory:
         title = experiment.get("title")
-        RunDir(Path(directory)).append("experiment", SOURCE, phase=phase, title=title, **fields)
+        RunDir(Path(directory)).append(
+            ExperimentEvent(
+                source=SOURCE,
+                phase=phase,
+                title=None if title is None else str(title),
+                status=(journal or {}).get("status"),
+                deviated=(journal or {}).get("deviated"),
+            )
+        )

@@ -24,7 +24,7 @@ from harness.kafka.leaders import PartitionState, answered
 from harness.kafka.reassignment import reorder_replicas
 from harness.rundir.fault_evidence import Coordination, Election
 from harness.rundir.member_names import transactional_id
-from harness.rundir.run import RunInfo
+from harness.rundir.run_info import RunInfo
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from harness.brokers import LocalCluster
 from harness.errors import HarnessError
@@ -13,7 +13,9 @@ from harness.faults.interrupts import uninterrupted
 from harness.faults.registry import FAULTS, MEMBERS
 from harness.kafka.leaders import await_full_isr, await_preferred
 from harness.members.roster import continue_members
-from harness.rundir.run import RunDir, now
+from harness.rundir.clock import now
+from harness.rundir.events import FaultEvent
+from harness.rundir.run_dir import RunDir
 from harness.rundir.wanted_members import want_as_planned
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
@@ -59,7 +61,7 @@ def heal_target(target: Target, *, timeout_s: float = ISR_TIMEOUT_S) -> dict[str
         raise
     _write(open_before, "healed")
     return {
-        "healed": list(dict.fromkeys(event["fault_id"] for _, event in open_before)),
+        "healed": list(dict.fromkeys(event.fault_id for _, event in open_before)),
         "healed_at": now(),
         "partitions_in_full_isr": partitions,
         "duration_s": round(time.monotonic() - started, 3),
@@ -96,7 +98,7 @@ def no_fault(hold_s: float = 2.0) -> dict[str, Any]:
     return injection.output()
 
 
-def _open_faults(target: Target) -> list[tuple[RunDir, dict[str, Any]]]:
+def _open_faults(target: Target) -> list[tuple[RunDir, FaultEvent]]:
     """What is to be healed, in the record of each run on this cluster.
 
     Members of a run that faults do not aim at here are left alone, and so are their faults.
@@ -109,19 +111,24 @@ def _open_faults(target: Target) -> list[tuple[RunDir, dict[str, Any]]]:
             found += [
                 (run_dir, event)
                 for event in open_faults(run_dir)
-                if FAULTS[event["fault"]].needs != {MEMBERS}
+                if FAULTS[event.fault].needs != {MEMBERS}
             ]
     return found
 
 
-def _write(events: list[tuple[RunDir, dict[str, Any]]], phase: str, **fields: Any) -> None:
+def _write(
+    events: list[tuple[RunDir, FaultEvent]],
+    phase: Literal["heal", "healed", "failed"],
+    reason: str | None = None,
+) -> None:
     for run_dir, event in events:
         run_dir.append(
-            "fault",
-            SOURCE,
-            fault_id=event["fault_id"],
-            fault=event["fault"],
-            phase=phase,
-            target=event["target"],
-            **fields,
+            FaultEvent(
+                source=SOURCE,
+                fault_id=event.fault_id,
+                fault=event.fault,
+                phase=phase,
+                target=event.target,
+                reason=reason,
+            )
         )

@@ -17,7 +17,7 @@ import secrets
 import signal
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from harness.errors import FaultError, RunDirError
 from harness.faults.backend import Target, names_of
@@ -28,9 +28,12 @@ from harness.faults.stopped import follower_logs, state_after_stop
 from harness.kafka.leaders import POLL_S, Key, PartitionState, await_that
 from harness.record.binary import run_hash
 from harness.replicas.dead import note_dead_logs
+from harness.rundir.clock import from_us, now_us
+from harness.rundir.documents import write_json
+from harness.rundir.events import FaultEvent
 from harness.rundir.fault_evidence import Cut, FaultEvidence, PartitionMove, Signalled, shortcomings
 from harness.rundir.replicas import ReplicaEvidence
-from harness.rundir.run import RunDir, from_us, now_us, write_json
+from harness.rundir.run_dir import RunDir
 
 logger = logging.getLogger("chaostoolkit")
 SOURCE: Final = "faults"
@@ -67,13 +70,13 @@ class Injection:
     ) -> None:
         if error is not None:
             reason = str(error) if isinstance(error, Exception) else "interrupted"
-            self._write("failed", reason=reason, evidence=True)
+            self._write("failed", reason=reason)
             return
         missing = shortcomings(self.evidence)
         for each in missing:
             logger.warning("%s: no evidence that it took effect: %s", self.fault.name, each)
         self._look_for_runs()
-        self._write("injected", at=self.injected_at, evidence=True, took_effect=not missing)
+        self._write("injected", at=self.injected_at, took_effect=not missing)
 
     def aim(self, target: str, partitions: Iterable[PartitionState]) -> None:
         """Name what will be struck and note the leader epochs of `partitions`."""
@@ -255,23 +258,29 @@ class Injection:
                 self._runs.setdefault(run_dir.read_info().run_id, run_dir)
 
     def _write(
-        self, phase: str, *, at: str | None = None, evidence: bool = False, **fields: Any
+        self,
+        phase: Literal["inject", "injected", "failed"],
+        *,
+        at: str | None = None,
+        took_effect: bool | None = None,
+        reason: str | None = None,
     ) -> None:
-        """Write one phase into each run; with `evidence`, what of it concerns that run."""
+        """Write one phase into each run; beyond `inject`, with what of the evidence concerns it."""
         logger.info("%s: %s %s", self.fault.name, phase, self.target)
         for run_id, run_dir in self._runs.items():
-            if evidence:
-                fields["evidence"] = self.evidence.for_run(run_id)
             try:
                 run_dir.append(
-                    "fault",
-                    SOURCE,
-                    at=at,
-                    fault_id=self.fault_id,
-                    fault=self.fault.name,
-                    phase=phase,
-                    target=self.target,
-                    **fields,
+                    FaultEvent(
+                        source=SOURCE,
+                        at=at or "",
+                        fault_id=self.fault_id,
+                        fault=self.fault.name,
+                        phase=phase,
+                        target=self.target,
+                        evidence=None if phase == "inject" else self.evidence.for_run(run_id),
+                        took_effect=took_effect,
+                        reason=reason,
+                    )
                 )
             except OSError as error:
                 # The own run needs its record. A run beside it may be gone, and hinders no fault.
@@ -280,9 +289,7 @@ class Injection:
                 logger.warning("%s: %s is not on record: %s", run_dir.path, phase, error)
 
 
-def open_faults(run_dir: RunDir) -> list[dict[str, Any]]:
+def open_faults(run_dir: RunDir) -> list[FaultEvent]:
     """The last event of each fault that has not been healed, in the order of injection."""
-    last: dict[str, dict[str, Any]] = {}
-    for event in run_dir.events("fault"):
-        last[event["fault_id"]] = event
-    return [event for event in last.values() if event["phase"] != "healed"]
+    last = {event.fault_id: event for event in run_dir.events(FaultEvent)}
+    return [event for event in last.values() if event.phase != "healed"]

@@ -30,9 +30,12 @@ from harness.members.roster import (
     living_members,
     signal_member,
 )
+from harness.rundir.clock import now
+from harness.rundir.events import MemberEvent
 from harness.rundir.fault_evidence import MemberStruck
 from harness.rundir.member_journal import Step
-from harness.rundir.run import ProfileRun, RunDir, now
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ProfileRun
 from harness.rundir.wanted_members import want, want_as_planned, wanted_members
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
@@ -306,11 +309,11 @@ def _look(injection: Injection, run_dir: RunDir) -> None:
         each.taken_over = sorted(set(each.taken_over) | (taken & set(each.partitions)))
         for event in events:
             if (
-                event["event"] == "member"
-                and (event["profile"], event["member"]) == (each.profile, each.member)
-                and event["phase"] != "started"
+                isinstance(event, MemberEvent)
+                and (event.profile, event.member) == (each.profile, each.member)
+                and event.phase != "started"
             ):
-                each.ended = event["reason"]
+                each.ended = event.reason
 
 
 def _await_evidence(injection: Injection, run_dir: RunDir, timeout_s: float) -> None:

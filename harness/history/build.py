@@ -41,7 +41,7 @@ from harness.profiles import DeliveryProfile
 from harness.rundir.columns import ACKED, ACKED_NO_OFFSET, FAILED, NEVER, OPEN, SENT, pack_offsets
 from harness.rundir.drained import Drain
 from harness.rundir.read_times import Contested
-from harness.rundir.run import ProfileRun
+from harness.rundir.run_info import ProfileRun
 from harness.rundir.run_record import Elsewhere, RecordedObservations, RunRecord
 
 NO_TOPIC: Final = "none"

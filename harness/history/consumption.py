@@ -15,7 +15,7 @@ from harness.history.tables import History
 from harness.profiles import DeliveryProfile
 from harness.rundir.consumption import INPUT, Committed, Consumption, Reset
 from harness.rundir.member_journal import ENTRY, NO_POSITION, SYNCHRONOUS, Journal, Step
-from harness.rundir.run import ConsumeRun, RunInfo
+from harness.rundir.run_info import ConsumeRun, RunInfo
 
 Key: TypeAlias = tuple[int, int]
 

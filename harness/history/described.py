@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.history.consumption import consume_run
 from harness.history.tables import History
 from harness.profiles import DeliveryProfile
-from harness.rundir.run import LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 
 
 def info_of(history: History, profile: DeliveryProfile, run_id: str, inputs: int) -> RunInfo:

@@ -20,7 +20,7 @@ from harness.arrays import I64
 from harness.history.reads import Reads
 from harness.history.tables import DrainClaim, History
 from harness.rundir.drained import DrainedPartition
-from harness.rundir.run import RunInfo
+from harness.rundir.run_info import RunInfo
 
 
 def proofs_of(

@@ -22,7 +22,7 @@ import numpy as np
 from harness.arrays import F64, Bools
 from harness.judge.verdict import Availability
 from harness.rundir.recorded_faults import RecordedFault
-from harness.rundir.run import ProfileRun
+from harness.rundir.run_info import ProfileRun
 from harness.rundir.timeline import LoadSeries, Timeline
 
 SLOT_US: Final = 250_000

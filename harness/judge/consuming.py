@@ -18,7 +18,7 @@ from harness.judge.verdict import ConsumerLag, ConsumeVerdict
 from harness.reconcile.findings import ProfileFindings
 from harness.rundir.member_journal import Journal, Step
 from harness.rundir.recorded_faults import RecordedFault
-from harness.rundir.run import ProfileRun
+from harness.rundir.run_info import ProfileRun
 from harness.rundir.run_record import RunRecord
 from harness.rundir.timeline import Timeline
 

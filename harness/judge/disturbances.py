@@ -15,8 +15,9 @@ from itertools import pairwise
 from typing import Final
 
 from harness.judge.verdict import DisturbanceRecord
+from harness.rundir.clock import from_us
 from harness.rundir.recorded_faults import RecordedFault
-from harness.rundir.run import ProfileRun, from_us
+from harness.rundir.run_info import ProfileRun
 from harness.rundir.timeline import Timeline, TopicPartition
 
 AFTER_US: Final = 10_000_000

@@ -14,7 +14,7 @@ from typing import Final
 
 from harness.judge.disturbances import Disturbance
 from harness.rundir.recorded_faults import RecordedFault
-from harness.rundir.run import ProfileRun, RunInfo
+from harness.rundir.run_info import ProfileRun, RunInfo
 from harness.rundir.timeline import LeaderChange, LoadSeries, Timeline
 
 AROUND_US: Final = 10_000_000

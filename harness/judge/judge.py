@@ -36,7 +36,7 @@ from harness.judge.verdict import (
 from harness.judge.windows import control_result, unlike
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.reconcile import reconcile
-from harness.rundir.run import ProfileRun
+from harness.rundir.run_info import ProfileRun
 from harness.rundir.run_record import RunRecord
 
 _EXIT_CODES: Final = {KEPT: EXIT_KEPT, BROKEN: EXIT_BROKEN, INCONCLUSIVE: EXIT_INCONCLUSIVE}

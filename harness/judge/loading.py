@@ -12,8 +12,8 @@ from typing import Final
 
 from harness.judge.verdict import FailureVerdict, LoadVerdict
 from harness.reconcile.findings import ProfileFindings
+from harness.rundir.clock import from_us
 from harness.rundir.load_events import FAILED, UNKNOWN, Failure
-from harness.rundir.run import from_us
 from harness.rundir.run_record import RunRecord
 
 UNSENT_SHARE_MAX: Final = 0.1

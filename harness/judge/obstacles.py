@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from harness.judge.verdict import FaultRecord
 from harness.reconcile.findings import ProfileFindings
+from harness.rundir.clock import from_us
 from harness.rundir.recorded_faults import RecordedFault
-from harness.rundir.run import RunInfo, from_us
+from harness.rundir.run_info import RunInfo
 from harness.rundir.run_record import ExperimentJournal, RunRecord
 from harness.rundir.timeline import Timeline
 

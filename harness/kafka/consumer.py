@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, Message
 from harness.errors import UsageError
 from harness.record.binary import Decoded, decode
 from harness.rundir.read_batch import ReadBatch
-from harness.rundir.run import RunInfo
+from harness.rundir.run_info import RunInfo
 
 READ_MESSAGES_MAX: Final = 4_000
 """A call's worth. More do not fit into a processor's cache and cost more each, fewer cost more

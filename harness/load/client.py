@@ -14,7 +14,7 @@ import numpy as np
 from harness.arrays import I64
 from harness.load.context import Call, LoadContext
 from harness.load.incarnation import Incarnation
-from harness.rundir.run import ProfileRun
+from harness.rundir.run_info import ProfileRun
 
 OPEN_RECORDS_MAX: Final = 100_000
 OPEN_BYTES_MAX: Final = 64 * 1024 * 1024

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,9 @@ from harness.load.context import LoadContext, producer_settings
 from harness.load.outcomes import Delivered, Reports, by_partition, groups
 from harness.load.slots import LEFT_OPEN, SLOT_US
 from harness.record.binary import Encoder, run_hash
+from harness.rundir.events import IncarnationEvent
 from harness.rundir.ledger import Ledger
-from harness.rundir.run import ProfileRun
+from harness.rundir.run_info import ProfileRun
 
 _OWN_DOING = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 """What an abort does to records that were not delivered yet."""
@@ -80,13 +81,14 @@ class Incarnation:
             for metric in ("ack", "service")
         }
         context.run_dir.append(
-            "incarnation",
-            "load",
-            profile=profile.profile,
-            incarnation=self.number,
-            instance=instance,
-            first_record=first_record,
-            phase="started",
+            IncarnationEvent(
+                source="load",
+                profile=profile.profile,
+                incarnation=self.number,
+                instance=instance,
+                first_record=first_record,
+                phase="started",
+            )
         )
 
     @property
@@ -263,19 +265,20 @@ class Incarnation:
 
     # -- the end ---------------------------------------------------------------------------
 
-    def close(self, phase: str, reason: str) -> None:
+    def close(self, phase: Literal["closed", "replaced"], reason: str) -> None:
         """Everything still open becomes UNKNOWN, and the ledger is complete."""
         at_us = self._context.clock.now_us()
         for (topic, partition), count in self.ledger.close().items():
             self._slots.unknown(topic, partition, at_us, count, self.why_open)
         self.open_records = 0
         self._context.run_dir.append(
-            "incarnation",
-            "load",
-            profile=self.profile.profile,
-            incarnation=self.number,
-            phase=phase,
-            reason=reason,
+            IncarnationEvent(
+                source="load",
+                profile=self.profile.profile,
+                incarnation=self.number,
+                phase=phase,
+                reason=reason,
+            )
         )
         self._dispose()
 

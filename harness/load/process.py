@@ -29,7 +29,7 @@ from harness.system.collector import rare_collections
 from harness.errors import EXIT_HARNESS_FAILED, EXIT_KEPT, HarnessError, UsageError
 from harness.system.lifeline import watch
 from harness.load.users import Load, ProducerUser
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 
 ORPHAN_STOP_TIMEOUT_S = 3.0
 """Without a harness the brokers are going down too: what is open is not awaited for long."""

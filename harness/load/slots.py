@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from harness.rundir.run import RunDir, RunInfo, from_us
+from harness.rundir.clock import from_us
+from harness.rundir.events import ClientErrorEvent, GeneratorEvent, LoadEvent
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import RunInfo
 
 SLOT_US: Final = 250_000
 ABORTED: Final = "aborted"
@@ -107,56 +110,50 @@ class Slots:
     def flush(self, now_us: int, *, everything: bool = False) -> None:
         """Write the events of every slot that is over, or of all."""
         over = (now_us - _GRACE_US) // SLOT_US
-        events = [
+        slots = [
             self._event(key, self._open.pop(key))
             for key in sorted(key for key in self._open if everything or key[0] < over)
         ]
-        for number in sorted(n for n in self._lag_us if everything or n < over):
-            lag_ms_max = round(self._lag_us.pop(number) / 1000, 3)
-            at = from_us((number + 1) * SLOT_US)
-            events.append(
-                {"at": at, "event": "generator", "source": "load", "lag_ms_max": lag_ms_max}
+        lags = [
+            GeneratorEvent(
+                at=from_us((number + 1) * SLOT_US),
+                source="load",
+                lag_ms_max=round(self._lag_us.pop(number) / 1000, 3),
             )
+            for number in sorted(n for n in self._lag_us if everything or n < over)
+        ]
         errors, self._errors = self._errors, Counter()
-        events += [
-            {
-                "at": from_us(now_us),
-                "event": "client_error",
-                "source": "load",
-                "profile": profile,
-                "incarnation": incarnation,
-                "code": code,
-                "reason": reason,
-                "fatal": fatal,
-                "count": count,
-            }
+        reported = [
+            ClientErrorEvent(
+                at=from_us(now_us),
+                source="load",
+                profile=profile,
+                incarnation=incarnation,
+                code=code,
+                reason=reason,
+                fatal=fatal,
+                count=count,
+            )
             for (profile, incarnation, code, reason, fatal), count in errors.items()
         ]
-        self._run_dir.append_all(events)
+        self._run_dir.append(*slots, *lags, *reported)
 
-    def _event(self, key: tuple[int, int, int], slot: Slot) -> dict[str, Any]:
+    def _event(self, key: tuple[int, int, int], slot: Slot) -> LoadEvent:
         number, topic, partition = key
-        return {
-            "at": from_us((number + 1) * SLOT_US),
-            "event": "load",
-            "source": "load",
-            "profile": self._profiles[topic],
-            "topic": self._topics[topic],
-            "partition": partition,
-            "from_us": number * SLOT_US,
-            "to_us": (number + 1) * SLOT_US,
-            "attempted": slot.attempted,
-            "acked": slot.acked,
-            "failed": slot.failed,
-            "unknown": slot.unknown,
-            "ack_ms_max": round(slot.ack_us_max / 1000, 3),
-            **{
-                name: {str(key): count for key, count in counts.items()}
-                for name, counts in (
-                    ("attempted_by", slot.attempted_by),
-                    ("failed_by", slot.failed_by),
-                    ("unknown_by", slot.unknown_by),
-                )
-                if counts
-            },
-        }
+        return LoadEvent(
+            at=from_us((number + 1) * SLOT_US),
+            source="load",
+            profile=self._profiles[topic],
+            topic=self._topics[topic],
+            partition=partition,
+            from_us=number * SLOT_US,
+            to_us=(number + 1) * SLOT_US,
+            attempted=slot.attempted,
+            acked=slot.acked,
+            failed=slot.failed,
+            unknown=slot.unknown,
+            ack_ms_max=round(slot.ack_us_max / 1000, 3),
+            attempted_by=slot.attempted_by or None,
+            failed_by=slot.failed_by or None,
+            unknown_by=slot.unknown_by or None,
+        )

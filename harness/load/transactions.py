@@ -39,7 +39,7 @@ from harness.load.context import Call, LoadContext
 from harness.load.outcomes import Delivered
 from harness.load.slots import ABORTED, ABORTED_AFTER_ERROR
 from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
-from harness.rundir.run import ProfileRun
+from harness.rundir.run_info import ProfileRun
 from harness.system.disk import Appender
 
 Ranges = dict[tuple[int, int], tuple[int, int]]

@@ -32,7 +32,9 @@ from harness.load.pace import TICK_US, Pace
 from harness.load.schedule import parse
 from harness.load.slots import SLOT_US
 from harness.load.transactions import TransactionalClient
-from harness.rundir.run import ProfileRun, RunDir
+from harness.rundir.events import RunEvent
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ProfileRun
 
 POLL_S: Final = 0.002
 CLIENT_TICK_US: Final = 2_000
@@ -156,11 +158,11 @@ class Load:
         self._start_us = self.context.clock.now_us() + START_DELAY_US
         warm_up_us = int(self.info.load.warm_up_s * 1e6)
         self.context.warm_until_us = self._start_us + warm_up_us
-        self._event("load_started")
+        self.run_dir.append(RunEvent(source="load", phase="load_started"))
         self._greenlets.append(self._spawn(self._write_slots))
         self._started.set()
         gevent.sleep((START_DELAY_US + warm_up_us) / 1e6)
-        self._event("warmed_up")
+        self.run_dir.append(RunEvent(source="load", phase="warmed_up"))
 
     @property
     def running_s(self) -> float:
@@ -175,9 +177,6 @@ class Load:
         # Asking is what makes a client advance, so each is asked.
         waiting = [client for client in self._clients if not client.ready]
         return not waiting
-
-    def _event(self, phase: str, **fields: Any) -> None:
-        self.run_dir.append("run", "load", phase=phase, **fields)
 
     def _write_slots(self) -> None:
         while True:
@@ -221,7 +220,14 @@ class Load:
             client.close("ended")
         self.context.close()
         unsent = {name: count for name, count in self._unsent.items() if count}
-        self._event("load_stopped", unsent=self._unsent.total(), unsent_by=unsent)
+        self.run_dir.append(
+            RunEvent(
+                source="load",
+                phase="load_stopped",
+                unsent=self._unsent.total(),
+                unsent_by=unsent,
+            )
+        )
 
 
 class ProducerUser(User):  # type: ignore[misc]

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import (
     IsolationLevel,
@@ -31,7 +31,10 @@ from confluent_kafka.admin import (
 
 from harness.kafka.consumer import new_consumer
 from harness.kafka.topics import admin_client, awaited
-from harness.rundir.run import ProfileRun, RunDir, RunInfo, now_us, to_us
+from harness.rundir.clock import now_us
+from harness.rundir.events import FaultEvent, LagEvent, RecoveredEvent
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ProfileRun, RunInfo
 
 INTERVAL_S: Final = 1.0
 _ANSWER_S: Final = 2.0
@@ -130,11 +133,11 @@ class LagWatch:
         self._committed: dict[str, Offsets] = {}
         self._waiting: dict[str, list[_Recovery]] = {}
         self._seen_faults: set[str] = set()
-        self._new_faults: dict[str, list[dict[str, Any]]] = {
+        self._new_faults: dict[str, list[FaultEvent]] = {
             profile.profile: [] for profile in self._profiles
         }
         """By profile: a group whose offsets were not told hears of them the next time."""
-        self._read_to = 0
+        self._timeline = run_dir.follow()
 
     def prepare(self) -> None:
         """What the brokers have to be told about a group before its members join."""
@@ -254,13 +257,14 @@ class LagWatch:
             mine[key] = end
             lags[key] = max(0, end - max(offset, 0))
             self._run_dir.append(
-                "lag",
-                "members",
-                profile=profile.profile,
-                topic=key[0],
-                partition=partition,
-                committed=offset,
-                end=end,
+                LagEvent(
+                    source="members",
+                    profile=profile.profile,
+                    topic=key[0],
+                    partition=partition,
+                    committed=offset,
+                    end=end,
+                )
             )
         self._note_recovery(profile.profile, committed, mine)
         self._lags[profile.profile] = lags
@@ -270,7 +274,7 @@ class LagWatch:
         """Say which faults a group has recovered from; new ones wait from now on."""
         waiting = self._waiting.setdefault(name, [])
         waiting += [
-            _Recovery(each["fault_id"], each["fault"], to_us(each["at"]), ends)
+            _Recovery(each.fault_id, each.fault, each.at_us, ends)
             for each in self._new_faults[name]
         ]
         self._new_faults[name].clear()
@@ -279,25 +283,19 @@ class LagWatch:
                 continue
             waiting.remove(each)
             self._run_dir.append(
-                "recovered",
-                "members",
-                profile=name,
-                fault_id=each.fault_id,
-                fault=each.fault,
-                after_ms=round((now_us() - each.struck_us) / 1000),
+                RecoveredEvent(
+                    source="members",
+                    profile=name,
+                    fault_id=each.fault_id,
+                    fault=each.fault,
+                    after_ms=round((now_us() - each.struck_us) / 1000),
+                )
             )
 
     def _read_faults(self) -> None:
         """Which faults the timeline names that it did not name before."""
-        if not self._run_dir.timeline.exists():
-            return
-        with self._run_dir.timeline.open("rb") as lines:
-            lines.seek(self._read_to)
-            data = lines.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read_to += len(whole)
-        for event in self._run_dir.parse(whole.splitlines()):
-            if event["event"] == "fault" and event["fault_id"] not in self._seen_faults:
-                self._seen_faults.add(event["fault_id"])
+        for event in self._timeline.events(FaultEvent):
+            if event.fault_id not in self._seen_faults:
+                self._seen_faults.add(event.fault_id)
                 for waiting in self._new_faults.values():
                     waiting.append(event)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from harness.errors import REDACTED, HarnessError
 from harness.record.binary import run_hash
 from harness.rundir.clock import Clock
+from harness.rundir.events import ClientErrorEvent, RebalanceEvent
 from harness.rundir.member_journal import (
     ENTRY,
     NO_POSITION,
@@ -25,7 +26,8 @@ from harness.rundir.member_journal import (
     Step,
     journal_path,
 )
-from harness.rundir.run import ConsumeRun, ProfileRun, RunDir, RunInfo
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ConsumeRun, ProfileRun, RunInfo
 
 Client = TypeVar("Client")
 
@@ -193,20 +195,25 @@ class Member:
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._gone(Step.LOST, "lost", partitions)
 
-    def _gone(self, step: Step, phase: str, partitions: list[TopicPartition]) -> None:
+    def _gone(
+        self, step: Step, phase: Literal["revoked", "lost"], partitions: list[TopicPartition]
+    ) -> None:
         for each in partitions:
             self.note(step, partition=each.partition)
             self.assigned.discard(each.partition)
         self._say_rebalance(phase, partitions)
 
-    def _say_rebalance(self, phase: str, partitions: list[TopicPartition]) -> None:
+    def _say_rebalance(
+        self, phase: Literal["assigned", "revoked", "lost"], partitions: list[TopicPartition]
+    ) -> None:
         self.run_dir.append(
-            "rebalance",
-            "member",
-            profile=self.profile.profile,
-            member=self.number,
-            phase=phase,
-            partitions=[f"{each.topic}/{each.partition}" for each in partitions],
+            RebalanceEvent(
+                source="member",
+                profile=self.profile.profile,
+                member=self.number,
+                phase=phase,
+                partitions=[f"{each.topic}/{each.partition}" for each in partitions],
+            )
         )
 
     # -- records ---------------------------------------------------------------------------
@@ -315,14 +322,15 @@ class Member:
             return
         self._said[error.code()] = time.monotonic()
         self.run_dir.append(
-            "client_error",
-            "member",
-            profile=self.profile.profile,
-            incarnation=None,
-            member=self.number,
-            code=error.name(),
-            reason=error.str(),
-            fatal=error.fatal(),
+            ClientErrorEvent(
+                source="member",
+                profile=self.profile.profile,
+                incarnation=None,
+                member=self.number,
+                code=error.name(),
+                reason=error.str(),
+                fatal=error.fatal(),
+            )
         )
 
 

@@ -22,7 +22,8 @@ from harness.rundir.clock import Clock
 from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.rundir.ledger import Ledger
 from harness.rundir.member_names import transactional_id
-from harness.rundir.run import ProfileRun, RunDir, RunInfo
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ProfileRun, RunInfo
 
 INIT_TIMEOUT_S: Final = 20.0
 

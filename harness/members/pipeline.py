@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from harness.members.member import Member, place_of, positions
 from harness.members.output import Output
+from harness.rundir.events import IncarnationEvent
 from harness.rundir.member_journal import SYNCHRONOUS, Step
 
 _ANSWER_S: Final = 10.0
@@ -195,15 +196,18 @@ class Pipeline(Member):
         self.say_error(error)
         self.failure = failure
 
-    def _say_incarnation(self, output: Output, phase: str, reason: str) -> None:
+    def _say_incarnation(
+        self, output: Output, phase: Literal["started", "closed", "replaced"], reason: str
+    ) -> None:
         self.run_dir.append(
-            "incarnation",
-            "member",
-            profile=self.profile.profile,
-            incarnation=output.incarnation,
-            phase=phase,
-            reason=reason,
-            member=self.number,
+            IncarnationEvent(
+                source="member",
+                profile=self.profile.profile,
+                incarnation=output.incarnation,
+                phase=phase,
+                reason=reason,
+                member=self.number,
+            )
         )
 
     def leave(self) -> None:

@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from harness.errors import EXIT_KEPT, HarnessError
 from harness.load.context import connection_settings
@@ -23,7 +23,9 @@ from harness.members.lag import LagWatch
 from harness.members.process import EPOCH, kind_of
 from harness.members.roster import group_events, held_partitions
 from harness.rundir.clock import Clock
-from harness.rundir.run import ConsumeRun, ProfileRun, RunDir, RunInfo
+from harness.rundir.events import MemberEvent, RunEvent
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ConsumeRun, ProfileRun, RunInfo
 from harness.rundir.wanted_members import wanted_members
 from harness.system import lifeline
 from harness.system.lifeline import Child
@@ -115,7 +117,7 @@ class Pool:
             self._lag.stop()
             self._end_all()
         if not self._abandoned:
-            self.run_dir.append("run", "members", phase="members_stopped")
+            self.run_dir.append(RunEvent(source="members", phase="members_stopped"))
 
     # -- keeping them running --------------------------------------------------------------
 
@@ -181,15 +183,23 @@ class Pool:
         group.failures[running.slot] = times
         group.not_before[running.slot] = now + _AGAIN_S[min(times, len(_AGAIN_S) - 1)]
 
-    def _say(self, group: RunningGroup, number: int, pid: int, phase: str, reason: str) -> None:
+    def _say(
+        self,
+        group: RunningGroup,
+        number: int,
+        pid: int,
+        phase: Literal["started", "ended", "replaced"],
+        reason: str,
+    ) -> None:
         self.run_dir.append(
-            "member",
-            "members",
-            profile=group.profile.profile,
-            member=number,
-            pid=pid,
-            phase=phase,
-            reason=reason,
+            MemberEvent(
+                source="members",
+                profile=group.profile.profile,
+                member=number,
+                pid=pid,
+                phase=phase,
+                reason=reason,
+            )
         )
 
     # -- the beginning and the end ---------------------------------------------------------
@@ -219,7 +229,9 @@ class Pool:
             self._check_they_stay()
         left = [name for name, partitions in waiting.items() if partitions]
         reason = f"without all partitions after {READY_TIMEOUT_S:g} s: {', '.join(left)}"
-        self.run_dir.append("run", "members", phase="members_ready", reason=reason if left else "")
+        self.run_dir.append(
+            RunEvent(source="members", phase="members_ready", reason=reason if left else "")
+        )
 
     def _check_they_stay(self) -> None:
         """Raises HarnessError when members end by themselves before anything has begun."""
@@ -256,7 +268,11 @@ class Pool:
                 break
             time.sleep(TICK_S)
         self.run_dir.append(
-            "run", "members", phase="members_caught_up", reason=f"{self._lag.behind} offsets behind"
+            RunEvent(
+                source="members",
+                phase="members_caught_up",
+                reason=f"{self._lag.behind} offsets behind",
+            )
         )
 
     def _end_all(self) -> None:

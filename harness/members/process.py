@@ -21,7 +21,7 @@ from harness.members.commits import AutoCommit, CommitAfter, CommitBefore, Store
 from harness.members.member import Member, MemberIdentity
 from harness.members.pipeline import Pipeline
 from harness.rundir.clock import Clock
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.system import lifeline
 
 EPOCH: Final = "HARNESS_CLOCK_EPOCH_NS"

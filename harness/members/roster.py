@@ -11,11 +11,13 @@ import os
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 import psutil
 
 from harness.errors import FaultError
+from harness.rundir.clock import to_us
+from harness.rundir.events import MemberEvent, RebalanceEvent, TimelineEvent
 from harness.rundir.member_journal import (
     ENTRY,
     HEADER_BYTES,
@@ -24,9 +26,11 @@ from harness.rundir.member_journal import (
     journal_path,
     read_journal,
 )
-from harness.rundir.run import ProfileRun, RunDir, to_us
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ProfileRun
 
 MODULE: Final = "harness.members.process"
+GroupEvent: TypeAlias = MemberEvent | RebalanceEvent
 
 
 @dataclass(slots=True)
@@ -40,29 +44,28 @@ class Living:
     """`topic/partition` of what it was assigned and not relieved of"""
 
 
-def living(events: Iterable[dict[str, Any]], profile: str) -> list[Living]:
+def living(events: Iterable[GroupEvent], profile: str) -> list[Living]:
     """The members of a profile that live by the events of a timeline, by number."""
     members: dict[int, Living] = {}
     for event in events:
-        if event.get("profile") != profile:
+        number = event.member
+        if event.profile != profile:
             continue
-        number = event.get("member")
-        if event["event"] == "member" and isinstance(number, int):
-            if event["phase"] == "started":
-                members[number] = Living(profile, number, int(event["pid"]))
+        if isinstance(event, MemberEvent):
+            if event.phase == "started" and event.pid is not None:
+                members[number] = Living(profile, number, event.pid)
             else:
                 members.pop(number, None)
-        elif event["event"] == "rebalance" and number in members:
-            named = set(event["partitions"])
-            if event["phase"] == "assigned":
-                members[number].partitions |= named
+        elif number in members:
+            if event.phase == "assigned":
+                members[number].partitions |= set(event.partitions)
             else:
-                members[number].partitions -= named
+                members[number].partitions -= set(event.partitions)
     return [members[number] for number in sorted(members)]
 
 
 def held_partitions(
-    events: Iterable[dict[str, Any]], profile: str, *, other_than: int | None = None
+    events: Iterable[GroupEvent], profile: str, *, other_than: int | None = None
 ) -> set[str]:
     """`topic/partition` of what the living members of a profile have together."""
     members = living(events, profile)
@@ -74,14 +77,10 @@ def living_members(run_dir: RunDir, profile: str) -> list[Living]:
     return living(group_events(run_dir), profile)
 
 
-def group_events(run_dir: RunDir) -> list[dict[str, Any]]:
+def group_events(run_dir: RunDir) -> list[GroupEvent]:
     """The `member` and `rebalance` events of the timeline so far."""
-    if not run_dir.timeline.exists():
-        return []
-    with run_dir.timeline.open("rb") as lines:
-        # Most lines are about load and are not even parsed: this is asked many times a second.
-        found = run_dir.parse(line for line in lines if b'"member"' in line)
-        return [event for event in found if event["event"] in ("member", "rebalance")]
+    found = run_dir.follow().events(TimelineEvent, containing=b'"member"')
+    return [event for event in found if isinstance(event, (MemberEvent, RebalanceEvent))]
 
 
 def busiest(members: Iterable[Living]) -> list[Living]:
@@ -134,7 +133,7 @@ def entries_since(run_dir: RunDir, member: Living, count: int) -> Entries:
 
 
 def assigned_since(
-    events: Iterable[dict[str, Any]],
+    events: Iterable[GroupEvent],
     profile: str,
     at: str,
     *,
@@ -148,12 +147,12 @@ def assigned_since(
     found: dict[str, None] = {}
     for event in events:
         if (
-            event["event"] == "rebalance"
-            and event["profile"] == profile
-            and event["phase"] == "assigned"
-            and event["member"] != other_than
-            and to in (None, event["member"])
-            and to_us(event["at"]) > to_us(at)
+            isinstance(event, RebalanceEvent)
+            and event.profile == profile
+            and event.phase == "assigned"
+            and event.member != other_than
+            and to in (None, event.member)
+            and event.at_us > to_us(at)
         ):
-            found.update(dict.fromkeys(event["partitions"]))
+            found.update(dict.fromkeys(event.partitions))
     return list(found)

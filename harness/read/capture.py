@@ -13,7 +13,8 @@ from typing import Final
 
 from harness.kafka.share_offsets import share_offsets
 from harness.members.lag import GroupOffsets, Offsets
-from harness.rundir.run import ProfileRun, RunInfo, write_json
+from harness.rundir.documents import write_json
+from harness.rundir.run_info import ProfileRun, RunInfo
 
 _ASK_S: Final = 5.0
 _PAUSE_S: Final = 0.1

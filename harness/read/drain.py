@@ -44,10 +44,12 @@ from harness.read.positions import STRETCHES_MAX, Position
 from harness.read.survey import Key, Say, Survey
 from harness.replicas.files import Replica
 from harness.replicas.held import log_held
+from harness.rundir.clock import now
 from harness.rundir.holes import Holes, PartitionHoles
 from harness.rundir.observations import ObservationSet
 from harness.rundir.proof import DrainProof, PartitionProof, blank_proof
-from harness.rundir.run import RunDir, RunInfo, now
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import RunInfo
 from harness.system.collector import rare_collections
 
 LogDirectory = Callable[[int], Path]

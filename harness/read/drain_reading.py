@@ -17,7 +17,7 @@ from harness.kafka.consumer import READ_MESSAGES_MAX, Unbatcher, new_consumer
 from harness.read.inputs import InputRows
 from harness.read.positions import Key, Position, Positions
 from harness.rundir.observations import ObservationSet
-from harness.rundir.run import RunInfo
+from harness.rundir.run_info import RunInfo
 
 Say = Callable[[str], None]
 

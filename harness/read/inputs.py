@@ -12,7 +12,7 @@ from confluent_kafka import Message
 
 from harness.record.binary import OUTPUT_BYTES_MIN, decode, inputs_of, run_hash
 from harness.rundir.consumption import INPUT
-from harness.rundir.run import RunInfo
+from harness.rundir.run_info import RunInfo
 from harness.system.disk import write_whole
 
 

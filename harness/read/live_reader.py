@@ -35,10 +35,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from harness.errors import HarnessError
 from harness.kafka.consumer import READ_MESSAGES_MAX, Unbatcher, client_config, new_consumer, split
 from harness.read.warmup import WarmUp
+from harness.rundir.clock import now_us, to_us
+from harness.rundir.events import ClientErrorEvent, ReaderEvent
 from harness.rundir.latency import IntervalRecorder
 from harness.rundir.observations import BATCH, Added, AppendedRows, ObservationSet
 from harness.rundir.read_batch import ReadBatch
-from harness.rundir.run import RunDir, RunInfo, now_us, to_us
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import RunInfo
 from harness.system import lifeline
 from harness.system.collector import rare_collections
 
@@ -139,7 +142,7 @@ class LiveReader:
                 self._poll(RESOLUTION_S / len(self._sources))
                 if not started:
                     started = True
-                    self.run_dir.append("reader", "reader", phase="started")
+                    self.run_dir.append(ReaderEvent(source="reader", phase="started"))
                 waiting = sum(len(messages) for s in self._sources for _, messages in s.pending)
                 if time.monotonic() - recorded_at >= _RECORD_S or waiting >= _PENDING_MAX:
                     recorded_at = time.monotonic()
@@ -155,11 +158,12 @@ class LiveReader:
             for source in self._sources:
                 source.consumer.close()
         self.run_dir.append(
-            "reader",
-            "reader",
-            phase="stopped",
-            reason="asked to",
-            counts=asdict(self._observations.counts),
+            ReaderEvent(
+                source="reader",
+                phase="stopped",
+                reason="asked to",
+                counts=asdict(self._observations.counts),
+            )
         )
 
     def _poll(self, timeout_s: float) -> None:
@@ -301,15 +305,16 @@ class LiveReader:
             return
         self._said[kind] = time.monotonic()
         self.run_dir.append(
-            "client_error",
-            "reader",
-            profile=None,
-            incarnation=None,
-            code=error.name(),
-            reason=error.str(),
-            fatal=error.fatal(),
-            topic=topic,
-            partition=partition,
+            ClientErrorEvent(
+                source="reader",
+                profile=None,
+                incarnation=None,
+                code=error.name(),
+                reason=error.str(),
+                fatal=error.fatal(),
+                topic=topic,
+                partition=partition,
+            )
         )
 
     def _resume(self) -> None:
@@ -354,7 +359,7 @@ def main(argv: list[str] | None = None) -> int:
     except HarnessError as error:
         print(error, file=sys.stderr)
         if run_dir.run_json.exists():
-            run_dir.append("reader", "reader", phase="failed", reason=str(error))
+            run_dir.append(ReaderEvent(source="reader", phase="failed", reason=str(error)))
         return error.exit_code
     return 0
 

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from harness.read.log_end import ending_logs
 from harness.rundir.proof import DrainProof, PartitionProof
-from harness.rundir.run import RunInfo
+from harness.rundir.run_info import RunInfo
 
 Key = tuple[str, int]
 Say = Callable[[str], None]

@@ -11,7 +11,7 @@ import numpy as np
 from harness.anomalies import ANOMALIES
 from harness.arrays import I64
 from harness.reconcile.consumers.consumed import Consumed
-from harness.rundir.run import ProfileRun
+from harness.rundir.run_info import ProfileRun
 
 PLACED_US: Final = 250_000
 """Anomalies are placed in time by stretches of this length, which is that of the load's slots."""

@@ -14,7 +14,7 @@ import numpy as np
 from harness.arrays import I64
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.recorded_faults import RecordedFault
-from harness.rundir.run import ProfileRun
+from harness.rundir.run_info import ProfileRun
 from harness.rundir.run_record import RunRecord
 from harness.rundir.transactions import ABORTED, COMMITTED, Tally
 

@@ -17,8 +17,8 @@ import numpy as np
 from harness.record.binary import decode
 from harness.replicas.batches import payload, records
 from harness.replicas.files import Replica
+from harness.rundir.clock import now
 from harness.rundir.replicas import DeadLog, StrandedRange
-from harness.rundir.run import now
 
 RECORDS_MAX: Final = 200_000
 """So many records beyond a successor's log are noted of one partition."""

@@ -26,8 +26,8 @@ from harness.judge.verdict import (
     Verdict,
     Witness,
 )
+from harness.rundir.documents import read_json
 from harness.rundir.percentiles import Percentiles
-from harness.rundir.run import read_json
 
 
 def read_verdict(path: Path) -> Verdict:

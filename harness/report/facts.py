@@ -32,7 +32,8 @@ from harness.judge.verdict import (
     Witness,
 )
 from harness.report import wording
-from harness.rundir.run import RunInfo, to_us
+from harness.rundir.clock import to_us
+from harness.rundir.run_info import RunInfo
 
 GLYPHS: Final = {KEPT: "✓", BROKEN: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "n/a"}
 DECISIVE: Final = (

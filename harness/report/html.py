@@ -23,9 +23,13 @@ from harness.report.repeat import repeat_command
 from harness.report.series import RunSeries, read_series
 from harness.report.spectrum_chart import METRIC_NAMES, METRICS, spectrum_chart
 from harness.report.timeline_chart import latency_chart, throughput_chart
+from harness.rundir.clock import now
+from harness.rundir.documents import read_json
+from harness.rundir.events import TimelineEvent
 from harness.rundir.hlog import Counts
 from harness.rundir.latency import merge, read_log
-from harness.rundir.run import RunDir, RunInfo, now, read_json
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import RunInfo
 from harness.system.assets import folder
 
 TEMPLATE: Final = "report.html.j2"
@@ -39,7 +43,7 @@ def write_report(run_dir: RunDir, verdict_path: Path, into: Path | None = None) 
     info = run_dir.read_info()
     verdict = read_verdict(verdict_path)
     names = [profile.profile for profile in verdict.profiles]
-    series = read_series(run_dir.events(), verdict.faults, names)
+    series = read_series(run_dir.events(TimelineEvent), verdict.faults, names)
     distributions, unreadable = _distributions(run_dir, names)
     text = render(
         info,

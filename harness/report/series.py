@@ -7,15 +7,23 @@ sum and latency by maximum.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from harness.arrays import F64
 from harness.judge.verdict import FaultRecord
-from harness.rundir.run import to_us
+from harness.rundir.clock import to_us
+from harness.rundir.events import (
+    ClientErrorEvent,
+    GeneratorEvent,
+    LeaderEvent,
+    LoadEvent,
+    RunEvent,
+    TimelineEvent,
+)
 
 POINTS_MAX: Final = 480
 """More slots than this are put together: a report stays readable and small after hours of load."""
@@ -77,7 +85,7 @@ class RunSeries:
 
 
 def read_series(
-    events: Iterable[Mapping[str, Any]], faults: Iterable[FaultRecord], profiles: list[str]
+    events: Iterable[TimelineEvent], faults: Iterable[FaultRecord], profiles: list[str]
 ) -> RunSeries:
     """From timeline events to what is drawn; `profiles` gives the order."""
     run = RunSeries()
@@ -87,35 +95,27 @@ def read_series(
     leaders: list[tuple[int, str, int]] = []
     warmed_us: int | None = None
     for event in events:
-        try:
-            kind = event["event"]
-            if kind == "load" and event["profile"] in slots:
-                from_us, to_us_ = int(event["from_us"]), int(event["to_us"])
-                sent, acked = int(event["attempted"]), int(event["acked"])
-                gone = int(event["failed"]) + int(event["unknown"])
-                slowest = float(event["ack_ms_max"])
-                slot_us = slot_us or to_us_ - from_us
-                first_us = from_us if first_us is None else min(first_us, from_us)
-                last_us = max(last_us, to_us_)
-                row = slots[event["profile"]].setdefault(from_us, [0.0, 0.0, 0.0, 0.0])
-                row[0] += sent
-                row[1] += acked
-                row[2] += gone
-                row[3] = max(row[3], slowest)
-            elif kind == "leader":
-                at_us, leader = to_us(event["at"]), int(event["leader"])
-                leaders.append((at_us, f"{event['topic']}/{event['partition']}", leader))
-            elif kind == "generator":
-                lag = float(event["lag_ms_max"])
+        match event:
+            case LoadEvent() if event.profile in slots:
+                slot_us = slot_us or event.to_us - event.from_us
+                first_us = event.from_us if first_us is None else min(first_us, event.from_us)
+                last_us = max(last_us, event.to_us)
+                row = slots[event.profile].setdefault(event.from_us, [0.0, 0.0, 0.0, 0.0])
+                row[0] += event.attempted
+                row[1] += event.acked
+                row[2] += event.failed + event.unknown
+                row[3] = max(row[3], event.ack_ms_max)
+            case LeaderEvent():
+                leaders.append((event.at_us, f"{event.topic}/{event.partition}", event.leader))
+            case GeneratorEvent():
+                lag = event.lag_ms_max
                 run.generator_lag_ms_max = max(run.generator_lag_ms_max or 0.0, lag)
                 run.generator_slots += 1
-            elif kind == "client_error":
-                key = (str(event["profile"]), _error(event))
-                run.client_errors[key] = run.client_errors.get(key, 0) + int(event.get("count", 1))
-            elif kind == "run" and event.get("phase") == "warmed_up":
-                warmed_us = to_us(event["at"])
-        except (KeyError, TypeError, ValueError):
-            continue  # a line that a dying process left half-written
+            case ClientErrorEvent():
+                key = (str(event.profile), _error(event))
+                run.client_errors[key] = run.client_errors.get(key, 0) + event.count
+            case RunEvent(phase="warmed_up"):
+                warmed_us = event.at_us
     faults = list(faults)
     struck = [to_us(fault.injected_at) for fault in faults]
     run.start_us = first_us if first_us is not None else min(struck, default=0)
@@ -132,10 +132,9 @@ def read_series(
     return run
 
 
-def _error(event: Mapping[str, Any]) -> str:
-    fatal = " (fatal)" if event.get("fatal") else ""
-    reason = str(event.get("reason") or "")
-    return f"{event.get('code', '')}{fatal}{': ' + reason if reason else ''}"
+def _error(event: ClientErrorEvent) -> str:
+    fatal = " (fatal)" if event.fatal else ""
+    return f"{event.code}{fatal}{': ' + event.reason if event.reason else ''}"
 
 
 def _profile(

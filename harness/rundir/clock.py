@@ -1,10 +1,34 @@
-"""One time base for several processes: the wall clock at one start, then the monotonic clock."""
+"""Instants as files of a run hold them, and one time base for several processes."""
 
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
-from harness.rundir.run import now_us
+
+def now() -> str:
+    """The present instant, RFC 3339 in UTC with microseconds."""
+    return from_us(now_us())
+
+
+def now_us() -> int:
+    """The present instant in µs since the epoch."""
+    return int(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+def from_us(at_us: int) -> str:
+    """µs since the epoch as RFC 3339 text."""
+    whole = datetime.fromtimestamp(at_us // 1_000_000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{at_us % 1_000_000:06d}Z"
+
+
+def to_us(at: str) -> int:
+    """RFC 3339 text as µs since the epoch. Raises ValueError when it is none."""
+    moment = datetime.fromisoformat(at.replace("Z", "+00:00"))
+    if moment.tzinfo is None:
+        raise ValueError(f"{at!r} says no time zone")
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return whole * 1_000_000 + moment.microsecond
 
 
 class Clock:

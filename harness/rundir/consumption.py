@@ -19,10 +19,11 @@ import numpy as np
 from harness.arrays import Rows
 from harness.errors import RunDirError
 from harness.record.binary import run_hash
+from harness.rundir.documents import read_json
 from harness.rundir.documents import whole as whole_number
 from harness.rundir.member_journal import Journal, read_journals
 from harness.rundir.rows import OFFSET_MAX, check_inputs, mapped
-from harness.rundir.run import RunInfo, read_json
+from harness.rundir.run_info import RunInfo
 from harness.system.printable import printable
 
 INPUT: Final = np.dtype(

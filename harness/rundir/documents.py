@@ -1,81 +1,101 @@
-"""JSON documents: read whole or not at all, and as dataclasses whose fields have their types."""
+"""JSON documents: read whole or not at all, versioned, and as dataclasses.
+
+A versioned document has a field `schema` such as `delivery-run/1`: a name and a major version. A
+reader passes over fields that it does not know, and refuses a major version that it does not know.
+A document without the field was written before there were versions: it is of version 1.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import types
+import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from harness.errors import RunDirError
 
 T = TypeVar("T")
 
-_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-_NAMES |= {types.NoneType: "null", list: "a list", dict: "an object"}
+_FIRST: Final = "1"
+_MESSAGE: Final = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?", re.S)
+_MISSING: Final = re.compile(r"Object missing required field `(.+)`")
+_EXPECTED: Final = re.compile(r"Expected `([a-z |]+)`(.*)", re.S)
+_STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+_NAMES: Final = {
+    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
+    "null": "null", "array": "a list", "object": "an object",
+}  # fmt: skip
+"""msgspec's words for types, and ours."""
+_JSON: Final = {str: "str", bool: "bool", type(None): "null", list: "array", dict: "object"}
 
 
 def typed(kind: type[T], document: object, where: str = "") -> T:
-    """A dataclass from a document.
+    """A dataclass from a document; fields that it has not are passed over.
 
     Raises ValueError that names the field, what stands there and what was expected.
     """
-    if not isinstance(document, Mapping):
-        raise _wrong(where, document, "an object")
-    hints = _hints(cast(Any, kind))
-    prefix = f"{where}." if where else ""
-    unknown = [name for name in document if name not in hints]
-    if unknown:
-        raise ValueError(f"{prefix}{unknown[0]}: unknown field; known are {', '.join(hints)}")
-    given: dict[str, Any] = {}
-    for each in fields(kind):  # type: ignore[arg-type]
-        if each.name in document:
-            place = f"{prefix}{each.name}"
-            given[each.name] = _value(hints[each.name], document[each.name], place)
-        elif each.default is MISSING and each.default_factory is MISSING:
-            raise ValueError(f"{prefix}{each.name}: is missing")
-    return kind(**given)
+    try:
+        return msgspec.convert(document, kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise ValueError(_told(str(error), document, where)) from None
 
 
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _told(message: str, document: object, where: str) -> str:
+    """A message of msgspec in our words: `load.partitions: 'x'; expected a whole number`."""
+    said = _MESSAGE.fullmatch(message)
+    assert said is not None
+    what, path = said["what"], said["path"] or ""
+    place = f"{where}{path}" if where else path.removeprefix(".")
+    missing = _MISSING.fullmatch(what)
+    if missing is not None:
+        return f"{place}.{missing[1]}: is missing".removeprefix(".")
+    place = place or "the document"
+    if said["key"]:
+        place = f"a key of {place}"
+    expected = _EXPECTED.fullmatch(what)
+    if expected is None:
+        return f"{place}: {what[:1].lower()}{what[1:]}"
+    names = [_NAMES.get(each, each) for each in expected[1].split(" | ")]
+    bound = expected[2] if expected[2].startswith((" <", " >", " of")) else ""
+    found = _found(document, path, what)
+    return f"{place}: {found}; expected {' or '.join(names)}{bound}"
 
 
-def _value(hint: Any, value: object, where: str) -> Any:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
-    if origin in (Union, types.UnionType):
-        if value is None and types.NoneType in arguments:
-            return None
-        return _value(next(each for each in arguments if each is not types.NoneType), value, where)
-    if origin is list:
-        if not isinstance(value, list):
-            raise _wrong(where, value, "a list")
-        return [_value(arguments[0], each, f"{where}[{n}]") for n, each in enumerate(value)]
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise _wrong(where, value, "an object")
-        return {key: _value(arguments[1], each, f"{where}.{key}") for key, each in value.items()}
-    if is_dataclass(hint):
-        return typed(hint, value, where)  # type: ignore[arg-type]
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise _wrong(where, value, _NAMES.get(hint, str(hint)))
-    return value
+def _found(document: object, path: str, what: str) -> str:
+    """What stands at a path: a value that is short, otherwise its type."""
+    for step in _STEP.finditer(path):
+        name, index = step.groups()
+        if isinstance(document, Mapping) and name in document:
+            document = document[name]
+        elif isinstance(document, list) and index not in (None, "..."):
+            document = document[int(index)]
+        else:  # below a key that msgspec does not name
+            got = what.rpartition("got `")[2].removesuffix("`")
+            return _NAMES.get(got, "another value")
+    if isinstance(document, (str, int, float)) and not isinstance(document, bool):
+        return repr(document)[:60]
+    return _NAMES.get(_JSON.get(type(document), ""), type(document).__name__)
 
 
-def _wrong(where: str, value: object, expected: str) -> ValueError:
-    found = _NAMES.get(type(value), type(value).__name__)
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        found = repr(value)[:60]
-    return ValueError(f"{where or 'the document'}: {found}; expected {expected}")
+def check_schema(path: Path, schema: object, known: str) -> None:
+    """Accept what `known`, such as `delivery-run/1`, can read; None is of version 1.
+
+    Raises RunDirError for another schema, or another major version of it.
+    """
+    name, _, version = known.partition("/")
+    if schema is None and version == _FIRST:
+        return
+    said, _, number = schema.partition("/") if isinstance(schema, str) else ("", "", "")
+    if (said, number.partition(".")[0]) != (name, version):
+        found = repr(schema) if isinstance(schema, str) else json.dumps(schema)
+        raise RunDirError(
+            f"{path}: schema: {found[:60]}; this version of the harness reads {known!r}. Read the "
+            "run with the version of the harness that made it."
+        )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,19 +109,25 @@ def _no_constant(word: str) -> Any:
     raise ValueError(f"{word} is no JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
 
 
 def parse_json(data: bytes) -> Any:
     """JSON as the standard has it: no NaN, each key once, UTF-8.
 
-    Raises ValueError or RecursionError for anything else.
+    msgspec's own parser lets the last of two equal keys win; a document that says two things is
+    damaged. Raises ValueError or RecursionError for anything else.
     """
     return _DECODER.decode(data.decode())
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write a JSON document so that a reader sees the old one or the new one, never a part."""
+def write_json(path: Path, document: Any, *, schema: str | None = None) -> None:
+    """Write a JSON document so that a reader sees the old one or the new one, never a part.
+
+    schema: its first field, where it is versioned.
+    """
+    if schema is not None:
+        document = {"schema": schema, **document}
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -112,8 +138,11 @@ def write_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON object. Raises RunDirError naming file and line."""
+def read_json(path: Path, what: str, *, schema: str | None = None) -> dict[str, Any]:
+    """Read a JSON object, of a version that can be read where it is versioned.
+
+    Raises RunDirError naming file and line.
+    """
     try:
         document = parse_json(path.read_bytes())
     except OSError as error:
@@ -124,6 +153,8 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         ) from None
     if not isinstance(document, dict):
         raise RunDirError(f"{path}: {what} is expected here: a JSON object.")
+    if schema is not None:
+        check_schema(path, document.pop("schema", None), schema)
     return document
 
 

@@ -14,9 +14,11 @@ import numpy as np
 
 from harness.arrays import I64, Bools
 from harness.errors import RunDirError
+from harness.rundir.clock import to_us
 from harness.rundir.documents import read_json, whole
 from harness.rundir.holes import HoleAccount, Holes, PartitionHoles, account
-from harness.rundir.run import RunInfo, to_us
+from harness.rundir.proof import DRAIN_SCHEMA
+from harness.rundir.run_info import RunInfo
 from harness.system.printable import printable
 
 
@@ -78,7 +80,7 @@ def read_drain(folder: Path, info: RunInfo) -> Drain | None:
     path = folder / "drain.json"
     if not path.exists():
         return None
-    document = read_json(path, "the proof of a drain")
+    document = read_json(path, "the proof of a drain", schema=DRAIN_SCHEMA)
     topics = {topic: index for index, topic in enumerate(info.topics)}
     transactional = [profile.transactional for profile in info.profiles for _ in profile.topics]
     cluster_id = document.get("cluster_id")

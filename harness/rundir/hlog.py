@@ -33,7 +33,7 @@ from hdrh.codec import HdrCookieException, HdrHistogramEncoder, HdrLengthExcepti
 
 from harness.arrays import I64
 from harness.errors import RunDirError
-from harness.rundir.run import from_us
+from harness.rundir.clock import from_us
 
 HIGHEST_US: Final = 3_600_000_000
 CELLS: Final = 23_552

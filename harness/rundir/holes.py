@@ -17,7 +17,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from harness.errors import RunDirError
 from harness.rundir.documents import read_json, typed, write_text
 from harness.rundir.replicas import LogHeld
 
-SCHEMA: Final = "delivery-holes/1"
+HOLES_SCHEMA: Final = "delivery-holes/1"
 _NAMED: Final = 3
 _KINDS: Final = ("markers", "aborted", "open", "absent")
 """What a log has at an offset that a reader at read_committed is not handed: LogHeld's ranges."""
@@ -51,13 +51,12 @@ class PartitionHoles:
 class Holes:
     """holes.json."""
 
-    schema: str = SCHEMA
     partitions: list[PartitionHoles] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         """Write holes.json, whole or not at all; on few lines, since it can hold many numbers."""
         rows = ",\n".join(json.dumps(asdict(each)) for each in self.partitions)
-        head = json.dumps(self.schema)
+        head = json.dumps(HOLES_SCHEMA)
         text = f'{{"schema": {head}, "partitions": [\n{rows}\n]}}\n'
         write_text(folder / "holes.json", text)
 
@@ -70,11 +69,10 @@ class Holes:
         path = folder / "holes.json"
         if not path.exists():
             return None
-        document: dict[str, Any] = read_json(path, "what was found at the offsets without a record")
+        what = "what was found at the offsets without a record"
+        document = read_json(path, what, schema=HOLES_SCHEMA)
         try:
             found = typed(cls, document)
-            if found.schema != SCHEMA:
-                raise ValueError(f"schema: {found.schema!r}; expected {SCHEMA!r}")
             for number, each in enumerate(found.partitions):
                 _check(each, f"partitions[{number}]")
         except ValueError as error:

@@ -6,14 +6,13 @@ No client library is imported here.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from harness.arrays import I64
-from harness.rundir.documents import whole
+from harness.rundir.events import LoadEvent
 
 Sender: TypeAlias = tuple[str, int, int]
 """(topic, partition, incarnation)"""
@@ -73,24 +72,21 @@ class LoadLog:
     """(topic, `failed` or `unknown`, reason)"""
     _rows: dict[Sender, tuple[array[int], array[int], array[int]]] = field(default_factory=dict)
 
-    def add(self, event: Mapping[str, Any]) -> None:
-        """One event. Raises KeyError, TypeError, ValueError or AttributeError if it is none."""
-        topic, partition = str(event["topic"]), whole(event["partition"])
-        from_us, to_us = whole(event["from_us"]), whole(event["to_us"])
-        for incarnation, count in event.get("attempted_by", {}).items():
-            key = (topic, partition, int(incarnation))
+    def add(self, event: LoadEvent) -> None:
+        """One event."""
+        for incarnation, count in (event.attempted_by or {}).items():
+            key = (event.topic, event.partition, incarnation)
             columns = self._rows.setdefault(key, (array("q"), array("q"), array("q")))
-            for column, value in zip(columns, (from_us, to_us, whole(count)), strict=True):
+            for column, value in zip(columns, (event.from_us, event.to_us, count), strict=True):
                 column.append(value)
-        for outcome in (FAILED, UNKNOWN):
-            for reason, count in event.get(f"{outcome}_by", {}).items():
-                failure = self.failures.get((topic, outcome, str(reason)))
+        for outcome, counts in ((FAILED, event.failed_by), (UNKNOWN, event.unknown_by)):
+            for reason, count in (counts or {}).items():
+                failure = self.failures.get((event.topic, outcome, reason))
                 if failure is None:
-                    self.failures[topic, outcome, str(reason)] = Failure(
-                        whole(count), from_us, to_us
-                    )
+                    found = Failure(count, event.from_us, event.to_us)
+                    self.failures[event.topic, outcome, reason] = found
                 else:
-                    failure.add(whole(count), from_us, to_us)
+                    failure.add(count, event.from_us, event.to_us)
 
     def sent(self) -> dict[Sender, SentSlots]:
         """Who sent in which slot."""

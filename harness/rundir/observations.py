@@ -42,7 +42,7 @@ from harness.errors import RunDirError
 from harness.record.binary import run_hash
 from harness.rundir.columns import ColumnFile, pack_offsets, unpack_offsets
 from harness.rundir.read_batch import Ints, ReadBatch
-from harness.rundir.run import RunInfo
+from harness.rundir.run_info import RunInfo
 from harness.system.disk import write_whole
 
 COPY: Final = 1

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from harness.errors import RunDirError
+from harness.rundir.documents import read_json, typed, write_json
 from harness.rundir.holes import Holes, accounts
-from harness.rundir.run import RunInfo, read_json, write_json
+from harness.rundir.run_info import RunInfo
+
+DRAIN_SCHEMA: Final = "delivery-drain/1"
 
 
 @dataclass(slots=True)
@@ -141,17 +144,16 @@ class DrainProof:
 
     def write(self, folder: Path) -> None:
         """Write drain.json, whole or not at all."""
-        write_json(folder / "drain.json", asdict(self))
+        write_json(folder / "drain.json", asdict(self), schema=DRAIN_SCHEMA)
 
     @classmethod
     def read_from(cls, folder: Path) -> DrainProof:
         """Raises RunDirError when drain.json is missing or not one."""
         path = folder / "drain.json"
-        document: dict[str, Any] = read_json(path, "the proof of a drain")
+        document = read_json(path, "the proof of a drain", schema=DRAIN_SCHEMA)
         try:
-            document["partitions"] = [PartitionProof(**entry) for entry in document["partitions"]]
-            return cls(**document)
-        except (KeyError, TypeError) as error:
+            return typed(cls, document)
+        except ValueError as error:
             raise RunDirError(f"{path}: not a drain.json of this harness ({error}).") from None
 
 

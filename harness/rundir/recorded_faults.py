@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.rundir.documents import whole
-from harness.rundir.event_fields import mapping_of, reason_of, text_of
-from harness.rundir.run import to_us
+from harness.rundir.events import FaultEvent
 
 
 @dataclass(slots=True)
@@ -95,29 +94,28 @@ class RecordedFault:
 
 
 def note_fault(
-    known: dict[str, RecordedFault], faults: list[RecordedFault], event: Mapping[str, Any]
+    known: dict[str, RecordedFault], faults: list[RecordedFault], event: FaultEvent
 ) -> None:
-    """Add one phase of a fault. A second `inject` under the same id is a new fault."""
-    identity, phase, at_us = text_of(event, "fault_id"), event["phase"], to_us(event["at"])
-    fault = known.get(identity)
-    if fault is None or (phase == "inject" and (fault.struck or fault.failure)):
-        fault = RecordedFault(
-            identity, text_of(event, "fault"), _target(event.get("target")), at_us
-        )
+    """Add one phase of a fault. A second `inject` under the same id is a new fault.
+
+    Raises ValueError, TypeError or KeyError for evidence that cannot be read; then it has none.
+    """
+    at_us = event.at_us
+    fault = known.get(event.fault_id)
+    if fault is None or (event.phase == "inject" and (fault.struck or fault.failure)):
+        fault = RecordedFault(event.fault_id, event.fault, event.target or "", at_us)
         fault.begun_us = at_us
-        known[identity] = fault
+        known[event.fault_id] = fault
         faults.append(fault)
-    if event.get("target"):
-        fault.target = _target(event["target"])
-    match phase:
+    if event.target:
+        fault.target = event.target
+    match event.phase:
         case "injected":
             fault.struck = True
             fault.injected_us = at_us
             try:
-                fault.evidence = dict(mapping_of(event, "evidence"))
-                if not isinstance(event.get("took_effect", False), bool):
-                    raise ValueError("took_effect is neither true nor false")
-                fault.took_effect = bool(event.get("took_effect", False))
+                fault.evidence = event.evidence or {}
+                fault.took_effect = bool(event.took_effect)
                 fault.check()
             except (KeyError, TypeError, ValueError, AttributeError):
                 fault.evidence, fault.took_effect = {}, False
@@ -125,15 +123,9 @@ def note_fault(
         case "healed":
             fault.healed_us = at_us
         case "failed":
-            fault.failure = reason_of(event) or "no reason was given"
+            fault.failure = event.reason or "no reason was given"
         case "inject" | "heal":
             pass
-        case _:
-            raise ValueError(f"phase is {phase!r}")
-
-
-def _target(value: object) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
 
 
 def _mappings(value: object) -> list[Mapping[str, Any]]:

@@ -30,7 +30,7 @@ from harness.rundir.observations import (
     parts,
     without_repeats,
 )
-from harness.rundir.run import RunInfo
+from harness.rundir.run_info import RunInfo
 
 OFFSET_MAX: Final = 1 << 40
 """Above what a cell of an observation file holds."""

@@ -30,8 +30,10 @@ from harness.rundir.observations import BATCH, EXTRA, Counts, cell_files
 from harness.rundir.read_times import Contested
 from harness.rundir.replicas import ReplicaEvidence, replicas_from_json
 from harness.rundir.rows import Written, check_batches, checked_extras, mapped
-from harness.rundir.run import RunDir, RunInfo, TimelineDamage
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import RunInfo
 from harness.rundir.timeline import JoinedExperiment, Timeline, read_timeline
+from harness.rundir.timeline_file import TimelineDamage, documents
 from harness.rundir.transactions import TransactionLog, read_transactions
 
 METRICS: Final = ("ack", "service", "end_to_end")
@@ -189,7 +191,7 @@ def load_run(run_dir: RunDir, number: int) -> RunRecord:
     drained = run_dir.drained(number)
     drain = read_drain(drained, info)
     damage = TimelineDamage()
-    timeline = read_timeline(run_dir.events(damage=damage))
+    timeline = read_timeline(documents(run_dir.timeline, damage))
     timeline.take(damage)
     return RunRecord(
         info=with_joined(info, timeline.experiments),

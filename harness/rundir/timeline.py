@@ -20,11 +20,27 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from harness.arrays import F64, I64
-from harness.rundir.documents import whole
-from harness.rundir.event_fields import check_known, mapping_of, number_of, reason_of, text_of
+from harness.rundir.events import (
+    BrokersEvent,
+    ExperimentEvent,
+    FaultEvent,
+    GeneratorEvent,
+    IncarnationEvent,
+    IsrEvent,
+    LagEvent,
+    LeaderEvent,
+    LoadEvent,
+    MemberEvent,
+    OffsetsEvent,
+    ReaderEvent,
+    RebalanceEvent,
+    RunEvent,
+    TimelineEvent,
+    decode,
+)
 from harness.rundir.load_events import Failure, LoadLog, Sender, SentSlots
 from harness.rundir.recorded_faults import RecordedFault, note_fault
-from harness.rundir.run import TimelineDamage, to_us
+from harness.rundir.timeline_file import TimelineDamage
 from harness.system.printable import printable
 
 TopicPartition: TypeAlias = tuple[str, int]
@@ -173,14 +189,14 @@ class _LoadColumns:
     def __init__(self) -> None:
         self.columns = {name: array("q") for name in self.NAMES}
 
-    def add(self, event: Mapping[str, Any]) -> None:
+    def add(self, event: LoadEvent) -> None:
         row = (
-            whole(event["from_us"]),
-            whole(event["to_us"]),
-            whole(event["attempted"]),
-            whole(event["acked"]) + whole(event.get("sent", 0)),
-            whole(event["failed"]),
-            whole(event["unknown"]),
+            event.from_us,
+            event.to_us,
+            event.attempted,
+            event.acked,
+            event.failed,
+            event.unknown,
         )
         for name, value in zip(self.NAMES, row, strict=True):
             self.columns[name].append(value)
@@ -196,125 +212,110 @@ class _LoadColumns:
         return LoadSeries(arrays[0][starts], ends, *sums)
 
 
-def read_timeline(events: Iterable[Mapping[str, Any]]) -> Timeline:
-    """Read timeline events, in file order, into a Timeline."""
-    timeline = Timeline()
-    faults: dict[str, RecordedFault] = {}
-    loads: defaultdict[TopicPartition, _LoadColumns] = defaultdict(_LoadColumns)
-    offsets: defaultdict[TopicPartition, tuple[array[int], array[int], array[int]]] = defaultdict(
-        lambda: (array("q"), array("q"), array("q"))
-    )
-    lags: defaultdict[tuple[str, str, int], tuple[array[int], array[int], array[int]]] = (
-        defaultdict(lambda: (array("q"), array("q"), array("q")))
-    )
-    lag_at, lag_ms = array("q"), array("d")
-    load_log = LoadLog()
-    for event in events:
+class _Columns:
+    """Grows columns of one int64 each, for each of several keys."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._of: dict[Any, tuple[array[int], ...]] = {}
+
+    def add(self, key: Any, *row: int) -> None:
+        columns = self._of.setdefault(key, tuple(array("q") for _ in range(self._width)))
+        for column, value in zip(columns, row, strict=True):
+            column.append(value)
+
+    def arrays(self) -> dict[Any, Any]:
+        """key → its columns."""
+        return {
+            key: tuple(np.array(column, dtype=np.int64) for column in columns)
+            for key, columns in self._of.items()
+        }
+
+
+class _Taker:
+    """Takes events into a timeline, one after the other."""
+
+    def __init__(self) -> None:
+        self.timeline = Timeline()
+        self._faults: dict[str, RecordedFault] = {}
+        self._loads: defaultdict[TopicPartition, _LoadColumns] = defaultdict(_LoadColumns)
+        self._load_log = LoadLog()
+        self._offsets, self._lags = _Columns(3), _Columns(3)
+        self._lag_at, self._lag_ms = array("q"), array("d")
+
+    def take(self, event: TimelineEvent) -> None:
+        """Raises ValueError, KeyError or TypeError for what a fault's evidence cannot be."""
+        timeline = self.timeline
+        match event:
+            case LoadEvent():
+                self._loads[event.topic, event.partition].add(event)
+                self._load_log.add(event)
+            case GeneratorEvent():
+                self._lag_at.append(event.at_us)
+                self._lag_ms.append(event.lag_ms_max)
+            case OffsetsEvent():
+                key = (event.topic, event.partition)
+                self._offsets.add(key, event.at_us, event.last_stable, event.high_watermark)
+            case LeaderEvent():
+                change = LeaderChange(event.at_us, event.leader, event.leader_epoch)
+                timeline.leaders.setdefault((event.topic, event.partition), []).append(change)
+            case IsrEvent():
+                isr = BrokerSet(event.at_us, frozenset(event.isr))
+                timeline.isr.setdefault((event.topic, event.partition), []).append(isr)
+            case BrokersEvent():
+                timeline.brokers.append(BrokerSet(event.at_us, frozenset(event.brokers)))
+            case FaultEvent():
+                note_fault(self._faults, timeline.faults, event)
+            case RunEvent():
+                timeline.run.append(Moment(event.at_us, event.phase, event.reason or ""))
+                if event.unsent_by is not None:
+                    timeline.unsent = event.unsent_by
+            case ExperimentEvent(phase="joined"):
+                timeline.experiments.append(_joined(event))
+            case LagEvent():
+                group = (event.profile, event.topic, event.partition)
+                self._lags.add(group, event.at_us, event.committed, event.end)
+            case IncarnationEvent(phase="started"):
+                if event.first_record is not None:
+                    timeline.first_records[event.incarnation] = event.first_record
+                timeline.started.add(event.incarnation)
+            case MemberEvent() | RebalanceEvent():
+                moment = MemberMoment(
+                    event.at_us, event.profile, event.member, event.phase, event.reason or ""
+                )
+                timeline.members.append(moment)
+            case ReaderEvent():
+                timeline.reader.append(Moment(event.at_us, event.phase, event.reason or ""))
+                if event.counts is not None:
+                    timeline.read_live = event.counts
+            case _:
+                pass  # known, and nothing that judging needs
+
+    def finish(self) -> Timeline:
+        """Everything that was taken."""
+        timeline = self.timeline
+        timeline.loads = {key: each.series() for key, each in self._loads.items()}
+        timeline.sent, timeline.failures = self._load_log.sent(), self._load_log.failures
+        timeline.offsets, timeline.lags = self._offsets.arrays(), self._lags.arrays()
+        timeline.generator_at_us = np.array(self._lag_at, dtype=np.int64)
+        timeline.generator_lag_ms = np.array(self._lag_ms, dtype=np.float64)
+        return timeline
+
+
+def read_timeline(documents: Iterable[Mapping[str, Any]]) -> Timeline:
+    """Read what the lines of a timeline hold, in file order, into a Timeline."""
+    taker = _Taker()
+    for document in documents:
         try:
-            check_known(event)
-            match event["event"]:
-                case "load":
-                    loads[_key(event)].add(event)
-                    load_log.add(event)
-                case "generator":
-                    at, lag = to_us(event["at"]), number_of(event, "lag_ms_max")
-                    if not 0 <= lag < 1e15:
-                        raise ValueError(f"a lag of {lag} ms")
-                    lag_at.append(at)
-                    lag_ms.append(lag)
-                case "offsets":
-                    row = (to_us(event["at"]), event["last_stable"], event["high_watermark"])
-                    for column, value in zip(
-                        offsets[_key(event)], list(map(whole, row)), strict=True
-                    ):
-                        column.append(value)
-                case "leader":
-                    change = LeaderChange(
-                        to_us(event["at"]), whole(event["leader"]), whole(event["leader_epoch"])
-                    )
-                    timeline.leaders.setdefault(_key(event), []).append(change)
-                case "isr":
-                    timeline.isr.setdefault(_key(event), []).append(_broker_set(event, "isr"))
-                case "brokers":
-                    timeline.brokers.append(_broker_set(event, "brokers"))
-                case "fault":
-                    note_fault(faults, timeline.faults, event)
-                case "run":
-                    timeline.run.append(_moment(event))
-                    if "unsent_by" in event:
-                        named = mapping_of(event, "unsent_by").items()
-                        timeline.unsent = {name: whole(count) for name, count in named}
-                case "experiment":
-                    if event["phase"] == "joined":
-                        timeline.experiments.append(_joined(event))
-                case "lag":
-                    group = (text_of(event, "profile"), *_key(event))
-                    row = (to_us(event["at"]), event["committed"], event["end"])
-                    for column, value in zip(lags[group], list(map(whole, row)), strict=True):
-                        column.append(value)
-                case "incarnation":
-                    if event["phase"] == "started":
-                        incarnation = whole(event["incarnation"])
-                        if "first_record" in event:
-                            timeline.first_records[incarnation] = whole(event["first_record"])
-                        timeline.started.add(incarnation)
-                case "member" | "rebalance":
-                    timeline.members.append(_member_moment(event))
-                case "reader":
-                    timeline.reader.append(_moment(event))
-                    if "counts" in event:
-                        counts = mapping_of(event, "counts")
-                        timeline.read_live = {name: whole(each) for name, each in counts.items()}
-                case _:
-                    pass  # known, and nothing that judging needs
+            taker.take(decode(document))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            timeline.lacks(event, error)
-    timeline.loads = {key: each.series() for key, each in loads.items() if each.columns["acked"]}
-    timeline.sent, timeline.failures = load_log.sent(), load_log.failures
-    timeline.offsets = {
-        key: tuple(np.array(column, dtype=np.int64) for column in columns)  # type: ignore[misc]
-        for key, columns in offsets.items()
-    }
-    timeline.lags = {
-        group: tuple(np.array(column, dtype=np.int64) for column in columns)  # type: ignore[misc]
-        for group, columns in lags.items()
-    }
-    timeline.generator_at_us = np.array(lag_at, dtype=np.int64)
-    timeline.generator_lag_ms = np.array(lag_ms, dtype=np.float64)
-    return timeline
+            taker.timeline.lacks(document, error)
+    return taker.finish()
 
 
-def _key(event: Mapping[str, Any]) -> TopicPartition:
-    return text_of(event, "topic"), whole(event["partition"])
-
-
-def _moment(event: Mapping[str, Any]) -> Moment:
-    return Moment(to_us(event["at"]), text_of(event, "phase"), reason_of(event))
-
-
-def _member_moment(event: Mapping[str, Any]) -> MemberMoment:
-    return MemberMoment(
-        to_us(event["at"]),
-        text_of(event, "profile"),
-        whole(event["member"]),
-        text_of(event, "phase"),
-        reason_of(event),
-    )
-
-
-def _broker_set(event: Mapping[str, Any], field_name: str) -> BrokerSet:
-    return BrokerSet(to_us(event["at"]), frozenset(map(whole, event[field_name])))
-
-
-def _joined(event: Mapping[str, Any]) -> JoinedExperiment:
-    aims = mapping_of(event, "aims")
-    faults = event["faults"]
-    if not isinstance(faults, list):
-        raise ValueError(f"faults is {faults!r}, expected a list")
+def _joined(event: ExperimentEvent) -> JoinedExperiment:
+    if event.title is None or event.journal is None or event.faults is None:
+        raise ValueError("title, journal or faults is missing")
     return JoinedExperiment(
-        to_us(event["at"]),
-        text_of(event, "title"),
-        whole(event["journal"]),
-        {anomaly: text_of(aims, anomaly) for anomaly in aims},
-        tuple(text_of({"faults": fault}, "faults") for fault in faults),
+        event.at_us, event.title, event.journal, event.aims or {}, tuple(event.faults)
     )

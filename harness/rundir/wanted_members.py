@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import Final
 
-from harness.rundir.run import RunDir, write_json
+from harness.rundir.documents import write_json
+from harness.rundir.run_dir import RunDir
 
 WANTED: Final = "wanted.json"
 

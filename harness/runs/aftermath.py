@@ -12,7 +12,8 @@ from typing import Final
 from harness.brokers import LocalCluster
 from harness.errors import ClusterError
 from harness.faults.injection import open_faults
-from harness.rundir.run import RunDir
+from harness.rundir.events import FaultEvent, RunEvent
+from harness.rundir.run_dir import RunDir
 
 BROKER_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 
@@ -23,19 +24,22 @@ def heal(cluster: LocalCluster, run_dir: RunDir) -> None:
     try:
         cluster.heal()
     except ClusterError as error:
-        run_dir.append("run", "harness", phase="not_healed", reason=str(error))
+        run_dir.append(RunEvent(source="harness", phase="not_healed", reason=str(error)))
         return
     # What an experiment did not come to heal is healed here, and its window ends here.
     for event in left:
         run_dir.append(
-            "fault",
-            "harness",
-            fault_id=event["fault_id"],
-            fault=event["fault"],
-            phase="healed",
-            target=event["target"],
+            FaultEvent(
+                source="harness",
+                fault_id=event.fault_id,
+                fault=event.fault,
+                phase="healed",
+                target=event.target,
+            )
         )
-    run_dir.append("run", "harness", phase="healed", faults=[event["fault_id"] for event in left])
+    run_dir.append(
+        RunEvent(source="harness", phase="healed", faults=[event.fault_id for event in left])
+    )
 
 
 def keep_broker_logs(cluster: LocalCluster, run_dir: RunDir) -> None:

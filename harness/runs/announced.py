@@ -15,7 +15,9 @@ from typing import Final
 from harness.brokers import Brokers
 from harness.brokers.local.known import cluster_with_id
 from harness.brokers.local.presence import EXPERIMENTS, RUNS, Presence, present
-from harness.rundir.run import RunDir, RunInfo
+from harness.rundir.events import ExperimentEvent
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import RunInfo
 
 WAIT_S: Final = 300.0
 """So long a run waits for experiments beside it. One that is not over then leaves no journal in
@@ -60,11 +62,11 @@ class Announced:
     def under_way(self) -> list[str]:
         """The titles of experiments that have joined this run, have not left it, and live."""
         joined: dict[str, str] = {}
-        for event in self._run_dir.events("experiment"):
-            if event.get("phase") == "joined":
-                joined[str(event.get("experiment_id"))] = str(event.get("title"))
-            elif event.get("phase") == "left":
-                joined.pop(str(event.get("experiment_id")), None)
+        for event in self._run_dir.events(ExperimentEvent):
+            if event.phase == "joined":
+                joined[str(event.experiment_id)] = str(event.title)
+            elif event.phase == "left":
+                joined.pop(str(event.experiment_id), None)
         if not joined:
             return []
         living = present(self._cluster, EXPERIMENTS)

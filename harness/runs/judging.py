@@ -23,8 +23,11 @@ from harness.read.drain import drain
 from harness.reconcile.reconcile import reconcile
 from harness.report.document import read_verdict
 from harness.report.html import write_report
+from harness.rundir.documents import write_json
+from harness.rundir.events import RunEvent
 from harness.rundir.proof import DrainProof
-from harness.rundir.run import RunDir, RunInfo, write_json
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import RunInfo
 from harness.rundir.run_record import load_replicas, load_run
 from harness.runs.replica_look import look_for_lost
 
@@ -61,7 +64,7 @@ def judge_run(
         processes=processes,
         log_directory=cluster.data_directory if cluster is not None else None,
     )
-    run_dir.append("run", "harness", phase="drained", number=number)
+    run_dir.append(RunEvent(source="harness", phase="drained", number=number))
     say("reconciling")
     run = load_run(run_dir, number)
     findings = reconcile(run)
@@ -112,7 +115,7 @@ def best_drain(run_dir: RunDir) -> int | None:
 
 def judge_again(run_dir: RunDir, drained: int, number: int) -> tuple[Verdict, Path]:
     """(the `number`-th verdict, its report), from the observations of an earlier drain."""
-    run_dir.append("run", "harness", phase="judged_again", number=number, drained=drained)
+    run_dir.append(RunEvent(source="harness", phase="judged_again", number=number, drained=drained))
     run = load_run(run_dir, drained)
     verdict = judge_findings(run, reconcile(run))
     path = run_dir.verdict(number)

@@ -9,6 +9,7 @@ import time
 from typing import Final
 
 from harness.faults.run import start_experiment
+from harness.rundir.events import RunEvent
 from harness.runs.progress import Progress
 from harness.runs.rounds import Rounds
 from harness.runs.session import RunRequest, Session, wait_for_event
@@ -32,9 +33,7 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
     )
     progress.stage("warming up the load")
     try:
-        if not wait_for_event(
-            run_dir, load, "run", {"phase": "warmed_up"}, what="the load", stop=stop
-        ):
+        if not wait_for_event(run_dir, load, RunEvent, "warmed_up", what="the load", stop=stop):
             return
         warmed_up = time.monotonic()
         rounds = Rounds(session, request, warmed_up)
@@ -63,10 +62,11 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
         status = load.stop(grace_s=60)
         if status != 0:
             run_dir.append(
-                "run",
-                "harness",
-                phase="load_died",
-                reason=f"the load process ended with status {status}: {load.tail(3)}",
+                RunEvent(
+                    source="harness",
+                    phase="load_died",
+                    reason=f"the load process ended with status {status}: {load.tail(3)}",
+                )
             )
 
 

@@ -8,7 +8,7 @@ from harness.brokers.foreign import capabilities_of
 from harness.errors import redact_argv
 from harness.kafka.client_check import check_connection, check_producer
 from harness.profiles import Overrides
-from harness.rundir.run import new_run_id
+from harness.rundir.run_info import new_run_id
 from harness.runs.options import RunOptions
 from harness.runs.plan import address_of, load_plan, overrides_of, seed_of, selected
 from harness.runs.session import RunRequest

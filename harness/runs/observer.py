@@ -17,7 +17,9 @@ from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from harness.kafka.topics import admin_client
-from harness.rundir.run import RunDir, RunInfo
+from harness.rundir.events import BrokersEvent, IsrEvent, LeaderEvent, OffsetsEvent
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import RunInfo
 
 INTERVAL_S = 0.25
 OFFSETS_EVERY = 4
@@ -85,7 +87,7 @@ class Observer:
         brokers = sorted(metadata.brokers)
         if brokers != self._brokers:
             self._brokers = brokers
-            self._run_dir.append("brokers", "observer", brokers=brokers)
+            self._run_dir.append(BrokersEvent(source="observer", brokers=brokers))
         moved: list[tuple[str, int, int]] = []
         for topic in self._topics:
             described = metadata.topics.get(topic)
@@ -99,7 +101,7 @@ class Observer:
                 if self._isr.get(key) != isr:
                     self._isr[key] = isr
                     self._run_dir.append(
-                        "isr", "observer", topic=topic, partition=partition.id, isr=isr
+                        IsrEvent(source="observer", topic=topic, partition=partition.id, isr=isr)
                     )
         if moved:
             self._record_leaders(moved)
@@ -125,12 +127,13 @@ class Observer:
     def _note_leader(self, key: tuple[str, int], leader: int, epoch: int) -> None:
         self._leaders[key] = (leader, epoch)
         self._run_dir.append(
-            "leader",
-            "observer",
-            topic=key[0],
-            partition=key[1],
-            leader=leader,
-            leader_epoch=epoch,
+            LeaderEvent(
+                source="observer",
+                topic=key[0],
+                partition=key[1],
+                leader=leader,
+                leader_epoch=epoch,
+            )
         )
 
     def _look_at_epochs(self) -> None:
@@ -186,12 +189,13 @@ class Observer:
                 continue
             self._offsets[(at.topic, at.partition)] = (pair, time.monotonic())
             self._run_dir.append(
-                "offsets",
-                "observer",
-                topic=at.topic,
-                partition=at.partition,
-                last_stable=pair[0],
-                high_watermark=pair[1],
+                OffsetsEvent(
+                    source="observer",
+                    topic=at.topic,
+                    partition=at.partition,
+                    last_stable=pair[0],
+                    high_watermark=pair[1],
+                )
             )
 
 

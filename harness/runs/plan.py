@@ -30,7 +30,7 @@ from harness.profiles import (
     split_settings,
 )
 from harness.record.binary import MESSAGE_BYTES_MIN
-from harness.rundir.run import LoadPlan, new_run_id
+from harness.rundir.run_info import LoadPlan, new_run_id
 from harness.runs.options import COMPRESSIONS, SCHEDULES, RunOptions
 from harness.runs.session import RunRequest
 from harness.system.suggest import nearest

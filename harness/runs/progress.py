@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.rundir.run import RunDir
+from harness.rundir.events import FaultEvent
+from harness.rundir.run_dir import RunDir
+from harness.rundir.timeline_file import TimelineFollower
 from harness.system.progress import OnProgress, ProgressEvent
 
 
@@ -11,7 +13,7 @@ class Progress:
 
     def __init__(self, listener: OnProgress | None = None) -> None:
         self._listener = listener
-        self._read_to = 0
+        self._timeline: TimelineFollower | None = None
 
     def stage(self, text: str) -> None:
         """A new stage begins."""
@@ -27,18 +29,13 @@ class Progress:
 
     def follow(self, run_dir: RunDir) -> None:
         """Tell which faults were injected or healed since the last call."""
-        if not run_dir.timeline.exists():
-            return
-        with run_dir.timeline.open("rb") as lines:
-            lines.seek(self._read_to)
-            data = lines.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read_to += len(whole)
-        for event in run_dir.parse(whole.splitlines()):
-            if event["event"] == "fault" and event.get("phase") in ("injected", "healed", "failed"):
+        if self._timeline is None:
+            self._timeline = run_dir.follow()
+        for event in self._timeline.events(FaultEvent):
+            if event.phase in ("injected", "healed", "failed"):
                 self.note(
-                    f"  {event['phase']:8} {event.get('fault', '')} {event.get('target') or ''}"
-                    f"{' – ' + event['reason'] if event.get('reason') else ''}"
+                    f"  {event.phase:8} {event.fault} {event.target or ''}"
+                    f"{' – ' + event.reason if event.reason else ''}"
                 )
 
     def _tell(self, event: ProgressEvent) -> None:

@@ -32,7 +32,9 @@ from harness.judge.judge import exit_code
 from harness.kafka.client_check import check_connection
 from harness.load.context import connection_settings
 from harness.profiles import Overrides
-from harness.rundir.run import RunDir, write_json
+from harness.rundir.documents import write_json
+from harness.rundir.events import RunEvent
+from harness.rundir.run_dir import RunDir
 from harness.runs.locust_options import in_locust_names
 from harness.runs.locust_request import request_of
 from harness.runs.options import RunOptions, options_from_json
@@ -87,10 +89,10 @@ def record(options: RunOptions, answer: Path) -> int:
         finally:
             session.stop_recording()
         if orphaned.is_set():
-            run_dir.append("run", "harness", phase="interrupted")
+            run_dir.append(RunEvent(source="harness", phase="interrupted"))
             return EXIT_INCONCLUSIVE
         verdict = session.judge(drain_timeout_s=DRAIN_TIMEOUT_S, say=_say)
-        run_dir.append("run", "harness", phase="ended")
+        run_dir.append(RunEvent(source="harness", phase="ended"))
         return exit_code(verdict)
     finally:
         if brokers.kind != "local" and not options.keep_topics and not orphaned.is_set():

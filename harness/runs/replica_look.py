@@ -9,8 +9,10 @@ from harness.brokers import LocalCluster
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.record.binary import run_hash
 from harness.replicas.search import Wanted, search_replicas
+from harness.rundir.documents import write_json
 from harness.rundir.replicas import ReplicaEvidence
-from harness.rundir.run import RunDir, RunInfo, write_json
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import RunInfo
 
 WANTED_MAX: Final = 100
 """So many lost records are looked for in a run; a profile has at most 20 samples."""

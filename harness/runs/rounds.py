@@ -8,6 +8,7 @@ from typing import Final
 
 from harness.judge.bounds import bound_95_per_fault
 from harness.judge.until import Trial, faults_needed, progress_of, suspicions
+from harness.rundir.events import RunEvent
 from harness.rundir.run_record import load_run
 from harness.runs.session import RunRequest, Session
 
@@ -89,13 +90,14 @@ class Rounds:
             return False
         say(f"after round {self._round}: {reason}")
         self._session.run_dir.append(
-            "run",
-            "harness",
-            phase="bound",
-            reason=reason,
-            rounds=self._round,
-            faults=fewest,
-            needed=needed,
-            reached=bool(trials) and fewest >= needed,
+            RunEvent(
+                source="harness",
+                phase="bound",
+                reason=reason,
+                rounds=self._round,
+                faults=fewest,
+                needed=needed,
+                reached=bool(trials) and fewest >= needed,
+            )
         )
         return True

@@ -17,7 +17,8 @@ from harness.errors import Interrupted
 from harness.judge.verdict import BROKEN, KEPT, Verdict
 from harness.profiles import load_builtin
 from harness.report.document import read_verdict
-from harness.rundir.run import RunDir
+from harness.rundir.events import RunEvent
+from harness.rundir.run_dir import RunDir
 from harness.runs.aftermath import heal, keep_broker_logs, put_away
 from harness.runs.load_and_faults import load_and_break
 from harness.runs.plan import RunPlan
@@ -136,10 +137,10 @@ def carry_out(
                 progress.stage("letting the consumers catch up")
             session.stop_recording()
         if stop():
-            run_dir.append("run", "harness", phase="interrupted")
+            run_dir.append(RunEvent(source="harness", phase="interrupted"))
         progress.stage("verifying")
         verdict = session.judge(drain_timeout_s=DRAIN_TIMEOUT_S, say=progress.detail)
-        run_dir.append("run", "harness", phase="ended")
+        run_dir.append(RunEvent(source="harness", phase="ended"))
         return verdict
     finally:
         if not keep_topics:

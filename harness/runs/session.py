@@ -15,11 +15,10 @@ import platform
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import confluent_kafka
 
@@ -30,7 +29,10 @@ from harness.faults.registry import FAULTS
 from harness.judge.verdict import Verdict
 from harness.kafka.topics import ClusterFacts, cluster_facts, create_topics, delete_topics, finite
 from harness.profiles import DeliveryProfile, envelope_breaches, lint
-from harness.rundir.run import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo, now
+from harness.rundir.clock import now
+from harness.rundir.events import ReaderEvent, RunEvent
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
 from harness.runs.announced import Announced
 from harness.runs.judging import judge_run
 from harness.runs.observer import Observer
@@ -131,7 +133,7 @@ class Session:
             until_bound=request.until_bound,
         )
         run_dir.write_info(info)
-        run_dir.append("run", "harness", phase="started")
+        run_dir.append(RunEvent(source="harness", phase="started"))
         return cls(run_dir, info, brokers, facts)
 
     def environment(self) -> dict[str, str]:
@@ -158,9 +160,7 @@ class Session:
             log=self.run_dir.logs / "reader.log",
             environment=self.environment(),
         )
-        wait_for_event(
-            self.run_dir, self._reader, "reader", {"phase": "started"}, what="the live reader"
-        )
+        wait_for_event(self.run_dir, self._reader, ReaderEvent, "started", what="the live reader")
         if any(profile.consume is not None for profile in self.info.profiles):
             self._start_members()
 
@@ -179,8 +179,8 @@ class Session:
         wait_for_event(
             self.run_dir,
             self._members,
-            "run",
-            {"phase": "members_ready"},
+            RunEvent,
+            "members_ready",
             what="the consumers",
             timeout_s=MEMBERS_READY_S,
         )
@@ -190,17 +190,21 @@ class Session:
         if self._reader is not None and self._reader.process.poll() is not None:
             status = self._reader.process.returncode
             self.run_dir.append(
-                "reader", "harness", phase="failed", reason=f"ended by itself, status {status}"
+                ReaderEvent(
+                    source="harness", phase="failed", reason=f"ended by itself, status {status}"
+                )
             )
             self._reader.release()
             self._reader = None
         if self._members is not None and self._members.process.poll() is not None:
             status = self._members.process.returncode
             self.run_dir.append(
-                "run",
-                "harness",
-                phase="members_died",
-                reason=f"their pool ended by itself with status {status}: {self._members.tail(3)}",
+                RunEvent(
+                    source="harness",
+                    phase="members_died",
+                    reason=f"their pool ended by itself with status {status}: "
+                    f"{self._members.tail(3)}",
+                )
             )
             self._members.release()
             self._members = None
@@ -249,15 +253,15 @@ class Session:
         """Remove what `prepare` created; what could not be removed, which the timeline names."""
         left = delete_topics(self.brokers.client_config, self.info.topics, say)
         if left:
-            self.run_dir.append("run", "harness", phase="topics_left", topics=left)
+            self.run_dir.append(RunEvent(source="harness", phase="topics_left", topics=left))
         return left
 
 
 def wait_for_event(
     run_dir: RunDir,
     child: Child,
-    event: str,
-    fields: Mapping[str, Any],
+    kind: type[RunEvent | ReaderEvent],
+    phase: str,
     *,
     what: str,
     timeout_s: float = 60.0,
@@ -268,10 +272,10 @@ def wait_for_event(
     Raises HarnessError with the end of its log when it ended or kept silent.
     """
     deadline = time.monotonic() + timeout_s
+    timeline = run_dir.follow()
     while True:
-        for line in run_dir.events(event):
-            if all(line.get(key) == value for key, value in fields.items()):
-                return True
+        if any(event.phase == phase for event in timeline.events(kind)):
+            return True
         if stop():
             return False
         status = child.process.poll()

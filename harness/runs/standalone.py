@@ -37,7 +37,9 @@ from harness.errors import (
 )
 from harness.load.users import Load, ProducerUser
 from harness.report.terminal import print_verdict
-from harness.rundir.run import RunDir, read_json
+from harness.rundir.documents import read_json
+from harness.rundir.events import RunEvent
+from harness.rundir.run_dir import RunDir
 from harness.runs.announced import WAITING
 from harness.runs.locust_options import (
     add_arguments,
@@ -248,9 +250,9 @@ class Standalone:
             out = console()
             print_verdict(json.loads(path.read_text(encoding="utf-8")), out)
             out.print(f"verdict  {path}\nreport   {run_dir.report_html}", soft_wrap=True)
-            for event in run_dir.events("run"):
-                if event.get("phase") == "topics_left":
-                    log.error("topics that are still there: %s", ", ".join(event["topics"]))
+            for event in run_dir.events(RunEvent):
+                if event.phase == "topics_left":
+                    log.error("topics that are still there: %s", ", ".join(event.topics or ()))
         finally:
             recorder.close()
 

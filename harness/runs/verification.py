@@ -12,7 +12,7 @@ from harness.brokers.local.running import running_cluster
 from harness.errors import UsageError
 from harness.judge.verdict import Verdict
 from harness.kafka.client_check import check_connection
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.runs.judging import best_drain, judge_again, judge_run, why_no_drain
 from harness.runs.plan import BOOTSTRAP, settings_of
 from harness.runs.progress import Progress

@@ -16,6 +16,7 @@ from harness.faults.backend import Target, attach
 from harness.faults.coordinators import TRANSACTION_STATE, coordinating_partition
 from tests.support.readings import await_settled
 from tests.support.struck import struck_run
+from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -150,7 +151,7 @@ def test_a_transaction_that_was_open_when_its_coordinator_was_struck_commits_who
     assert [state.replicas for state in after] == [state.replicas for state in states]
     assert all(state.preferred and state.in_full_isr for state in after)
     assert run.run_dir is not None
-    phases = [event["phase"] for event in run.run_dir.events("fault")]
+    phases = [event["phase"] for event in lines_of(run.run_dir, "fault")]
     assert phases == ["inject", "injected", "heal", "healed"]
 
 

@@ -28,7 +28,7 @@ from harness.rundir.observations import (
     read_extras,
 )
 from harness.rundir.proof import DrainProof
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
 from tests.support.readings import MESSAGE_BYTES, PARTITIONS, Reading, await_settled, cells
 

@@ -14,7 +14,7 @@ import pytest
 
 from harness.anomalies import ANOMALIES
 from harness.brokers import LocalCluster
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from tests.support import planting
 from tests.support.shortened import shortened
 

@@ -26,9 +26,10 @@ from harness.faults.journal import read_journal
 from harness.faults.registry import FAULTS, MEMBERS
 from harness.faults.run import start_experiment
 from harness.kafka.leaders import await_full_isr, await_that
-from harness.rundir.run import to_us
+from harness.rundir.clock import to_us
 from tests.support.shortened import shortened
 from tests.support.struck import environment, struck_run
+from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -57,7 +58,7 @@ def produce_until_killed(target: Target) -> subprocess.Popen[bytes]:
 
 def events(target: Target) -> list[dict[str, Any]]:
     assert target.run_dir is not None
-    return list(target.run_dir.events("fault"))
+    return list(lines_of(target.run_dir, "fault"))
 
 
 def assert_whole(target: Target) -> None:
@@ -278,7 +279,7 @@ def test_an_experiment_leaves_nothing_in_home_or_the_current_folder(
     found = read_journal(run.run_dir.journal(2))
     assert found.sound
     assert [fault["fault"] for fault in found.faults] == ["no_fault"]
-    phases = [event["phase"] for event in run.run_dir.events("experiment")]
+    phases = [event["phase"] for event in lines_of(run.run_dir, "experiment")]
     assert phases == ["started", "method", "rollback", "ended"]
 
 

@@ -16,7 +16,7 @@ from harness.read import drain_reading as reading_module
 from harness.read.drain import drain
 from harness.rundir.holes import HoleAccount, Holes
 from harness.rundir.proof import DrainProof
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
 from tests.support.readings import PARTITIONS, Reading, await_settled
 

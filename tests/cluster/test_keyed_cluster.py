@@ -25,9 +25,11 @@ from harness.kafka.topics import cluster_facts, create_topics
 from harness.profiles import load_builtin
 from harness.read.drain import drain
 from harness.reconcile.reconcile import reconcile
-from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
 from harness.rundir.run_record import RecordedObservations, load_run
 from harness.system.lifeline import Child
+from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
@@ -136,7 +138,7 @@ def test_what_brokers_clean_away_is_superseded_or_unseen_and_never_lost(
             # While the load goes on, so that each log has closed segments to clean.
             wait_until(
                 lambda topic=topic: (
-                    bool(list(run_dir.events("load"))) and min(first_offsets(cluster, topic)) > 0
+                    bool(list(lines_of(run_dir, "load"))) and min(first_offsets(cluster, topic)) > 0
                 ),
                 f"the brokers to clean {topic}: {load.tail()}",
             )

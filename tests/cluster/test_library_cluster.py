@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness.brokers import LocalCluster
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

@@ -21,6 +21,7 @@ from harness.brokers import LocalCluster
 from harness.kafka.topics import CREATE_TIMEOUT_S, await_created, wait_for_topics
 from harness.profiles import load_builtin
 from harness.record.binary import decode, run_hash
+from harness.rundir.clock import now_us
 from harness.rundir.columns import (
     ACKED,
     ACKED_NO_OFFSET,
@@ -33,9 +34,11 @@ from harness.rundir.columns import (
     unpack_offsets,
 )
 from harness.rundir.latency import merge, percentiles, read_log
-from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, now_us
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
 from harness.system.lifeline import Child
 from tests.support.readings import await_settled
+from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -123,7 +126,7 @@ def wait_until(
 
 
 def phase(run_dir: RunDir, name: str) -> bool:
-    return any(event["phase"] == name for event in run_dir.events("run"))
+    return any(event["phase"] == name for event in lines_of(run_dir, "run"))
 
 
 def states(run_dir: RunDir) -> dict[tuple[int, int, int, int], tuple[str, int]]:
@@ -229,14 +232,14 @@ def test_a_quiet_run_accounts_for_every_record(cluster, start, tmp_path):
 
     # The timeline's slots add up to the ledger, and phases come in their order.
     sums: Counter[str] = Counter()
-    for event in run_dir.events("load"):
+    for event in lines_of(run_dir, "load"):
         sums.update({key: event[key] for key in ("attempted", "acked", "failed", "unknown")})
     assert sums["attempted"] == counts.total()
     assert sums["acked"] == counts["acked"] + counts["sent"]
     assert sums["failed"] == counts["failed"]
-    phases = [event["phase"] for event in run_dir.events("run")]
+    phases = [event["phase"] for event in lines_of(run_dir, "run")]
     assert phases == ["load_started", "warmed_up", "load_stopped"]
-    assert list(run_dir.events("generator"))
+    assert list(lines_of(run_dir, "generator"))
 
     # Latency has every acknowledged record but those of the warm-up.
     outcome = {profile.profile: 0 for profile in info.profiles}
@@ -288,7 +291,7 @@ def check_transactions(run_dir: RunDir) -> Counter[str]:
         assert covered == mine, "every record belongs to one transaction"
         steps.update(results.values())
     fatal: Counter[int] = Counter()
-    for event in run_dir.events("client_error"):
+    for event in lines_of(run_dir, "client_error"):
         if event["code"] == "_FATAL":
             fatal[event["incarnation"]] += event["count"]
     assert refused <= fatal, "refused without a fatal error"
@@ -343,7 +346,7 @@ def test_records_that_produce_refused_are_failed_and_absent(cluster, start, tmp_
     counts = check_against(cluster, run_dir)
     assert counts["acked"] > 0
     assert counts["unknown"] == counts["open"] == 0
-    codes = {event["code"] for event in run_dir.events("client_error")}
+    codes = {event["code"] for event in lines_of(run_dir, "client_error")}
     assert codes == {"_QUEUE_FULL"}
 
 
@@ -378,7 +381,7 @@ def test_records_that_time_out_are_unknown_and_never_lost(cluster, start, silent
     counts = check_against(cluster, run_dir)
     assert counts["unknown"] > 200
     assert counts["failed"] == 0
-    assert sum(event["unknown"] for event in run_dir.events("load")) == counts["unknown"]
+    assert sum(event["unknown"] for event in lines_of(run_dir, "load")) == counts["unknown"]
 
 
 def test_a_stop_without_brokers_leaves_what_is_open_unknown(cluster, start, silent, tmp_path):
@@ -420,7 +423,7 @@ def test_a_commit_whose_outcome_is_unknown_makes_a_new_incarnation(
     assert child.stop(grace_s=60) == 0
     check_against(cluster, run_dir)
     assert check_transactions(run_dir)["unknown"] >= 1
-    phases = [(e["incarnation"], e["phase"]) for e in run_dir.events("incarnation")]
+    phases = [(e["incarnation"], e["phase"]) for e in lines_of(run_dir, "incarnation")]
     assert phases[:2] == [(1, "started"), (1, "replaced")]
     check_atomic(cluster, run_dir)
 
@@ -456,7 +459,7 @@ def test_a_fenced_producer_is_replaced_and_goes_on(cluster, start, tmp_path):
     assert child.stop(grace_s=60) == 0
     check_against(cluster, run_dir)
     check_transactions(run_dir)
-    assert any(event["fatal"] for event in run_dir.events("client_error"))
+    assert any(event["fatal"] for event in lines_of(run_dir, "client_error"))
 
 
 def test_settings_that_librdkafka_refuses_end_the_load_with_their_reason(cluster, tmp_path):

@@ -18,9 +18,11 @@ from harness.brokers import LocalCluster
 from harness.profiles import load_builtin
 from harness.record.binary import run_hash
 from harness.rundir.member_journal import Journal, Step, read_journals
-from harness.rundir.run import LoadPlan, RunDir, new_run_id
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, new_run_id
 from harness.runs.session import RunRequest, Session
 from harness.system.lifeline import Child
+from tests.support.timelines import lines_of
 
 pytestmark = pytest.mark.cluster
 PARTITIONS = 3
@@ -51,7 +53,7 @@ class Run:
         return []
 
     def pids(self) -> dict[tuple[str, int], int]:
-        return {(e["profile"], e["member"]): e["pid"] for e in self.run_dir.events("member")}
+        return {(e["profile"], e["member"]): e["pid"] for e in lines_of(self.run_dir, "member")}
 
     def working(self, profile: str, member: int) -> bool:
         return Step.EFFECT in self.steps(profile, member)
@@ -166,10 +168,10 @@ def test_each_fault_of_groups_leaves_evidence_and_a_group_that_works_on(
     killed, paused = outputs[0]["evidence"]["members"], outputs[4]["evidence"]["members"]
     assert [each["last_step"] in ("BEGIN", "EFFECT") for each in (*killed, *paused)] == [True] * 2
     assert paused[0]["steps_after"]
-    recovered = {event["fault"]: event["after_ms"] for event in run.run_dir.events("recovered")}
+    recovered = {event["fault"]: event["after_ms"] for event in lines_of(run.run_dir, "recovered")}
     assert recovered["kill_member"] > 0
     assert recovered["pause_member"] > 0
-    lags = list(run.run_dir.events("lag"))
+    lags = list(lines_of(run.run_dir, "lag"))
     assert {event["partition"] for event in lags} == set(range(PARTITIONS))
     assert max(event["end"] - max(event["committed"], 0) for event in lags) > 0
     verdict = run.session.judge(drain_timeout_s=60, say=lambda _: None)
@@ -192,5 +194,5 @@ def test_everybody_ends_when_the_pool_is_killed_even_a_member_that_is_stopped(
         pool.kill()
         await_that(lambda: alive(pids) == [], "the members to end", timeout_s=30)
         run.session.check_recording()
-    phases = [event["phase"] for event in run.run_dir.events("run")]
+    phases = [event["phase"] for event in lines_of(run.run_dir, "run")]
     assert "members_died" in phases

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from harness.brokers import LocalCluster
+from harness.rundir.clock import now_us, to_us
 from harness.rundir.columns import ColumnFile
 from harness.rundir.latency import merge, percentiles, read_log
 from harness.rundir.observations import (
@@ -24,9 +25,9 @@ from harness.rundir.observations import (
     read_batches,
     read_extras,
 )
-from harness.rundir.run import now_us, to_us
 from harness.system.lifeline import Child
 from tests.support.readings import PARTITIONS, Reading, cells
+from tests.support.timelines import add_line, lines_of
 
 pytestmark = pytest.mark.cluster
 
@@ -48,7 +49,7 @@ class Running:
         self.await_(lambda: "started" in self.phases(), START_TIMEOUT_S, "the reader's start")
 
     def phases(self) -> list[str]:
-        return [event["phase"] for event in self.reading.run_dir.events("reader")]
+        return [event["phase"] for event in lines_of(self.reading.run_dir, "reader")]
 
     def await_(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         deadline = time.monotonic() + timeout_s
@@ -92,7 +93,7 @@ def running(reading: Reading) -> Iterator[Running]:
 def test_what_is_written_is_read_live_with_its_latency_and_instants(
     reading: Reading, running: Running
 ) -> None:
-    reading.run_dir.append("run", "load", phase="load_started")
+    add_line(reading.run_dir, "run", "load", phase="load_started")
     before_us = now_us()
     reading.fill(200)
     running.await_cells(2 * PARTITIONS * 2 * 200)
@@ -132,7 +133,7 @@ def test_latency_is_left_out_while_the_load_warms_up(cluster: LocalCluster, tmp_
     try:
         reading.fill(50)  # before the load has said that it started
         running.await_cells(300)
-        reading.run_dir.append("run", "load", phase="load_started")
+        add_line(reading.run_dir, "run", "load", phase="load_started")
         reading.fill(50)  # warming up
         running.await_cells(600)
         log = reading.run_dir.latency / "idempotent.end_to_end.reader.hlog"
@@ -200,7 +201,7 @@ def test_reading_goes_on_when_a_leader_dies(
     running.await_cells(1_800)
     running.stop()
     assert len(read_extras(running.live)) == 0
-    assert not any(event["fatal"] for event in reading.run_dir.events("client_error"))
+    assert not any(event["fatal"] for event in lines_of(reading.run_dir, "client_error"))
 
 
 def test_reading_goes_on_behind_records_that_were_deleted_unread(
@@ -217,7 +218,7 @@ def test_reading_goes_on_behind_records_that_were_deleted_unread(
         running.stop()
     finally:
         running.child.stop(grace_s=20)
-    codes = {event["code"] for event in reading.run_dir.events("client_error")}
+    codes = {event["code"] for event in lines_of(reading.run_dir, "client_error")}
     assert codes & {"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"}
 
 
@@ -258,7 +259,7 @@ def test_reading_goes_on_where_a_log_was_cut_back_and_keeps_what_was_there(
     found = cells(running.live)
     assert len(found[2, 0, 0]) == 5
     assert found == {(1, 0, 0): list(range(70)), (2, 0, 0): list(range(50, 55))}
-    errors = list(reading.run_dir.events("client_error"))
+    errors = list(lines_of(reading.run_dir, "client_error"))
     assert "_AUTO_OFFSET_RESET" in {event["code"] for event in errors}
     assert any("truncation detected at offset 70" in event["reason"] for event in errors)
 
@@ -290,6 +291,6 @@ def test_a_live_set_is_written_by_one_reader(reading: Reading, running: Running)
     assert second.process.wait(30) == 2
     second.release()
     assert "holds a set of observations already" in second.tail()
-    failed = [e for e in reading.run_dir.events("reader") if e["phase"] == "failed"]
+    failed = [e for e in lines_of(reading.run_dir, "reader") if e["phase"] == "failed"]
     assert len(failed) == 1
     assert to_us(failed[0]["at"]) <= now_us()

@@ -25,6 +25,7 @@ from harness.rundir.run_record import load_replicas
 from harness.rundir.timeline import read_timeline
 from tests.support.readings import await_settled
 from tests.support.struck import struck_run
+from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -148,7 +149,7 @@ def test_what_only_the_killed_leader_held_is_told_from_what_every_broker_holds(
     assert stranded.last_sequence == len(offsets) - 1
     today = search(run, (1, 7), (2, 0), (2, stranded.first_sequence), (2, len(offsets) - 1))
     today.dead = found.dead
-    struck = read_timeline(run.run_dir.events()).faults
+    struck = read_timeline(lines_of(run.run_dir)).faults
     assert whereabouts(today, struck, topic, 0, 1, 7).held == PRESENT
     taken_in = cut_off > len(common)
     assert (whereabouts(today, struck, topic, 0, 2, 0).held == PRESENT) == taken_in

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.brokers import LocalCluster
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.rundir.timeline import read_timeline
 from harness.runs import aftermath
+from tests.support.timelines import add_line, lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -20,7 +21,7 @@ def struck(path: Path) -> RunDir:
     run_dir = RunDir.create(path)
     fault = {"fault_id": "kill_leader-1", "fault": "kill_leader", "target": "broker 1"}
     for phase in ("inject", "injected"):
-        run_dir.append("fault", "faults", phase=phase, took_effect=True, **fault)
+        add_line(run_dir, "fault", "faults", phase=phase, took_effect=True, **fault)
     return run_dir
 
 
@@ -32,11 +33,11 @@ def test_a_fault_that_its_experiment_did_not_heal_is_healed_with_the_run(
     cluster.wait_exited(1, 20)
     aftermath.heal(cluster, run_dir)
     assert cluster.pid(1) is not None
-    timeline = read_timeline(run_dir.events())
+    timeline = read_timeline(lines_of(run_dir))
     assert timeline.faults[0].healed_us is not None
     assert timeline.phase("healed") is not None
     aftermath.heal(cluster, run_dir)
-    phases = [event["phase"] for event in run_dir.events("fault")]
+    phases = [event["phase"] for event in lines_of(run_dir, "fault")]
     assert phases == ["inject", "injected", "healed"]
 
 
@@ -58,7 +59,7 @@ def test_a_cluster_that_is_gone_leaves_its_faults_open_and_no_log(tmp_path: Path
         gone.down()
         aftermath.heal(gone, run_dir)
         aftermath.keep_broker_logs(gone, run_dir)
-    timeline = read_timeline(run_dir.events())
+    timeline = read_timeline(lines_of(run_dir))
     assert timeline.faults[0].healed_us is None
     assert timeline.phase("not_healed") is not None
     assert list(run_dir.logs.glob("broker-*")) == []

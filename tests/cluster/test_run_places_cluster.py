@@ -16,7 +16,7 @@ from harness.brokers import LocalCluster
 from harness.brokers.local.state import directories
 from harness.kafka.topics import admin_client, cluster_facts, create_topics, delete_topics, finite
 from harness.profiles import load_builtin
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from tests.support.shortened import shortened
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]

@@ -21,9 +21,10 @@ from harness.brokers.local.presence import RUNS, Turn, present
 from harness.judge.verdict import Verdict
 from harness.report.document import read_verdict
 from harness.report.wording import headline
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.system.assets import folder
 from tests.support.shortened import shortened
+from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
 ROOT = Path(harness.__file__).parent.parent
@@ -82,7 +83,7 @@ def locust(environment: dict[str, str], tmp_path: Path) -> subprocess.Popen[byte
 
 def await_load(process: subprocess.Popen[bytes], run_dir: RunDir, log: Path) -> None:
     deadline = time.monotonic() + 90
-    while not any(event["phase"] == "warmed_up" for event in run_dir.events("run")):
+    while not any(event["phase"] == "warmed_up" for event in lines_of(run_dir, "run")):
         assert process.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < deadline, log.read_text()[-3000:]
         time.sleep(0.1)
@@ -92,7 +93,7 @@ def await_turn(process: subprocess.Popen[bytes], run_dir: RunDir, cluster: Path,
     """Wait until the run's own experiment is over: a cluster takes one at a time."""
     deadline = time.monotonic() + 90
     while True:
-        if any(event["phase"] == "ended" for event in run_dir.events("experiment")):
+        if any(event["phase"] == "ended" for event in lines_of(run_dir, "experiment")):
             turn = Turn.take(cluster, "a test")
             if isinstance(turn, Turn):
                 turn.end()
@@ -134,7 +135,7 @@ def lost_stories(verdict: Verdict) -> list[str]:
 
 
 def faults_of(run_dir: RunDir) -> list[tuple[str, str]]:
-    return [(event["fault_id"], event["phase"]) for event in run_dir.events("fault")]
+    return [(event["fault_id"], event["phase"]) for event in lines_of(run_dir, "fault")]
 
 
 def test_a_load_and_an_experiment_started_side_by_side_are_one_run(
@@ -187,14 +188,14 @@ def test_a_broker_killed_by_somebody_else_is_a_disturbance_and_no_peace(
     run_dir, log = RunDir(tmp_path / "run"), tmp_path / "locust.log"
     load = locust(terminal, tmp_path)
     await_load(load, run_dir, log)
-    leader = next(event["leader"] for event in run_dir.events("leader"))
+    leader = next(event["leader"] for event in lines_of(run_dir, "leader"))
     cluster = cluster_of(terminal)
     pid = cluster.pid(leader)
     assert pid is not None
     time.sleep(2)  # load before it, as the exposure of a profile asks for
     os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 60
-    while not any(event["leader"] not in (-1, leader) for event in run_dir.events("leader")):
+    while not any(event["leader"] not in (-1, leader) for event in lines_of(run_dir, "leader")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(3)  # load after it
@@ -238,7 +239,7 @@ def test_an_experiment_beside_harness_run_is_recorded_in_it_and_awaited(
     assert status in (0, 3), log.read_text()[-3000:]
     assert [fault.fault for fault in verdict.faults] == ["kill_leader"] * len(verdict.faults)
     assert [fault.took_effect for fault in verdict.faults] == [True] * len(verdict.faults)
-    joined, left = (event["phase"] for event in run_dir.events("experiment") if event["phase"] in
+    joined, left = (event["phase"] for event in lines_of(run_dir, "experiment") if event["phase"] in
                     ("joined", "left"))  # fmt: skip
     assert (joined, left) == ("joined", "left")
     assert len(verdict.faults) >= 1

@@ -11,8 +11,9 @@ import pytest
 
 from harness.brokers import LocalCluster
 from harness.judge.bounds import bound_95_per_fault
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from tests.support.shortened import shortened
+from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
@@ -42,7 +43,7 @@ def test_a_run_goes_on_in_rounds_until_the_bound_is_reached(
     assert promise["bound_95_per_fault"] == pytest.approx(bound_95_per_fault(4))
     run_dir = RunDir(out)
     assert len(run_dir.journals) == 2
-    ended = [each for each in run_dir.events("run") if each["phase"] == "bound"]
+    ended = [each for each in lines_of(run_dir, "run") if each["phase"] == "bound"]
     assert [(each["rounds"], each["reached"]) for each in ended] == [(2, True)]
 
 

@@ -20,7 +20,7 @@ from harness.brokers.local.jars import fetch_jars
 from harness.brokers.local.java import find_java
 from harness.cli.main import main
 from harness.kafka.topics import cluster_facts, create_topics, delete_topics
-from harness.rundir.run import new_run_id
+from harness.rundir.run_info import new_run_id
 from tests.support.readings import await_settled
 from tests.support.verifiable_count import count
 

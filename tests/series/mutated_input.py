@@ -39,7 +39,7 @@ from harness.judge.verdict import BROKEN, KEPT, Verdict
 from harness.rundir.hlog import CELLS, Interval, LineEncoder, header
 from harness.rundir.holes import Holes, PartitionHoles
 from harness.rundir.replicas import LogHeld
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
 from tests.support import histories as runs
 from tests.support.generated import generate

@@ -28,6 +28,7 @@ from harness.judge.verdict import Verdict
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.reconcile import reconcile
 from harness.record.binary import run_hash
+from harness.rundir.clock import from_us
 from harness.rundir.columns import (
     ACKED_NO_OFFSET,
     FAILED,
@@ -46,7 +47,8 @@ from harness.rundir.member_journal import (
     journal_path,
 )
 from harness.rundir.observations import BATCH, COPY, CORRUPT, EXTRA, FOREIGN, MISROUTED, STRAY
-from harness.rundir.run import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo, from_us
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
 from harness.rundir.run_record import RunRecord, load_run
 
 RUN_ID = "20250101-000000-abcd"

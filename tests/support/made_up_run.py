@@ -36,9 +36,13 @@ from harness.judge.verdict import (
     worst,
 )
 from harness.profiles import DeliveryProfile, lint, load_builtin
+from harness.rundir.clock import from_us
+from harness.rundir.documents import write_json
 from harness.rundir.latency import IntervalRecorder
 from harness.rundir.percentiles import Percentiles
-from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo, from_us, write_json
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from tests.support.timelines import add_line
 
 RUN_ID = "20260301-101500-ab12"
 START_US = 1_772_360_100_000_000
@@ -87,18 +91,19 @@ def build(path: Path, names: tuple[str, ...], verdict: str) -> RunDir:
     profiles = [load_builtin()[name] for name in names]
     run_dir.write_info(make_info(profiles))
     random = np.random.default_rng(7)
-    run_dir.append("run", "harness", at=from_us(START_US - 3_000_000), phase="started")
+    add_line(run_dir, "run", "harness", at=from_us(START_US - 3_000_000), phase="started")
     for profile in profiles:
         _load(run_dir, profile, random)
         _latency(run_dir, profile, random)
     for slot in range(SECONDS * 4):
         lag = float(random.gamma(2.0, 2.0))
-        run_dir.append("generator", "load", at=_at(slot / 4), lag_ms_max=lag)
+        add_line(run_dir, "generator", "load", at=_at(slot / 4), lag_ms_max=lag)
     for profile in profiles:
         for topic in _topics(profile):
             for partition in range(PARTITIONS):
                 for at_s, leader, epoch in ((0.3, 1, 0), (14.2, 2, 1), (18.9, 1, 2)):
-                    run_dir.append(
+                    add_line(
+                        run_dir,
                         "leader",
                         "observer",
                         at=_at(at_s + 0.02 * partition),
@@ -107,7 +112,8 @@ def build(path: Path, names: tuple[str, ...], verdict: str) -> RunDir:
                         leader=leader,
                         leader_epoch=epoch,
                     )
-    run_dir.append(
+    add_line(
+        run_dir,
         "client_error",
         "load",
         at=_at(10.4),
@@ -201,7 +207,8 @@ def _load(run_dir: RunDir, profile: DeliveryProfile, random: np.random.Generator
                              default=0)  # fmt: skip
                 backlog = backlog + sent if down else 0
                 quick = float(random.gamma(4.0, 1.6)) + 2
-                run_dir.append(
+                add_line(
+                    run_dir,
                     "load",
                     "load",
                     at=_at(at_s + 0.25),

@@ -14,7 +14,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from harness.record.binary import Encoder, decode
-from harness.rundir.run import now_us
+from harness.rundir.clock import now_us
 
 _BATCH_HEAD = struct.Struct(">qii")  # base offset, batch length, partition leader epoch
 _LAST_OFFSET_DELTA = struct.Struct(">i")

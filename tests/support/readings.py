@@ -22,9 +22,11 @@ from harness.brokers import LocalCluster
 from harness.kafka.topics import CREATE_TIMEOUT_S, await_created
 from harness.read.log_end import ending_logs
 from harness.record.binary import Encoder
+from harness.rundir.clock import now, now_us
 from harness.rundir.columns import ColumnFile, unpack_offsets
 from harness.rundir.observations import cell_files
-from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id, now, now_us
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
 
 PARTITIONS = 3
 MESSAGE_BYTES = 100

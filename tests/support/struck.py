@@ -13,7 +13,8 @@ from harness import faults
 from harness.brokers import LocalCluster
 from harness.faults.backend import Target, attach
 from harness.kafka.leaders import await_full_isr
-from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo, new_run_id
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
 
 
 @contextlib.contextmanager

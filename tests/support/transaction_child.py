@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.load.context import LoadContext
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from tests.support.transaction_stage import Ranges, Stepped
 
 

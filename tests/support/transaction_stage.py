@@ -36,10 +36,13 @@ from harness.load.context import LoadContext
 from harness.load.transactions import TransactionalClient
 from harness.profiles import load_builtin
 from harness.rundir import cells
+from harness.rundir.clock import now_us
 from harness.rundir.columns import unpack_offsets
-from harness.rundir.run import LoadPlan, RunDir, new_run_id, now_us
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, new_run_id
 from harness.rundir.run_record import load_run
 from harness.runs.session import RunRequest, Session
+from tests.support.timelines import add_line
 
 PROFILE = "transactional"
 PARTITIONS = 2
@@ -164,7 +167,7 @@ class Stage:
         stage = cls(cluster, path, seed)
         try:
             stage.session.start_recording()
-            stage.run_dir.append("run", "load", phase="load_started")
+            add_line(stage.run_dir, "run", "load", phase="load_started")
             yield stage
         finally:
             stage.session.stop_recording()
@@ -264,7 +267,7 @@ class Stage:
             client.begin_stop()
             client.close()
         self.context.close()
-        self.run_dir.append("run", "load", phase="load_stopped")
+        add_line(self.run_dir, "run", "load", phase="load_stopped")
         faults.heal()
         self.session.stop_recording()
         return self.session.judge(drain_timeout_s=120, say=lambda _: None)

@@ -32,7 +32,7 @@ from harness.errors import HarnessError, UsageError
 from harness.load.client import OPEN_RECORDS_MAX
 from harness.profiles import load_builtin
 from harness.record.binary import decode
-from harness.rundir.run import ProfileRun
+from harness.rundir.run_info import ProfileRun
 
 CASE = Case("load idempotent 100 B", "load", "idempotent", 100, 1_000_000, "ProducerPerformance")
 NO_START_UP = StartUp(0.0, 0.0)

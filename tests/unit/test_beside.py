@@ -24,9 +24,11 @@ from harness.faults.injection import Injection
 from harness.faults.registry import FAULTS
 from harness.judge.obstacles import run_obstacles
 from harness.rundir.fault_evidence import Coordination, FaultEvidence
-from harness.rundir.run import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
 from harness.rundir.run_record import load_run
 from harness.runs.announced import Announced
+from tests.support.timelines import add_line, lines_of
 
 EXPERIMENT: dict[str, Any] = {
     "title": "Two kills",
@@ -76,7 +78,7 @@ def live(cluster: Path, run_dir: RunDir) -> Announced:
 
 
 def experiments(run_dir: RunDir) -> list[dict[str, Any]]:
-    return list(run_dir.events("experiment"))
+    return list(lines_of(run_dir, "experiment"))
 
 
 def target_of(cluster: Path, run_dir: RunDir | None = None) -> Target:
@@ -227,7 +229,7 @@ def test_a_run_that_begins_during_a_fault_gets_its_evidence(cluster: Path, tmp_p
     live(cluster, run_dir)
     with injection:
         injection.strike()
-    (event,) = run_dir.events("fault")
+    (event,) = lines_of(run_dir, "fault")
     assert (event["phase"], event["fault_id"]) == ("injected", injection.fault_id)
     assert event["at"] == injection.injected_at
 
@@ -250,14 +252,15 @@ def test_what_is_healed_is_healed_in_every_record_but_members_of_other_runs(
     live(cluster, other)
     for run_dir in (own, other):
         for name in ("kill_leader", "kill_member"):
-            run_dir.append(
+            add_line(
+                run_dir,
                 "fault", "t", fault_id=name, fault=name, phase="injected", target="",
             )  # fmt: skip
-    found = [(run.path, each["fault"]) for run, each in _open_faults(target_of(cluster, own))]
+    found = [(run.path, each.fault) for run, each in _open_faults(target_of(cluster, own))]
     assert found == [
         (own.path, "kill_leader"), (own.path, "kill_member"), (other.path, "kill_leader"),
     ]  # fmt: skip
-    alone = [(run.path, each["fault"]) for run, each in _open_faults(target_of(cluster))]
+    alone = [(run.path, each.fault) for run, each in _open_faults(target_of(cluster))]
     assert alone == [(other.path, "kill_leader"), (other.path, "kill_member")]
 
 

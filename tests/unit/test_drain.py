@@ -16,7 +16,8 @@ from harness.read.positions import Position, Positions
 from harness.record.binary import decode
 from harness.rundir.proof import DrainProof, PartitionProof, blank_proof
 from harness.rundir.read_batch import ReadBatch
-from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 
 
 def run_info(*, transactional: bool = False, **topic: str) -> RunInfo:

@@ -14,7 +14,7 @@ from harness.faults.coordinators import (
 )
 from harness.kafka.reassignment import parse_reassignment, reassignment_request
 from harness.rundir.fault_evidence import Election, FaultEvidence, PartitionMove, shortcomings
-from harness.rundir.run import LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 
 
 @pytest.mark.parametrize(

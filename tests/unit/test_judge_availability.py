@@ -11,7 +11,7 @@ import pytest
 from harness.judge.availability import Window, availability, during, within
 from harness.judge.phases import latency_phases
 from harness.rundir.latency import IntervalRecorder
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import LatencyLogs, load_run
 from harness.rundir.timeline import Timeline, read_timeline
 from tests.support.histories import (

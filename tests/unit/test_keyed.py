@@ -16,7 +16,7 @@ from harness.judge.verdict import INCONCLUSIVE, KEPT, KeysVerdict
 from harness.reconcile.key_order import CycleOrder
 from harness.record.keys import KeyCycle
 from harness.rundir import cells
-from harness.rundir.run import LoadPlan, RunInfo
+from harness.rundir.run_info import LoadPlan, RunInfo
 from tests.support.histories import (
     Proof,
     acked,

@@ -20,7 +20,9 @@ from harness.load.slots import LEFT_OPEN, SLOT_US, Slots
 from harness.load.transactions import Transaction
 from harness.record import binary as record
 from harness.rundir.latency import merge, read_log
-from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from tests.support.timelines import lines_of
 
 START_US = 1_700_000_000_000_000
 
@@ -175,19 +177,21 @@ def test_slots_say_when_attempts_were_made_and_when_they_were_answered(run_dir):
     slots.unknown(0, 0, base, 2, "_MSG_TIMED_OUT")
     slots.unknown(0, 0, base, 1, LEFT_OPEN)
     slots.flush(base + SLOT_US)
-    assert list(run_dir.events("load")) == [], "a slot is written once it is over"
+    assert list(lines_of(run_dir, "load")) == [], "a slot is written once it is over"
     slots.flush(base + 10 * SLOT_US)
     slots.flush(base + 11 * SLOT_US)
     fields = ("profile", "topic", "partition", "from_us", "attempted", "acked", "failed")
     fields += ("unknown", "ack_ms_max")
-    events = [tuple(event[field] for field in fields) for event in run_dir.events("load")]
+    events = [tuple(event[field] for field in fields) for event in lines_of(run_dir, "load")]
     assert events == [
         ("a", "ta", 0, base, 0, 0, 0, 3, 0.0),
         ("b", "tb2", 1, base, 7, 0, 0, 0, 0.0),
         ("b", "tb2", 1, base + SLOT_US, 0, 5, 1, 0, 12.345),
     ]
     reasons = ("attempted_by", "failed_by", "unknown_by")
-    assert [{name: e[name] for name in reasons if name in e} for e in run_dir.events("load")] == [
+    assert [
+        {name: e[name] for name in reasons if name in e} for e in lines_of(run_dir, "load")
+    ] == [
         {"unknown_by": {"_MSG_TIMED_OUT": 2, "left_open": 1}},
         {"attempted_by": {"3": 5, "4": 2}},
         {"failed_by": {"_QUEUE_FULL": 1}},
@@ -201,7 +205,7 @@ def test_equal_client_errors_become_one_event_with_their_count(run_dir):
     slots.error("a", 1, "_FENCED", "fenced", True)
     slots.flush(START_US)
     slots.flush(START_US + SLOT_US)
-    found = [(e["code"], e["count"], e["fatal"]) for e in run_dir.events("client_error")]
+    found = [(e["code"], e["count"], e["fatal"]) for e in lines_of(run_dir, "client_error")]
     assert found == [("_MSG_TIMED_OUT", 42, False), ("_FENCED", 1, True)]
 
 
@@ -211,7 +215,7 @@ def test_the_generators_lag_is_the_greatest_of_its_slot(run_dir):
     for at_us, lag_us in ((0, 300), (10, 7_000), (SLOT_US - 1, 20), (SLOT_US, 1)):
         slots.lag(base + at_us, lag_us)
     slots.flush(base + 9 * SLOT_US)
-    assert [event["lag_ms_max"] for event in run_dir.events("generator")] == [7.0, 0.001]
+    assert [event["lag_ms_max"] for event in lines_of(run_dir, "generator")] == [7.0, 0.001]
 
 
 # -- transactions --------------------------------------------------------------------------
@@ -302,7 +306,7 @@ def test_lag_is_how_late_a_step_comes_and_a_full_client_is_no_lag(client, run_di
         stepped(pace, client, at_us)
     stepped(pace, client, 200_000 + 45_000)
     client.context.slots.flush(START_US, everything=True)
-    assert max(event["lag_ms_max"] for event in run_dir.events("generator")) == 45.0
+    assert max(event["lag_ms_max"] for event in lines_of(run_dir, "generator")) == 45.0
 
 
 def test_the_producers_of_a_profile_share_its_latency_logs(tmp_path: Path) -> None:

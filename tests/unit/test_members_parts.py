@@ -19,7 +19,9 @@ from harness.record.binary import INPUT, Encoder, with_inputs
 from harness.rundir.clock import Clock
 from harness.rundir.consumption import read_consumption
 from harness.rundir.member_journal import SYNCHRONOUS, Step, error_code, read_journals
-from harness.rundir.run import ConsumeRun, LoadPlan, ProfileRun, RunDir, RunInfo
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
+from tests.support.timelines import add_line, lines_of
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}
 CONSUMING = [name for name, profile in load_builtin().items() if profile.consume is not None]
@@ -210,14 +212,14 @@ def test_a_group_that_was_not_told_its_offsets_still_recovers_from_the_fault(
     told: list[dict[tuple[str, int], int] | None] = [None, dict.fromkeys(keys(profile), 7)]
     group = watch._groups[profile.profile]
     monkeypatch.setattr(group, "committed", lambda *_: told.pop(0))
-    run_dir.append("fault", "chaos", fault_id="f1", fault="kill_member", phase="inject")
+    add_line(run_dir, "fault", "chaos", fault_id="f1", fault="kill_member", phase="inject")
     try:
         for _ in range(2):
             watch._read_faults()
             watch._look(profile, dict.fromkeys(keys(profile), 7))
     finally:
         watch.stop()
-    recovered = [(each["fault_id"], each["fault"]) for each in run_dir.events("recovered")]
+    recovered = [(each["fault_id"], each["fault"]) for each in lines_of(run_dir, "recovered")]
     assert recovered == [("f1", "kill_member")]
 
 

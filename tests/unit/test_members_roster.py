@@ -21,8 +21,9 @@ from harness.members.roster import (
     living,
     signal_member,
 )
+from harness.rundir.events import MemberEvent, RebalanceEvent
 from harness.rundir.member_journal import JournalWriter, Step, journal_path
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.rundir.wanted_members import want, want_as_planned, wanted_members
 
 PROFILE = "p"
@@ -32,27 +33,18 @@ def at(second: int) -> str:
     return f"2026-01-01T00:00:{second:02d}.000000Z"
 
 
-def member(second: int, number: int, phase: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "event": "member",
-        "at": at(second),
-        "profile": PROFILE,
-        "member": number,
-        "pid": 100 + number,
-        "phase": phase,
-        **fields,
-    }
+def member(second: int, number: int, phase: Any, profile: str = PROFILE) -> MemberEvent:
+    return MemberEvent(at=at(second), profile=profile, member=number, pid=100 + number, phase=phase)
 
 
-def rebalance(second: int, number: int, phase: str, *partitions: int) -> dict[str, Any]:
-    return {
-        "event": "rebalance",
-        "at": at(second),
-        "profile": PROFILE,
-        "member": number,
-        "phase": phase,
-        "partitions": [f"t/{partition}" for partition in partitions],
-    }
+def rebalance(second: int, number: int, phase: Any, *partitions: int) -> RebalanceEvent:
+    return RebalanceEvent(
+        at=at(second),
+        profile=PROFILE,
+        member=number,
+        phase=phase,
+        partitions=[f"t/{partition}" for partition in partitions],
+    )
 
 
 EVENTS = [

@@ -31,7 +31,7 @@ from harness.rundir.observations import (
     read_extras,
 )
 from harness.rundir.read_batch import ReadBatch
-from harness.rundir.run import LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 
 EPOCH = 4
 

@@ -10,7 +10,10 @@ import pytest
 
 from harness.errors import RunDirError
 from harness.read.warmup import NEVER_US, WarmUp
-from harness.rundir.run import LoadPlan, ProfileRun, RunDir, RunInfo, from_us
+from harness.rundir.clock import from_us
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from tests.support.timelines import add_line
 
 STARTED_US = 1_700_000_000_000_000
 
@@ -29,8 +32,8 @@ def run_dir(tmp_path: Path) -> RunDir:
 def test_nothing_counts_before_the_load_has_started(run_dir: RunDir) -> None:
     warm_up = WarmUp(run_dir, run_info(3))
     warm_up.look()
-    run_dir.append("run", "harness", phase="started")
-    run_dir.append("reader", "reader", phase="started")
+    add_line(run_dir, "run", "harness", phase="started")
+    add_line(run_dir, "reader", "reader", phase="started")
     warm_up.look()
     assert warm_up.until_us == NEVER_US
 
@@ -38,7 +41,7 @@ def test_nothing_counts_before_the_load_has_started(run_dir: RunDir) -> None:
 def test_records_count_that_were_due_after_the_warm_up(run_dir: RunDir) -> None:
     warm_up = WarmUp(run_dir, run_info(2.5))
     warm_up.look()
-    run_dir.append("run", "load", at=from_us(STARTED_US), phase="load_started")
+    add_line(run_dir, "run", "load", at=from_us(STARTED_US), phase="load_started")
     warm_up.look()
     assert warm_up.until_us == STARTED_US + 2_500_000
 
@@ -49,7 +52,7 @@ def test_without_a_warm_up_every_record_counts(run_dir: RunDir) -> None:
 
 def test_a_line_that_is_only_half_written_is_read_when_it_is_whole(run_dir: RunDir) -> None:
     warm_up = WarmUp(run_dir, run_info(1))
-    run_dir.append("run", "load", at=from_us(STARTED_US), phase="load_started")
+    add_line(run_dir, "run", "load", at=from_us(STARTED_US), phase="load_started")
     whole = run_dir.timeline.read_bytes()
     run_dir.timeline.write_bytes(whole[:40])
     warm_up.look()
@@ -62,7 +65,7 @@ def test_a_line_that_is_only_half_written_is_read_when_it_is_whole(run_dir: RunD
 def test_a_later_word_of_the_same_kind_moves_nothing(run_dir: RunDir) -> None:
     warm_up = WarmUp(run_dir, run_info(1))
     for later in (0, 60_000_000):
-        run_dir.append("run", "load", at=from_us(STARTED_US + later), phase="load_started")
+        add_line(run_dir, "run", "load", at=from_us(STARTED_US + later), phase="load_started")
         warm_up.look()
     assert warm_up.until_us == STARTED_US + 1_000_000
 

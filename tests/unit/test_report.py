@@ -16,7 +16,8 @@ from harness.errors import RunDirError, UsageError
 from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, NOT_APPLICABLE
 from harness.report.document import read_verdict
 from harness.report.html import write_report
-from harness.rundir.run import RunDir, read_json, write_json
+from harness.rundir.documents import read_json, write_json
+from harness.rundir.run_dir import RunDir
 from tests.support.made_up_run import (
     CONSUMERS,
     CONTROLS,

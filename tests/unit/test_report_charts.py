@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,15 +25,23 @@ from harness.report.svg import (
     steps,
 )
 from harness.report.timeline_chart import latency_chart, throughput_chart
+from harness.rundir.clock import from_us
+from harness.rundir.events import (
+    ClientErrorEvent,
+    GeneratorEvent,
+    LeaderEvent,
+    TimelineEvent,
+    decode,
+)
 from harness.rundir.hlog import CELLS, cells_of
 from harness.rundir.latency import percentile_us
-from harness.rundir.run import from_us
+from harness.rundir.run_dir import RunDir
 
 START = 1_772_360_100_000_000
 SLOT = 250_000
 
 
-def load(slot: int, **changes: object) -> dict[str, object]:
+def load(slot: int, **changes: object) -> TimelineEvent:
     event = {
         "event": "load",
         "at": from_us(START + (slot + 1) * SLOT),
@@ -45,13 +56,12 @@ def load(slot: int, **changes: object) -> dict[str, object]:
         "unknown": 0,
         "ack_ms_max": 5.0,
     }
-    return event | changes
+    return decode(event | changes)
 
 
-def leader(at_s: float, partition: int, broker: int) -> dict[str, object]:
+def leader(at_s: float, partition: int, broker: int) -> TimelineEvent:
     at = from_us(START + int(at_s * 1e6))
-    return {"event": "leader", "at": at, "topic": "t", "partition": partition, "leader": broker,
-            "leader_epoch": 0}  # fmt: skip
+    return LeaderEvent(at=at, topic="t", partition=partition, leader=broker, leader_epoch=0)
 
 
 def test_partitions_of_a_profile_add_up_and_the_slowest_counts() -> None:
@@ -111,15 +121,21 @@ def test_faults_stand_on_the_axis_of_the_load() -> None:
     ]
 
 
-def test_half_written_events_are_left_out() -> None:
-    torn = [{"event": "load"}, {"event": "load", "profile": "p"}, {"at": "x"}, load(0, acked="?")]
-    assert read_series([*torn, {"event": "generator", "at": "x"}], [], ["p"]).profiles == []
+def test_half_written_events_are_left_out(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    at = from_us(START)
+    torn = [{"event": "load"}, {"event": "load", "at": at, "profile": "p"}, {"at": at},
+            {"event": "generator", "at": "x"}]  # fmt: skip
+    run_dir.timeline.write_text("".join(json.dumps(each) + "\n" for each in torn))
+    assert read_series(run_dir.events(TimelineEvent), [], ["p"]).profiles == []
+    run_dir.append(load(0), GeneratorEvent(lag_ms_max=4))
+    run = read_series(run_dir.events(TimelineEvent), [], ["p"])
+    assert (len(run.profiles), run.generator_slots) == (1, 1)
 
 
 def test_errors_of_clients_are_counted_by_kind() -> None:
-    error = {"event": "client_error", "profile": "p", "code": "_TRANSPORT", "reason": "reset",
-             "fatal": False}  # fmt: skip
-    run = read_series([error, error | {"count": 4}, error | {"fatal": True}], [], ["p"])
+    error = ClientErrorEvent(profile="p", code="_TRANSPORT", reason="reset", fatal=False)
+    run = read_series([error, replace(error, count=4), replace(error, fatal=True)], [], ["p"])
     assert run.client_errors == {
         ("p", "_TRANSPORT: reset"): 5,
         ("p", "_TRANSPORT (fatal): reset"): 1,

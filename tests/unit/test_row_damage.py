@@ -17,7 +17,7 @@ from harness.record.binary import run_hash
 from harness.rundir.consumption import INPUT
 from harness.rundir.hlog import CELLS, Interval, LineEncoder, header
 from harness.rundir.observations import BATCH, EXTRA
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
 from tests.support import histories as runs
 from tests.support.histories import (

@@ -503,7 +503,7 @@ def test_a_fault_before_the_attempt_comes_first_and_its_signals_have_their_own_t
     tmp_path: Path,
 ) -> None:
     """The broker that was the leader is killed, and the record is handed over after that."""
-    from harness.rundir.run import from_us
+    from harness.rundir.clock import from_us
     from tests.support.histories import acked, event, fault, observed, slot
 
     second = START_US + 1_000_000

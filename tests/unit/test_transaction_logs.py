@@ -11,7 +11,7 @@ import pytest
 
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.reconcile import reconcile
-from harness.rundir.run import RunDir
+from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
 from harness.rundir.transactions import NEVER_US, NOT_KNOWN_US, UNRECORDED, read_transactions
 from tests.support.histories import (

@@ -13,7 +13,8 @@ from harness.cli.main import main
 from harness.judge.verdict import Verdict
 from harness.report.document import read_verdict
 from harness.report.terminal import print_verdict
-from harness.rundir.run import RunDir, write_json
+from harness.rundir.documents import write_json
+from harness.rundir.run_dir import RunDir
 from tests.support.histories import acked, judged, observed, profile, run_info
 
 STORY = [

@@ -14,6 +14,7 @@ from harness.judge.exposure import hit_partitions
 from harness.judge.samples import sent_us
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir import cells
+from harness.rundir.clock import from_us
 from harness.rundir.columns import (
     ACKED,
     ACKED_NO_OFFSET,
@@ -27,7 +28,6 @@ from harness.rundir.columns import (
 from harness.rundir.copies import Extras
 from harness.rundir.read_times import ReadInstants
 from harness.rundir.recorded_faults import RecordedFault
-from harness.rundir.run import from_us
 from harness.rundir.run_record import RecordedObservations, RunRecord
 
 NEAR_US: Final = 30_000_000

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from harness.judge.explain.scene import Event, Key, Scene
 from harness.reconcile.findings import Occurrence
+from harness.rundir.clock import to_us
 from harness.rundir.columns import NEVER
 from harness.rundir.recorded_faults import RecordedFault
-from harness.rundir.run import to_us
 from harness.rundir.run_record import Elsewhere
 from harness.rundir.transactions import ABORTED, COMMITTED, UNDECIDED
 

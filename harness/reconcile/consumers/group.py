@@ -12,7 +12,7 @@ from harness.reconcile.findings import ProfileFindings
 from harness.rundir.consumption import Consumption
 from harness.rundir.copies import Extras
 from harness.rundir.member_journal import Journal, Step
-from harness.rundir.run import ConsumeRun
+from harness.rundir.run_info import ConsumeRun
 from harness.rundir.run_record import RunRecord
 
 Key: TypeAlias = tuple[int, int]

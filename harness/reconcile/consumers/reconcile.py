@@ -28,7 +28,7 @@ from harness.reconcile.consumers.spans import Span, span_of
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.copies import Extras
 from harness.rundir.member_journal import Journal, Step
-from harness.rundir.run import ConsumeRun
+from harness.rundir.run_info import ConsumeRun
 from harness.rundir.run_record import RunRecord
 
 TRANSACTIONAL: Final = "transactional"
