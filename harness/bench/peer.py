@@ -218,7 +218,7 @@ def _is_line(data: bytes) -> bool:
 def _seven_bits(numbers: U64) -> U64:
     """The numbers, seven bits to a byte, so that every byte is ASCII."""
     spread = np.zeros(len(numbers), dtype=np.uint64)
-    for place in range(8):
-        bits = (numbers >> np.uint64(7 * place)) & np.uint64(0x7F)
-        spread |= bits << np.uint64(8 * place)
+    for digit in range(8):
+        bits = (numbers >> np.uint64(7 * digit)) & np.uint64(0x7F)
+        spread |= bits << np.uint64(8 * digit)
     return spread

@@ -44,18 +44,18 @@ class ForeignBrokers:
         return f"ForeignBrokers({self.bootstrap!r})"
 
 
-def parse_bootstrap(text: str, place: str = "--brokers") -> list[str]:
+def parse_bootstrap(text: str, origin: str = "--brokers") -> list[str]:
     """`a:9092, b:9092` → ["a:9092", "b:9092"]. Raises UsageError naming the part that is wrong.
 
-    place: where the text was given.
+    origin: where the text was given.
     """
     found = []
     for part in text.split(","):
         address = part.strip()
         match = _ADDRESS.fullmatch(address)
         if match is None or not 0 < int(match["port"]) <= _PORT_MAX:
-            accepted = _ACCEPTED if place == "--brokers" else "accepted is HOST:PORT[,HOST:PORT…]"
-            raise UsageError(f"{place} {text}: {address!r} is no HOST:PORT; {accepted}.")
+            accepted = _ACCEPTED if origin == "--brokers" else "accepted is HOST:PORT[,HOST:PORT…]"
+            raise UsageError(f"{origin} {text}: {address!r} is no HOST:PORT; {accepted}.")
         found.append(address)
     return found
 

@@ -327,9 +327,9 @@ def _tool(name: str, found: str | None, purpose: str, advice: str) -> Check:
 
 def _libfaketime() -> Path | str | None:
     suffix = "dylib" if sys.platform == "darwin" else "so.1"
-    places = ["/usr/lib", "/usr/local/lib", "/opt/homebrew/lib", *_multiarch()]
-    for place in places:
-        path = Path(place) / "faketime" / f"libfaketime.{suffix}"
+    folders = ["/usr/lib", "/usr/local/lib", "/opt/homebrew/lib", *_multiarch()]
+    for folder in folders:
+        path = Path(folder) / "faketime" / f"libfaketime.{suffix}"
         if path.is_file():
             return path
     return ctypes.util.find_library("faketime")

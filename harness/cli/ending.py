@@ -95,8 +95,8 @@ def report(error: BaseException, where: str = "") -> None:
     what = (
         f"{type(error).__name__}: {error}".splitlines()[0] if str(error) else type(error).__name__
     )
-    place = f" in a {where}" if where.startswith("thread") else f" in {where}" if where else ""
-    output.complain(f"{_PROGRAM}: a defect of the harness{place}: {scrub(what)}. {_saved(error)}")
+    thread = f" in a {where}" if where.startswith("thread") else f" in {where}" if where else ""
+    output.complain(f"{_PROGRAM}: a defect of the harness{thread}: {scrub(what)}. {_saved(error)}")
 
 
 def _saved(error: BaseException) -> str:

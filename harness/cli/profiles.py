@@ -70,7 +70,7 @@ def with_client(report: FileReport) -> FileReport:
     """Add what the client itself refuses of a properties file, which `harness run` refuses too."""
     if report.kind != "properties" or report.error is not None:
         return report
-    from harness.kafka.client_check import place_of, refusal
+    from harness.kafka.client_check import origin_of, refusal
 
     try:
         overrides = read_properties(Path(report.file))
@@ -79,7 +79,7 @@ def with_client(report: FileReport) -> FileReport:
     found = refusal(overrides.connection)
     if found is not None:
         name, why = found
-        where = place_of(name, overrides.connection, overrides.places)
+        where = origin_of(name, overrides.connection, overrides.origins)
         fix = "`harness run` ends with exit code 2 for this setting. Correct it."
         report.findings.insert(0, Finding("client-refuses", "error", where, why, fix))
     return report

@@ -48,7 +48,7 @@ class Aside:
         home = self.every.at_home
         return home[self.alone[home]]
 
-    def places(self, rows: I64) -> tuple[I64, I64, I64]:
+    def lanes(self, rows: I64) -> tuple[I64, I64, I64]:
         """Producer, topic and partition of rows."""
         every = self.every
         return every.producer[rows], every.topic[rows], every.partition[rows]

@@ -84,7 +84,7 @@ class Assembly:
         for each in sorted(self.producers):
             of_prefix[self.producers[each] & 0xFFFFFFFF].append(each)
         reader = self._readers(dict(of_prefix))
-        self._place(reader)
+        self._add_lines(reader)
         self._foreign(reader)
         self._stretches(stretches)
 
@@ -160,7 +160,7 @@ class Assembly:
                 found = (left or candidates)[0]
             producer[row] = found
 
-    def _place(self, reader: I64) -> None:
+    def _add_lines(self, reader: I64) -> None:
         """Attempts and observations with their homes."""
         sent, read = self.sent, self.read
         home_topic, home_partition = read["topic"].copy(), read["partition"].copy()

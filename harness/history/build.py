@@ -210,7 +210,7 @@ class _Builder:
             attempts.take(*where),  # type: ignore[arg-type]
             outcomes.take(*where),  # type: ignore[arg-type]
             (reads.producer[home], reads.topic[home], reads.partition[home]),
-            aside.places(hidden),
+            aside.lanes(hidden),
         )
         unseen: dict[tuple[int, int], list[I64]] = {}
         for group, key in groups:
@@ -278,8 +278,10 @@ class _Builder:
             self._settle(lane, state, acked_at, settled)
         if count:
             # Something was appended there, whatever becomes of its transaction.
-            place = lane.key[1:]
-            self.acked[place] = max(self.acked.get(place, -1), int(acked_at.max()))
+            topic_partition = lane.key[1:]
+            self.acked[topic_partition] = max(
+                self.acked.get(topic_partition, -1), int(acked_at.max())
+            )
         within = np.full(count, NOT_ATTEMPTED, dtype=np.int64)
         within[cells] = self._attempt["transaction"][attempted]
         if (within >= 0).any():
@@ -291,9 +293,9 @@ class _Builder:
         """Apply the outcome lines of a lane."""
         sequences = self._outcome["sequence"][settled]
         count = len(lane.numbers)
-        places = np.minimum(np.searchsorted(lane.numbers, sequences), max(count - 1, 0))
+        indices = np.minimum(np.searchsorted(lane.numbers, sequences), max(count - 1, 0))
         known = (
-            (lane.numbers[places] == sequences) & (state[places] != NEVER)
+            (lane.numbers[indices] == sequences) & (state[indices] != NEVER)
             if count
             else np.zeros(len(sequences), dtype=np.bool_)
         )
@@ -305,21 +307,21 @@ class _Builder:
                 f"{int(sequences[bad])} has no attempt",
                 "the outcome of an attempt of the same producer, topic, partition and sequence",
             )
-        settled, places = settled[known], places[known]
-        first = np.zeros(len(places), dtype=np.bool_)
-        first[np.unique(places, return_index=True)[1]] = True
-        first &= state[places] == OPEN
+        settled, indices = settled[known], indices[known]
+        first = np.zeros(len(indices), dtype=np.bool_)
+        first[np.unique(indices, return_index=True)[1]] = True
+        first &= state[indices] == OPEN
         for bad in np.flatnonzero(~first).tolist():
             self._refuse(
                 self._outcome,
                 int(settled[bad]),
                 "outcome",
-                f"sequence {int(lane.numbers[places[bad]])} has one already",
+                f"sequence {int(lane.numbers[indices[bad]])} has one already",
                 "one outcome an attempt",
             )
-        settled, places = settled[first], places[first]
-        state[places] = self._outcome["state"][settled]
-        acked_at[places] = self._outcome["offset"][settled]
+        settled, indices = settled[first], indices[first]
+        state[indices] = self._outcome["state"][settled]
+        acked_at[indices] = self._outcome["offset"][settled]
 
     def _observations(self, lane: _Lane, reads: Reads, observed: I64) -> Bools:
         """Fill the cells of both sets; which cells the drained one holds."""

@@ -60,18 +60,18 @@ class Groups:
     def of(cls, *tables: tuple[I64, I64, I64]) -> Groups:
         """tables: (producer, topic, partition) columns of each table."""
         producers = _codes([table[0] for table in tables])
-        places = [(table[1] << 32) | table[2] for table in tables]
-        topic_partitions = _codes(places)
+        pairs = [(table[1] << 32) | table[2] for table in tables]
+        topic_partitions = _codes(pairs)
         width = len(topic_partitions.values) or 1
         codes = [
-            producer * width + place
-            for producer, place in zip(producers.codes, topic_partitions.codes, strict=True)
+            producer * width + pair
+            for producer, pair in zip(producers.codes, topic_partitions.codes, strict=True)
         ]
         groups = np.unique(np.concatenate([_distinct(each) for each in codes]))
         keys = []
         for code in groups.tolist():
-            place = int(topic_partitions.values[code % width])
-            keys.append((int(producers.values[code // width]), place >> 32, place & 0xFFFFFFFF))
+            pair = int(topic_partitions.values[code % width])
+            keys.append((int(producers.values[code // width]), pair >> 32, pair & 0xFFFFFFFF))
         orders, bounds = [], []
         for each in codes:
             sorted_already = bool((each[1:] >= each[:-1]).all())
@@ -81,7 +81,7 @@ class Groups:
         return cls(keys, orders, bounds)
 
     def rows(self, table: int, group: int) -> I64:
-        """The places of a group's rows in a table."""
+        """The indices of a group's rows in a table."""
         bounds = self._bounds[table]
         return self._orders[table][bounds[group] : bounds[group + 1]]
 

@@ -44,7 +44,7 @@ def put_inputs_first(history: History) -> int:
     placed = ~np.isin(history.members.column("step"), (Step.STARTED, Step.CLOSED))
     inputs = history.reads.column("input_topic")
     named = np.union1d(history.members.column("topic")[placed], inputs[inputs >= 0])
-    topics = sorted({*named.tolist(), *(topic for topic, _ in history.places_of_groups)})
+    topics = sorted({*named.tolist(), *(topic for topic, _ in history.partitions_of_groups)})
     if topics:
         history.put_first(topics)
     return len(topics)

@@ -15,7 +15,7 @@ def info_of(history: History, profile: DeliveryProfile, run_id: str, inputs: int
         for table in (history.attempts, history.reads, history.watched, history.members)
     ]
     known = [int(column.max()) for column in partitions if len(column)]
-    named = (*history.drains, *history.reached, *history.began, *history.places_of_groups,
+    named = (*history.drains, *history.reached, *history.began, *history.partitions_of_groups,
              *history.drains_aside, *history.began_aside)  # fmt: skip
     known += [partition for _, partition in named]
     return RunInfo(

@@ -26,7 +26,7 @@ class Keys:
             (self._attempt["key"] >= 0).any() or (self._read >= 0).any()
         )
         """Does any line say a key, or that it deletes one?"""
-        self._of_place: dict[tuple[int, int], I64] = {}
+        self._of_pair: dict[tuple[int, int], I64] = {}
         if self.said:
             self._number(history, reads)
         self._nowhere = _deleted_nowhere(history) if self._deletes else {}
@@ -44,12 +44,12 @@ class Keys:
         ]
         known = columns[2] >= 0
         topic, partition, key = (column[known] for column in columns)
-        places, of_place = np.unique((topic << 32) | partition, return_inverse=True)
-        order = np.lexsort((key, of_place))
-        bounds = np.searchsorted(of_place[order], np.arange(len(places) + 1))
-        for number, place in enumerate(places.tolist()):
+        pairs, of_pair = np.unique((topic << 32) | partition, return_inverse=True)
+        order = np.lexsort((key, of_pair))
+        bounds = np.searchsorted(of_pair[order], np.arange(len(pairs) + 1))
+        for number, pair in enumerate(pairs.tolist()):
             mine = key[order[bounds[number] : bounds[number + 1]]]
-            self._of_place[place >> 32, place & 0xFFFFFFFF] = np.unique(mine)
+            self._of_pair[pair >> 32, pair & 0xFFFFFFFF] = np.unique(mine)
 
     def of(
         self,
@@ -63,7 +63,7 @@ class Keys:
         attempted, observed: rows of attempts and readings, and their cells. An attempt's own line
         says its key, else the first line of a reading.
         """
-        codes = self._of_place.get(where, np.zeros(0, dtype=np.int64))
+        codes = self._of_pair.get(where, np.zeros(0, dtype=np.int64))
         of_cells = np.full(cells, -1, dtype=np.int64)
         deleting = np.zeros(cells, dtype=np.bool_) if self._deletes else None
         for column, (rows, at) in ((self._read, observed), (self._attempt["key"], attempted)):
@@ -74,9 +74,9 @@ class Keys:
             rows, at = attempted
             deleting[at[::-1]] = self._attempt["tombstone"][rows[::-1]] > 0
         anywhere = self._nowhere.get(where[0], np.zeros(0, dtype=np.int64))
-        places = np.flatnonzero(np.isin(codes, anywhere))
+        pairs = np.flatnonzero(np.isin(codes, anywhere))
         unknown = np.full(int((anywhere < 0).any()), -1)
-        return KeyTable(len(codes), of_cells, deleting, np.append(places, unknown))
+        return KeyTable(len(codes), of_cells, deleting, np.append(pairs, unknown))
 
 
 def _deleted_nowhere(history: History) -> Mapping[int, I64]:

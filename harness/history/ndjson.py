@@ -81,9 +81,9 @@ class NdjsonReader:
             assert parsed is not None, "a line passed by itself, and not with others"
         self._file = file
         self._count(parsed, block)
-        for name, (columns, places) in parsed.items():
+        for name, (columns, indices) in parsed.items():
             if name in self._add:
-                self._add[name](columns, block, places)
+                self._add[name](columns, block, indices)
 
     def _count(self, parsed: Mapping[str, tuple[Columns, list[int]]], block: Block) -> None:
         """Compare the lines with what an end line says of them."""
@@ -91,16 +91,16 @@ class NdjsonReader:
         self._lines[file] += len(block.objects)
         if "history" in parsed and parsed["history"][0]["ends"].any():
             self._promised.add(file)
-        columns, places = parsed.get("end", ({}, []))
-        for row, place in enumerate(places):
-            said, there = int(columns["lines"][row]), before + place
+        columns, indices = parsed.get("end", ({}, []))
+        for row, index in enumerate(indices):
+            said, there = int(columns["lines"][row]), before + index
             if file in self._ends:
                 problem = LineProblem("type", "a second end line", "one end line, the last line")
-                self.refusals.refuse(block.where(place), problem)
+                self.refusals.refuse(block.where(index), problem)
             elif said != there:
                 found = f"{said}, and {there} lines stand before it"
                 problem = LineProblem("lines", found, "as many lines as were written")
-                self.refusals.refuse(block.where(place), problem)
+                self.refusals.refuse(block.where(index), problem)
             self._ends.setdefault(file, there + 1)
         if file in self._ends and self._lines[file] > self._ends[file]:
             problem = LineProblem("", "stands after the end line", "an end line as the last one")
@@ -120,25 +120,25 @@ class NdjsonReader:
     # -- columns -------------------------------------------------------------------------
 
     def _parsed(self, block: Block) -> dict[str, tuple[Columns, list[int]]] | None:
-        """type → columns and places in the block; None when any line is malformed."""
+        """type → columns, and its lines in the block; None when any line is malformed."""
         by_type: defaultdict[Any, list[int]] = defaultdict(list)
         try:
-            for place, line in enumerate(block.objects):
-                by_type[line["type"]].append(place)
+            for index, line in enumerate(block.objects):
+                by_type[line["type"]].append(index)
         except (KeyError, TypeError):
             return None
         parsed: dict[str, tuple[Columns, list[int]]] = {}
-        for name, places in by_type.items():
+        for name, indices in by_type.items():
             fields = TYPES.get(name) if isinstance(name, str) else None
             if fields is None:
                 return None
             lines = block.objects
             if len(by_type) > 1:
-                lines = [block.objects[place] for place in places]
+                lines = [block.objects[index] for index in indices]
             columns = self._columns(fields, lines)
             if columns is None or not _consistent(name, columns):
                 return None
-            parsed[name] = columns, places
+            parsed[name] = columns, indices
         return parsed
 
     def _columns(self, fields: Mapping[str, Field], lines: list[dict[str, Any]]) -> Columns | None:
@@ -227,37 +227,37 @@ class NdjsonReader:
 
     # -- tables ----------------------------------------------------------------------------
 
-    def _place(self, block: Block, places: list[int]) -> dict[str, Any]:
+    def _source(self, block: Block, indices: list[int]) -> dict[str, Any]:
         numbers = block.numbers
-        if len(places) == len(numbers):
+        if len(indices) == len(numbers):
             return {"file": self._file, "line": numbers}
-        return {"file": self._file, "line": [numbers[place] for place in places]}
+        return {"file": self._file, "line": [numbers[index] for index in indices]}
 
-    def _history(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+    def _history(self, columns: Columns, block: Block, indices: list[int]) -> None:  # noqa: ARG002
         stated = int(columns["transaction_timeout_ms"].max())
         if stated >= 0:
             before = self.history.transaction_timeout_ms
             self.history.transaction_timeout_ms = max(stated, before or 0)
 
-    def _attempts(self, columns: Columns, block: Block, places: list[int]) -> None:
+    def _attempts(self, columns: Columns, block: Block, indices: list[int]) -> None:
         state = np.where(columns["offset"] >= 0, ACKED, columns["outcome"])
-        rows = {**columns, "state": state, **self._place(block, places)}
-        self.history.attempts.add(len(places), rows)
+        rows = {**columns, "state": state, **self._source(block, indices)}
+        self.history.attempts.add(len(indices), rows)
 
-    def _outcomes(self, columns: Columns, block: Block, places: list[int]) -> None:
+    def _outcomes(self, columns: Columns, block: Block, indices: list[int]) -> None:
         state = np.where(columns["offset"] >= 0, ACKED, columns["outcome"])
-        rows = {**columns, "state": state, **self._place(block, places)}
-        self.history.outcomes.add(len(places), rows)
+        rows = {**columns, "state": state, **self._source(block, indices)}
+        self.history.outcomes.add(len(indices), rows)
 
-    def _reads(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
-        self.history.reads.add(len(places), {**columns, "live": columns["set"], "run": 0})
+    def _reads(self, columns: Columns, block: Block, indices: list[int]) -> None:  # noqa: ARG002
+        self.history.reads.add(len(indices), {**columns, "live": columns["set"], "run": 0})
 
-    def _steps(self, columns: Columns, block: Block, places: list[int]) -> None:
-        self.history.steps.add(len(places), {**columns, **self._place(block, places)})
+    def _steps(self, columns: Columns, block: Block, indices: list[int]) -> None:
+        self.history.steps.add(len(indices), {**columns, **self._source(block, indices)})
 
-    def _drains(self, columns: Columns, block: Block, places: list[int]) -> None:
-        for row, place in enumerate(places):
-            line = block.objects[place]
+    def _drains(self, columns: Columns, block: Block, indices: list[int]) -> None:
+        for row, index in enumerate(indices):
+            line = block.objects[index]
             key = int(columns["topic"][row]), int(columns["partition"][row])
             claim = DrainClaim(
                 complete=line["complete"],
@@ -276,7 +276,7 @@ class NdjsonReader:
             if problem is None:
                 of_level[key] = claim
             else:
-                self.refusals.refuse(block.where(place), problem)
+                self.refusals.refuse(block.where(index), problem)
 
     def _drain_problem(
         self, claim: DrainClaim, key: tuple[int, int], before: DrainClaim | None
@@ -297,12 +297,12 @@ class NdjsonReader:
             )
         return None
 
-    def _topic_lines(self, columns: Columns, block: Block, places: list[int]) -> None:
+    def _topic_lines(self, columns: Columns, block: Block, indices: list[int]) -> None:
         rows = (columns[name].tolist() for name in ("topic", "compacted", "topic_id"))
-        for topic, compacted, identity, place in zip(*rows, places, strict=True):
+        for topic, compacted, identity, index in zip(*rows, indices, strict=True):
             problem = self._id_problem(self.history.ids_of_topics, topic, identity, "topic")
             if problem is not None:
-                self.refusals.refuse(block.where(place), problem)
+                self.refusals.refuse(block.where(index), problem)
             if compacted < 0:
                 continue
             before = self.history.compacted.setdefault(topic, bool(compacted))
@@ -310,7 +310,7 @@ class NdjsonReader:
                 name = self.history.topics[topic]
                 found = f"{shown(bool(compacted))}, and another line says {shown(before)} of {name}"
                 problem = LineProblem("compacted", found, "one answer for each topic")
-                self.refusals.refuse(block.where(place), problem)
+                self.refusals.refuse(block.where(index), problem)
 
     def _id_problem(
         self, said: dict[int, int], topic: int, identity: int, kind: str
@@ -322,7 +322,7 @@ class NdjsonReader:
         found = f"{own}, and another {kind} line says {before} of {self.history.topics[topic]}"
         return LineProblem("topic_id", found, f"one topic id in the {kind} lines of a topic")
 
-    def _readings(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+    def _readings(self, columns: Columns, block: Block, indices: list[int]) -> None:  # noqa: ARG002
         names = ("topic", "partition", "start", "isolation", "topic_id")
         rows = (columns[name].tolist() for name in names)
         for topic, partition, start, level, identity in zip(*rows, strict=True):
@@ -332,37 +332,37 @@ class NdjsonReader:
             began = self.history.began_at.setdefault(level, {})
             began[topic, partition] = min(start, began.get((topic, partition), start))
 
-    def _watched(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
-        self.history.watched.add(len(places), columns)
+    def _watched(self, columns: Columns, block: Block, indices: list[int]) -> None:  # noqa: ARG002
+        self.history.watched.add(len(indices), columns)
 
-    def _members(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+    def _members(self, columns: Columns, block: Block, indices: list[int]) -> None:  # noqa: ARG002
         blank = {"topic": 0, "partition": 0, "offset": -1, "synchronous": 0, "detail": 0}
-        order = np.asarray(places, dtype=np.int64) + self._before
-        self.history.members.add(len(places), {**blank, **columns, "order": order})
+        order = np.asarray(indices, dtype=np.int64) + self._before
+        self.history.members.add(len(indices), {**blank, **columns, "order": order})
 
-    def _acknowledgements(self, columns: Columns, block: Block, places: list[int]) -> None:
+    def _acknowledgements(self, columns: Columns, block: Block, indices: list[int]) -> None:
         confirmed = columns["outcome"] == ANSWERS["confirmed"]
         kinds = {"detail": columns["step"], "step": Step.ACKNOWLEDGED, "synchronous": confirmed}
-        self._members({**columns, **kinds}, block, places)
+        self._members({**columns, **kinds}, block, indices)
 
-    def _archived(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+    def _archived(self, columns: Columns, block: Block, indices: list[int]) -> None:  # noqa: ARG002
         names = ("group", "topic", "partition", "offset")
         rows = (columns[name].tolist() for name in names)
         self.history.archived += zip(*rows, strict=True)
 
-    def _group_resets(self, columns: Columns, block: Block, places: list[int]) -> None:  # noqa: ARG002
+    def _group_resets(self, columns: Columns, block: Block, indices: list[int]) -> None:  # noqa: ARG002
         names = ("group", "topic", "partition", "offset", "at_us")
         rows = (columns[name].tolist() for name in names)
         self.history.resets += zip(*rows, strict=True)
 
-    def _group_offsets(self, columns: Columns, block: Block, places: list[int]) -> None:
+    def _group_offsets(self, columns: Columns, block: Block, indices: list[int]) -> None:
         rows = (columns[name].tolist() for name in ("group", "topic", "partition", "offset"))
-        for *key, offset, place in zip(*rows, places, strict=True):
+        for *key, offset, index in zip(*rows, indices, strict=True):
             before = self.history.group_offsets.setdefault(tuple(key), offset)
             if before != offset:
                 found = f"{offset}, and another line says {before}"
                 self.refusals.refuse(
-                    block.where(place),
+                    block.where(index),
                     LineProblem(
                         "offset", found, "one group_offset line a group and topic-partition"
                     ),

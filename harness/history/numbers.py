@@ -13,8 +13,8 @@ def union(numbers: I64, further: I64) -> I64:
         return numbers
     if not len(numbers):
         return np.unique(further)
-    places = np.minimum(np.searchsorted(numbers, further), len(numbers) - 1)
-    others = further[numbers[places] != further]
+    indices = np.minimum(np.searchsorted(numbers, further), len(numbers) - 1)
+    others = further[numbers[indices] != further]
     return np.sort(np.concatenate([numbers, np.unique(others)])) if len(others) else numbers
 
 

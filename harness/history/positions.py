@@ -32,16 +32,16 @@ def last_commits(
     for journal in journals:
         span = span_of(journal.entries)
         for topic in topics:
-            for partition, places in by_partition(journal.entries, topic):
-                steps = np.asarray(journal.entries["step"])[places]
-                for place in _last(steps):
-                    at = int(places[place])
+            for partition, indices in by_partition(journal.entries, topic):
+                steps = np.asarray(journal.entries["step"])[indices]
+                for index in _last(steps):
+                    at = int(indices[index])
                     found.setdefault((topic, partition), []).append(
                         (
                             int(journal.entries["offset"][at]),
                             int(span.earliest[at]),
                             int(span.latest[at]),
-                            bool(steps[place] == Step.COMMITTED),
+                            bool(steps[index] == Step.COMMITTED),
                         )
                     )
     least, most = {}, {}
@@ -54,7 +54,7 @@ def last_commits(
 
 
 def _last(steps: U8) -> list[int]:
-    """The places of a member's last confirmed commit of a partition, and of what came after it
+    """The indices of a member's last confirmed commit of a partition, and of what came after it
     and may have been carried out: commits of unknown outcome, and one that nothing answered."""
     confirmed = np.flatnonzero(steps == Step.COMMITTED)
     last = int(confirmed[-1]) if len(confirmed) else -1

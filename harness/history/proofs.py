@@ -219,7 +219,7 @@ class _Reading:
 
 def _told_of(history: History) -> set[tuple[int, int]]:
     """The topic-partitions that the history says anything about."""
-    keys = {*history.drains, *history.reached, *history.began, *history.places_of_groups}
+    keys = {*history.drains, *history.reached, *history.began, *history.partitions_of_groups}
     keys |= {*history.drains_aside, *history.began_aside}
     members = history.members
     placed = members.column("offset") >= 0
@@ -229,9 +229,11 @@ def _told_of(history: History) -> set[tuple[int, int]]:
     ]
     tables.append((members.column("topic")[placed], members.column("partition")[placed]))
     for topic, partition in tables:
-        places = (topic << 32) | partition
-        # Long runs of one place are the rule; what is left is small.
-        distinct = np.unique(places[np.flatnonzero(np.diff(places, prepend=-1))])
+        topic_partitions = (topic << 32) | partition
+        # Long runs of one partition are the rule; what is left is small.
+        distinct = np.unique(
+            topic_partitions[np.flatnonzero(np.diff(topic_partitions, prepend=-1))]
+        )
         keys |= {(each >> 32, each & 0xFFFFFFFF) for each in distinct.tolist()}
     return keys
 

@@ -78,11 +78,11 @@ class Reads:
     def contested(self) -> Bools:
         """Rows of records that were read live at an offset at which others were, too."""
         rows = self.at_home[self.live[self.at_home]]
-        place = ((self.topic[rows] << 32) | self.partition[rows], self.offset[rows])
-        order = np.lexsort(place)
+        location = ((self.topic[rows] << 32) | self.partition[rows], self.offset[rows])
+        order = np.lexsort(location)
         same = np.zeros(len(rows) + 1, dtype=np.bool_)
-        same[1:-1] = np.diff(place[0][order]) == 0
-        same[1:-1] &= np.diff(place[1][order]) == 0
+        same[1:-1] = np.diff(location[0][order]) == 0
+        same[1:-1] &= np.diff(location[1][order]) == 0
         found = np.zeros(len(self), dtype=np.bool_)
         found[rows[order[same[1:] | same[:-1]]]] = True
         return found
@@ -146,8 +146,8 @@ def _settled(columns: dict[str, I64], live: Bools) -> _Settled | None:
     offset = columns["offset"]
     if len(live) < 2 or _ascending(where, offset, live):
         return None
-    # By place; at each one, what was read live comes first, and of that what has no instant that
-    # counts: at read_uncommitted none does.
+    # By topic-partition and offset; at each one, what was read live comes first, and of that what
+    # has no instant that counts: at read_uncommitted none does.
     committed = columns["isolation"] == READ_COMMITTED
     order = np.lexsort((columns["read_us"], committed, ~live, offset, where))
     same = np.zeros(len(order), dtype=np.bool_)
@@ -171,10 +171,10 @@ def _settled(columns: dict[str, I64], live: Bools) -> _Settled | None:
 
 
 def _agreeing(live: Bools, same: Bools, settled: Bools) -> tuple[I64, Bools, Bools]:
-    """Of readings sorted by place: the first of each set, and where the final reading alone read a
-    place, and more than once, another one of it.
+    """Of readings sorted by location: the first of each set, and where the final reading alone
+    read a location, and more than once, another one of it.
 
-    same: (n,) of the same place as the one before; settled: (n,) of places with two contents.
+    same: (n,) of the same location as the one before; settled: (n,) of locations with two contents.
     """
     final_first = ~live & ~same
     final_first[1:] |= ~live[1:] & live[:-1]
@@ -221,7 +221,7 @@ def _settle(columns: dict[str, I64], live: Bools, rows: list[int]) -> tuple[I64,
 
 
 def _ascending(where: I64, offset: I64, live: Bools) -> bool:
-    """Whether every place is read once, upwards, and by one set: then nothing is read twice."""
+    """Whether every location is read once, upwards, and by one set: then nothing is read twice."""
     if live.any() or not bool((where[1:] >= where[:-1]).all()):
         return False
     return bool(((offset[1:] > offset[:-1]) | (where[1:] != where[:-1])).all())
@@ -229,15 +229,15 @@ def _ascending(where: I64, offset: I64, live: Bools) -> bool:
 
 def rows_of(chosen: tuple[Reads, I64, I64], cells: I64 | None = None) -> Rows:
     """Rows of extras.bin for some reads. `cells`: the cells of their sequences."""
-    reads, places, kinds = chosen
-    rows = np.zeros(len(places), dtype=observations.EXTRA)
+    reads, indices, kinds = chosen
+    rows = np.zeros(len(indices), dtype=observations.EXTRA)
     rows["kind"] = kinds
-    rows["topic"], rows["partition"] = reads.topic[places], reads.partition[places]
-    rows["offset"], rows["leader_epoch"] = reads.offset[places], reads.leader_epoch[places]
-    known = reads.content[places] == INTACT
-    rows["incarnation"][known] = reads.producer[places][known]
-    rows["sequence"][known] = (reads.sequence[places] if cells is None else cells)[known]
-    rows["identity_topic"][known] = reads.sent_topic[places][known]
-    rows["identity_partition"][known] = reads.sent_partition[places][known]
-    rows["run"] = reads.run[places].astype(np.uint64)
+    rows["topic"], rows["partition"] = reads.topic[indices], reads.partition[indices]
+    rows["offset"], rows["leader_epoch"] = reads.offset[indices], reads.leader_epoch[indices]
+    known = reads.content[indices] == INTACT
+    rows["incarnation"][known] = reads.producer[indices][known]
+    rows["sequence"][known] = (reads.sequence[indices] if cells is None else cells)[known]
+    rows["identity_topic"][known] = reads.sent_topic[indices][known]
+    rows["identity_partition"][known] = reads.sent_partition[indices][known]
+    rows["run"] = reads.run[indices].astype(np.uint64)
     return rows

@@ -49,14 +49,14 @@ def check_steps(history: History, refusals: Refusals) -> Bools:
     ended = _before((step == COMMITTED) | (step == ABORTED), starts)
     aborting = _before(step == ABORT_CALLED, starts) & ~_before(step == COMMIT_CALLED, starts)
     bad = ended | ((step == BEGIN) & ~first) | ((step == COMMITTED) & aborting)
-    for place in np.flatnonzero(bad).tolist():
-        row = int(order[place])
-        said = _NAMES[int(step[place])]
-        name = f"transaction {int(transaction[place])} of producer {int(producer[place])}"
-        if ended[place]:
+    for index in np.flatnonzero(bad).tolist():
+        row = int(order[index])
+        said = _NAMES[int(step[index])]
+        name = f"transaction {int(transaction[index])} of producer {int(producer[index])}"
+        if ended[index]:
             before = "it had been committed or aborted"
             expected = "no step after the end; a later transaction has another number"
-        elif step[place] == BEGIN:
+        elif step[index] == BEGIN:
             before = "other steps of it stand before"
             expected = "begin first and once; a later transaction has another number"
         else:
@@ -69,15 +69,15 @@ def check_steps(history: History, refusals: Refusals) -> Bools:
         taken[row] = False
     backward = ~first[1:] & (at_us[1:] < at_us[:-1]) & ~bad[1:] & ~bad[:-1]
     if backward.any():
-        place = int(np.flatnonzero(backward)[0]) + 1
-        row = int(order[place])
+        index = int(np.flatnonzero(backward)[0]) + 1
+        row = int(order[index])
         where = history.where(
             int(history.steps.column("file")[row]), int(history.steps.column("line")[row])
         )
         distrust(
             history,
-            f"{_NAMES[int(step[place])]} of transaction {int(transaction[place])} of producer "
-            f"{int(producer[place])} has an earlier instant than the step before it ({where})",
+            f"{_NAMES[int(step[index])]} of transaction {int(transaction[index])} of producer "
+            f"{int(producer[index])} has an earlier instant than the step before it ({where})",
         )
     return taken
 

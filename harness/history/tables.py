@@ -197,25 +197,25 @@ class History:
     def put_first(self, topics: list[int]) -> None:
         """Give topics the indexes 0, 1 …; the others keep their order."""
         order = [*topics, *(each for each in range(len(self.topics)) if each not in topics)]
-        places = np.argsort(np.array(order, dtype=np.int64))
+        new_numbers = np.argsort(np.array(order, dtype=np.int64))
         self.topics = [self.topics[each] for each in order]
         for table in (self.attempts, self.outcomes, self.reads, self.watched, self.members):
-            table.replace(places, *(name for name in table.names if name.endswith("topic")))
+            table.replace(new_numbers, *(name for name in table.names if name.endswith("topic")))
         self.group_offsets = {
-            (group, int(places[topic]), partition): offset
+            (group, int(new_numbers[topic]), partition): offset
             for (group, topic, partition), offset in self.group_offsets.items()
         }
-        self.resets = [(each[0], int(places[each[1]]), *each[2:]) for each in self.resets]
-        self.archived = [(each[0], int(places[each[1]]), *each[2:]) for each in self.archived]
-        self.compacted = {int(places[each]): said for each, said in self.compacted.items()}
-        self.renewed = {int(places[each]) for each in self.renewed}
-        self.nowhere = {int(places[a]): int(places[b]) for a, b in self.nowhere.items()}
+        self.resets = [(each[0], int(new_numbers[each[1]]), *each[2:]) for each in self.resets]
+        self.archived = [(each[0], int(new_numbers[each[1]]), *each[2:]) for each in self.archived]
+        self.compacted = {int(new_numbers[each]): said for each, said in self.compacted.items()}
+        self.renewed = {int(new_numbers[each]) for each in self.renewed}
+        self.nowhere = {int(new_numbers[a]): int(new_numbers[b]) for a, b in self.nowhere.items()}
         of_places: tuple[dict[tuple[int, int], Any], ...] = (
             self.drains, self.reached, self.delivered_from, self.began,
             *self.drains_at.values(), *self.began_at.values(),
         )  # fmt: skip
         for found in of_places:
-            moved = {(int(places[key[0]]), key[1]): value for key, value in found.items()}
+            moved = {(int(new_numbers[key[0]]), key[1]): value for key, value in found.items()}
             found.clear()
             found.update(moved)
 
@@ -226,7 +226,7 @@ class History:
         return self.groups.index(name)
 
     @property
-    def places_of_groups(self) -> set[tuple[int, int]]:
+    def partitions_of_groups(self) -> set[tuple[int, int]]:
         """The topic-partitions that lines about whole groups name."""
         return {(each[1], each[2]) for each in (*self.group_offsets, *self.resets, *self.archived)}
 

@@ -62,9 +62,10 @@ def firm_of(history: History) -> frozenset[str]:
     """Anomalies that stay, whatever lines that were left out may have said.
 
     Each rests on lines that are there, and none of these lines means anything else beside another:
-    a record that was read at two offsets, that fails its checksum, that names another place than
-    the one at which it was read, or whose attempt had failed. In transactions a failure rests on
-    further lines; and a tool's producers are told apart by all their lines together.
+    a record that was read at two offsets, that fails its checksum, whose identity names another
+    partition than the one on which it was read, or whose attempt had failed. In transactions a
+    failure rests on further lines; and the producers of a tool are told apart by all their lines
+    together.
     """
     if history.of_tools:
         return frozenset()

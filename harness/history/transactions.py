@@ -121,10 +121,10 @@ class Transactions:
             seen: set[int] = set()
             for number, first in zip(order.tolist(), firsts.tolist(), strict=True):
                 if number in seen:
-                    place = f"{self._topics[key[1]]}-{key[2]}"
+                    name = f"{self._topics[key[1]]}-{key[2]}"
                     raise UsageError(
                         f"--history: transaction {number} of producer {key[0]} goes on at sequence "
-                        f"{int(sequences[first])} of {place}, after records outside of it; "
+                        f"{int(sequences[first])} of {name}, after records outside of it; "
                         "expected one transaction of a producer after the other."
                     )
                 seen.add(number)
@@ -155,22 +155,22 @@ def _log(numbers: I64, transaction: I64, step: I64, at_us: I64) -> _Producer:
     """States by the steps, of which a later one says more than an earlier one."""
     states = np.full(len(numbers), UNRECORDED, dtype=np.uint8)
     called_us = np.full(len(numbers), NEVER_US, dtype=np.int64)
-    places = np.searchsorted(numbers, transaction)
-    states[places] = UNCALLED
+    indices = np.searchsorted(numbers, transaction)
+    states[indices] = UNCALLED
     called = step == CALLED
-    np.minimum.at(called_us, places[called], at_us[called])
-    states[places[called]] = UNDECIDED
-    states[places[step == END_COMMITTED]] = COMMITTED
-    states[places[step == END_ABORTED]] = ABORTED
+    np.minimum.at(called_us, indices[called], at_us[called])
+    states[indices[called]] = UNDECIDED
+    states[indices[step == END_COMMITTED]] = COMMITTED
+    states[indices[step == END_ABORTED]] = ABORTED
     begun_us, ended_us = np.zeros(len(numbers), np.int64), np.zeros(len(numbers), np.int64)
-    begun_us[places[step == BEGIN]] = at_us[step == BEGIN]
+    begun_us[indices[step == BEGIN]] = at_us[step == BEGIN]
     ended = (step == END_COMMITTED) | (step == END_ABORTED) | (step == UNKNOWN_END)
-    ended_us[places[ended]] = at_us[ended]
+    ended_us[indices[ended]] = at_us[ended]
     # Of an end whose call is not on record, it is not known when the commit was called.
     end_called = np.zeros(len(numbers), dtype=np.bool_)
-    end_called[places[called | (step == END_ABORT_CALLED)]] = True
+    end_called[indices[called | (step == END_ABORT_CALLED)]] = True
     silent = np.zeros(len(numbers), dtype=np.bool_)
-    silent[places[(step == END_COMMITTED) | (step == UNKNOWN_END)]] = True
+    silent[indices[(step == END_COMMITTED) | (step == UNKNOWN_END)]] = True
     silent &= ~end_called
     states[silent & (states == UNCALLED)] = UNDECIDED
     called_us[silent | (states == UNRECORDED)] = NOT_KNOWN_US

@@ -103,7 +103,7 @@ class VerifiableReader:
         names = [line.get("name") for line in block.objects]
         # A start and a total stand between what belongs to different producers.
         borders = [
-            place for place, name in enumerate(names) if name in ("startup_complete", "tool_data")
+            index for index, name in enumerate(names) if name in ("startup_complete", "tool_data")
         ]
         begin = 0
         for border in [*borders, len(names)]:
@@ -112,28 +112,28 @@ class VerifiableReader:
                 self._stretch(block, names, range(border, border + 1))
             begin = border + 1
 
-    def _stretch(self, block: Block, names: list[Any], places: range) -> None:
+    def _stretch(self, block: Block, names: list[Any], indices: range) -> None:
         """Lines of one start of a producer, or of a consumer."""
         by_name: defaultdict[str, list[int]] = defaultdict(list)
-        for place in places:
-            name = names[place]
-            by_name[name if isinstance(name, str) else ""].append(place)
+        for index in indices:
+            name = names[index]
+            by_name[name if isinstance(name, str) else ""].append(index)
         refused: list[tuple[int, LineProblem]] = []
         for name, chosen in by_name.items():
             if name in self._take and self._take[name](block, chosen):
                 continue
             if name in _SILENT and name != "startup_complete":
                 continue
-            for place in chosen:
-                problem = self._one(name, block, place)
+            for index in chosen:
+                problem = self._one(name, block, index)
                 if problem is not None:
-                    refused.append((place, problem))
-        for place, problem in sorted(refused, key=lambda each: each[0]):
-            self.refusals.refuse(block.where(place), problem)
+                    refused.append((index, problem))
+        for index, problem in sorted(refused, key=lambda each: each[0]):
+            self.refusals.refuse(block.where(index), problem)
 
-    def _one(self, name: str, block: Block, place: int) -> LineProblem | None:
+    def _one(self, name: str, block: Block, index: int) -> LineProblem | None:
         """A line by itself: why it is refused, or None when it was taken."""
-        line = block.objects[place]
+        line = block.objects[index]
         if name not in NAMES:
             if name and _takes_nothing_away(name, line):
                 self._passed_over[name] += 1
@@ -154,7 +154,7 @@ class VerifiableReader:
             return None
         problem = _line_problem(name, line)
         if problem is None:
-            taken = self._take[name](block, [place])
+            taken = self._take[name](block, [index])
             assert taken, "a line passed by itself, and was not taken"
         return problem
 
@@ -167,15 +167,15 @@ class VerifiableReader:
             self._starts.append(self._start)
         return self._start
 
-    def _successes(self, block: Block, places: list[int]) -> bool:
-        return self._sends(block, places, acked=True)
+    def _successes(self, block: Block, indices: list[int]) -> bool:
+        return self._sends(block, indices, acked=True)
 
-    def _errors(self, block: Block, places: list[int]) -> bool:
-        return self._sends(block, places, acked=False)
+    def _errors(self, block: Block, indices: list[int]) -> bool:
+        return self._sends(block, indices, acked=False)
 
-    def _sends(self, block: Block, places: list[int], *, acked: bool) -> bool:
+    def _sends(self, block: Block, indices: list[int], *, acked: bool) -> bool:
         """Several lines of a producer at once; False when any has to be looked at by itself."""
-        lines = [block.objects[place] for place in places]
+        lines = [block.objects[index] for index in indices]
         try:
             values = self._values([line["value"] for line in lines])
             topics = self._topic_numbers([line["topic"] for line in lines])
@@ -201,7 +201,7 @@ class VerifiableReader:
             "partition": partitions,
             "offset": np.where(offsets < 0, WITHOUT_OFFSET, offsets) if acked else ERRORED,
             "file": self._file,
-            "line": [block.numbers[place] for place in places],
+            "line": [block.numbers[index] for index in indices],
         }
         self._sent.add(len(lines), columns)
         return True
@@ -215,8 +215,8 @@ class VerifiableReader:
 
     # -- consumers -------------------------------------------------------------------------
 
-    def _records(self, block: Block, places: list[int]) -> bool:
-        lines = [block.objects[place] for place in places]
+    def _records(self, block: Block, indices: list[int]) -> bool:
+        lines = [block.objects[index] for index in indices]
         try:
             values = self._values([line["value"] for line in lines], foreign=True)
             topics = self._topic_numbers([line["topic"] for line in lines])

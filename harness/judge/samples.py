@@ -43,7 +43,7 @@ def _sample(
         partition=occurrence.partition,
         producer=occurrence.producer,
         sequence=occurrence.sequence
-        if occurrence.anomaly == "misrouted"  # as its identity says, which is of another place
+        if occurrence.anomaly == "misrouted"  # as its identity says, which names another partition
         else run.own_sequence(
             occurrence.producer, occurrence.topic, occurrence.partition, occurrence.sequence
         ),

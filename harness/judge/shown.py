@@ -44,8 +44,8 @@ def shown_so_far(
             mine &= (rows["partition"] == partition) & (rows["incarnation"] == producer)
             sequences = rows["sequence"][mine].astype(np.int64)
             sent_us = slots.sent_us(sequences)
-            found.place(anomaly, sent_us, sent_us)
-    return found.placed.get(anomaly, Counter())
+            found.note_times(anomaly, sent_us, sent_us)
+    return found.times.get(anomaly, Counter())
 
 
 def _passed_over(
@@ -73,4 +73,4 @@ def _passed_over(
             waiting.append(absent)
     for sequences in missing:
         sent_us = slots.sent_us(sequences)
-        found.place("lost", sent_us, sent_us)
+        found.note_times("lost", sent_us, sent_us)

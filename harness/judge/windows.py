@@ -90,7 +90,7 @@ def control_result(
     faults: all faults of the run that struck, by injection; `trials` are some of them.
     """
     chosen = windows(faults, load_of(found.profile, timeline))
-    inside, outside = by_window(found.placed.get(anomaly, Counter()), chosen)
+    inside, outside = by_window(found.times.get(anomaly, Counter()), chosen)
     hits = dict(zip((id(fault) for fault in faults), inside, strict=True))
     count = found.counts[anomaly]
     return ControlResult(

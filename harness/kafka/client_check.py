@@ -39,12 +39,12 @@ _PLAIN: Final = (
 )
 
 
-def check_connection(settings: Mapping[str, Any], places: Mapping[str, str]) -> None:
+def check_connection(settings: Mapping[str, Any], origins: Mapping[str, str]) -> None:
     """Refuse connection settings that the client refuses. Raises UsageError naming the setting."""
     found = refusal(settings)
     if found is not None:
         name, why = found
-        raise UsageError(f"{place_of(name, settings, places)}: {why}")
+        raise UsageError(f"{origin_of(name, settings, origins)}: {why}")
 
 
 def refusal(settings: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -62,12 +62,12 @@ def refusal(settings: Mapping[str, Any]) -> tuple[str, str] | None:
     return _construct(settings)
 
 
-def check_producer(profile: DeliveryProfile, places: Mapping[str, str]) -> None:
+def check_producer(profile: DeliveryProfile, origins: Mapping[str, str]) -> None:
     """Refuse producer settings that contradict each other in the client's eyes."""
     found = _construct(profile.producer)
     if found is not None:
         name, why = found
-        raise UsageError(f"{places.get(name, f'profile {profile.name}: producer: {name}')}: {why}")
+        raise UsageError(f"{origins.get(name, f'profile {profile.name}: producer: {name}')}: {why}")
 
 
 def _construct(settings: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -142,10 +142,10 @@ def _without_token(settings: Mapping[str, Any]) -> bool:
     return ENDPOINT not in settings and unsecured not in ("true", "t", "1")
 
 
-def place_of(name: str, settings: Mapping[str, Any], places: Mapping[str, str]) -> str:
+def origin_of(name: str, settings: Mapping[str, Any], origins: Mapping[str, str]) -> str:
     """Where a setting was given; for one that is missing, where what asks for it was."""
-    if name in places:
-        return places[name]
+    if name in origins:
+        return origins[name]
     asking = next((each for each in (MECHANISM, "security.protocol") if each in settings), "")
-    where = places.get(asking, "").partition(": ")[0]
+    where = origins.get(asking, "").partition(": ")[0]
     return f"{where}: {name}" if where else name or "client settings"

@@ -93,7 +93,7 @@ class Unbatcher:
             partitions=np.fromiter(map(Message.partition, records), np.int64, count),
             offsets=np.fromiter(map(Message.offset, records), np.int64, count),
             # Asked from the messages only when wanted.
-            leader_epochs=lambda places: [records[at].leader_epoch() for at in places.tolist()],
+            leader_epochs=lambda indices: [records[at].leader_epoch() for at in indices.tolist()],
         )
 
 

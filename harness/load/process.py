@@ -85,7 +85,7 @@ def run(run_dir: RunDir) -> int:
     )
     runner = environment.create_local_runner()
     environment.events.init.fire(environment=environment, runner=runner, web_ui=None)
-    runner.start(len(load.places), SPAWN_RATE_PER_S)
+    runner.start(len(load.instances), SPAWN_RATE_PER_S)
     stop.wait()
     load.stop()
     runner.quit()

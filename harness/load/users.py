@@ -68,17 +68,17 @@ class Load:
 
     def __init__(self, run_dir: RunDir, *, on_failure: Callable[[str], None]) -> None:
         info = run_dir.read_info()
-        self.places = [
+        self.instances = [
             (profile, instance)
             for instance in range(info.load.producers)
             for profile in info.profiles
         ]
-        self._pool = ThreadPool(len(self.places) + 2)
+        self._pool = ThreadPool(len(self.instances) + 2)
         self.context = LoadContext.of(run_dir, start_call=self._start_call)
         self.run_dir = run_dir
         self.info = info
         self.stop_timeout_s = STOP_TIMEOUT_S
-        self.poll_s = POLL_S * max(1.0, len(self.places) / 10)
+        self.poll_s = POLL_S * max(1.0, len(self.instances) / 10)
         """With many clients each is polled less often: a poll costs the same every time."""
         self.failure: str | None = None
         self._on_failure = on_failure
@@ -139,7 +139,7 @@ class Load:
             producer=instance,
             producers=load.producers,
         )
-        tick_us = min(TICK_US, CLIENT_TICK_US * len(self.places))
+        tick_us = min(TICK_US, CLIENT_TICK_US * len(self.instances))
         return Pace(client, schedule, self._start_us, tick_us)
 
     def _seed(self, profile: ProfileRun, instance: int) -> int:
@@ -172,7 +172,7 @@ class Load:
         return (self.context.clock.now_us() - self._start_us) / 1e6
 
     def _everybody_ready(self) -> bool:
-        if len(self._clients) < len(self.places):
+        if len(self._clients) < len(self.instances):
             return False
         # Asking is what makes a client advance, so each is asked.
         waiting = [client for client in self._clients if not client.ready]

@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from harness.members.member import Member, place_of, positions
+from harness.members.member import Member, position_of, positions
 from harness.rundir.member_journal import Step
 
 
@@ -22,7 +22,7 @@ class CommitBefore(Member):
             return
         committed = self.commit(positions(records))
         for record in records:
-            partition, offset = place_of(record)
+            partition, offset = position_of(record)
             if partition in committed:
                 self.process(partition, offset)
 
@@ -33,7 +33,7 @@ class CommitAfter(Member):
     def turn(self) -> None:
         records = self.take()
         for record in records:
-            self.process(*place_of(record))
+            self.process(*position_of(record))
         if records:
             self.commit(positions(records))
 
@@ -49,7 +49,7 @@ class AutoCommit(Member):
 
     def turn(self) -> None:
         for record in self.take():
-            self.process(*place_of(record))
+            self.process(*position_of(record))
 
 
 class StoredOffsets(AutoCommit):
@@ -57,7 +57,7 @@ class StoredOffsets(AutoCommit):
 
     def turn(self) -> None:
         for record in self.take():
-            partition, offset = place_of(record)
+            partition, offset = position_of(record)
             self.process(partition, offset)
             try:
                 self.consumer.store_offsets(

@@ -66,7 +66,7 @@ _REFUSALS: Final = frozenset(
 class MemberIdentity:
     """Who a member is.
 
-    number: counted up in its profile, never used twice. slot: its place in the group; the one who
+    number: counted up in its profile, never used twice. slot: its number in the group; the one who
     takes a dead member's place has the same.
     """
 
@@ -83,17 +83,17 @@ class Member:
         self,
         run_dir: RunDir,
         info: RunInfo,
-        place: MemberIdentity,
+        identity: MemberIdentity,
         clock: Clock,
         connection: Mapping[str, Any],
     ) -> None:
         """Raises RunDirError when a member of this number has been."""
         self.run_dir = run_dir
         self.info = info
-        self.profile = place.profile
-        self.consume = place.consume
-        self.number = place.number
-        self.slot = place.slot
+        self.profile = identity.profile
+        self.consume = identity.consume
+        self.number = identity.number
+        self.slot = identity.slot
         self.clock = clock
         self.connection = connection
         self.topic = self.profile.topics[0]
@@ -334,7 +334,7 @@ class Member:
         )
 
 
-def place_of(record: Message) -> tuple[int, int]:
+def position_of(record: Message) -> tuple[int, int]:
     """(partition, offset) of a record that was read."""
     partition, offset = record.partition(), record.offset()
     assert partition is not None
@@ -346,6 +346,6 @@ def positions(records: Sequence[Message]) -> dict[int, int]:
     """The next offset of each partition after these records."""
     after: dict[int, int] = {}
     for record in records:
-        partition, offset = place_of(record)
+        partition, offset = position_of(record)
         after[partition] = max(after.get(partition, 0), offset + 1)
     return after

@@ -89,10 +89,10 @@ class Output:
         They go to the partition that their input came from.
         """
         made: list[tuple[int, bytes]] = [(0, b"")] * len(records)
-        places: dict[int, list[int]] = {}
+        indices: dict[int, list[int]] = {}
         for index, record in enumerate(records):
-            places.setdefault(int(record.partition() or 0), []).append(index)
-        for number, chosen in places.items():
+            indices.setdefault(int(record.partition() or 0), []).append(index)
+        for number, chosen in indices.items():
             count = len(chosen)
             first = self.ledger.open(self.topic_index, number, count)
             self._ranges[self.topic_index, number] = (first, first + count - 1)

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from harness.members.member import Member, place_of, positions
+from harness.members.member import Member, position_of, positions
 from harness.members.output import Output
 from harness.rundir.events import IncarnationEvent
 from harness.rundir.member_journal import SYNCHRONOUS, Step
@@ -58,7 +58,7 @@ class Pipeline(Member):
             made = True
             attempts = output.attempt(self.topic_index, records)
             for record, (sequence, value) in zip(records, attempts, strict=True):
-                partition, offset = place_of(record)
+                partition, offset = position_of(record)
                 self.work(partition, offset)
                 output.send(partition, sequence, value)
                 self.note(Step.EFFECT, partition=partition, offset=offset, detail=sequence)

@@ -43,7 +43,7 @@ LEAVE_S: Final = 20.0
 ORPHAN_LEAVE_S: Final = 3.0
 _FAILURES_MAX: Final = 2
 _AGAIN_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""Before a member of a place that fails by itself is started again, ever later."""
+"""Before a member of a slot that fails by itself is started again, ever later."""
 
 
 @dataclass(slots=True)

@@ -63,8 +63,8 @@ def new_member(run_dir: RunDir, profile: str, number: int, slot: int) -> Member:
     epoch = os.environ.get(EPOCH)
     clock = Clock(None if epoch is None else int(epoch))
     connection = {"bootstrap.servers": info.bootstrap, **connection_settings()}
-    place = MemberIdentity(found, found.consume, number, slot)
-    return kind_of(found.consume.mode)(run_dir, info, place, clock, connection)
+    identity = MemberIdentity(found, found.consume, number, slot)
+    return kind_of(found.consume.mode)(run_dir, info, identity, clock, connection)
 
 
 def continue_when_parent_ends() -> None:
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("profile", metavar="PROFILE")
     parser.add_argument("number", type=int, metavar="NUMBER", help="never used in the run before")
     parser.add_argument(
-        "--slot", type=int, help="its place in the group (default: NUMBER - 1)", metavar="N"
+        "--slot", type=int, help="its number in the group (default: NUMBER - 1)", metavar="N"
     )
     args = parser.parse_args(argv)
     try:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from confluent_kafka import AcknowledgeType, KafkaException, Message, ShareConsumer
 
-from harness.members.member import GATHER_S, Member, place_of
+from harness.members.member import GATHER_S, Member, position_of
 from harness.rundir.member_journal import SYNCHRONOUS, Step
 
 _ANSWER_S: Final = 10.0
@@ -61,7 +61,7 @@ class Share(Member):
         if not records:
             return
         for record in records:
-            self.process(*place_of(record))
+            self.process(*position_of(record))
             self.shared.acknowledge(record, AcknowledgeType.ACCEPT)
         try:
             answers = self.shared.commit_sync(_ANSWER_S)
@@ -74,7 +74,7 @@ class Share(Member):
         for cause in failed.values():
             self.say_error(cause)
         for record in records:
-            partition, offset = place_of(record)
+            partition, offset = position_of(record)
             if partition not in failed:
                 self.note(
                     Step.ACKNOWLEDGED,

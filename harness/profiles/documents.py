@@ -152,8 +152,8 @@ def _lines(
                     continue
                 inner = (*path, key.value)
                 if inner in lines:
-                    place = f"{file}:{key.start_mark.line + 1}"
-                    twice.append(_twice(place, key.value, lines[inner]))
+                    origin = f"{file}:{key.start_mark.line + 1}"
+                    twice.append(_twice(origin, key.value, lines[inner]))
                 lines[inner] = key.start_mark.line + 1
                 waiting.append((value, inner))
         elif isinstance(node, yaml.SequenceNode):

@@ -76,7 +76,7 @@ class Translation:
     settings: list[Translated] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
-    """Settings that are stated with a value that is not known → their place."""
+    """Settings that are stated with a value that is not known → where they are stated."""
     passed_by: list[Property] = field(default_factory=list)
     """What means nothing to the harness."""
     java: bool = True
@@ -96,7 +96,7 @@ def read_properties(path: Path, *, into: Overrides | None = None) -> Overrides:
     for setting in translation.settings:
         if setting.name not in VERIFICATION and setting.name != "transactional.id":
             overrides.add(setting.name, setting.value, setting.where)
-            overrides.places[setting.name] = f"{setting.where}: {setting.key}"
+            overrides.origins[setting.name] = f"{setting.where}: {setting.key}"
     return overrides
 
 
@@ -120,11 +120,11 @@ def translate(path: Path) -> Translation:
 
 def _translate(item: Property, done: Translation) -> None:
     known = client_settings()
-    place = f"{item.where}: {item.key}"
+    origin = f"{item.where}: {item.key}"
     names = _NAMES.get(item.key, (RENAMED.get(item.key, canonical(item.key)),))
     if names[0] in known and _held_open(item):
-        done.refusals.append(unfilled(place, item.key, item.value))
-        done.unknown |= dict.fromkeys(names, place)
+        done.refusals.append(unfilled(origin, item.key, item.value))
+        done.unknown |= dict.fromkeys(names, origin)
         return
     try:
         if item.key in _VALUES:
@@ -144,8 +144,8 @@ def _translate(item: Property, done: Translation) -> None:
             if refusal:
                 raise Refused(refusal)
     except Refused as refused:
-        done.refusals.append(refused.at(place))
-        done.unknown |= {name: place for name in names if name in known}
+        done.refusals.append(refused.at(origin))
+        done.unknown |= {name: origin for name in names if name in known}
         return
     done.settings += [Translated(name, value, item.where, item.key) for name, value in found]
 
@@ -233,7 +233,7 @@ def _stores(items: Mapping[str, Property], done: Translation) -> None:
         item = items.get(location)
         if item is None:
             continue
-        place = f"{item.where}: {location}"
+        origin = f"{item.where}: {location}"
         stated, password = items.get(f"ssl.{store}.type"), items.get(f"ssl.{store}.password")
         kind = _store_type(item, stated)
         if kind == "PKCS12" and kind in takes:
@@ -243,27 +243,27 @@ def _stores(items: Mapping[str, Property], done: Translation) -> None:
         still_open = [part for part in parts if placeholder(part.key, part.value)]
         done.refusals += [unfilled(f"{p.where}: {p.key}", p.key, p.value) for p in still_open]
         if still_open or kind not in takes:
-            done.unknown |= dict.fromkeys(names, place)
+            done.unknown |= dict.fromkeys(names, origin)
         if not still_open and kind not in takes:
-            done.refusals.append(_unreadable(place, location, item.value, kind))
+            done.refusals.append(_unreadable(origin, location, item.value, kind))
         elif not still_open:
             done.settings += [Translated(name, item.value, item.where, location) for name in names]
             if secret is not None:
                 done.settings.append(Translated(secret.key, secret.value, secret.where, secret.key))
 
 
-def _unreadable(place: str, location: str, path: str, kind: str) -> Refusal:
+def _unreadable(origin: str, location: str, path: str, kind: str) -> Refusal:
     if location == "ssl.truststore.location":
         return Refusal(
             "unreadable-store",
-            place,
+            origin,
             f"a {kind} trust store is not accepted, PEM is.",
             f"Convert it: keytool -list -rfc -keystore {shlex.quote(path)} > ca.pem, then "
             "ssl.truststore.type=PEM and ssl.truststore.location=ca.pem.",
         )
     return Refusal(
         "unreadable-store",
-        place,
+        origin,
         f"a {kind} key store is not accepted, PEM and PKCS12 are.",
         f"Convert it: keytool -importkeystore -srckeystore {shlex.quote(path)} -destkeystore "
         "client.p12 -deststoretype PKCS12, then ssl.keystore.type=PKCS12 and "

@@ -117,12 +117,12 @@ class _Entry:
         return self.document.where("profiles", self.name, *path)
 
     def refuse(self, what: str, *path: str, kind: str = "malformed") -> None:
-        place = f"{self.where(*path)}: {'.'.join((self.name, *path))}"
-        self.refusals.append(Refusal(kind, place, *_split(what)))
+        origin = f"{self.where(*path)}: {'.'.join((self.name, *path))}"
+        self.refusals.append(Refusal(kind, origin, *_split(what)))
 
     def unfilled(self, value: str, *path: str) -> None:
-        place = f"{self.where(*path)}: {'.'.join((self.name, *path))}"
-        self.refusals.append(unfilled(place, path[-1], value))
+        origin = f"{self.where(*path)}: {'.'.join((self.name, *path))}"
+        self.refusals.append(unfilled(origin, path[-1], value))
 
 
 def _split(what: str) -> tuple[str, str]:

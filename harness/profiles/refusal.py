@@ -55,7 +55,7 @@ class Refused(Exception):
         self.message, self.fix, self.kind = message, fix, kind
 
     def at(self, where: str) -> Refusal:
-        """The refusal with its place."""
+        """The refusal with its origin."""
         return Refusal(self.kind, where, self.message, self.fix)
 
 

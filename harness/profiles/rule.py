@@ -87,7 +87,7 @@ class Subject:
     brokers: int | None = None
     profile: DeliveryProfile | None = None
     locate: Callable[..., str] | None = None
-    """From a part and a setting's name to its place, such as `file:line`."""
+    """From a part and a setting's name to its origin, such as `file:line`."""
 
     def where(self, part: str, setting: str) -> str:
         if self.locate is not None:
@@ -101,7 +101,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A finding before its rule and place are filled in."""
+    """A finding before its rule and origin are filled in."""
 
     part: str
     setting: str

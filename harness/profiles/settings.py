@@ -203,7 +203,7 @@ class Overrides:
     producer: dict[str, Setting] = field(default_factory=dict)
     consumer: dict[str, Setting] = field(default_factory=dict)
     topic: dict[str, Setting] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
     """Where each client setting was given, for messages about it."""
 
     def apply(self, profile: DeliveryProfile) -> DeliveryProfile:
@@ -254,7 +254,7 @@ class Overrides:
             )
         if wrong is not None:
             raise UsageError(f"{where}: {name}: {wrong}")
-        self.places[first] = f"{where}: {name}"
+        self.origins[first] = f"{where}: {name}"
         if part == "connection":
             self.connection[first] = value
         if part == "topic":

@@ -98,7 +98,7 @@ def validate(path: Path) -> FileReport:
 
 
 def _line(where: str) -> int:
-    """The line of a place `file:line: …`; 0 where there is none."""
+    """The line of an origin `file:line: …`; 0 where there is none."""
     found = re.search(r":(\d+): ", where)
     return int(found[1]) if found else 0
 
@@ -137,7 +137,7 @@ def _yaml(path: Path, report: FileReport) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The place of a setting of one entry, as `file:line: entry.part.setting`."""
+    """The origin of a setting of one entry, as `file:line: entry.part.setting`."""
 
     document: Located
     root: str
@@ -145,8 +145,8 @@ class _Place:
 
     def __call__(self, part: str, setting: str) -> str:
         keys = [key for key in (part, setting) if key]
-        place = self.document.where(self.root, self.name, *keys)
-        return f"{place}: {'.'.join((self.name, *keys))}"
+        origin = self.document.where(self.root, self.name, *keys)
+        return f"{origin}: {'.'.join((self.name, *keys))}"
 
 
 # ---------------------------------------------------------------------------------------- topics
@@ -160,8 +160,8 @@ class _Topics:
         self.refusals = list(document.refusals)
 
     def _refuse(self, what: str, fix: str, name: str, *keys: Any, kind: str = "malformed") -> None:
-        place = self.document.where(*keys)
-        self.refusals.append(Refusal(kind, f"{place}: {name}" if name else place, what, fix))
+        origin = self.document.where(*keys)
+        self.refusals.append(Refusal(kind, f"{origin}: {name}" if name else origin, what, fix))
 
     def strimzi(self) -> None:
         content = self.document.content
@@ -209,20 +209,20 @@ class _Topics:
             self._refuse("a topic without `name:`.", "State its name.", "", *keys)
             name = "(a topic without a name)"
         settings: dict[str, Setting] = {}
-        places: dict[str, tuple[Any, ...]] = {}
+        origins: dict[str, tuple[Any, ...]] = {}
         unknown: set[str] = set()
 
         def take(setting: str, value: Any, *where: Any) -> None:
             _, wrong = check_topic(setting, value)
-            places[setting] = where
-            place = f"{self.document.where(*where)}: {name}.{setting}"
+            origins[setting] = where
+            origin = f"{self.document.where(*where)}: {name}.{setting}"
             still_open = placeholder(setting, value)
             if wrong is not None and not (still_open and wrong.kind == "refused-value"):
                 message, accepted, rest = wrong.text.partition(" Accepted")
                 fix = (accepted + rest).strip()
-                self.refusals.append(Refusal(wrong.kind, place, message, fix))
+                self.refusals.append(Refusal(wrong.kind, origin, message, fix))
             elif still_open:
-                self.refusals.append(unfilled(place, setting, str(value)))
+                self.refusals.append(unfilled(origin, setting, str(value)))
             else:
                 settings[setting] = value
                 return
@@ -255,7 +255,7 @@ class _Topics:
             critical = True
 
         def locate(_: str, setting: str) -> str:
-            return f"{self.document.where(*places.get(setting, keys))}: {name}.{setting}"
+            return f"{self.document.where(*origins.get(setting, keys))}: {name}.{setting}"
 
         self.report.add(
             Subject(
@@ -275,21 +275,21 @@ def _client(path: Path, report: FileReport) -> None:
     known = client_settings()
     done = translate(path)
     parts: dict[str, dict[str, Setting]] = {"producer": {}, "consumer": {}, "connection": {}}
-    places = dict(done.unknown)
+    origins = dict(done.unknown)
     for setting in done.settings:
         for part in _parts(setting.name):
             parts[part][setting.name] = setting.value
-        places[setting.name] = f"{setting.where}: {setting.key}"
-    names = {part: {n for n in places if known[n].used_by == part} for part in parts}
+        origins[setting.name] = f"{setting.where}: {setting.key}"
+    names = {part: {n for n in origins if known[n].used_by == part} for part in parts}
     for item in done.passed_by:
         if item.key == PARTITIONER_CLASS:
             parts["producer"][item.key] = item.value
-            places[item.key] = f"{item.where}: {item.key}"
+            origins[item.key] = f"{item.where}: {item.key}"
             names["producer"].add(item.key)
     unknown = {part: {n for n in done.unknown if part in _parts(n)} for part in parts}
 
     def locate(_: str, setting: str) -> str:
-        return places.get(setting, f"{path}: {setting}" if setting else str(path))
+        return origins.get(setting, f"{path}: {setting}" if setting else str(path))
 
     def settings(part: str) -> PartlyKnown:
         return PartlyKnown(parts[part], unknown[part])

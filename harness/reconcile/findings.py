@@ -13,8 +13,8 @@ from harness.arrays import I64
 from harness.reconcile.consumers.consumed import Consumed
 from harness.rundir.run_info import ProfileRun
 
-PLACED_US: Final = 250_000
-"""Anomalies are placed in time by stretches of this length, which is that of the load's slots."""
+STRETCH_US: Final = 250_000
+"""Times of anomalies are known to this length, which is that of the load's slots."""
 SAMPLES_MAX: Final = 20
 """Samples kept of each anomaly of a profile."""
 
@@ -102,9 +102,9 @@ class ProfileFindings:
     attempted_by: dict[tuple[int, int], dict[int, int]] = field(default_factory=dict)
     """(topic, partition) → incarnation → how many attempts its ledger holds there"""
 
-    placed: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
+    times: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
     """anomaly → (from_us, to_us) → how many happened in that stretch of time, to 250 ms; what is
-    counted and not here has no place in time that is on record"""
+    counted and not here happened at a time that is not on record"""
 
     coverage: dict[tuple[int, int], Coverage] = field(default_factory=dict)
     """(topic, partition) → how much of it was read twice"""
@@ -125,16 +125,16 @@ class ProfileFindings:
         if self.room(occurrence.anomaly) > 0:
             self.samples.setdefault(occurrence.anomaly, []).append(occurrence)
 
-    def place(self, anomaly: str, from_us: I64, to_us: I64) -> None:
+    def note_times(self, anomaly: str, from_us: I64, to_us: I64) -> None:
         """Note in which stretches of time these happened, (n,) µs each; −1 is not known."""
         known = (from_us >= 0) & (to_us >= 0)
         if not known.any():
             return
-        begin, end = from_us[known] // PLACED_US, to_us[known] // PLACED_US + 1
+        begin, end = from_us[known] // STRETCH_US, to_us[known] // STRETCH_US + 1
         stretches, counts = np.unique(np.stack([begin, end]), axis=1, return_counts=True)
-        placed = self.placed.setdefault(anomaly, Counter())
+        times = self.times.setdefault(anomaly, Counter())
         for first, last, count in zip(*stretches.tolist(), counts.tolist(), strict=True):
-            placed[first * PLACED_US, last * PLACED_US] += count
+            times[first * STRETCH_US, last * STRETCH_US] += count
 
     def cannot_see(self, reason: str, *anomalies: str) -> None:
         """Note why an absence of these anomalies proves nothing."""

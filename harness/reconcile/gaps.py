@@ -21,15 +21,15 @@ from harness.rundir.transactions import COMMITTED, UNDECIDED, Tally
 class Gaps:
     """The gaps of one incarnation on one topic-partition."""
 
-    def __init__(self, place: PartitionWalk, incarnation: int, tally: Tally | None) -> None:
-        self._place = place
+    def __init__(self, walk: PartitionWalk, incarnation: int, tally: Tally | None) -> None:
+        self._walk = walk
         self._incarnation = incarnation
         self._tally = tally
-        transactional = place.found.profile.transactional
+        transactional = walk.found.profile.transactional
         # Without a record of its transactions nothing is known to have been committed.
         self._countable = (
-            place.proof.whole
-            and not place.compacted  # what was compacted away looks just the same
+            walk.proof.whole
+            and not walk.compacted  # what was compacted away looks just the same
             and (tally is not None or not transactional)
         )
         self._acknowledged = False
@@ -67,7 +67,7 @@ class Gaps:
             self._waiting_in_commits.append(self._in_commits(self._tally, sequences)[0])
             return
         self._waiting += len(sequences)
-        room = self._place.found.room("gap") - len(self._waiting_samples)
+        room = self._walk.found.room("gap") - len(self._waiting_samples)
         self._waiting_samples += sequences[: max(room, 0)].tolist()
 
     def _settle(self) -> None:
@@ -75,9 +75,9 @@ class Gaps:
         for sequences in self._waiting_in_commits:
             self._count(sequences)
         self._waiting_in_commits.clear()
-        self._place.found.counts["gap"] += self._waiting
+        self._walk.found.counts["gap"] += self._waiting
         for sequence in self._waiting_samples:
-            self._place.occurrence("gap", self._incarnation, sequence, None)
+            self._walk.occurrence("gap", self._incarnation, sequence, None)
         self._waiting = 0
         self._waiting_samples.clear()
 
@@ -85,19 +85,19 @@ class Gaps:
         if not len(sequences):
             return
         if self._tally is None:
-            self._place.count("gap", self._incarnation, sequences)
+            self._walk.count("gap", self._incarnation, sequences)
             return
         sequences, transactions = self._in_commits(self._tally, sequences)
         self._tally.gaps.update(transactions.tolist())
-        room = self._place.found.room("gap")
+        room = self._walk.found.room("gap")
         rows = zip(transactions[:room].tolist(), sequences[:room].tolist(), strict=True)
         self._tally.gap_samples += [
-            (transaction, *self._place.key, sequence) for transaction, sequence in rows
+            (transaction, *self._walk.key, sequence) for transaction, sequence in rows
         ]
 
     def _in_commits(self, tally: Tally, sequences: I64) -> tuple[I64, I64]:
         """Those of transactions that were or may have been committed, and these transactions."""
-        transactions = tally.log.ranges_of(*self._place.key).of_sequences(sequences)
+        transactions = tally.log.ranges_of(*self._walk.key).of_sequences(sequences)
         inside = transactions >= 0
         states = tally.log.states[transactions[inside]]
         inside[inside] = (states == COMMITTED) | (states == UNDECIDED)

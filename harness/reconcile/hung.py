@@ -98,10 +98,10 @@ def _uncertain(
     """Say where the looks at a last stable offset leave room for one that stood still."""
     at_us, last_stable, _ = series
     if run.elsewhere is not None and bool((np.diff(last_stable) < 0).any()):
-        place = int(np.flatnonzero(np.diff(last_stable) < 0)[0])
+        index = int(np.flatnonzero(np.diff(last_stable) < 0)[0])
         found.cannot_see(
-            f"the last stable offset of {name} goes back from {int(last_stable[place])} to "
-            f"{int(last_stable[place + 1])}, which none does: it was lost, or the instants are "
+            f"the last stable offset of {name} goes back from {int(last_stable[index])} to "
+            f"{int(last_stable[index + 1])}, which none does: it was lost, or the instants are "
             "wrong",
             "hung_txn",
         )

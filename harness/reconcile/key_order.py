@@ -89,18 +89,18 @@ class CycleOrder:
         """Only the last one of each key matters."""
         count = min(len(at), self.cycle.count)
         last = first + len(at)
-        self._highest[self.cycle.places(np.arange(last - count, last))] = at[-count:]
+        self._highest[self.cycle.key_indices(np.arange(last - count, last))] = at[-count:]
 
     def add(self, first: int, places: I64, bounds: I64) -> I64:
         """See `KeyOrder.add`."""
         count, keys = len(places), self.cycle.count
         if count <= keys:
-            at = self.cycle.places(np.arange(first, first + count))
+            at = self.cycle.key_indices(np.arange(first, first + count))
             before = self._highest[at]
             self._highest[at] = np.maximum(before, bounds)
             return np.flatnonzero((places >= 0) & (places < before))
         # A row a round of all keys; above the first one, what went before.
-        lead = int(self.cycle.places(np.array([first]))[0])
+        lead = int(self.cycle.key_indices(np.array([first]))[0])
         rows = -(-(lead + count) // keys)
         rounds = np.full((rows + 1, keys), -1, dtype=np.int64)
         rounds[0] = self._highest
@@ -125,13 +125,13 @@ class TableOrder:
 
     def rising(self, first: int, at: I64) -> None:
         """Take cells in order; only the last one of each key matters."""
-        of_key = self.table.places(np.arange(first, first + len(at)))
+        of_key = self.table.key_indices(np.arange(first, first + len(at)))
         known = of_key >= 0
         np.maximum.at(self._highest, of_key[known], at[known])
 
     def add(self, first: int, places: I64, bounds: I64) -> I64:
         """See `KeyOrder.add`. A record whose key is not known is compared with none."""
-        of_key = self.table.places(np.arange(first, first + len(places)))
+        of_key = self.table.key_indices(np.arange(first, first + len(places)))
         order = np.argsort(of_key, kind="stable")
         order = order[of_key[order] >= 0]
         if not len(order):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.arrays import I64, U8, U32, Bools
-from harness.reconcile.compaction import Compaction, LastValues, places_of
+from harness.reconcile.compaction import Compaction, LastValues, key_indices_of
 from harness.reconcile.gaps import Gaps
 from harness.reconcile.order import Order
 from harness.reconcile.partition_walk import PartitionWalk
@@ -40,33 +40,33 @@ class Lane:
     def __init__(
         self,
         run: RunRecord,
-        place: PartitionWalk,
+        partition_walk: PartitionWalk,
         incarnation: int,
         tally: Tally | None,
         keys: LaneKeys | None = None,
         values: LastValues | None = None,
     ) -> None:
-        self.place = place
+        self.partition_walk = partition_walk
         self.keys = keys
-        self.compaction = None if values is None else Compaction(place, values, keys)
-        self.found = place.found
-        self.counts = place.found.counts
+        self.compaction = None if values is None else Compaction(partition_walk, values, keys)
+        self.found = partition_walk.found
+        self.counts = partition_walk.found.counts
         self.incarnation = incarnation
         self.ledger = run.ledgers.get(incarnation)
         self.live = run.live.columns.get(incarnation)
         self.drained = run.drained.columns.get(incarnation)
-        self.proof = place.proof
-        self.drained_copies = place.drained.copies(incarnation)
-        self.live_copies = place.live.copies(incarnation)
-        self.set_aside = place.aside.copies(incarnation)
+        self.proof = partition_walk.proof
+        self.drained_copies = partition_walk.drained.copies(incarnation)
+        self.live_copies = partition_walk.live.copies(incarnation)
+        self.set_aside = partition_walk.aside.copies(incarnation)
         self.tally = tally
-        self.order = Order(place, keys)
+        self.order = Order(partition_walk, keys)
         self.attempted = 0
-        self.gaps = Gaps(place, incarnation, tally)
+        self.gaps = Gaps(partition_walk, incarnation, tally)
 
     def walk(self) -> None:
         """Count every cell, and the strays that lie beyond all of them."""
-        key = self.place.key
+        key = self.partition_walk.key
         end = max(
             (file.allocated(*key) for file in (self.ledger, self.live, self.drained) if file),
             default=0,
@@ -78,7 +78,7 @@ class Lane:
             self.found.attempted_by.setdefault(key, {})[self.incarnation] = self.attempted
 
     def _chunk(self, first: int, count: int) -> None:
-        key = self.place.key
+        key = self.partition_walk.key
         low, state = cells.cells(self.ledger, *key, first, count)
         drained_low, drained_high = cells.cells(self.drained, *key, first, count)
         live_low, live_high = cells.cells(self.live, *key, first, count)
@@ -93,7 +93,7 @@ class Lane:
                 ((live_high != drained_high) & seen_live).any()
                 or ((live_low != drained_low) & seen_live).any()
             ) and self._undisturbed(first, low, state, drained_low, drained_high):
-                self.place.coverage.again += int(np.count_nonzero(seen_live))
+                self.partition_walk.coverage.again += int(np.count_nonzero(seen_live))
                 return
         acked_at = unpack_offsets(low, state)
         drained_at, copies = drained_copies.merged(unpack_offsets(drained_low, drained_high))
@@ -137,7 +137,7 @@ class Lane:
         if not self.order.rising(first, at):
             return False
         self.attempted += count
-        self.place.coverage.returned += count
+        self.partition_walk.coverage.returned += count
         for name in ("attempted", "acked", "seen"):
             self.counts[name] += count
         self.gaps.acknowledged()
@@ -188,7 +188,7 @@ class Lane:
 
     def _proven_absent(self, acked_at: I64) -> Bools:
         """Which cells are proven absent where the drain does not hold them."""
-        if self.place.compacted or not self.proof.proven:
+        if self.partition_walk.compacted or not self.proof.proven:
             return np.zeros(len(acked_at), dtype=np.bool_)
         if self.proof.whole:
             return np.ones(len(acked_at), dtype=np.bool_)
@@ -219,9 +219,9 @@ class Lane:
 
     def _mark_duplicated(self, sequences: I64) -> None:
         """Note the keys of records of which there are further copies."""
-        if self.keys is not None and self.place.key_marks is not None:
-            of_keys = places_of(self.keys, sequences)
-            self.place.key_marks.duplicated[of_keys[of_keys >= 0]] = True
+        if self.keys is not None and self.partition_walk.key_marks is not None:
+            of_keys = key_indices_of(self.keys, sequences)
+            self.partition_walk.key_marks.duplicated[of_keys[of_keys >= 0]] = True
 
     def _phantoms(self, first: int, attempted: Bools, drained_at: I64) -> None:
         self._found("phantom", first, ~attempted & (drained_at >= 0), drained_at)
@@ -265,10 +265,10 @@ class Lane:
         if self.compaction is not None:
             # The copy at that offset may have been compacted away.
             shown &= self.compaction.had_to_stay(first + where, at)
-        elif self.place.no_copies:
+        elif self.partition_walk.no_copies:
             shown |= drained | (live_at[where] >= 0)
         self._count("inconsistent_offset", first + where[shown], at[shown])
-        self.place.claims.add(self.incarnation, first + where[~shown], at[~shown])
+        self.partition_walk.claims.add(self.incarnation, first + where[~shown], at[~shown])
 
     def _only_live(
         self, live_at: I64, more: Copies, drained_at: I64, copies: Copies
@@ -290,7 +290,7 @@ class Lane:
         """Count what the drain returned, and what of it was read live at the same offset."""
         returned = attempted & (drained_at >= 0)
         again = returned & (live_at == drained_at)
-        coverage = self.place.coverage
+        coverage = self.partition_walk.coverage
         coverage.returned += int(np.count_nonzero(returned))
         coverage.again += int(np.count_nonzero(again))
         if len(more):
@@ -307,7 +307,7 @@ class Lane:
                 within[within] = self.compaction.gone(first + where[within], at[within])
             self._count("vanished", first + where[within], at[within])
             where, at = where[~within], at[~within]
-        self.place.suspects.add(self.incarnation, first + where, at)
+        self.partition_walk.suspects.add(self.incarnation, first + where, at)
 
     def _precommitted(
         self,
@@ -320,16 +320,16 @@ class Lane:
     ) -> None:
         """Visible to read_committed before its commit was called, or without any call of it."""
         read_us, timed = first_reads(
-            self.place.instants, self.incarnation, first, live_at, more_live, drained_at
+            self.partition_walk.instants, self.incarnation, first, live_at, more_live, drained_at
         )
-        self.place.coverage.timed += int(np.count_nonzero(timed & (state != NEVER)))
+        self.partition_walk.coverage.timed += int(np.count_nonzero(timed & (state != NEVER)))
         visible = np.flatnonzero(
             ((live_at >= 0) | (drained_at >= 0)) & (state != FAILED) & (state != NEVER)
         )
         if not len(visible):
             return
         log = tally.log
-        ranges = log.ranges_of(*self.place.key)
+        ranges = log.ranges_of(*self.partition_walk.key)
         transactions = ranges.of_sequences(first + visible)
         inside = transactions >= 0
         called_us = np.full(len(visible), NOT_KNOWN_US)
@@ -340,22 +340,24 @@ class Lane:
         if early.any():
             self._count("precommitted_read", first + visible[early], at[early])
         if not inside.all():
-            tally.uncalled.append((self.place.key, first + visible[~inside], at[~inside]))
+            tally.uncalled.append((self.partition_walk.key, first + visible[~inside], at[~inside]))
 
     def _beyond(self, end: int) -> None:
         """Identities beyond every cell: never attempted, whatever their sequence."""
         strays = self.drained_copies.beyond(end)
         self.counts["phantom"] += len(strays)
         for sequence, offset in strays[: self.found.room("phantom")]:
-            self.place.occurrence("phantom", self.incarnation, sequence, offset)
+            self.partition_walk.occurrence("phantom", self.incarnation, sequence, offset)
         gone = sorted(set(self.live_copies.beyond(end)) - set(strays))
         for sequence, offset in gone:
             if self.proof.proven and bool(self.proof.reaches(np.array([offset]))[0]):
                 self.counts["vanished"] += 1
-                self.place.occurrence("vanished", self.incarnation, sequence, offset)
+                self.partition_walk.occurrence("vanished", self.incarnation, sequence, offset)
             else:
                 claimed = min(sequence, int(np.iinfo(np.int64).max))
-                self.place.suspects.add(self.incarnation, np.array([claimed]), np.array([offset]))
+                self.partition_walk.suspects.add(
+                    self.incarnation, np.array([claimed]), np.array([offset])
+                )
 
     # -- counting --------------------------------------------------------------------------
 
@@ -367,4 +369,4 @@ class Lane:
 
     def _count(self, anomaly: str, sequences: I64, offsets: I64) -> None:
         """Count attempts by sequence."""
-        self.place.count(anomaly, self.incarnation, sequences, offsets)
+        self.partition_walk.count(anomaly, self.incarnation, sequences, offsets)

@@ -24,8 +24,8 @@ _NONE = np.int64(-1)
 class Order:
     """Finds the inversions of one incarnation on one topic-partition, chunk by chunk."""
 
-    def __init__(self, place: PartitionWalk, keys: LaneKeys | None) -> None:
-        self._place = place
+    def __init__(self, walk: PartitionWalk, keys: LaneKeys | None) -> None:
+        self._walk = walk
         self._keys = None if keys is None else key_order(keys)
         self._highest = -1
         """The highest place of an acknowledged record so far."""
@@ -44,10 +44,10 @@ class Order:
         self, first: int, state: U8, acked_at: I64, drained_at: I64, live_at: I64
     ) -> tuple[I64, I64]:
         """Take the next cells: (positions, places) of those that are inversions."""
-        place = self._place
+        walk = self._walk
         acknowledged = state >= SENT
         read_at = np.where(drained_at >= 0, drained_at, live_at)
-        if place.compacted:
+        if walk.compacted:
             # A first copy that was compacted away did stand where it was acknowledged.
             earlier = (acked_at >= 0) & (acked_at < read_at)
             read_at = np.where(earlier, acked_at, read_at)
@@ -55,13 +55,13 @@ class Order:
         places[(state == NEVER) | (state == FAILED)] = _NONE
         # A lower copy may not have been read. The acknowledged one is known to have been there.
         bounds = np.where(acked_at >= 0, np.minimum(places, acked_at), _NONE)
-        if place.proof.proven and not place.proof.floor:
+        if walk.proof.proven and not walk.proof.floor:
             # Every lower offset was read, and does not hold it.
-            bounds = np.where(acknowledged & place.proof.reaches(places - 1), places, bounds)
-        if self._keys is not None and place.key_marks is not None:
+            bounds = np.where(acknowledged & walk.proof.reaches(places - 1), places, bounds)
+        if self._keys is not None and walk.key_marks is not None:
             inverted = first + self._keys.add(first, places, bounds)
-            place.found.keyed.inversions += len(inverted)
-            place.key_marks.inverted[self._keys.keys.places(inverted)] = True
+            walk.found.keyed.inversions += len(inverted)
+            walk.key_marks.inverted[self._keys.keys.key_indices(inverted)] = True
         highest = np.maximum.accumulate(bounds)
         before = np.empty_like(highest)
         before[0] = self._highest

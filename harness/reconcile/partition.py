@@ -43,7 +43,7 @@ class Partition:
         self.drained = drained.of(topic, partition)
         self.live = live.of(topic, partition)
         self.aside = aside.of(topic, partition)
-        self.place = PartitionWalk(
+        self.walk = PartitionWalk(
             topic=topic,
             partition=partition,
             found=found,
@@ -67,39 +67,39 @@ class Partition:
     def reconcile(self, tallies: dict[int, Tally]) -> None:
         """Count everything about this topic-partition."""
         incarnations = set(self.drained.incarnations) | set(self.live.incarnations)
-        run, place = self.run, self.place
+        run, walk = self.run, self.walk
         for columns in (run.ledgers, run.live.columns, run.drained.columns):
             incarnations.update(
-                incarnation for incarnation, file in columns.items() if file.extents(*place.key)
+                incarnation for incarnation, file in columns.items() if file.extents(*walk.key)
             )
         keys, values = self._keys_of(incarnations)
         for incarnation in sorted(incarnations):
             tally = tallies.get(incarnation) if self.found.profile.transactional else None
-            Lane(run, place, incarnation, tally, keys.get(incarnation), values).walk()
+            Lane(run, walk, incarnation, tally, keys.get(incarnation), values).walk()
         self._count_keys()
         self._odd_records()
         self._odd_records_gone()
         self._two_contents(incarnations)
         self._two_acknowledgements(incarnations)
-        self.found.coverage[place.key] = place.coverage
+        self.found.coverage[walk.key] = walk.coverage
 
     def _keys_of(
         self, incarnations: set[int]
     ) -> tuple[dict[int, LaneKeys | None], LastValues | None]:
         """The keys of each incarnation that wrote here; of a compacted topic their last records."""
-        run, place = self.run, self.place
+        run, walk = self.run, self.walk
         keys = {
-            incarnation: lane_keys(run, self.found, *place.key, incarnation)
+            incarnation: lane_keys(run, self.found, *walk.key, incarnation)
             for incarnation in sorted(incarnations)
         }
         count = next((each.count for each in keys.values() if each is not None), 0)
         if count:
-            place.key_marks = KeyMarks(np.zeros(count, np.bool_), np.zeros(count, np.bool_))
-        return keys, last_values(run, place, keys) if place.compacted else None
+            walk.key_marks = KeyMarks(np.zeros(count, np.bool_), np.zeros(count, np.bool_))
+        return keys, last_values(run, walk, keys) if walk.compacted else None
 
     def _count_keys(self) -> None:
         """Add what was found of this partition's keys to its profile's."""
-        marks, keyed = self.place.key_marks, self.found.keyed
+        marks, keyed = self.walk.key_marks, self.found.keyed
         if marks is not None:
             keyed.keys += len(marks.inverted)
             keyed.keys_inverted += int(np.count_nonzero(marks.inverted))
@@ -109,7 +109,7 @@ class Partition:
         """The offsets of all cells of one set, a chunk at a time."""
         columns = self.run.live.columns if live else self.run.drained.columns
         for incarnation in incarnations:
-            for at in cells.offsets(columns.get(incarnation), *self.place.key):
+            for at in cells.offsets(columns.get(incarnation), *self.walk.key):
                 yield at[at >= 0]
 
     def _odd_records(self) -> None:
@@ -118,11 +118,11 @@ class Partition:
         corrupt, misrouted = self.drained.corrupt, self.drained.misrouted
         counts["corrupt"] += len(corrupt)
         for row in corrupt[: self.found.room("corrupt")]:
-            self.place.occurrence("corrupt", None, None, int(row["offset"]))
+            self.walk.occurrence("corrupt", None, None, int(row["offset"]))
         counts["misrouted"] += len(misrouted)
         for row in misrouted[: self.found.room("misrouted")]:
             identity = int(row["incarnation"]), int(row["sequence"])
-            self.place.occurrence("misrouted", *identity, int(row["offset"]))
+            self.walk.occurrence("misrouted", *identity, int(row["offset"]))
         foreign = self.drained.foreign
         counts["foreign"] += len(foreign)
         runs, numbers = np.unique(foreign["run"], return_counts=True)
@@ -131,7 +131,7 @@ class Partition:
 
     def _odd_records_gone(self) -> None:
         """Corrupt and misrouted records that the live reader saw and the drain does not hold."""
-        proof = self.place.proof
+        proof = self.walk.proof
         for seen, held in (
             (self.live.corrupt, self.drained.corrupt),
             (self.live.misrouted, self.drained.misrouted),
@@ -140,15 +140,15 @@ class Partition:
             offsets = sorted(offset for offset, *_ in {_record(row) for row in seen} - here)
             gone = np.array(offsets, dtype=np.int64)
             reached = proof.reaches(gone) if proof.proven else np.zeros(len(gone), dtype=np.bool_)
-            if self.place.compacted:
+            if self.walk.compacted:
                 # Whose keys they had is not known, so neither whether they were compacted away.
                 self.found.perhaps_compacted += int(np.count_nonzero(reached))
                 reached[:] = False
-            self.place.suspects.add(None, None, gone[~reached])
+            self.walk.suspects.add(None, None, gone[~reached])
             gone = gone[reached]
             self.found.counts["vanished"] += len(gone)
             for offset in gone[: self.found.room("vanished")].tolist():
-                self.place.occurrence("vanished", None, None, offset)
+                self.walk.occurrence("vanished", None, None, offset)
 
     def _two_contents(self, incarnations: set[int]) -> None:
         """What was read live, or was set aside, at an offset at which something else was read too.
@@ -158,11 +158,11 @@ class Partition:
         for incarnation in self.aside.incarnations:
             copies = self.aside.copies(incarnation)
             sequences = copies.sequences.astype(np.int64)
-            self.place.suspects.add(incarnation, sequences, copies.offsets)
+            self.walk.suspects.add(incarnation, sequences, copies.offsets)
         for rows in (self.aside.corrupt, self.aside.misrouted):
             # Each row is another record, also where several stand at one offset.
-            self.place.suspects.add(None, None, np.sort(rows["offset"].astype(np.int64)))
-        suspects, foreign = self.place.suspects, self.live.foreign["offset"].astype(np.int64)
+            self.walk.suspects.add(None, None, np.sort(rows["offset"].astype(np.int64)))
+        suspects, foreign = self.walk.suspects, self.live.foreign["offset"].astype(np.int64)
         gone = list(suspects.contradicted(self._drained_at(incarnations)))
         self._accuse("vanished", gone)
         if not len(foreign):
@@ -183,7 +183,7 @@ class Partition:
     def _two_acknowledgements(self, incarnations: set[int]) -> None:
         """Acknowledged offsets at which another record was read, or acknowledged as well."""
         readings = self._others(incarnations)
-        self._accuse("inconsistent_offset", self.place.claims.contradicted(readings))
+        self._accuse("inconsistent_offset", self.walk.claims.contradicted(readings))
 
     def _others(self, incarnations: set[int]) -> Iterator[I64]:
         """Offsets at which anything was read; a corrupt record may be any record."""
@@ -197,7 +197,7 @@ class Partition:
             self.found.counts[anomaly] += len(at)
             for index in range(min(len(at), self.found.room(anomaly))):
                 sequence = None if sequences is None else int(sequences[index])
-                self.place.occurrence(anomaly, incarnation, sequence, int(at[index]))
+                self.walk.occurrence(anomaly, incarnation, sequence, int(at[index]))
 
 
 def _record(row: np.void) -> tuple[int, ...]:

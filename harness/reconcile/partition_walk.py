@@ -83,7 +83,7 @@ class PartitionWalk:
         self.found.counts[anomaly] += len(sequences)
         if self.times is not None and len(sequences):
             sent_us = self.times.of(incarnation, sequences)
-            self.found.place(anomaly, sent_us, sent_us)
+            self.found.note_times(anomaly, sent_us, sent_us)
         for index in range(min(len(sequences), self.found.room(anomaly))):
             offset = None if offsets is None else int(offsets[index])
             known = None if offset is None or offset < 0 else offset

@@ -44,11 +44,11 @@ class SendTimes:
 
     def _recorded(self, incarnation: int) -> SentSlots | None:
         timeline, (topic, partition) = self._run.timeline, self._key
-        place = (self._run.info.topics[topic], partition)
-        if any(key[:2] == place for key in timeline.sent):
-            return timeline.sent.get((*place, incarnation))
+        topic_partition = (self._run.info.topics[topic], partition)
+        if any(key[:2] == topic_partition for key in timeline.sent):
+            return timeline.sent.get((*topic_partition, incarnation))
         # Before slots named incarnations they told of a single one only.
-        series = timeline.loads.get(place)
+        series = timeline.loads.get(topic_partition)
         ledgers = self._run.ledgers
         writers = [each for each, file in ledgers.items() if self._key in file.partitions]
         if series is None or writers != [incarnation]:

@@ -30,7 +30,7 @@ class LaneKeys(Protocol):
         """How many keys the partition has."""
         ...
 
-    def places(self, sequences: npt.NDArray[np.integer]) -> I64:
+    def key_indices(self, sequences: npt.NDArray[np.integer]) -> I64:
         """Which of the partition's keys each sequence has: 0…count-1, −1 where it is not known."""
         ...
 
@@ -40,7 +40,7 @@ class LaneKeys(Protocol):
 
     @property
     def deleted_anywhere(self) -> I64:
-        """The places of keys of which there are tombstones on a partition that no line says, −1
+        """The indices of keys of which there are tombstones on a partition that no line says, −1
         where the key is not known either. They may have been written here."""
         ...
 
@@ -51,12 +51,12 @@ class KeyTable:
 
     count: int
     of_cells: I64
-    """(n,) places, −1 where no line says the key"""
+    """(n,) indices of keys, −1 where no line says the key"""
     deleting: Bools | None = None
     """(n,) which are tombstones; None for none"""
     deleted_anywhere: I64 = field(default_factory=lambda: _NOWHERE)
 
-    def places(self, sequences: npt.NDArray[np.integer]) -> I64:
+    def key_indices(self, sequences: npt.NDArray[np.integer]) -> I64:
         return np.asarray(self.of_cells[sequences], dtype=np.int64)
 
     def tombstones(self, sequences: npt.NDArray[np.integer]) -> Bools:
@@ -91,7 +91,7 @@ class KeyCycle:
     ) -> KeyCycle:
         """The cycle of an incarnation that began with its client's record `first_record`.
 
-        topics: how many the client writes to in turn; topic: the place of this one among them.
+        topics: how many the client writes to in turn; topic: the number of this one among them.
         Raises ValueError when no key goes to the partition.
         """
         count = _below(keys, partition, partitions)
@@ -104,7 +104,7 @@ class KeyCycle:
         before = rounds * count + _below(within, partition, partitions)
         return cls(partition, partitions, count, before % count)
 
-    def places(self, sequences: npt.NDArray[np.integer]) -> I64:
+    def key_indices(self, sequences: npt.NDArray[np.integer]) -> I64:
         """Which of the partition's keys each sequence has, counted from the lowest: 0…count-1."""
         return np.asarray((sequences.astype(np.int64) + self.phase) % self.count, dtype=np.int64)
 
@@ -117,9 +117,9 @@ class KeyCycle:
         """None: the partition of each record of a run is known."""
         return _NOWHERE
 
-    def key(self, place: int) -> int:
-        """The number of the key at a place."""
-        return self.partition + place * self.partitions
+    def key(self, index: int) -> int:
+        """The number of the key with this index among those of the partition."""
+        return self.partition + index * self.partitions
 
 
 def _below(keys: int, partition: int, partitions: int) -> int:

@@ -117,8 +117,8 @@ def _committed(path: Path, info: RunInfo) -> dict[str, Committed] | None:
                 raise ValueError(f"{group}: {offsets!r}")
             found[group] = {}
             for key, offset in offsets.items():
-                place = _PLACE.fullmatch(key)
-                topic, partition = map(int, place.groups()) if place else (-1, -1)
+                matched = _PLACE.fullmatch(key)
+                topic, partition = map(int, matched.groups()) if matched else (-1, -1)
                 if not 0 <= topic < len(info.topics) or partition >= info.load.partitions:
                     raise ValueError(f"{group}: {key!r} is no topic-partition of this run")
                 if not -1 <= whole_number(offset) < OFFSET_MAX:

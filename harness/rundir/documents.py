@@ -49,20 +49,20 @@ def _told(message: str, document: object, where: str) -> str:
     said = _MESSAGE.fullmatch(message)
     assert said is not None
     what, path = said["what"], said["path"] or ""
-    place = f"{where}{path}" if where else path.removeprefix(".")
+    field = f"{where}{path}" if where else path.removeprefix(".")
     missing = _MISSING.fullmatch(what)
     if missing is not None:
-        return f"{place}.{missing[1]}: is missing".removeprefix(".")
-    place = place or "the document"
+        return f"{field}.{missing[1]}: is missing".removeprefix(".")
+    field = field or "the document"
     if said["key"]:
-        place = f"a key of {place}"
+        field = f"a key of {field}"
     expected = _EXPECTED.fullmatch(what)
     if expected is None:
-        return f"{place}: {what[:1].lower()}{what[1:]}"
+        return f"{field}: {what[:1].lower()}{what[1:]}"
     names = [_NAMES.get(each, each) for each in expected[1].split(" | ")]
     bound = expected[2] if expected[2].startswith((" <", " >", " of")) else ""
     found = _found(document, path, what)
-    return f"{place}: {found}; expected {' or '.join(names)}{bound}"
+    return f"{field}: {found}; expected {' or '.join(names)}{bound}"
 
 
 def _found(document: object, path: str, what: str) -> str:

@@ -179,8 +179,8 @@ class _Pieces:
         """Which pieces lie in one of these ranges, which are ascending and apart."""
         if not len(ranges):
             return np.zeros(len(self.begins), dtype=np.bool_)
-        place = np.searchsorted(ranges[:, 0], self.begins, side="right") - 1
-        return np.asarray((place >= 0) & (self.begins <= ranges[place, 1]), dtype=np.bool_)
+        index = np.searchsorted(ranges[:, 0], self.begins, side="right") - 1
+        return np.asarray((index >= 0) & (self.begins <= ranges[index, 1]), dtype=np.bool_)
 
     def count(self, chosen: Bools) -> int:
         """How many offsets these pieces have."""

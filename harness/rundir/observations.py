@@ -193,25 +193,25 @@ class ObservationSet:
                 self.counts.cells += len(sequences)
                 return []
             return self._merge(batch, file, np.arange(len(added.fresh))[chosen], added)
-        places = np.arange(len(added.fresh))[chosen]
-        far = sequences >= np.uint64(limit) if file is not None else np.ones(len(places), np.bool_)
-        stray = places[far]
+        indices = np.arange(len(added.fresh))[chosen]
+        far = sequences >= np.uint64(limit) if file is not None else np.ones(len(indices), np.bool_)
+        stray = indices[far]
         self.counts.stray += len(stray)
         rows = [_rows(batch, np.full(len(stray), STRAY), stray, added.heads)]
-        if len(stray) < len(places):
-            rows += self._place(batch, places[~far], added)
+        if len(stray) < len(indices):
+            rows += self._place(batch, indices[~far], added)
         return rows
 
     def _merge(
-        self, batch: ReadBatch, file: ColumnFile, places: Indices, added: Added
+        self, batch: ReadBatch, file: ColumnFile, indices: Indices, added: Added
     ) -> list[Rows]:
         """As `_place`, where some attempts have a cell already or come twice in the batch."""
-        topic, partition = int(batch.topics[places[0]]), int(batch.partitions[places[0]])
+        topic, partition = int(batch.topics[indices[0]]), int(batch.partitions[indices[0]])
         rows: list[Rows] = []
-        while len(places):
+        while len(indices):
             # One round for each copy within the batch: the first of every sequence, then the next.
-            _, firsts = np.unique(added.heads["sequence"][places], return_index=True)
-            now, places = places[firsts], np.delete(places, firsts)
+            _, firsts = np.unique(added.heads["sequence"][indices], return_index=True)
+            now, indices = indices[firsts], np.delete(indices, firsts)
             sequences: U64 = added.heads["sequence"][now]
             offsets = batch.offsets[now]
             held = unpack_offsets(*file.gather(topic, partition, sequences))
@@ -315,18 +315,18 @@ def _fill_empty(
     return True
 
 
-def _rows(batch: ReadBatch, kinds: Ints, places: Indices, heads: Rows) -> Rows:
-    """Rows of extras.bin for the records at `places`."""
-    rows = np.zeros(len(places), dtype=EXTRA)
+def _rows(batch: ReadBatch, kinds: Ints, indices: Indices, heads: Rows) -> Rows:
+    """Rows of extras.bin for the records at `indices`."""
+    rows = np.zeros(len(indices), dtype=EXTRA)
     rows["kind"] = kinds
-    rows["topic"] = batch.topics[places]
-    rows["partition"] = batch.partitions[places]
-    rows["offset"] = batch.offsets[places]
+    rows["topic"] = batch.topics[indices]
+    rows["partition"] = batch.partitions[indices]
+    rows["offset"] = batch.offsets[indices]
     rows["leader_epoch"] = [
-        _UNKNOWN_EPOCH if epoch is None else epoch for epoch in batch.leader_epochs(places)
+        _UNKNOWN_EPOCH if epoch is None else epoch for epoch in batch.leader_epochs(indices)
     ]
     known = kinds != CORRUPT
-    identity = heads[places[known]]
+    identity = heads[indices[known]]
     rows["incarnation"][known] = identity["incarnation"]
     rows["identity_topic"][known] = identity["topic"]
     rows["identity_partition"][known] = identity["partition"]

@@ -57,9 +57,9 @@ class ReadInstants:
         read_us = self.of_offsets(offsets)
         if self.contested:
             among = np.isin(offsets, np.fromiter(self.contested, dtype=np.int64))
-            for place in np.flatnonzero(among).tolist():
-                records = self.contested[int(offsets[place])]
-                read_us[place] = records.get((incarnation, int(sequences[place])), -1)
+            for index in np.flatnonzero(among).tolist():
+                records = self.contested[int(offsets[index])]
+                read_us[index] = records.get((incarnation, int(sequences[index])), -1)
         return read_us
 
     def of_offsets(self, offsets: I64) -> I64:

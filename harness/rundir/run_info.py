@@ -147,8 +147,8 @@ class RunInfo:
 
     def topics_of(self, profile: ProfileRun) -> range:
         """The indexes of a profile's topics among the run's. Raises ValueError for another's."""
-        place = [each.profile for each in self.profiles].index(profile.profile)
-        first = sum(len(each.topics) for each in self.profiles[:place])
+        number = [each.profile for each in self.profiles].index(profile.profile)
+        first = sum(len(each.topics) for each in self.profiles[:number])
         return range(first, first + len(profile.topics))
 
     def input_topics_of(self, profile: ProfileRun) -> range:

@@ -217,7 +217,7 @@ class _Reader:
             raise ValueError(name)
         number = _whole(step["txn"])
         ranges = [
-            (*_place(key), _whole(first), _whole(last))
+            (*_key(key), _whole(first), _whole(last))
             for key, (first, last) in (step.get("ranges") or {}).items()
         ]
         position = self._position(number)
@@ -338,7 +338,7 @@ def _whole(value: object) -> int:
     return value
 
 
-def _place(key: str) -> tuple[int, int]:
+def _key(key: str) -> tuple[int, int]:
     topic, _, partition = key.partition(":")
     return int(topic), int(partition)
 

@@ -39,9 +39,9 @@ def check(options: RunOptions) -> RunRequest:
     request = request_of(options, overrides)
     if options.brokers:
         capabilities_of(address_of(options.brokers, overrides))
-    check_connection(overrides.connection, overrides.places)
+    check_connection(overrides.connection, overrides.origins)
     for subject in request.subjects:
-        check_producer(subject, overrides.places)
+        check_producer(subject, overrides.origins)
     return request
 
 

@@ -63,10 +63,10 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
     """
     overrides = overrides_of(options)
     brokers = address_of(options.brokers, overrides)
-    check_connection(overrides.connection, overrides.places)
+    check_connection(overrides.connection, overrides.origins)
     subjects = [overrides.apply(profile) for profile in selected(options)]
     for subject in subjects:
-        check_producer(subject, overrides.places)
+        check_producer(subject, overrides.origins)
     experiments = [load_experiment(name) for name in options.experiments or DEFAULT_EXPERIMENTS]
     capabilities = capabilities_of(brokers)
     kind = "local" if capabilities else "foreign"
@@ -142,11 +142,11 @@ def address_of(given: str | None, overrides: Overrides) -> str:
     """
     stated = overrides.connection.pop(BOOTSTRAP, None)
     if stated is not None:
-        place = overrides.places[BOOTSTRAP]
-        addresses = parse_bootstrap(stated, place)
+        origin = overrides.origins[BOOTSTRAP]
+        addresses = parse_bootstrap(stated, origin)
         if given and set(_split(given)) != set(addresses):
             raise UsageError(
-                f"{place}: {stated}, but --brokers {given}: these are not the same brokers. Leave "
+                f"{origin}: {stated}, but --brokers {given}: these are not the same brokers. Leave "
                 "one of the two out."
             )
         given = given or ",".join(addresses)
@@ -155,7 +155,7 @@ def address_of(given: str | None, overrides: Overrides) -> str:
         for name, value in overrides.connection.items():
             if name.startswith(SECURITY) and value.lower() != "plaintext":
                 raise UsageError(
-                    f"{overrides.places[name]}: is for brokers with TLS or SASL, and the local "
+                    f"{overrides.origins[name]}: is for brokers with TLS or SASL, and the local "
                     "brokers have neither. Name the brokers that are meant: --brokers HOST:PORT, "
                     "or bootstrap.servers beside this setting."
                 )

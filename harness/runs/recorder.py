@@ -75,7 +75,7 @@ def record(options: RunOptions, answer: Path) -> int:
     overrides = overrides_of(options)
     request = request_of(options, overrides)
     brokers = brokers_of(options.brokers or "", overrides)
-    check_connection(overrides.connection, overrides.places)
+    check_connection(overrides.connection, overrides.origins)
     run_dir = RunDir.create(request.out)
     _log_to(run_dir.logs / "recorder.log")
     session = Session.prepare(request, run_dir, brokers)

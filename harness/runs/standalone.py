@@ -150,7 +150,7 @@ class Standalone:
     def user_count(self) -> int:
         """One user for each client. Raises UsageError for what cannot be run."""
         if self.load is not None:
-            return len(self.load.places)
+            return len(self.load.instances)
         request = check(run_options(self.environment.parsed_options))
         return len(request.subjects) * request.load.producers
 

@@ -53,8 +53,8 @@ def verify_run(
     overrides = settings_of(config, properties)
     connection = {BOOTSTRAP: info.bootstrap, **overrides.connection}
     if BOOTSTRAP in overrides.connection:
-        parse_bootstrap(connection[BOOTSTRAP], overrides.places[BOOTSTRAP])
-    check_connection(connection, overrides.places)
+        parse_bootstrap(connection[BOOTSTRAP], overrides.origins[BOOTSTRAP])
+    check_connection(connection, overrides.origins)
     progress = Progress(on_progress)
     progress.stage(f"verifying run {info.run_id}")
     number = run_dir.next_verification()

@@ -41,10 +41,10 @@ def test_every_sequence_has_the_key_that_was_sent_with_it(
                 keys=keys,
                 first_record=first_record,
             )
-            places = cycle.places(np.arange(len(chosen), dtype=np.uint64))
-            told = [b"key-%d" % cycle.key(place) for place in places.tolist()]
+            indices = cycle.key_indices(np.arange(len(chosen), dtype=np.uint64))
+            told = [b"key-%d" % cycle.key(index) for index in indices.tolist()]
             assert told == [names[index] for index in chosen.tolist()]
-            assert int(places.max()) < cycle.count
+            assert int(indices.max()) < cycle.count
 
 
 def test_a_partition_without_keys_has_no_cycle() -> None:

@@ -72,9 +72,9 @@ def _side_by_side(told: list[list[Event]]) -> list[Event]:
     merged: list[Event] = []
     while any(left):
         # A line without an instant goes on with what its member said before.
-        heads = [(events[-1].at_us or 0, place) for place, events in enumerate(left) if events]
-        _, place = min(heads)
-        merged.append(left[place].pop())
+        heads = [(events[-1].at_us or 0, at) for at, events in enumerate(left) if events]
+        _, at = min(heads)
+        merged.append(left[at].pop())
     return merged
 
 
@@ -130,7 +130,7 @@ def _of_journal(journal: Journal, each: Occurrence) -> Iterator[Event]:
     if each.anomaly == "double_owner":
         proving |= chosen & set(moves.tolist())
     if each.anomaly in ("unassigned_read", "commit_beyond_position"):
-        proving |= {int(moves[moves < place][-1]) for place in proving if (moves < place).any()}
+        proving |= {int(moves[moves < at][-1]) for at in proving if (moves < at).any()}
     for index in sorted(chosen):
         yield _event(journal, entries[mine[index]], each.offset, index in proving)
     if not (entries["step"] == Step.CLOSED).any():
@@ -168,10 +168,10 @@ def _nearest(steps: U8, instants: I64, at_us: int | None) -> set[int]:
     """The assignment and the confirmed commit that come last up to an instant, or first after."""
     found = set()
     for step in (Step.ASSIGNED, Step.COMMITTED):
-        places = np.flatnonzero(steps == step)
-        if len(places):
-            upto = np.flatnonzero(instants[places] <= (at_us or 0))
-            found.add(int(places[upto[-1] if len(upto) else 0]))
+        indices = np.flatnonzero(steps == step)
+        if len(indices):
+            upto = np.flatnonzero(instants[indices] <= (at_us or 0))
+            found.add(int(indices[upto[-1] if len(upto) else 0]))
     return found
 
 
@@ -181,9 +181,9 @@ def _polled_before(steps: U8, chosen: set[int]) -> set[int]:
     polled = np.flatnonzero(steps == Step.POLLED)
     found = set()
     for index in chosen:
-        place = int(np.searchsorted(polled, index))
-        if place > 0 and steps[index] in (Step.POLLED, Step.COMMITTED):
-            found.add(int(polled[place - 1]))
+        at = int(np.searchsorted(polled, index))
+        if at > 0 and steps[index] in (Step.POLLED, Step.COMMITTED):
+            found.add(int(polled[at - 1]))
     return found
 
 

@@ -104,13 +104,13 @@ def _number(scene: Scene, each: Occurrence) -> int | None:
 
 
 def _headline(scene: Scene, each: Occurrence) -> str:
-    place = scene.topic(each.topic)
+    where = scene.topic(each.topic)
     if not scene.nowhere(each.topic):
-        place += f", partition {each.partition}"
+        where += f", partition {each.partition}"
     if each.transaction is not None:
         return f"{each.anomaly}: transaction {each.transaction} of producer {each.producer}"
     if each.producer is not None and each.sequence is not None:
         number = _number(scene, each)
-        return f"{each.anomaly}: record {number} of producer {each.producer} on {place}"
+        return f"{each.anomaly}: record {number} of producer {each.producer} on {where}"
     by = "" if each.member is None else f", member {each.member}"
-    return f"{each.anomaly}: offset {each.offset} of {place}{by}"
+    return f"{each.anomaly}: offset {each.offset} of {where}{by}"

@@ -43,16 +43,16 @@ def _range_read(scene: Scene, key: Key, producer: int, first: int, last: int) ->
     proof = scene.run.drained_partition(*key)
     numbers = [scene.number(key, producer, each) for each in (first, last, *absent[:1])]
     missing = "" if not absent else f"; the first that it did not return is record {numbers[2]}"
-    place = f"{scene.topic(key[0])}, partition {key[1]}"
+    where = f"{scene.topic(key[0])}, partition {key[1]}"
     returned = f"{reading(scene)} returned {len(there)} of its {len(members)} records"
     if scene.nowhere(key[0]):
-        place = scene.topic(key[0])
+        where = scene.topic(key[0])
         returned = f"no line says to which partition it sent its {len(members)} records"
         missing = ""
     certain = "" if proof.proven else f" (not proven: {proof.reason})"
     return Event(
         "drained",
-        f"{place}: {returned} {numbers[0]} to {numbers[1]}{missing}{certain}",
+        f"{where}: {returned} {numbers[0]} to {numbers[1]}{missing}{certain}",
         None,
         {"topic": scene.topic(key[0]), "partition": key[1], "records": len(members),
          "present": len(there)},

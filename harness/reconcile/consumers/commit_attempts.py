@@ -29,22 +29,22 @@ ATTEMPT: Final = np.dtype(
         ("position", "?"),
     ]
 )
-"""begun, ended: places in the journal of the call, where one is on record, else of the answer, and
-of the answer; earliest_us, latest_us: between which instants it was carried out; confirmed: it
-certainly was; called: it is known when it was called at the earliest; position: nothing says that
-it was made, but the client may have made it in the background."""
+"""begun, ended: entry numbers in the journal of the call, where one is on record, else of the
+answer, and of the answer; earliest_us, latest_us: between which instants it was carried out;
+confirmed: it certainly was; called: it is known when it was called at the earliest; position:
+nothing says that it was made, but the client may have made it in the background."""
 _ANSWERS: Final = (Step.COMMITTED, Step.COMMIT_FAILED, Step.COMMIT_UNKNOWN)
 
 
 def attempts_of(
-    entries: Entries, places: I64, span: Span, *, background: bool | None = None
+    entries: Entries, indices: I64, span: Span, *, background: bool | None = None
 ) -> Rows:
     """(n,) rows of dtype ATTEMPT, in the order of the journal.
 
-    entries, span: of the whole journal; places: where the entries of the partition stand;
+    entries, span: of the whole journal; indices: of the entries of the partition;
     background: whether the client commits by itself, None where only the entries can tell.
     """
-    mine = entries[places]
+    mine = entries[indices]
     steps = np.asarray(mine["step"])
     offsets = np.asarray(mine["offset"], dtype=np.int64)
     answers = np.flatnonzero(of_step(steps, *_ANSWERS))
@@ -53,17 +53,17 @@ def attempts_of(
     known = call >= 0
     waited = (np.asarray(mine["flags"])[answers] & SYNCHRONOUS) != 0
     begun = np.where(known, call, answers)
-    made = _rows(offsets, places, answers)
-    made["begun"] = places[begun]
+    made = _rows(offsets, indices, answers)
+    made["begun"] = indices[begun]
     made["confirmed"] = steps[answers] == Step.COMMITTED
     made["called"] = known | waited
     made["earliest_us"] = np.where(
         known,
-        span.earliest[places[begun]],
-        np.where(waited, _turned_us(entries, span, places[answers]), BEFORE_ALL),
+        span.earliest[indices[begun]],
+        np.where(waited, _turned_us(entries, span, indices[answers]), BEFORE_ALL),
     )
-    made["latest_us"] = np.where(made["confirmed"], span.latest[places[answers]], NEVER)
-    open_ = _rows(offsets, places, calls[~np.isin(calls, call)])
+    made["latest_us"] = np.where(made["confirmed"], span.latest[indices[answers]], NEVER)
+    open_ = _rows(offsets, indices, calls[~np.isin(calls, call)])
     open_["called"] = True
     open_["earliest_us"] = span.earliest[open_["begun"]]
     found = [made, open_]
@@ -71,24 +71,24 @@ def attempts_of(
         background = bool((~waited & ~known).any() or (steps == Step.STORED).any())
     if background:
         reached = np.flatnonzero(of_step(steps, Step.POLLED, Step.STORED))
-        positions = _rows(offsets + (steps == Step.POLLED), places, reached)
+        positions = _rows(offsets + (steps == Step.POLLED), indices, reached)
         positions["position"] = True
         found.append(positions)
     rows = np.concatenate(found)
     return np.asarray(rows[np.argsort(rows["ended"], kind="stable")])
 
 
-def _rows(offsets: I64, places: I64, chosen: I64) -> Rows:
-    """Attempts that nothing is known of but their places: they may be carried out at any time."""
+def _rows(offsets: I64, indices: I64, chosen: I64) -> Rows:
+    """Attempts that nothing is known of but their entries: they may be carried out at any time."""
     rows = np.zeros(len(chosen), dtype=ATTEMPT)
     rows["offset"] = offsets[chosen]
-    rows["begun"] = rows["ended"] = places[chosen]
+    rows["begun"] = rows["ended"] = indices[chosen]
     rows["earliest_us"], rows["latest_us"] = BEFORE_ALL, NEVER
     return rows
 
 
 def _calls_of(calls: I64, answers: I64, offsets: I64) -> I64:
-    """The place of the call that each answer answers: the last one before it, when it is of the
+    """The entry of the call that each answer answers: the last one before it, when it is of the
     same offset; -1 for none."""
     if not len(calls):
         return np.full(len(answers), -1, dtype=np.int64)
@@ -98,7 +98,7 @@ def _calls_of(calls: I64, answers: I64, offsets: I64) -> I64:
     return np.where((call >= 0) & same, call, -1)
 
 
-def _turned_us(entries: Entries, span: Span, places: I64) -> I64:
+def _turned_us(entries: Entries, span: Span, indices: I64) -> I64:
     """When a call without an entry of its own was made at the earliest.
 
     A member that waits for the answer is handed nothing meanwhile and takes part in no rebalance,
@@ -106,7 +106,7 @@ def _turned_us(entries: Entries, span: Span, places: I64) -> I64:
     """
     turns = np.flatnonzero(of_step(np.asarray(entries["step"]), Step.POLLED, *TURNS))
     if not len(turns):
-        return np.full(len(places), BEFORE_ALL, dtype=np.int64)
-    at = np.searchsorted(turns, places) - 1
+        return np.full(len(indices), BEFORE_ALL, dtype=np.int64)
+    at = np.searchsorted(turns, indices) - 1
     since = span.earliest[turns[np.maximum(at, 0)]]
     return np.where(at >= 0, since, BEFORE_ALL)

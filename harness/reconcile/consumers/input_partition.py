@@ -68,11 +68,11 @@ class InputPartition:
         self.ended[self._places(offsets)] = True
 
     def _places(self, offsets: I64) -> I64:
-        """The places in `real` of those offsets that hold a record."""
+        """The indices in `real` of those offsets that hold a record."""
         if not len(self.real):
             return NOTHING
-        places = np.minimum(np.searchsorted(self.real, offsets), len(self.real) - 1)
-        return np.asarray(places[self.real[places] == offsets], dtype=np.int64)
+        indices = np.minimum(np.searchsorted(self.real, offsets), len(self.real) - 1)
+        return np.asarray(indices[self.real[indices] == offsets], dtype=np.int64)
 
     @property
     def given_up(self) -> int:
@@ -122,8 +122,8 @@ class InputPartition:
 
     def first_record(self, begin: int, end: int) -> int:
         """The offset of the first record from `begin` to below `end`; else `begin`."""
-        place = int(np.searchsorted(self.real, begin))
-        found = int(self.real[place]) if place < len(self.real) else end
+        index = int(np.searchsorted(self.real, begin))
+        found = int(self.real[index]) if index < len(self.real) else end
         return found if found < end else begin
 
 

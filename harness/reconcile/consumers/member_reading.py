@@ -50,27 +50,27 @@ def known_us(at_us: int | np.int64) -> int | None:
 
 
 def by_partition(entries: Entries, topic: int) -> Iterator[tuple[int, I64]]:
-    """Each partition of a topic with the places of its entries, in the order written."""
-    places = np.flatnonzero(
+    """Each partition of a topic with the indices of its entries, in the order written."""
+    indices = np.flatnonzero(
         of_step(np.asarray(entries["step"]), *_OF_PARTITIONS) & (entries["topic"] == topic)
     )
-    if not len(places):
+    if not len(indices):
         return
-    partitions = entries["partition"][places]
+    partitions = entries["partition"][indices]
     order = np.argsort(partitions, kind="stable")
-    places, partitions = places[order], partitions[order]
-    for part in np.split(places, np.flatnonzero(np.diff(partitions)) + 1):
+    indices, partitions = indices[order], partitions[order]
+    for part in np.split(indices, np.flatnonzero(np.diff(partitions)) + 1):
         yield int(entries["partition"][part[0]]), part.astype(np.int64)
 
 
 class MemberReading:
     """One member's entries of one partition: (n,) steps, offsets and instants in µs."""
 
-    def __init__(self, member: int, entries: Entries, places: I64, answered: int) -> None:
-        """entries: those of one partition; places: where they stand in the journal; answered: the
-        last place at which a call that hands records over is known to have come to its end."""
+    def __init__(self, member: int, entries: Entries, indices: I64, answered: int) -> None:
+        """entries: those of one partition; indices: theirs in the journal; answered: the
+        last entry at which a call that hands records over is known to have come to its end."""
         self.member = member
-        self._places = places
+        self._indices = indices
         self._answered = answered
         self.steps: U8 = np.ascontiguousarray(entries["step"])
         self.offsets: I64 = np.ascontiguousarray(entries["offset"], dtype=np.int64)
@@ -78,8 +78,8 @@ class MemberReading:
         self._flags: U8 = np.ascontiguousarray(entries["flags"])
         self.polled = self.steps == Step.POLLED
         turns = of_step(self.steps, *TURNS)
-        places = np.arange(len(self.steps))
-        self._turn = np.maximum.accumulate(np.where(turns, places, _NOTHING))
+        indices = np.arange(len(self.steps))
+        self._turn = np.maximum.accumulate(np.where(turns, indices, _NOTHING))
         """Place of the latest turn at or before each entry; −1 before the first."""
         self._assigned = np.zeros(len(self.steps), dtype=np.bool_)
         inside = self._turn >= 0
@@ -91,19 +91,19 @@ class MemberReading:
         stints_known: whether assignments of the group are on record; without any, it was assigned
         by hand for all that is known, and nothing was read outside a stint.
         """
-        places = np.flatnonzero(self.polled)
-        unassigned = places[~self._assigned[places]]
+        indices = np.flatnonzero(self.polled)
+        unassigned = indices[~self._assigned[indices]]
         if stints_known:
             self._count(found, records, "unassigned_read", unassigned)
-        self._order(found, records, places[self._assigned[places]])
+        self._order(found, records, indices[self._assigned[indices]])
         self._commits(found, records)
 
-    def _order(self, found: ProfileFindings, records: InputPartition, places: I64) -> None:
+    def _order(self, found: ProfileFindings, records: InputPartition, indices: I64) -> None:
         """Skips and steps back between what was handed over within a stint."""
-        if not len(places):
+        if not len(indices):
             return
-        offsets, turns = self.offsets[places], self._turn[places]
-        first = np.ones(len(places), dtype=np.bool_)
+        offsets, turns = self.offsets[indices], self._turn[indices]
+        first = np.ones(len(indices), dtype=np.bool_)
         first[1:] = turns[1:] != turns[:-1]
         starts = self.offsets[turns]
         # What was expected next: the start of the stint, then one more than the record before.
@@ -111,15 +111,15 @@ class MemberReading:
         expected[1:] = offsets[:-1] + 1
         expected[first] = np.where(starts[first] >= 0, starts[first], _UNKNOWN)
         back = (expected != _UNKNOWN) & (offsets < expected)
-        self._count(found, records, "backward_poll", places[back])
+        self._count(found, records, "backward_poll", indices[back])
         reached = _highest_before(offsets, starts, first)
         ahead = np.flatnonzero((reached != _UNKNOWN) & (offsets > reached))
         skipped = records.records_between(reached[ahead], offsets[ahead])
         found.counts["poll_skip"] += int(skipped.sum())
         for index in np.flatnonzero(skipped)[: found.room("poll_skip")].tolist():
-            place = ahead[index]
-            offset = records.first_record(int(reached[place]), int(offsets[place]))
-            self._sample(found, records, "poll_skip", offset, int(places[place]))
+            entry = ahead[index]
+            offset = records.first_record(int(reached[entry]), int(offsets[entry]))
+            self._sample(found, records, "poll_skip", offset, int(indices[entry]))
 
     def _commits(self, found: ProfileFindings, records: InputPartition) -> None:
         """Commits beyond everything that the member was handed, or assigned beyond of.
@@ -136,12 +136,12 @@ class MemberReading:
         started = (self.steps == Step.ASSIGNED) & (self.offsets >= 0)
         reach = np.where(self.polled, self.offsets + 1, np.where(started, self.offsets, _NOTHING))
         position = np.maximum.accumulate(reach)
-        places = np.arange(len(reach))
-        known = np.maximum.accumulate(np.where(reach >= 0, places, _NOTHING))
-        assigned = np.maximum.accumulate(np.where(self.steps == Step.ASSIGNED, places, _NOTHING))
+        indices = np.arange(len(reach))
+        known = np.maximum.accumulate(np.where(reach >= 0, indices, _NOTHING))
+        assigned = np.maximum.accumulate(np.where(self.steps == Step.ASSIGNED, indices, _NOTHING))
         background = (self._flags[committed] & SYNCHRONOUS) == 0
         upto = np.where(background, self._batch_after(committed), committed)
-        sure = ~background | (self._places[committed] < self._answered)
+        sure = ~background | (self._indices[committed] < self._answered)
         chosen = sure & (known[upto] >= assigned[committed]) & (known[upto] >= 0)
         committed, upto = committed[chosen], upto[chosen]
         next_offset, at = self.offsets[committed], position[upto]
@@ -150,24 +150,24 @@ class MemberReading:
             beyond |= (next_offset > at) & (next_offset > records.end)
         self._count(found, records, "commit_beyond_position", committed[beyond])
 
-    def _batch_after(self, places: I64) -> I64:
-        """The last record of the first batch handed over after each place; the place itself when
+    def _batch_after(self, indices: I64) -> I64:
+        """The last record of the first batch handed over after each entry; the entry itself when
         none follows."""
         firsts = self.polled & ~np.concatenate([[False], self.polled[:-1]])
         lasts = self.polled & ~np.concatenate([self.polled[1:], [False]])
         begins, ends = np.flatnonzero(firsts), np.flatnonzero(lasts)
-        following = np.searchsorted(begins, places, side="right")
+        following = np.searchsorted(begins, indices, side="right")
         there = following < len(begins)
-        found = places.copy()
+        found = indices.copy()
         found[there] = ends[following[there]]
         return found
 
     def _count(
-        self, found: ProfileFindings, records: InputPartition, anomaly: str, places: I64
+        self, found: ProfileFindings, records: InputPartition, anomaly: str, indices: I64
     ) -> None:
-        found.counts[anomaly] += len(places)
-        for place in places[: found.room(anomaly)].tolist():
-            self._sample(found, records, anomaly, int(self.offsets[place]), place)
+        found.counts[anomaly] += len(indices)
+        for entry in indices[: found.room(anomaly)].tolist():
+            self._sample(found, records, anomaly, int(self.offsets[entry]), entry)
 
     def _sample(
         self,
@@ -175,7 +175,7 @@ class MemberReading:
         records: InputPartition,
         anomaly: str,
         offset: int,
-        place: int,
+        entry: int,
     ) -> None:
         found.sample(
             Occurrence(
@@ -184,7 +184,7 @@ class MemberReading:
                 records.partition,
                 offset=offset,
                 member=self.member,
-                at_us=known_us(self.at_us[place]),
+                at_us=known_us(self.at_us[entry]),
             )
         )
 

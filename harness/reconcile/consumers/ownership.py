@@ -38,8 +38,9 @@ STINT: Final = np.dtype(
         ("ended_earliest_us", "<i8"),
     ]
 )
-"""begun, ended: places of ASSIGNED and of what ended the stint; until: of the first hand-over in
-it, else of its end; start: the offset where reading began, below 0 where that is not known."""
+"""begun, ended: entry numbers of ASSIGNED and of what ended the stint; until: of the first
+hand-over in it, else of its end; start: the offset where reading began, below 0 where that is not
+known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,14 @@ class Ownership:
         self,
         member: int,
         entries: Entries,
-        places: I64,
+        indices: I64,
         span: Span,
         *,
         background: bool | None,
         stored: bool,
     ) -> None:
         """Take in a member's journal. stored: its client commits only what it was told to."""
-        rows = attempts_of(entries, places, span, background=background)
+        rows = attempts_of(entries, indices, span, background=background)
         position = rows["position"]
         if position.any():
             stored |= bool((entries["step"] == Step.STORED).any())
@@ -84,7 +85,7 @@ class Ownership:
             kept = ~position | self._explains(rows)
             kept[highest] = True
             rows = rows[kept]
-        self.owners.append(Owner(member, rows, stints_of(entries, places, span)))
+        self.owners.append(Owner(member, rows, stints_of(entries, indices, span)))
 
     def _explains(self, rows: Rows) -> Bools:
         """Which attempts, were they the last one, the coordinator's offset could come from."""
@@ -131,9 +132,9 @@ class Ownership:
             )
             return
         found.counts["start_beyond_committed"] += int(skipped.sum())
-        for place in np.flatnonzero(skipped).tolist():
-            offset = self.records.first_record(int(reach[place]), int(stints["start"][place]))
-            at_us = stints["begun_us"][place]
+        for index in np.flatnonzero(skipped).tolist():
+            offset = self.records.first_record(int(reach[index]), int(stints["start"][index]))
+            at_us = stints["begun_us"][index]
             self._sample(found, "start_beyond_committed", offset, owner.member, at_us)
 
     def _reach(self, owner: Owner, strangers: Rows | None, stints: Rows) -> I64:
@@ -279,10 +280,10 @@ def _within(commits: Rows, stint: np.void) -> Rows:
     )
 
 
-def stints_of(entries: Entries, places: I64, span: Span) -> Rows:
+def stints_of(entries: Entries, indices: I64, span: Span) -> Rows:
     """Rows of dtype STINT of one partition; entries, span: the whole journal."""
-    steps = np.asarray(entries["step"])[places]
-    offsets = np.asarray(entries["offset"], dtype=np.int64)[places]
+    steps = np.asarray(entries["step"])[indices]
+    offsets = np.asarray(entries["offset"], dtype=np.int64)[indices]
     turns = np.flatnonzero(of_step(steps, *TURNS))
     starts = turns[steps[turns] == Step.ASSIGNED]
     stints = np.zeros(len(starts), dtype=STINT)
@@ -291,11 +292,11 @@ def stints_of(entries: Entries, places: I64, span: Span) -> Rows:
     closed = np.flatnonzero(entries["step"] == Step.CLOSED)
     last = int(closed[-1]) if len(closed) else len(entries) - 1
     following = np.searchsorted(turns, starts, side="right")
-    ended = np.append(places[turns], last)[following]
-    begun = places[starts]
+    ended = np.append(indices[turns], last)[following]
+    begun = indices[starts]
     polled = np.flatnonzero(steps == Step.POLLED)
     at = np.searchsorted(polled, starts)
-    first = np.append(places[polled], NEVER)[at]
+    first = np.append(indices[polled], NEVER)[at]
     there = first <= ended
     handed = np.append(offsets[polled], -1)[at]
     stints["begun"], stints["ended"] = begun, ended

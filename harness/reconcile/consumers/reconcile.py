@@ -13,6 +13,7 @@ import numpy as np
 from harness.arrays import I64
 from harness.reconcile.consumers.blind_spots import blind_spots, missing_journals
 from harness.reconcile.consumers.consumed import Consumed
+from harness.reconcile.consumers.effect_times import effects_again, further_effects, handled
 from harness.reconcile.consumers.group import SHARE, Group, Key, groups_of
 from harness.reconcile.consumers.input_partition import InputPartition
 from harness.reconcile.consumers.member_reading import (
@@ -22,7 +23,6 @@ from harness.reconcile.consumers.member_reading import (
     of_step,
 )
 from harness.reconcile.consumers.ownership import Ownership
-from harness.reconcile.consumers.placing import effects_again, further_effects, handled
 from harness.reconcile.consumers.reprocessed import Work, reprocessed
 from harness.reconcile.consumers.spans import Span, span_of
 from harness.reconcile.findings import Occurrence, ProfileFindings
@@ -111,25 +111,25 @@ class _Members:
         )
         last = int(answered[-1]) if len(answered) else -1
         span = span_of(journal.entries)
-        for key, places in self._of_partitions(journal):
-            records, entries = self.partitions[key], journal.entries[places]
+        for key, indices in self._of_partitions(journal):
+            records, entries = self.partitions[key], journal.entries[indices]
             if self.shared:
                 # A share group hands records to whichever member asks, in no order.
                 records.take_acknowledged(entries)
             else:
-                reading = MemberReading(journal.member, entries, places, last)
+                reading = MemberReading(journal.member, entries, indices, last)
                 reading.judge(self.found, records, stints_known=self.group.stints_known)
-                self._owner(key, journal, places, span)
+                self._owner(key, journal, indices, span)
             if not self.pipeline:
                 effects = entries["step"] == Step.EFFECT
                 records.take_effects(entries["offset"][effects])
 
-    def _owner(self, key: Key, journal: Journal, places: I64, span: Span) -> None:
+    def _owner(self, key: Key, journal: Journal, indices: I64, span: Span) -> None:
         mode = self.consume.mode
         self.owned[key].add(
             journal.member,
             journal.entries,
-            places,
+            indices,
             span,
             background=True if mode in _IN_THE_BACKGROUND else None,
             stored=mode == "stored",
@@ -138,9 +138,9 @@ class _Members:
     def _of_partitions(self, journal: Journal) -> list[tuple[Key, I64]]:
         """Where the entries of each input partition stand that the run has."""
         return [
-            ((topic, partition), places)
+            ((topic, partition), indices)
             for topic in self.topics
-            for partition, places in by_partition(journal.entries, topic)
+            for partition, indices in by_partition(journal.entries, topic)
             if (topic, partition) in self.partitions
         ]
 
@@ -173,7 +173,7 @@ class _Members:
         missing = records.unprocessed(self._uncertain(records.topic, records.partition))
         self.found.counts["unprocessed"] += len(missing)
         self._samples_of_offsets(records, "unprocessed", missing, Step.POLLED)
-        self._place(records, "unprocessed", missing, Step.POLLED)
+        self._note_times(records, "unprocessed", missing, Step.POLLED)
 
     def _effects_are_known(self, partition: int) -> bool:
         """Whether an effect that is not on record is known not to have happened."""
@@ -212,12 +212,12 @@ class _Members:
         works: dict[Key, list[Work]] = {key: [] for key in repeated}
         for journal in self.journals if repeated and not self.pipeline else ():
             span = span_of(journal.entries)
-            for key, places in self._of_partitions(journal):
+            for key, indices in self._of_partitions(journal):
                 if key in repeated:
                     work = Work(
                         journal.member,
-                        journal.entries[places],
-                        span.at(places),
+                        journal.entries[indices],
+                        span.at(indices),
                         repeated[key],
                         shared=self.shared,
                     )
@@ -233,7 +233,7 @@ class _Members:
             self.found.counts["reprocessed"] += count
             for anomaly in ("repeated", "reprocessed"):
                 self._samples_of_offsets(records, anomaly, offsets, Step.EFFECT)
-                self._place(records, anomaly, offsets, Step.EFFECT)
+                self._note_times(records, anomaly, offsets, Step.EFFECT)
             return
         self._sample_further(records, works)
         came_again, in_doubt = reprocessed(works)
@@ -243,17 +243,17 @@ class _Members:
                 "before or after the commit: their order is not known",
                 "reprocessed",
             )
-        self.found.place("repeated", *further_effects(works))
-        self.found.place("reprocessed", *effects_again(works, came_again))
+        self.found.note_times("repeated", *further_effects(works))
+        self.found.note_times("reprocessed", *effects_again(works, came_again))
         for work, again in zip(works, came_again, strict=True):
-            places = np.flatnonzero(again)
-            self.found.counts["reprocessed"] += len(places)
-            for place in places[: self.found.room("reprocessed")].tolist():
-                self._sample(records, "reprocessed", work, place)
+            indices = np.flatnonzero(again)
+            self.found.counts["reprocessed"] += len(indices)
+            for at in indices[: self.found.room("reprocessed")].tolist():
+                self._sample(records, "reprocessed", work, at)
 
-    def _place(self, records: InputPartition, anomaly: str, offsets: I64, step: Step) -> None:
+    def _note_times(self, records: InputPartition, anomaly: str, offsets: I64, step: Step) -> None:
         """Place records in time by what members did about them."""
-        self.found.place(
+        self.found.note_times(
             anomaly, *handled(self.journals, records.topic, records.partition, offsets, step)
         )
 
@@ -295,20 +295,20 @@ class _Members:
         offsets = np.concatenate([work.offsets for work in works])
         done_us = np.concatenate([work.done_us for work in works])
         member = np.repeat(np.arange(len(works)), [len(work) for work in works])
-        place = np.concatenate([np.arange(len(work)) for work in works])
+        at = np.concatenate([np.arange(len(work)) for work in works])
         order = np.lexsort((done_us, offsets))
         further = np.flatnonzero(np.diff(offsets[order], prepend=-1) == 0)
         for index in order[further[: self.found.room("repeated")]].tolist():
-            self._sample(records, "repeated", works[int(member[index])], int(place[index]))
+            self._sample(records, "repeated", works[int(member[index])], int(at[index]))
 
-    def _sample(self, records: InputPartition, anomaly: str, work: Work, place: int) -> None:
+    def _sample(self, records: InputPartition, anomaly: str, work: Work, at: int) -> None:
         self.found.sample(
             Occurrence(
                 anomaly,
                 records.topic,
                 records.partition,
-                offset=int(work.offsets[place]),
+                offset=int(work.offsets[at]),
                 member=work.member,
-                at_us=known_us(work.done_us[place]),
+                at_us=known_us(work.done_us[at]),
             )
         )

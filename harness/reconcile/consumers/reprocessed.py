@@ -19,8 +19,8 @@ from harness.rundir.member_journal import ACCEPT, SYNCHRONOUS, Entries, Step
 class Work:
     """What one member did about records of one partition that have several effects.
 
-    offsets: the record of each effect; begun: the place of its BEGIN, -1 where it has none; done:
-    the place of the effect itself; began, ended: between which instants each of the two happened.
+    offsets: the record of each effect; begun: the entry number of its BEGIN, -1 where it has none;
+    done: that of the effect itself; began, ended: between which instants each of the two happened.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Work:
         self.offsets: I64 = offsets[self.done]
         self.done_us: I64 = np.asarray(entries["at_us"], dtype=np.int64)[self.done]
         self.ended = span.at(self.done)
-        # Sorted by offset and place, so the BEGIN of an effect stands right before it.
+        # Sorted by offset and entry, so the BEGIN of an effect stands right before it.
         before = chosen[effect - 1]
         paired = (effect > 0) & (steps[before] == Step.BEGIN) & (offsets[before] == self.offsets)
         self.begun: I64 = np.where(paired, before, np.int64(-1))
@@ -61,24 +61,24 @@ class Work:
 
 
 class Commits:
-    """Successful synchronous commits: (n,) offsets, places in their journal, and instants.
+    """Successful synchronous commits: (n,) offsets, entry numbers in their journal, and instants.
 
     A commit covers every record below its offset; a `single` one, an acknowledgement in a share
     group, the record at its offset and no other.
     """
 
-    def __init__(self, offsets: I64, places: I64, span: Span, *, single: bool) -> None:
+    def __init__(self, offsets: I64, indices: I64, span: Span, *, single: bool) -> None:
         order = np.argsort(offsets, kind="stable")
-        self.offsets, self.places, self.span = offsets[order], places[order], span.at(order)
+        self.offsets, self.indices, self.span = offsets[order], indices[order], span.at(order)
         self.single = single
 
     @classmethod
     def together(cls, works: list[Work]) -> Commits:
-        """Those of several members; their places mean nothing then."""
+        """Those of several members; their entry numbers mean nothing then."""
         commits = [work.commits for work in works]
         return cls(
             np.concatenate([each.offsets for each in commits]),
-            np.concatenate([each.places for each in commits]),
+            np.concatenate([each.indices for each in commits]),
             Span(
                 np.concatenate([each.span.earliest for each in commits]),
                 np.concatenate([each.span.latest for each in commits]),
@@ -86,9 +86,9 @@ class Commits:
             single=commits[0].single,
         )
 
-    def first_place(self, offsets: I64) -> I64:
+    def first_entry(self, offsets: I64) -> I64:
         """Where the first commit that covers each offset stands; `NEVER` where none does."""
-        return self._first(self.places, offsets)
+        return self._first(self.indices, offsets)
 
     def surely_us(self, offsets: I64) -> I64:
         """When it was confirmed at the latest."""
@@ -126,7 +126,7 @@ def reprocessed(works: list[Work]) -> tuple[list[Bools], int]:
     for index, work in enumerate(works):
         others = works[:index] + works[index + 1 :]
         own_effect = _first_own(work)
-        own_commit = work.commits.first_place(work.offsets)
+        own_commit = work.commits.first_entry(work.offsets)
         surely_c, maybe_c = own_commit < work.begun, own_commit < work.latest_place
         surely_e, maybe_e = own_effect < work.begun, own_effect < work.latest_place
         if others:
@@ -151,7 +151,7 @@ def _not_after(earliest: I64, latest: I64) -> Bools:
 
 
 def _first_own(work: Work) -> I64:
-    """The place of the member's own first effect of each record that it has an effect of."""
+    """The entry number of the member's own first effect of each record that it has an effect of."""
     distinct, firsts = np.unique(work.offsets, return_index=True)
-    # Sorted by offset and place already, so the first of each is the earliest.
+    # Sorted by offset and entry already, so the first of each is the earliest.
     return np.asarray(work.done[firsts][np.searchsorted(distinct, work.offsets)], dtype=np.int64)

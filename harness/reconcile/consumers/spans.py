@@ -29,9 +29,9 @@ class Span:
     earliest: I64
     latest: I64
 
-    def at(self, places: I64) -> Span:
+    def at(self, indices: I64) -> Span:
         """Those of some entries."""
-        return Span(self.earliest[places], self.latest[places])
+        return Span(self.earliest[indices], self.latest[indices])
 
 
 def span_of(entries: Entries) -> Span:

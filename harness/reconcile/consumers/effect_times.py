@@ -53,9 +53,9 @@ def handled(
         if not there.any():
             continue
         at_us = np.asarray(entries["at_us"][there], dtype=np.int64)
-        place = np.searchsorted(offsets, np.asarray(entries["offset"][there], dtype=np.int64))
-        np.minimum.at(first, place, at_us)
+        index = np.searchsorted(offsets, np.asarray(entries["offset"][there], dtype=np.int64))
+        np.minimum.at(first, index, at_us)
         if not bool((entries["step"] == Step.CLOSED).any()):
-            at_us = np.full(len(place), int(entries["at_us"][-1]), dtype=np.int64)
-        np.maximum.at(last, place, at_us)
+            at_us = np.full(len(index), int(entries["at_us"][-1]), dtype=np.int64)
+        np.maximum.at(last, index, at_us)
     return np.where(last < 0, np.int64(-1), first), last
