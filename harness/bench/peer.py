@@ -22,7 +22,9 @@ from harness.brokers.local.java import Java
 from harness.errors import HarnessError
 from harness.profiles.model import text
 from harness.read.drain_reading import FETCH_BYTES
-from harness.record.binary import HEAD_BYTES, Encoder, run_hash
+from harness.record.binary import HEAD_BYTES
+from harness.record.codec import run_hash
+from harness.record.encoder import Encoder
 
 JVM_OPTIONS: Final = (
     "-Xmx512M",

@@ -26,7 +26,7 @@ from harness.faults.link_probe import witness
 from harness.faults.registry import FAULTS
 from harness.faults.stopped import follower_logs, state_after_stop
 from harness.kafka.leaders import POLL_S, Key, PartitionState, await_that
-from harness.record.binary import run_hash
+from harness.record.codecs import codec_named
 from harness.replicas.dead import note_dead_logs
 from harness.rundir.clock import from_us, now_us
 from harness.rundir.documents import write_json
@@ -227,7 +227,8 @@ class Injection:
                 broker,
                 leaders,
                 self.at.local.data_directory,
-                run_hash(info.run_id),
+                info.run_id,
+                codec_named(info.load.codec),
             )
         path = run_dir.dead_logs(self.fault_id)
         path.parent.mkdir(exist_ok=True)

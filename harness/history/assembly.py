@@ -17,7 +17,7 @@ from harness.anomalies import ANOMALIES
 from harness.arrays import I64, Bools
 from harness.history.lines import LineProblem, Refusals
 from harness.history.tables import FOREIGN, INTACT, DrainClaim, History, Table
-from harness.record.binary import run_hash
+from harness.record.codec import run_hash
 from harness.rundir.columns import ACKED, SENT, UNKNOWN
 
 SENT_COLUMNS: Final = (

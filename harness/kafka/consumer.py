@@ -16,7 +16,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, Message
 
 from harness.errors import UsageError
-from harness.record.binary import Decoded, decode
+from harness.record.codec import Codec, Decoded
 from harness.rundir.read_batch import ReadBatch
 from harness.rundir.run_info import RunInfo
 
@@ -59,9 +59,11 @@ class Unbatcher:
 
     all_topics: the run's topics; a batch names them by their index.
     assigned: the topics that the consumer was told to read.
+    codec: the one that the run's values were made with.
     """
 
-    def __init__(self, all_topics: Sequence[str], assigned: Collection[str]) -> None:
+    def __init__(self, all_topics: Sequence[str], assigned: Collection[str], codec: Codec) -> None:
+        self._decode = codec.decode
         self._index = {topic: all_topics.index(topic) for topic in assigned}
 
     def take(self, messages: list[Message]) -> tuple[ReadBatch, list[Message]]:
@@ -70,7 +72,7 @@ class Unbatcher:
         The payload of an event is the text of its error, which never decodes to an identity. So
         only a batch with a value that is not intact is searched for events.
         """
-        decoded = decode(list(map(Message.value, messages)))
+        decoded = self._decode(list(map(Message.value, messages)))
         if decoded.intact.all() or not any(map(Message.error, messages)):
             return self._batch(messages, decoded), []
         records, events = split(messages)
@@ -78,7 +80,7 @@ class Unbatcher:
 
     def batch(self, records: list[Message]) -> ReadBatch:
         """Messages that are all records."""
-        return self._batch(records, decode(list(map(Message.value, records))))
+        return self._batch(records, self._decode(list(map(Message.value, records))))
 
     def _batch(self, records: list[Message], decoded: Decoded) -> ReadBatch:
         count = len(records)

@@ -18,9 +18,11 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from harness.arrays import I64
 from harness.errors import HarnessError
 from harness.load.context import LoadContext, producer_settings
-from harness.load.outcomes import Delivered, Reports, by_partition, groups
+from harness.load.outcomes import Delivered, OnDelivery, Report, Reports, groups
 from harness.load.slots import LEFT_OPEN, SLOT_US
-from harness.record.binary import Encoder, run_hash
+from harness.record.codec import run_hash
+from harness.record.codecs import codec_named
+from harness.record.encoder import Encoder
 from harness.rundir.events import IncarnationEvent
 from harness.rundir.ledger import Ledger
 from harness.rundir.run_info import ProfileRun
@@ -60,7 +62,8 @@ class Incarnation:
         self.errored_in_slot = 0
         self.ack_us_in_slot = 0
         """Sum over the records acknowledged since somebody last set it to 0."""
-        self.reports = Reports()
+        codec = codec_named(info.load.codec)
+        self.reports = Reports(codec)
         settings = producer_settings(profile, info.run_id, instance, context.connection)
         settings["error_cb"] = self._on_error
         try:
@@ -74,7 +77,7 @@ class Incarnation:
         self.ledger = Ledger.create(context.run_dir.ledger, run=run, profile=profile.profile)
         self.number = self.ledger.incarnation
         self._encoder = Encoder(
-            info.run_id, self.number, info.load.message_bytes, info.seed + self.number
+            info.run_id, self.number, info.load.message_bytes, info.seed + self.number, codec
         )
         self._latency = {
             metric: context.latency.of(profile.profile, metric, self.number)
@@ -130,7 +133,9 @@ class Incarnation:
                 wanted = rows.tolist()
                 chosen = [values[row] for row in wanted]
                 chosen_keys = None if keys is None else [keys[row] for row in wanted]
-            self._enqueue(topic, partition, ranges[(topic, partition)][0], chosen, chosen_keys)
+            first = ranges[(topic, partition)][0]
+            callbacks = self.reports.callbacks(topic, partition, first, intended_us[rows])
+            self._enqueue(topic, partition, first, chosen, chosen_keys, callbacks)
         return ranges
 
     def _enqueue(
@@ -140,6 +145,7 @@ class Incarnation:
         first: int,
         values: list[bytes],
         keys: Sequence[bytes] | None,
+        callbacks: Sequence[OnDelivery] | None,
     ) -> None:
         messages: list[dict[str, Any]]
         if keys is None:
@@ -148,6 +154,9 @@ class Incarnation:
             messages = [
                 {"value": value, "key": key} for value, key in zip(values, keys, strict=True)
             ]
+        if callbacks is not None:
+            for message, callback in zip(messages, callbacks, strict=True):
+                message["callback"] = callback
         try:
             queued = self.producer.produce_batch(
                 self._topics[topic],
@@ -196,15 +205,15 @@ class Incarnation:
             at_us = self._context.clock.now_us()
             for error, _ in _by_code([error for error, _ in errored]):
                 code = error.code()
-                messages = [message for each, message in errored if each.code() == code]
-                for group in by_partition(messages):
+                reports = [report for each, report in errored if each.code() == code]
+                for group in self.reports.errored(reports):
                     count = len(group.sequences)
                     self.ledger.unknown(group.topic, group.partition, group.sequences)
                     self._slots.unknown(group.topic, group.partition, at_us, count, error.name())
                     self.open_records -= count
                     self.errored_in_slot += count
 
-    def take_reports(self) -> tuple[list[Delivered], list[tuple[Any, Any]]]:
+    def take_reports(self) -> tuple[list[Delivered], list[tuple[Any, Report]]]:
         """What was reported since the last time, undecided; errors are noted."""
         delivered, errored = self.reports.take(
             self._context.clock.now_us(), with_offsets=self.acks != "0"

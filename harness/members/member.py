@@ -15,7 +15,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from harness.errors import REDACTED, HarnessError
-from harness.record.binary import run_hash
+from harness.record.codec import run_hash
 from harness.rundir.clock import Clock
 from harness.rundir.events import ClientErrorEvent, RebalanceEvent
 from harness.rundir.member_journal import (

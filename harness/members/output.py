@@ -17,7 +17,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from harness.errors import REDACTED
 from harness.load.transactions import END_MARGIN_S, Ranges, TransactionLogWriter
-from harness.record.binary import INPUT, OUTPUT_BYTES_MIN, Encoder, run_hash, with_inputs
+from harness.record.binary import INPUT, OUTPUT_BYTES_MIN, with_inputs
+from harness.record.codec import run_hash
+from harness.record.encoder import Encoder
 from harness.rundir.clock import Clock
 from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.rundir.ledger import Ledger

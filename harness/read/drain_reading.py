@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from harness.kafka.consumer import READ_MESSAGES_MAX, Unbatcher, new_consumer
 from harness.read.inputs import InputRows
 from harness.read.positions import Key, Position, Positions
+from harness.record.codecs import codec_named
 from harness.rundir.observations import ObservationSet
 from harness.rundir.run_info import RunInfo
 
@@ -101,7 +102,8 @@ class DrainReading:
         for stretch in stretches:
             positions.begin(stretch.key, stretch.start, noting=stretch.noting)
         total = sum(targets[key] - positions[key].next for key in keys)
-        unbatcher = Unbatcher(self._info.topics, {topic for topic, _ in keys})
+        codec = codec_named(self._info.load.codec)
+        unbatcher = Unbatcher(self._info.topics, {topic for topic, _ in keys}, codec)
         consumer = new_consumer(
             self._client_config,
             group=f"harness-{self._info.run_id}-drain",

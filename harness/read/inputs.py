@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from confluent_kafka import Message
 
-from harness.record.binary import OUTPUT_BYTES_MIN, decode, inputs_of, run_hash
+from harness.record.binary import OUTPUT_BYTES_MIN, decode, inputs_of
+from harness.record.codec import run_hash
 from harness.rundir.consumption import INPUT
 from harness.rundir.run_info import RunInfo
 from harness.system.disk import write_whole

@@ -35,6 +35,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from harness.errors import HarnessError
 from harness.kafka.consumer import READ_MESSAGES_MAX, Unbatcher, client_config, new_consumer, split
 from harness.read.warmup import WarmUp
+from harness.record.codecs import codec_named
 from harness.rundir.clock import now_us, to_us
 from harness.rundir.events import ClientErrorEvent, ReaderEvent
 from harness.rundir.latency import IntervalRecorder
@@ -125,7 +126,7 @@ class LiveReader:
         )
         keys = [(topic, number) for topic in topics for number in range(self.info.load.partitions)]
         consumer.assign([TopicPartition(*key, 0) for key in keys])
-        unbatcher = Unbatcher(self.info.topics, topics)
+        unbatcher = Unbatcher(self.info.topics, topics, codec_named(self.info.load.codec))
         return _Source(level, consumer, unbatcher, dict.fromkeys(keys, 0))
 
     def stop(self) -> None:

@@ -27,16 +27,16 @@ No client library is imported here.
 
 from __future__ import annotations
 
-import hashlib
+import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.arrays import U8, U64, Bools, Rows
+from harness.arrays import U8, U64, Rows
+from harness.record.codec import Attempts, Decoded, Limits, run_hash
 
 MAGIC: Final = int.from_bytes(b"HKR1", "little")
 HEAD: Final = np.dtype(
@@ -57,17 +57,16 @@ INPUT: Final = np.dtype([("topic", "<u4"), ("partition", "<u4"), ("offset", "<i8
 """What a pipeline's output record carries right after its head: of which input record it is."""
 OUTPUT_BYTES_MIN: Final = HEAD_BYTES + INPUT.itemsize
 MESSAGE_BYTES_MIN: Final = HEAD_BYTES
+LIMITS: Final = Limits(
+    incarnation_max=2**32 - 1, topic_max=2**16 - 1, partition_max=2**32 - 2, sequence_max=2**64 - 1
+)
+_IDENTITY: Final = struct.Struct("<IIQQ")
 _CHECKSUM_WORDS: Final = slice(10, 12)
 _FILLER_ROWS: Final = 256
 _CHUNK_BYTES: Final = 1024 * 1024
 """Larger matrices come from fresh pages each time, which makes encoding six times as slow."""
 
 Matrix = U8
-
-
-def run_hash(run_id: str) -> int:
-    """The 64-bit number that stands for a run in its records."""
-    return int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8], "little")
 
 
 @lru_cache(maxsize=64)
@@ -95,18 +94,20 @@ def checksums(values: Matrix) -> U64:
     return np.asarray(total + length_term, dtype=np.uint64)
 
 
-class Encoder:
-    """Builds the values of one producer incarnation, all of the same size.
+class BinaryFiller:
+    """The values of one producer incarnation, all of the same size, without what differs.
 
     The payload is taken from a pool of random upper-case text made from `seed`, the row chosen by
     sequence: compressible as text is, and not the same from record to record.
     """
 
-    def __init__(self, run_id: str, incarnation: int, message_bytes: int, seed: int = 0) -> None:
+    def __init__(self, run_id: str, incarnation: int, message_bytes: int, seed: int) -> None:
         if message_bytes < MESSAGE_BYTES_MIN:
             raise ValueError(
                 f"a message of {message_bytes} bytes cannot hold the {HEAD_BYTES} bytes of identity"
             )
+        LIMITS.check_incarnation(incarnation)
+        self.incarnation = incarnation
         self.message_bytes = message_bytes
         generator = np.random.Generator(np.random.PCG64(seed))
         pool = np.zeros((_FILLER_ROWS, message_bytes), dtype=np.uint8)
@@ -116,75 +117,36 @@ class Encoder:
         heads["magic"] = MAGIC
         heads["incarnation"] = incarnation
         heads["run"] = run_hash(run_id)
-        self._pool = pool
+        self.pool = pool
         # The hash is linear in its words: what never changes in a row is summed once.
-        self._pool_sums = checksums(pool)
+        self.pool_sums = checksums(pool)
         # bytes 16 to 40: sequence, intended_us (two words each), topic, partition
-        self._weights = _weights((message_bytes + 3) // 4)[5:11].copy()
-        self._row = np.dtype((np.void, message_bytes))
+        self.weights = _weights((message_bytes + 3) // 4)[5:11].copy()
+        self.row = np.dtype((np.void, message_bytes))
 
-    def encode(
-        self,
-        topic: int,
-        partition: int,
-        first_sequence: int,
-        intended_us: npt.NDArray[np.integer],
-    ) -> list[bytes]:
-        """Values for the sequences from `first_sequence` on, one for each intended send time."""
-        sequences = np.arange(first_sequence, first_sequence + len(intended_us), dtype=np.uint64)
-        return self.encode_rows(topic, partition, sequences, intended_us)
 
-    def encode_rows(
-        self,
-        topic: int | npt.NDArray[np.integer],
-        partition: int | npt.NDArray[np.integer],
-        sequences: U64,
-        intended_us: npt.NDArray[np.integer],
-    ) -> list[bytes]:
-        """Values for (n,) sequences and intended send times, of one topic-partition or of many.
-
-        topic, partition: one number for all rows, or (n,) numbers.
-        """
-        count, rows = len(sequences), max(1, _CHUNK_BYTES // self.message_bytes)
-        if count > rows:
-            return [
-                value
-                for first in range(0, count, rows)
-                for value in self._encode_chunk(
-                    _part(topic, first, first + rows),
-                    _part(partition, first, first + rows),
-                    sequences[first : first + rows],
-                    intended_us[first : first + rows],
-                )
-            ]
-        return self._encode_chunk(topic, partition, sequences, intended_us)
-
-    def _encode_chunk(
-        self,
-        topic: int | npt.NDArray[np.integer],
-        partition: int | npt.NDArray[np.integer],
-        sequences: U64,
-        intended_us: npt.NDArray[np.integer],
-    ) -> list[bytes]:
-        rows = (sequences % np.uint64(_FILLER_ROWS)).astype(np.intp)
-        intended = np.asarray(intended_us).astype(np.uint64, copy=False)
-        matrix = self._pool[rows]
-        heads = matrix[:, :HEAD_BYTES].view(HEAD)[:, 0]
-        heads["sequence"] = sequences
-        heads["intended_us"] = intended
-        heads["topic"] = topic
-        heads["partition"] = partition
-        weights, low = self._weights, np.uint64(0xFFFFFFFF)
-        total = self._pool_sums[rows]
-        total += (sequences & low) * weights[0]
-        total += (sequences >> np.uint64(32)) * weights[1]
-        total += (intended & low) * weights[2]
-        total += (intended >> np.uint64(32)) * weights[3]
-        total += _times(topic, weights[4])
-        total += _times(partition, weights[5])
-        heads["checksum"] = total
-        # A row seen as one opaque item becomes bytes four times as fast as by slicing.
-        return cast("list[bytes]", matrix.view(self._row)[:, 0].tolist())
+def _encode(attempts: Attempts, filler: BinaryFiller) -> list[bytes]:
+    """Values for one chunk of attempts."""
+    sequences, topic, partition = attempts.sequences, attempts.topic, attempts.partition
+    rows = (sequences % np.uint64(_FILLER_ROWS)).astype(np.intp)
+    intended = np.asarray(attempts.intended_us).astype(np.uint64, copy=False)
+    matrix = filler.pool[rows]
+    heads = matrix[:, :HEAD_BYTES].view(HEAD)[:, 0]
+    heads["sequence"] = sequences
+    heads["intended_us"] = intended
+    heads["topic"] = topic
+    heads["partition"] = partition
+    weights, low = filler.weights, np.uint64(0xFFFFFFFF)
+    total = filler.pool_sums[rows]
+    total += (sequences & low) * weights[0]
+    total += (sequences >> np.uint64(32)) * weights[1]
+    total += (intended & low) * weights[2]
+    total += (intended >> np.uint64(32)) * weights[3]
+    total += _times(topic, weights[4])
+    total += _times(partition, weights[5])
+    heads["checksum"] = total
+    # A row seen as one opaque item becomes bytes four times as fast as by slicing.
+    return cast("list[bytes]", matrix.view(filler.row)[:, 0].tolist())
 
 
 def with_inputs(values: Sequence[bytes], inputs: Rows) -> list[bytes]:
@@ -205,29 +167,23 @@ def inputs_of(values: Sequence[bytes]) -> Rows:
     )
 
 
-def _part(
-    numbers: int | npt.NDArray[np.integer], first: int, end: int
-) -> int | npt.NDArray[np.integer]:
-    return numbers if isinstance(numbers, int) else numbers[first:end]
+def _part(attempts: Attempts, first: int, end: int) -> Attempts:
+    topic, partition = attempts.topic, attempts.partition
+    return Attempts(
+        topic if isinstance(topic, int) else topic[first:end],
+        partition if isinstance(partition, int) else partition[first:end],
+        attempts.sequences[first:end],
+        attempts.intended_us[first:end],
+    )
 
 
-def _times(factor: int | npt.NDArray[np.integer], weight: np.uint64) -> np.uint64 | U64:
+def _times(
+    factor: int | npt.NDArray[np.integer[Any]], weight: np.uint64
+) -> np.uint64 | npt.NDArray[np.uint64]:
     """The product modulo 2**64, of one number or of each."""
     if isinstance(factor, int):
         return np.uint64(factor * int(weight) & 0xFFFFFFFFFFFFFFFF)
     return factor.astype(np.uint64) * weight
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """Identities of a batch of values, in the order given.
-
-    heads: (n,) structured array of dtype HEAD; meaningless where `intact` is false.
-    intact: (n,) bool: long enough, our magic, and the checksum covers exactly these bytes.
-    """
-
-    heads: Rows
-    intact: Bools
 
 
 def _decode_matrix(matrix: Matrix) -> Decoded:
@@ -262,3 +218,45 @@ def decode(values: Sequence[bytes | None]) -> Decoded:
         heads[indexes] = part.heads
         intact[indexes] = part.intact
     return Decoded(heads, intact)
+
+
+class BinaryCodec:
+    """The head described above, in front of a payload; see `harness.record.codec.Codec`."""
+
+    name: Final = "binary"
+    limits: Final = LIMITS
+    message_bytes_min: Final = MESSAGE_BYTES_MIN
+
+    def run_number(self, run_id: str) -> int:
+        return run_hash(run_id)
+
+    def filler(self, run_id: str, incarnation: int, message_bytes: int, seed: int) -> BinaryFiller:
+        return BinaryFiller(run_id, incarnation, message_bytes, seed)
+
+    def encode(self, attempts: Attempts, filler: BinaryFiller) -> list[bytes]:
+        """Not checked against LIMITS: numpy raises OverflowError where a column is too narrow."""
+        count, rows = len(attempts.sequences), max(1, _CHUNK_BYTES // filler.message_bytes)
+        if count <= rows:
+            return _encode(attempts, filler)
+        return [
+            value
+            for first in range(0, count, rows)
+            for value in _encode(_part(attempts, first, first + rows), filler)
+        ]
+
+    def decode(self, messages: Sequence[bytes | None]) -> Decoded:
+        return decode(messages)
+
+    def own_heads(self, messages: Sequence[bytes]) -> Rows:
+        size = len(messages[0])
+        joined = b"".join(messages)
+        if size * len(messages) != len(joined):
+            raise ValueError("records of one incarnation are all of one size")
+        matrix = np.frombuffer(joined, dtype=np.uint8).reshape(len(messages), size)
+        return np.ascontiguousarray(matrix[:, :HEAD_BYTES]).view(HEAD)[:, 0]
+
+    def pattern(self, head: np.void) -> bytes:
+        """Its first 24 bytes: magic, incarnation, run and sequence."""
+        return _IDENTITY.pack(
+            MAGIC, int(head["incarnation"]), int(head["run"]), int(head["sequence"])
+        )

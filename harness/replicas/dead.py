@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from harness.record.binary import decode
+from harness.record.codec import Codec
 from harness.replicas.batches import payload, records
 from harness.replicas.files import Replica
 from harness.rundir.clock import now
@@ -32,16 +32,17 @@ def note_dead_logs(
     broker: int,
     leaders: Iterable[tuple[Key, int]],
     data_directory: Callable[[int], Path],
-    run: int,
+    run_id: str,
+    codec: Codec,
 ) -> list[DeadLog]:
     """Compare a dead broker's logs with those of the present leaders.
 
-    leaders: (topic, partition) and the broker that leads it now; `run`: the run's hash. Reading
+    leaders: (topic, partition) and the broker that leads it now; codec: the run's. Reading
     ends after TIME_MAX_S; what was not reached is noted as incomplete.
     """
     deadline = time.monotonic() + TIME_MAX_S
     return [
-        _note(fault_id, broker, key, leader, data_directory, run, deadline)
+        _note(fault_id, broker, key, leader, data_directory, (run_id, codec), deadline)
         for key, leader in leaders
         if leader not in (-1, broker) and Replica(data_directory(broker), *key).there
     ]
@@ -53,7 +54,7 @@ def _note(
     key: Key,
     leader: int,
     data_directory: Callable[[int], Path],
-    run: int,
+    run: tuple[str, Codec],
     deadline: float,
 ) -> DeadLog:
     topic, partition = key
@@ -77,9 +78,14 @@ def _note(
 
 
 def stranded(
-    replica: Replica, start: int, run: int, deadline: float
+    replica: Replica, start: int, run: tuple[str, Codec], deadline: float
 ) -> tuple[list[StrandedRange], str]:
-    """This run's records from offset `start` on, and why they are not all, or an empty text."""
+    """A run's records from offset `start` on, and why they are not all, or an empty text.
+
+    run: its id and its codec.
+    """
+    run_id, codec = run
+    run_number = codec.run_number(run_id)
     found: list[StrandedRange] = []
     count = 0
     for data, batch in replica.batches_from(start):
@@ -88,9 +94,9 @@ def stranded(
         if batch.control:
             continue
         here = [each for each in records(batch, payload(data, batch)) if each.offset >= start]
-        decoded = decode([each.value for each in here])
+        decoded = codec.decode([each.value for each in here])
         for record, head, intact in zip(here, decoded.heads, decoded.intact, strict=True):
-            if not intact or int(head["run"]) != run:
+            if not intact or int(head["run"]) != run_number:
                 continue
             count += 1
             _extend(found, head, record.offset, batch.leader_epoch)

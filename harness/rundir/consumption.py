@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.arrays import Rows
 from harness.errors import RunDirError
-from harness.record.binary import run_hash
+from harness.record.codec import run_hash
 from harness.rundir.documents import read_json
 from harness.rundir.documents import whole as whole_number
 from harness.rundir.member_journal import Journal, read_journals

@@ -39,7 +39,8 @@ import numpy as np
 
 from harness.arrays import U32, U64, Bools, Indices, Rows
 from harness.errors import RunDirError
-from harness.record.binary import run_hash
+from harness.record.codec import run_hash
+from harness.record.codecs import codec_named
 from harness.rundir.columns import ColumnFile, pack_offsets, unpack_offsets
 from harness.rundir.read_batch import Ints, ReadBatch
 from harness.rundir.run_info import RunInfo
@@ -145,6 +146,7 @@ class ObservationSet:
         self.counts = Counts()
         self._info = info
         self._run = run_hash(info.run_id)
+        self._run_in_heads = np.uint64(codec_named(info.load.codec).run_number(info.run_id))
         self._files: dict[int, ColumnFile] = {}
         self._files_max = _files_max() if incarnations_max is None else incarnations_max
         try:
@@ -160,7 +162,7 @@ class ObservationSet:
         heads = decoded.heads
         added = Added(heads, np.zeros(len(heads), dtype=np.bool_))
         self.counts.read += len(heads)
-        ours = decoded.intact & (heads["run"] == np.uint64(self._run))
+        ours = decoded.intact & (heads["run"] == self._run_in_heads)
         good = ours & (heads["topic"] == batch.topics) & (heads["partition"] == batch.partitions)
         rows: list[Rows] = []
         kept: Indices | None = None

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from harness.arrays import I64, Indices
-from harness.record.binary import Decoded
+from harness.record.codec import Decoded
 
 Ints = I64
 LeaderEpochs = Callable[[Indices], Sequence[int | None]]

@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.arrays import I64, Bools, Rows
 from harness.errors import RunDirError
-from harness.record.binary import run_hash
+from harness.record.codecs import codec_named
 from harness.rundir.observations import (
     COPY,
     CORRUPT,
@@ -110,7 +110,7 @@ def checked_extras(folder: Path, info: RunInfo, written: Written) -> Rows:
 
 
 def _wrong_extras(rows: Rows, info: RunInfo) -> Iterable[tuple[str, Bools]]:
-    run = run_hash(info.run_id)
+    run = codec_named(info.load.codec).run_number(info.run_id)
     kind = rows["kind"]
     ours = (kind == COPY) | (kind == MISROUTED) | (kind == STRAY)
     yield "kind", ~np.isin(kind, [kind for _, kind in _KINDS])

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from harness.anomalies import PROMISES
 from harness.errors import RunDirError
+from harness.record.codec import Codec
+from harness.record.codecs import codec_named
 from harness.rundir.documents import read_json, typed, write_json
 
 RUN_SCHEMA: Final = "delivery-run/1"
@@ -107,6 +109,8 @@ class LoadPlan:
     warm_up_s: float
     lag_limit_ms: float
     """The generator may wake this late; beyond it the verdict is inconclusive."""
+    codec: str = "binary"
+    """How identities are put into values: a name of `harness.record.codecs`."""
 
 
 @dataclass(slots=True)
@@ -187,6 +191,9 @@ def problem_of(info: RunInfo) -> str:
         return f"run_id: {info.run_id!r} is no run's name"
     if not 1 <= info.load.partitions <= _PARTITIONS_MAX:
         return f"load.partitions: {info.load.partitions}; accepted is 1 to {_PARTITIONS_MAX}"
+    problem = _problem_of_codec(info)
+    if problem:
+        return problem
     if len({profile.profile for profile in info.profiles}) < len(info.profiles):
         return "profiles: one of them stands there twice"
     if len(set(info.topics)) < len(info.topics):
@@ -206,3 +213,29 @@ def problem_of(info: RunInfo) -> str:
             return f"{where}.producer: transaction.timeout.ms is no number"
     unknown = [anomaly for anomaly in info.aims if f"no_{anomaly}" not in PROMISES]
     return f"aims: {unknown[0]!r} is no anomaly" if unknown else ""
+
+
+def _problem_of_codec(info: RunInfo) -> str:
+    """What the run's codec cannot carry; empty where it can carry all of it."""
+    try:
+        codec: Codec = codec_named(info.load.codec)
+    except ValueError as error:
+        return f"load.codec: {error}"
+    limits, named = codec.limits, f"the {codec.name} codec accepts"
+    if info.load.partitions - 1 > limits.partition_max:
+        return (
+            f"load.partitions: {info.load.partitions}; {named} at most {limits.partition_max + 1}"
+        )
+    if len(info.topics) - 1 > limits.topic_max:
+        return f"profiles: {len(info.topics)} topics; {named} at most {limits.topic_max + 1}"
+    pipelines = [
+        profile.profile
+        for profile in info.profiles
+        if profile.consume is not None and profile.consume.mode == "transactional"
+    ]
+    if pipelines and codec.name != "binary":
+        return (
+            f"load.codec: {codec.name!r}, and profile {pipelines[0]} is a pipeline, whose output "
+            "names its input in the binary codec alone"
+        )
+    return ""

@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.arrays import I64, Rows
 from harness.errors import RunDirError
-from harness.record.binary import run_hash
+from harness.record.codec import run_hash
 from harness.record.keys import KeyTable
 from harness.rundir.cells import Columns
 from harness.rundir.columns import ColumnFile

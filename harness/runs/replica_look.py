@@ -7,7 +7,7 @@ from typing import Final
 
 from harness.brokers import LocalCluster
 from harness.reconcile.findings import Occurrence, ProfileFindings
-from harness.record.binary import run_hash
+from harness.record.codecs import codec_named
 from harness.replicas.search import Wanted, search_replicas
 from harness.rundir.documents import write_json
 from harness.rundir.replicas import ReplicaEvidence
@@ -36,7 +36,8 @@ def look_for_lost(
         [wanted for each in lost if (wanted := _wanted(info, each)) is not None],
         cluster.broker_ids,
         cluster.data_directory,
-        run_hash(info.run_id),
+        info.run_id,
+        codec_named(info.load.codec),
     )
     write_json(run_dir.replicas(number), ReplicaEvidence(logs, sought).to_json())
 

@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.read.drain import drain
 from harness.read.drain_reading import ReadRange
 from harness.read.drain_workers import _Helper
-from harness.record.binary import Encoder
+from harness.record.encoder import Encoder
 from harness.rundir.observations import (
     COPY,
     CORRUPT,

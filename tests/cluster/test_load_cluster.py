@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from harness.brokers import LocalCluster
 from harness.kafka.topics import CREATE_TIMEOUT_S, await_created, wait_for_topics
 from harness.profiles import load_builtin
-from harness.record.binary import decode, run_hash
+from harness.record.codecs import codec_named
 from harness.rundir.clock import now_us
 from harness.rundir.columns import (
     ACKED,
@@ -47,7 +47,14 @@ PARTITIONS = 3
 
 
 def prepare(
-    cluster: LocalCluster, path: Path, profiles: list[str], *, rate: float = 500, **producer: Any
+    cluster: LocalCluster,
+    path: Path,
+    profiles: list[str],
+    *,
+    rate: float = 500,
+    codec: str = "binary",
+    message_bytes: int = 120,
+    **producer: Any,
 ) -> RunDir:
     run_id = new_run_id()
     runs = []
@@ -76,7 +83,7 @@ def prepare(
         cluster_id="-",
         versions={},
         profiles=runs,
-        load=LoadPlan(rate, "constant", None, 120, 0, PARTITIONS, 1, 1.0, 1000.0),
+        load=LoadPlan(rate, "constant", None, message_bytes, 0, PARTITIONS, 1, 1.0, 1000.0, codec),
         experiments=[],
         aims={},
     )
@@ -153,6 +160,7 @@ def records(cluster: LocalCluster, run_dir: RunDir) -> dict[tuple[int, int, int,
     """The same keys → offsets at which the record stands; read_committed for transactions."""
     info = run_dir.read_info()
     found: dict[tuple[int, int, int, int], list[int]] = {}
+    codec = codec_named(info.load.codec)
     await_settled(dict(cluster.client_config), info.topics, PARTITIONS)
     for profile in info.profiles:
         isolation = "read_committed" if profile.transactional else "read_uncommitted"
@@ -181,9 +189,9 @@ def records(cluster: LocalCluster, run_dir: RunDir) -> dict[tuple[int, int, int,
                     ended.add((message.topic(), message.partition()))
                 else:
                     raise AssertionError(message.error())
-            decoded = decode([message.value() for message in values])
+            decoded = codec.decode([message.value() for message in values])
             assert decoded.intact.all()
-            assert (decoded.heads["run"] == run_hash(info.run_id)).all()
+            assert (decoded.heads["run"] == codec.run_number(info.run_id)).all()
             for head, message in zip(decoded.heads, values, strict=True):
                 topic, partition = int(head["topic"]), int(head["partition"])
                 assert (info.topics[topic], partition) == (message.topic(), message.partition())
@@ -296,6 +304,25 @@ def check_transactions(run_dir: RunDir) -> Counter[str]:
             fatal[event["incarnation"]] += event["count"]
     assert refused <= fatal, "refused without a fatal error"
     return steps
+
+
+def test_events_of_many_lengths_are_bound_to_their_attempts(cluster, start, tmp_path):
+    run_dir = prepare(
+        cluster, tmp_path / "run", ["idempotent", "transactional"], codec="json", message_bytes=300
+    )
+    child = start(run_dir)
+    wait_until(
+        lambda: attempted(run_dir)["failed"] > 0 and attempted(run_dir)["acked"] > 3000,
+        60,
+        "an aborted transaction and 3,000 acknowledgements",
+        child,
+    )
+    assert child.stop(grace_s=60) == 0, child.tail()
+    counts = check_against(cluster, run_dir)
+    assert counts["open"] == counts["unknown"] == 0
+    with_offset = sum(offset >= 0 for _, offset in states(run_dir).values())
+    assert with_offset > 0.9 * counts["acked"]
+    check_transactions(run_dir)
 
 
 def test_a_killed_load_leaves_no_record_without_an_attempt(cluster, start, tmp_path):

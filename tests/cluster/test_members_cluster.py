@@ -16,7 +16,7 @@ import pytest
 from harness import faults
 from harness.brokers import LocalCluster
 from harness.profiles import load_builtin
-from harness.record.binary import run_hash
+from harness.record.codec import run_hash
 from harness.rundir.member_journal import Journal, Step, read_journals
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, new_run_id

@@ -17,7 +17,8 @@ from harness.faults.backend import Target
 from harness.faults.stopped import state_after_stop
 from harness.judge.explain.whereabouts import PRESENT, TRUNCATED, whereabouts
 from harness.kafka.leaders import await_full_isr
-from harness.record.binary import Encoder, run_hash
+from harness.record.codecs import BINARY
+from harness.record.encoder import Encoder
 from harness.replicas.search import Wanted, search_replicas
 from harness.rundir.fault_evidence import STOPPED
 from harness.rundir.replicas import ReplicaEvidence
@@ -70,7 +71,7 @@ def search(run: Target, *identities: tuple[int, int]) -> ReplicaEvidence:
     info = run.run_dir.read_info()
     wanted = [Wanted(info.topics[0], 0, 0, *each) for each in identities]
     logs, sought = search_replicas(
-        wanted, run.local.broker_ids, run.local.data_directory, run_hash(info.run_id)
+        wanted, run.local.broker_ids, run.local.data_directory, info.run_id, BINARY
     )
     return ReplicaEvidence(logs, sought)
 

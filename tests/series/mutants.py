@@ -97,6 +97,10 @@ FIRST: Final = {
     "harness/replicas/held.py": "tests/unit/test_holes.py",
     "harness/rundir/holes.py": "tests/unit/test_holes.py",
     "harness/read/positions.py": "tests/unit/test_holes.py",
+    "harness/record/": "tests/unit/test_codecs.py",
+    "harness/replicas/search.py": "tests/unit/test_codecs.py",
+    "harness/rundir/run_info.py": "tests/unit/test_codecs.py",
+    "harness/load/outcomes.py": "tests/unit/test_delivery_reports.py",
 }
 """Where a mutant is most likely to fall, by where it is made."""
 TIMEOUT_S: Final = 600.0
@@ -725,6 +729,42 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("_ENDS[ABORTED] = FAILED", "_ENDS[ABORTED] = UNKNOWN"),
         ("_ENDS[[UNCALLED, UNDECIDED, UNRECORDED]] = UNKNOWN", "_ENDS[[UNCALLED, UNDECIDED, UNRECORDED]] = ACKED_NO_OFFSET"),
         ("if len(np.unique(order)) < len(order):", "if False:"),
+    ),
+    *_in(
+        "record/json_codec.py",
+        ("event.keys() != MEMBERS", "False"),
+        ("if len(found) < len(pairs):", "if False:"),
+        ("parse_float=_refuse, ", ""),
+        ("return event if said == checksum(canonical(event)) else None", "return event"),
+        ("if not (isinstance(text, str) and UUID.fullmatch(text)):", "if not isinstance(text, str):"),
+        ("        self.limits.check(attempts)\n", ""),
+        ("return run_hash(run_id) >> 32", "return run_hash(run_id)"),
+    ),
+    *_in(
+        "record/uuid8.py",
+        ("(incarnation & 0b11) << 10", "(incarnation & 0b01) << 10"),
+        ("partition == ANY_PARTITION, np.uint64(_ANY)", "partition == ANY_PARTITION, np.uint64(0)"),
+        ("partition == _ANY, np.uint64(ANY_PARTITION)", "partition == _ANY, np.uint64(_ANY)"),
+        ("partition_max=2**16 - 2", "partition_max=2**16 - 1"),
+    ),
+    *_in(
+        "record/codec.py",
+        ("if not 0 <= incarnation <= self.incarnation_max:", "if False:"),
+        ("if least < 0 or most > largest:", "if least < 0:"),
+    ),
+    *_in(
+        "replicas/search.py",
+        ('_NAMES: Final = ("run", "incarnation", "sequence", "topic", "partition")', '_NAMES: Final = ("run", "incarnation", "sequence", "topic")'),
+        ("if len(known) == len(patterns) else None", "if known else None"),
+    ),
+    *_in(
+        "rundir/run_info.py",
+        ("if pipelines and codec.name != \"binary\":", "if False:"),
+        ("info.load.partitions - 1 > limits.partition_max", "info.load.partitions > limits.partition_max"),
+    ),
+    *_in(
+        "load/outcomes.py",
+        ("enumerate(intended_us.tolist(), first)", "enumerate(intended_us.tolist())"),
     ),
 ]  # fmt: skip
 """Each must be found exactly once in its file, unless its `old` is used by several mutants."""

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.reconcile.reconcile import reconcile
-from harness.record.binary import run_hash
+from harness.record.codec import run_hash
 from harness.rundir.columns import ACKED, ColumnFile, pack_offsets
 from harness.rundir.observations import BATCH, COPY, EXTRA
 from harness.rundir.run_dir import RunDir

@@ -27,7 +27,7 @@ from harness.judge.judge import judge
 from harness.judge.verdict import Verdict
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.reconcile import reconcile
-from harness.record.binary import run_hash
+from harness.record.codec import run_hash
 from harness.rundir.clock import from_us
 from harness.rundir.columns import (
     ACKED_NO_OFFSET,

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
-from harness.record.binary import Encoder, decode
+from harness.record.binary import decode
+from harness.record.encoder import Encoder
 from harness.rundir.clock import now_us
 
 _BATCH_HEAD = struct.Struct(">qii")  # base offset, batch length, partition leader epoch

@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from harness.brokers import LocalCluster
 from harness.kafka.topics import CREATE_TIMEOUT_S, await_created
 from harness.read.log_end import ending_logs
-from harness.record.binary import Encoder
+from harness.record.encoder import Encoder
 from harness.rundir.clock import now, now_us
 from harness.rundir.columns import ColumnFile, unpack_offsets
 from harness.rundir.observations import cell_files

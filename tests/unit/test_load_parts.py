@@ -19,6 +19,7 @@ from harness.load.schedule import Constant
 from harness.load.slots import LEFT_OPEN, SLOT_US, Slots
 from harness.load.transactions import Transaction
 from harness.record import binary as record
+from harness.record.encoder import Encoder
 from harness.rundir.latency import merge, read_log
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
@@ -94,7 +95,7 @@ def test_groups_hold_every_row_once_and_in_order(pairs):
 )
 @settings(max_examples=80, deadline=None)
 def test_records_of_many_partitions_encode_as_one_by_one(size, first, count):
-    encoder = record.Encoder("run", 9, size, seed=3)
+    encoder = Encoder("run", 9, size, seed=3)
     sequences = np.arange(first, first + count, dtype=np.uint64)
     topics = np.arange(count) % 5
     partitions = np.arange(count) * 70_001 % 2**32
@@ -115,7 +116,7 @@ def test_records_of_many_partitions_encode_as_one_by_one(size, first, count):
 @settings(max_examples=60, deadline=None)
 def test_any_changed_byte_is_found(data):
     size = data.draw(st.integers(record.MESSAGE_BYTES_MIN, 130))
-    encoder = record.Encoder("run", 1, size)
+    encoder = Encoder("run", 1, size)
     (value,) = encoder.encode(0, 0, 77, np.array([START_US]))
     place = data.draw(st.integers(0, size - 1))
     changed = bytearray(value)

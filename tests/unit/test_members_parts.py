@@ -15,7 +15,8 @@ from harness.members.member import Member, MemberIdentity
 from harness.members.process import KINDS, kind_of, new_member
 from harness.profiles import load_builtin
 from harness.read.inputs import InputRows
-from harness.record.binary import INPUT, Encoder, with_inputs
+from harness.record.binary import INPUT, with_inputs
+from harness.record.encoder import Encoder
 from harness.rundir.clock import Clock
 from harness.rundir.consumption import read_consumption
 from harness.rundir.member_journal import SYNCHRONOUS, Step, error_code, read_journals

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import EnvironmentFailure, RunDirError
-from harness.record.binary import Encoder, decode, run_hash
+from harness.record.binary import decode
+from harness.record.codec import run_hash
+from harness.record.encoder import Encoder
 from harness.rundir.columns import ColumnFile, unpack_offsets
 from harness.rundir.observations import (
     BATCH,

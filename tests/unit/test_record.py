@@ -14,13 +14,13 @@ from harness.record.binary import (
     INPUT,
     MESSAGE_BYTES_MIN,
     OUTPUT_BYTES_MIN,
-    Encoder,
     checksums,
     decode,
     inputs_of,
-    run_hash,
     with_inputs,
 )
+from harness.record.codec import run_hash
+from harness.record.encoder import Encoder
 
 SIZES = (48, 49, 50, 51, 52, 100, 1024)
 KNOWN_CHECKSUMS = ["0xfa401311552bb8", "0x945e6d5c2a84099c"]

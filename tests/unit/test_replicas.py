@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from harness.judge.explain.whereabouts import NEVER, PRESENT, TRUNCATED, UNKNOWN, whereabouts
-from harness.record.binary import Encoder, run_hash
+from harness.record.codecs import BINARY
+from harness.record.encoder import Encoder
 from harness.replicas.batches import batches, crc32c, crc_holds, payload, records
 from harness.replicas.dead import note_dead_logs
 from harness.replicas.files import Replica
@@ -27,7 +28,6 @@ from harness.rundir.timeline import LeaderChange
 from tests.support.log_files import batch, replica
 
 RUN = "20260101-000000-abcd"
-HASH = run_hash(RUN)
 CODECS = ["none", "gzip", "snappy", "xerial", "lz4", "zstd"]
 
 
@@ -75,7 +75,7 @@ def test_a_wanted_record_is_found_with_broker_offset_and_epoch(codec: str, tmp_p
         parts = [batch(0, values(0, 9), codec=codec), *([last] if broker == 2 else [])]
         replica(tmp_path / str(broker), "t", parts, [(0, 0), (4, 9)])
     logs, sought = search_replicas(
-        [wanted(10), wanted(3), wanted(12)], [1, 2, 3], lambda b: tmp_path / str(b), HASH
+        [wanted(10), wanted(3), wanted(12)], [1, 2, 3], lambda b: tmp_path / str(b), RUN, BINARY
     )
     assert [each.found for each in sought] == [
         [Copy(2, 10, 4, True)],
@@ -87,7 +87,7 @@ def test_a_wanted_record_is_found_with_broker_offset_and_epoch(codec: str, tmp_p
 
 def test_another_producers_record_of_the_same_sequence_is_not_it(tmp_path: Path) -> None:
     replica(tmp_path, "t", [batch(0, values(0, 5, producer=2))], [(0, 0)])
-    _, sought = search_replicas([wanted(3, producer=1)], [1], lambda _: tmp_path, HASH)
+    _, sought = search_replicas([wanted(3, producer=1)], [1], lambda _: tmp_path, RUN, BINARY)
     assert sought[0].found == []
 
 
@@ -97,13 +97,13 @@ def test_bytes_that_only_begin_like_the_record_are_not_it(codec: str, tmp_path: 
     changed = torn[:-1] + bytes([torn[-1] ^ 1])
     (elsewhere,) = values(3, 1, partition=5)
     replica(tmp_path, "t", [batch(0, [changed, elsewhere], codec=codec)], [(0, 0)])
-    _, sought = search_replicas([wanted(3)], [1], lambda _: tmp_path, HASH)
+    _, sought = search_replicas([wanted(3)], [1], lambda _: tmp_path, RUN, BINARY)
     assert sought[0].found == []
 
 
 def test_a_search_that_runs_out_of_time_says_that_it_is_not_complete(tmp_path: Path) -> None:
     replica(tmp_path, "t", [batch(0, values(0, 5))], [(0, 0)])
-    logs, _ = search_replicas([wanted(3)], [1], lambda _: tmp_path, HASH, time_max_s=-1)
+    logs, _ = search_replicas([wanted(3)], [1], lambda _: tmp_path, RUN, BINARY, time_max_s=-1)
     assert [log.complete for log in logs] == [False]
     assert "time" in logs[0].reason
 
@@ -115,7 +115,7 @@ def test_what_a_dead_leader_alone_held_is_noted_in_stretches(tmp_path: Path) -> 
     replica(mine, "t", [common, alone], [(0, 0)])
     replica(other, "t", [common, batch(5, values(50, 9), epoch=2)], [(0, 0), (2, 5)])
     folders = {1: mine, 2: other}
-    (noted,) = note_dead_logs("f", 1, [(("t", 0), 2)], lambda b: folders[b], HASH)
+    (noted,) = note_dead_logs("f", 1, [(("t", 0), 2)], lambda b: folders[b], RUN, BINARY)
     assert (noted.end, noted.successor, noted.successor_start, noted.successor_epoch) == (
         11, 2, 5, 2,
     )  # fmt: skip
@@ -126,7 +126,7 @@ def test_what_a_dead_leader_alone_held_is_noted_in_stretches(tmp_path: Path) -> 
 def test_a_successor_without_a_newer_epoch_leaves_the_note_incomplete(tmp_path: Path) -> None:
     replica(tmp_path / "1", "t", [batch(0, values(0, 5))], [(0, 0)])
     replica(tmp_path / "2", "t", [batch(0, values(0, 5))], [(0, 0)])
-    (noted,) = note_dead_logs("f", 1, [(("t", 0), 2)], lambda b: tmp_path / str(b), HASH)
+    (noted,) = note_dead_logs("f", 1, [(("t", 0), 2)], lambda b: tmp_path / str(b), RUN, BINARY)
     assert (noted.complete, noted.stranded) == (False, [])
     assert "no leader epoch after 0" in noted.reason
 

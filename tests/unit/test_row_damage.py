@@ -13,7 +13,7 @@ import pytest
 from harness.errors import RunDirError
 from harness.judge.judge import judge
 from harness.judge.verdict import Verdict
-from harness.record.binary import run_hash
+from harness.record.codec import run_hash
 from harness.rundir.consumption import INPUT
 from harness.rundir.hlog import CELLS, Interval, LineEncoder, header
 from harness.rundir.observations import BATCH, EXTRA
