@@ -181,13 +181,12 @@ def _experiments() -> Listing:
 
 
 def _scenarios() -> Listing:
-    from harness.system.assets import folder
+    from harness.runs.scenarios import built_in_scenarios
 
     rows: list[tuple[str, ...]] = []
-    for path in sorted(folder("scenarios").glob("*.py")):
-        if not path.name.startswith("_"):
-            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            rows.append((path.stem, text.partition("\n")[0]))
+    for name, path in built_in_scenarios().items():
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        rows.append((name, text.partition("\n")[0]))
     return ("scenario", "summary"), rows
 
 

@@ -78,6 +78,12 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
 def _add_load(load: argparse._ArgumentGroup) -> None:
     add = load.add_argument
     add(
+        "--scenario",
+        metavar="NAME|FILE",
+        help="the Locust file whose users make the load: a built-in scenario or a file of your "
+        "own (default steady)",
+    )
+    add(
         "--rate",
         type=float,
         default=DEFAULTS.rate_per_s,
@@ -137,6 +143,7 @@ def options_of(args: argparse.Namespace) -> RunOptions:
         properties=None if args.properties is None else Path(args.properties),
         keep_cluster=args.keep_cluster,
         keep_topics=args.keep_topics,
+        scenario=args.scenario,
         rate_per_s=args.rate,
         schedule=args.schedule,
         duration_s=args.duration,

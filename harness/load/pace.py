@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from harness.load.client import Client
 from harness.load.schedule import Schedule
 
@@ -59,6 +61,13 @@ class Pace:
         self.behind = 0 < room == len(intended_us)
         if len(intended_us):
             self.client.send(intended_us + self.start_us)
+
+    def send_beside(self, count: int, due_us: int) -> int:
+        """Send up to `count` records that are due at `due_us` beside the schedule; how many."""
+        number = min(count, self.client.room, BATCH_MAX)
+        if number > 0:
+            self.client.send(np.full(number, due_us, dtype=np.int64))
+        return number
 
     def unsent(self, now_us: int) -> int:
         """How many records are due and were never attempted."""

@@ -185,6 +185,11 @@ class Load:
 
     # -- the end ---------------------------------------------------------------------------
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self._stopping
+
     def stop(self) -> None:
         """Let go of the users that still wait for the start."""
         self._stopping = True
@@ -271,6 +276,27 @@ class ProducerUser(User):  # type: ignore[misc]
             self.load.fail(f"profile {self.profile.profile}: {error}")
             raise StopUser from error
         self._fire(pace.client, self.load.info.load.message_bytes)
+
+    def send(self, count: int) -> None:
+        """`count` records beside the schedule, all due now; the schedule is kept meanwhile.
+
+        Where the client has no room for them they wait, and their latency counts from now. What
+        has not been sent when the load ends is not sent.
+        """
+        pace, load = self.pace, self.load
+        if pace is None or load is None:
+            raise StopUser
+        due_us = pace.client.context.clock.now_us()
+        try:
+            while count > 0 and not load.stopping:
+                pace.step()
+                sent = pace.send_beside(count, due_us)
+                count -= sent
+                gevent.sleep(0 if sent else load.poll_s)
+        except (HarnessError, OSError) as error:
+            load.fail(f"profile {self.profile.profile}: {error}")
+            raise StopUser from error
+        self._fire(pace.client, load.info.load.message_bytes)
 
     def _fire(self, client: Client, message_bytes: int) -> None:
         incarnation = client.incarnation

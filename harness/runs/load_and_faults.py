@@ -26,7 +26,13 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
     run_dir = session.run_dir
     load = stop.watch_over(
         Child(
-            [sys.executable, "-m", "harness.load.process", str(run_dir.path)],
+            [
+                sys.executable,
+                "-m",
+                "harness.load.process",
+                str(run_dir.path),
+                str(request.scenario),
+            ],
             log=run_dir.logs / "load.log",
             environment=session.environment(),
         )

@@ -44,6 +44,8 @@ class RunOptions:
     """A Java client's .properties file."""
     keep_cluster: bool = False
     keep_topics: bool = False
+    scenario: str | None = None
+    """A built-in scenario, or a Locust file whose users make the load; steady without it."""
     rate_per_s: float = 1000
     """Records a second for each profile."""
     schedule: str = "constant"
@@ -92,6 +94,7 @@ _OPTIONS: Final = {
     "properties": "--properties",
     "keep_cluster": "--keep-cluster",
     "keep_topics": "--keep-topics",
+    "scenario": "--scenario",
     "rate_per_s": "--rate",
     "schedule": "--schedule",
     "duration_s": "--duration",

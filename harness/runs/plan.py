@@ -32,6 +32,7 @@ from harness.profiles import (
 from harness.record.binary import MESSAGE_BYTES_MIN
 from harness.rundir.run_info import LoadPlan, new_run_id
 from harness.runs.options import COMPRESSIONS, SCHEDULES, RunOptions
+from harness.runs.scenarios import scenario_file
 from harness.runs.session import RunRequest
 from harness.system.suggest import nearest
 
@@ -77,6 +78,8 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
     check_bounded(options.until_bound, experiments)
     check_transactions(subjects, experiments)
     aims = aims_of(experiments)
+    load = load_plan(options)
+    scenario = scenario_file(options.scenario)
     check_bound(options, aims, subjects)
     run_id = new_run_id()
     seed = seed_of(options)
@@ -85,7 +88,7 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
         request=RunRequest(
             subjects=subjects,
             controls=controls_for(aims, subjects, load_builtin()) if options.control else [],
-            load=load_plan(options),
+            load=load,
             experiments=experiments,
             seed=seed,
             run_id=run_id,
@@ -94,6 +97,7 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
             control=options.control,
             aims=aims,
             until_bound=options.until_bound,
+            scenario=scenario,
         ),
         brokers=brokers,
         connection=overrides.connection,

@@ -36,6 +36,7 @@ from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
 from harness.runs.announced import Announced
 from harness.runs.judging import judge_run
 from harness.runs.observer import Observer
+from harness.runs.scenarios import scenario_file
 from harness.system.lifeline import Child
 from harness.version import __version__
 
@@ -65,6 +66,8 @@ class RunRequest:
     aims: dict[str, str] = field(default_factory=dict)
     until_bound: float | None = None
     """Repeat the experiments until each promise that they aim at has this bound per fault."""
+    scenario: Path = field(default_factory=lambda: scenario_file(None))
+    """The Locust file whose users make the load."""
 
     @property
     def profiles(self) -> list[DeliveryProfile]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import harness
 from harness.brokers import LocalCluster
+from harness.rundir.events import RunEvent
 from harness.rundir.run_dir import RunDir
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -65,6 +68,25 @@ def test_a_run_that_is_asked_to_stop_is_healed_and_judged(
     out = tmp_path / "run"
     verdict = harness.run(calm(cluster, out), on_progress=on_progress, stop=stop.is_set)
     assert verdict.verdict == "inconclusive"
-    phases = [event["phase"] for event in RunDir(out).events("run")]
+    phases = [event.phase for event in RunDir(out).events(RunEvent)]
     assert "interrupted" in phases
     assert phases[-1] == "ended"
+
+
+def test_the_scenario_of_the_documentation_makes_the_load_of_a_run(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One scheduled record a second, and batches of three hundred from the scenario itself."""
+    page = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?ProducerUser.*?)```", page, re.DOTALL)
+    (tmp_path / "shop.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    options = replace(calm(cluster, tmp_path / "run"), rate_per_s=1, scenario="shop.py")
+    verdict = harness.run(replace(options, profiles=("idempotent", "transactional")))
+    assert verdict.verdict in ("kept", "inconclusive"), verdict.reasons
+    for profile in verdict.profiles:
+        batches, scheduled = divmod(profile.counts["acked"] + profile.counts["failed"], 300)
+        assert batches > 0
+        assert 0 < scheduled < 100
+    command = RunDir(tmp_path / "run").read_info().command
+    assert command[command.index("--scenario") + 1] == "shop.py"

@@ -115,6 +115,7 @@ OTHER = harness.RunOptions(
     properties=Path("client.properties"),
     keep_cluster=True,
     keep_topics=True,
+    scenario="mine.py",
     rate_per_s=12.5,
     schedule="burst",
     duration_s=3.0,
