@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
-from harness.brokers.kind import PROCESS, PROXY, Brokers
+from harness.brokers.kind import FILES, PROCESS, PROXY, BrokerControl, Brokers
 from harness.brokers.local.cluster import LocalCluster
 from harness.brokers.local.known import cluster_at
 from harness.errors import UsageError
@@ -29,6 +30,10 @@ class ForeignBrokers:
 
     kind = "foreign"
     capabilities: frozenset[str] = frozenset()
+    cluster_id: str | None = None
+    kafka_version = "unknown (brokers not started by the harness)"
+    meeting_place: Path | None = None
+    control: BrokerControl | None = None
 
     def __init__(self, bootstrap: str, client_config: Mapping[str, str] | None = None) -> None:
         """Raises UsageError when `bootstrap` is no list of HOST:PORT."""
@@ -39,6 +44,11 @@ class ForeignBrokers:
     def client_config(self) -> dict[str, str]:
         """librdkafka settings for every client; may hold secrets."""
         return dict(self._client_config)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Nothing: the client settings say where they are."""
+        return {}
 
     def __repr__(self) -> str:
         return f"ForeignBrokers({self.bootstrap!r})"
@@ -67,7 +77,7 @@ def capabilities_of(spec: str) -> frozenset[str]:
     """
     check_spec(spec)
     local = spec == LOCAL or spec.startswith(_LOCAL_NAMED) or cluster_at(spec.split(","))
-    return frozenset({PROCESS, PROXY}) if local else frozenset()
+    return frozenset({PROCESS, PROXY, FILES}) if local else frozenset()
 
 
 def check_spec(spec: str) -> None:
@@ -89,12 +99,11 @@ def connect(spec: str, client_config: Mapping[str, str] | None = None) -> Broker
     when the local cluster that is meant does not run.
     """
     check_spec(spec)
-    directory = cluster_at(spec.split(","))
     if spec == LOCAL:
         cluster = LocalCluster.attach()
     elif spec.startswith(_LOCAL_NAMED):
         cluster = LocalCluster.attach(spec.removeprefix(_LOCAL_NAMED))
-    elif directory is not None:
+    elif (directory := cluster_at(spec.split(","))) is not None:
         cluster = LocalCluster.attach(str(directory))
     else:
         return ForeignBrokers(spec, client_config)

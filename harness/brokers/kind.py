@@ -1,17 +1,32 @@
-"""What a broker kind is: the small interface that load, faults and verification see.
+"""What a broker kind is: the small interface that load, faults, drain and reports see.
 
-A fault names the capabilities it needs; a kind that lacks one refuses it at validation.
+`Brokers` says where Kafka is. A kind whose brokers the harness can do things to also has a
+`BrokerControl`. A fault names the capabilities it needs; a kind that lacks one refuses it at
+validation. Each verb returns its evidence, and that object says itself whether it shows the effect
+(harness/rundir/fault_evidence.py): a signal and an exit status here, a pod's id elsewhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from harness.kafka.wire import Address
+from harness.rundir.fault_evidence import BrokerEvidence, Cut
 
 PROCESS: Final = "process"
-"""Broker processes can be signalled, watched and started again."""
+"""Broker processes can be killed, paused, watched and started again."""
 PROXY: Final = "proxy"
 """Links can be cut between clients and a broker, and between brokers."""
+FILES: Final = "files"
+"""The brokers' log directories can be read here."""
+
+Link = Literal["client", "replication"]
+"""What a broker is reached by: its listener for clients, or the one for other brokers."""
+CutMode = Literal["blackhole", "cut_responses"]
+"""blackhole: nothing comes through, either way. cut_responses: requests do, answers do not."""
 
 
 class Brokers(Protocol):
@@ -27,12 +42,105 @@ class Brokers(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What faults can do here: `process`, `proxy`."""
+        """What can be done here: `process`, `proxy`, `files`."""
 
     @property
     def client_config(self) -> dict[str, str]:
         """librdkafka settings that every client needs, bootstrap.servers included. May hold
         secrets: never print or store it."""
+
+    @property
+    def cluster_id(self) -> str | None:
+        """Kafka's id of the cluster; None where only the brokers themselves know it."""
+
+    @property
+    def kafka_version(self) -> str:
+        """The version that the brokers run, or words for why it is not known."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a child process needs in its environment to find these brokers, beside
+        `client_config`."""
+
+    @property
+    def meeting_place(self) -> Path | None:
+        """The folder where runs and experiments on these brokers find each other
+        (harness/brokers/presence.py); None where there is none."""
+
+    @property
+    def control(self) -> BrokerControl | None:
+        """What does things to these brokers; None when they are somebody else's."""
+
+
+class BrokerControl(Protocol):
+    """Does things to brokers. Each verb returns once its effect is there, or was waited for.
+
+    Raises ClusterError when a verb cannot be carried out, UsageError for an unknown broker.
+    """
+
+    @property
+    def broker_ids(self) -> list[int]:
+        """Ids of all brokers, running or not, ascending."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """As `Brokers.capabilities`."""
+
+    def kill(self, broker: int) -> BrokerEvidence:
+        """End a broker without warning, and see it end."""
+
+    def stop(self, broker: int, timeout_s: float = 60.0) -> BrokerEvidence:
+        """End a broker in an orderly way, and see it end."""
+
+    def pause(self, broker: int) -> BrokerEvidence:
+        """Let a broker stand still with all that it holds, until `resume`."""
+
+    def resume(self, broker: int) -> BrokerEvidence:
+        """Let a broker go on. One that is not paused goes on as it does."""
+
+    def restart(self, broker: int, timeout_s: float = 60.0) -> BrokerEvidence:
+        """Stop a broker in an orderly way and start it again on its data.
+
+        Returns when all brokers are ready. `timeout_s` is for each of the two.
+        """
+
+    def cut(
+        self, broker: int, link: Link, mode: CutMode, *, hold_s: float, patience_s: float
+    ) -> Cut:
+        """Cut a link and see for `hold_s` that nothing comes through it; it stays cut.
+
+        A request goes through the link and one past it meanwhile. It takes longer than `hold_s`,
+        `patience_s` at most, while the broker does not answer past the link.
+        """
+
+    def restore(self, *, reset: bool = False) -> None:
+        """Let every link pass again that `cut` of this object has cut, and note it in its evidence.
+
+        reset: end the connections through them first.
+        """
+
+    def heal(self, timeout_s: float = 120.0) -> None:
+        """Resume what is paused, pass on all links, start dead brokers, wait until all are ready.
+
+        Whoever did what is healed. Safe to call at any time and again.
+        """
+
+    def require_running(self) -> None:
+        """Raises ClusterError once the cluster is gone and there is nothing left to wait for."""
+
+    def logs(self, broker: int) -> Path:
+        """The file with what a broker printed, over all its starts."""
+
+    def log_directory(self, broker: int) -> Path:
+        """Where a broker's log files are (needs `files`)."""
+
+    def admin_address(self, broker: int) -> Address:
+        """Where a request that no client library makes reaches this broker, past every link."""
+
+
+def log_directories(control: BrokerControl | None) -> Callable[[int], Path] | None:
+    """Where each broker's log files are; None where they cannot be read here."""
+    return control.log_directory if control is not None and FILES in control.capabilities else None
 
 
 @dataclass(frozen=True, slots=True)

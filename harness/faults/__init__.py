@@ -1,45 +1,22 @@
 """Chaos Toolkit actions and probes that strike Kafka brokers, and the repair of what they do.
 
 Use them as `provider: {type: python, module: harness.faults, func: <name>}`. What each fault
-does, needs and provokes stands in docs/faults.md; `harness list faults` names them.
+does, needs and provokes stands in docs/faults.md; `harness list faults` names them, in the order of
+these imports. A module's `__all__` holds what of it is public here.
 """
 
-from harness.faults.coordinators import (
-    kill_group_coordinator,
-    kill_transaction_coordinator,
-    move_group_coordinator,
-    move_transaction_coordinator,
-)
-from harness.faults.healing import heal, no_fault
-from harness.faults.links import cut_replication_then_kill_leader, cut_responses
-from harness.faults.members import kill_member, pause_member, rebalance_storm, scale_members
-from harness.faults.probes import brokers_ready, full_isr, leader_of, leaders
-from harness.faults.processes import (
-    kill_leader,
-    pause_leader,
-    rolling_restart,
-    stop_followers_then_kill_leader,
-)
+from harness.faults import brokers, coordinators, healing, members, nominal, probes
+from harness.faults.brokers import *  # noqa: F403
+from harness.faults.coordinators import *  # noqa: F403
+from harness.faults.healing import *  # noqa: F403
+from harness.faults.members import *  # noqa: F403
+from harness.faults.nominal import *  # noqa: F403
+from harness.faults.probes import *  # noqa: F403
 
-__all__ = [
-    "brokers_ready",
-    "cut_replication_then_kill_leader",
-    "cut_responses",
-    "full_isr",
-    "heal",
-    "kill_group_coordinator",
-    "kill_leader",
-    "kill_member",
-    "kill_transaction_coordinator",
-    "leader_of",
-    "leaders",
-    "move_group_coordinator",
-    "move_transaction_coordinator",
-    "no_fault",
-    "pause_leader",
-    "pause_member",
-    "rebalance_storm",
-    "rolling_restart",
-    "scale_members",
-    "stop_followers_then_kill_leader",
-]
+__all__: list[str] = []
+__all__ += brokers.__all__
+__all__ += coordinators.__all__
+__all__ += healing.__all__
+__all__ += members.__all__
+__all__ += nominal.__all__
+__all__ += probes.__all__

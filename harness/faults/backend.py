@@ -23,12 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness.brokers import Brokers, LocalCluster, connect
-from harness.brokers.local.known import cluster_with_id
+from harness.brokers import BrokerControl, Brokers, connect
+from harness.brokers.foreign import LOCAL
+from harness.brokers.running import brokers_with_id
 from harness.errors import FaultError, HarnessError, UsageError
 from harness.faults.beside import BESIDE
 from harness.faults.registry import MEMBERS, Fault
-from harness.kafka.leaders import ClusterView, PartitionState, answered
+from harness.kafka.leaders import ClusterView, Key, PartitionState, answered
+from harness.kafka.reassignment import reorder_replicas
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun
 
@@ -45,10 +47,10 @@ class Target:
     run_dir: RunDir | None
 
     @property
-    def local(self) -> LocalCluster:
-        """The brokers as processes of ours. Raises UsageError when they are somebody else's."""
-        if isinstance(self.brokers, LocalCluster):
-            return self.brokers
+    def control(self) -> BrokerControl:
+        """What does things to the brokers. Raises UsageError when they are somebody else's."""
+        if self.brokers.control is not None:
+            return self.brokers.control
         raise UsageError(
             f"brokers at {self.brokers.bootstrap}: this needs control over broker processes, and "
             "the harness has it only over a cluster it started. Use --brokers local, or "
@@ -56,9 +58,9 @@ class Target:
         )
 
     def take_turn(self) -> None:
-        """Raises UsageError when another experiment strikes this local cluster now."""
-        if isinstance(self.brokers, LocalCluster):
-            BESIDE.take_turn(self.brokers.directory)
+        """Raises UsageError when another experiment strikes these brokers now."""
+        if self.brokers.meeting_place is not None:
+            BESIDE.take_turn(self.brokers.meeting_place)
 
     def require(self, fault: Fault) -> None:
         """Raises UsageError when these brokers lack what a fault needs, or are struck already."""
@@ -70,10 +72,10 @@ class Target:
             raise UsageError(memberless(fault.name))
 
     def beside(self) -> list[RunDir]:
-        """The runs that are recorded on a local cluster now, the own one left out."""
-        if isinstance(self.brokers, LocalCluster):
-            return BESIDE.live_runs(self.brokers.directory)
-        return []
+        """The runs that are recorded on these brokers now, the own one left out."""
+        if self.brokers.meeting_place is None:
+            return []
+        return BESIDE.live_runs(self.brokers.meeting_place)
 
     def runs(self) -> list[RunDir]:
         """The runs that faults aim at: the own one, else those that are recorded here now."""
@@ -134,6 +136,10 @@ class Target:
         internal = [name for name in names if name.startswith("__")]
         return [*self.run_topics(), *internal]
 
+    def reorder_replicas(self, broker: int, replicas: Mapping[Key, Sequence[int]]) -> None:
+        """Give partitions their replicas in a new order, asked of that broker."""
+        reorder_replicas(self.control.admin_address(broker), replicas)
+
     def aimed_partitions(self) -> list[PartitionState]:
         """Every partition of the aimed topics, as it is now."""
         return answered(lambda: self.view.partitions(self.aimed_topics()), "finding the leaders")
@@ -171,31 +177,30 @@ def attach(environment: Mapping[str, str] | None = None) -> Target:
     cluster = env.get("HARNESS_CLUSTER")
     brokers: Brokers
     if cluster or not bootstrap:
-        brokers = LocalCluster.attach(cluster or None)
+        brokers = connect(f"{LOCAL}:{cluster}" if cluster else LOCAL)
     else:
         brokers = connect(bootstrap, config)
     view = ClusterView({**brokers.client_config, **config})
     if brokers.kind == "foreign":
-        brokers = _ours(view) or brokers
+        brokers = _controlled(view) or brokers
     return Target(brokers, view, run_dir)
 
 
-def cluster_directory() -> Path | None:
-    """The state directory of the local cluster that faults strike; None when there is none."""
+def meeting_place() -> Path | None:
+    """Where runs on the brokers that faults strike are found; None when there is no such place."""
     try:
-        brokers = attach().brokers
+        return attach().brokers.meeting_place
     except HarnessError:
         return None  # the first activity says why
-    return brokers.directory if isinstance(brokers, LocalCluster) else None
 
 
-def _ours(view: ClusterView) -> LocalCluster | None:
-    """The local cluster that brokers at a strange address turn out to be, by their cluster id."""
+def _controlled(view: ClusterView) -> Brokers | None:
+    """The brokers of ours that those at a strange address turn out to be, by their cluster id."""
     try:
-        directory = cluster_with_id(view.cluster_id())
+        cluster_id = view.cluster_id()
     except FaultError:
         return None  # whoever needs an answer of them asks again, and says so
-    return None if directory is None else LocalCluster.attach(str(directory))
+    return brokers_with_id(cluster_id)
 
 
 def _client_config(text: str | None) -> dict[str, str]:

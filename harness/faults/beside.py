@@ -2,7 +2,7 @@
 
 `chaos run` in one terminal and a load in another are two processes that know nothing of each
 other. A run that is being recorded is present in its cluster's state directory
-(harness/brokers/local/presence.py); an experiment finds it there and writes itself into it:
+(harness/brokers/presence.py); an experiment finds it there and writes itself into it:
 
     experiment   phase: joined, experiment_id, title, journal, aims, faults (still to come)
     fault        as in a run of its own, with evidence; replicas/<fault_id>.json
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness.brokers.local.presence import EXPERIMENTS, RUNS, Presence, Turn, present
+from harness.brokers.presence import EXPERIMENTS, RUNS, Presence, Turn, present
 from harness.errors import RunDirError, UsageError
 from harness.faults.document import aims, injected
 from harness.faults.registry import FAULTS, MEMBERS

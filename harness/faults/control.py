@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
 from harness.errors import UsageError
-from harness.faults.backend import cluster_directory
+from harness.faults.backend import meeting_place
 from harness.faults.beside import BESIDE
 from harness.faults.interrupts import watch_parent
 from harness.faults.journal import COMPLETED, JournalFindings, findings
@@ -37,7 +37,7 @@ def before_experiment_control(context: dict[str, Any], **_: Any) -> None:
     """The experiment begins."""
     _write("started", context)
     try:
-        BESIDE.begin(context, cluster_directory())
+        BESIDE.begin(context, meeting_place())
     except UsageError as error:
         # Each activity refuses as well: an exception of a control only ends up in the log.
         print(f"harness: {error}", file=sys.stderr, flush=True)

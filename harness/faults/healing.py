@@ -4,11 +4,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
-from harness.brokers import LocalCluster
 from harness.errors import HarnessError
 from harness.faults.activity import activity
 from harness.faults.backend import Target, attach, consuming_profiles
-from harness.faults.injection import SOURCE, Injection, open_faults
+from harness.faults.injection import SOURCE, open_faults
 from harness.faults.interrupts import uninterrupted
 from harness.faults.registry import FAULTS, MEMBERS
 from harness.kafka.leaders import await_full_isr, await_preferred
@@ -20,7 +19,7 @@ from harness.rundir.wanted_members import want_as_planned
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 
-__all__ = ["heal", "no_fault"]
+__all__ = ["heal"]
 
 ISR_TIMEOUT_S: Final = 60.0
 LEADERS_TIMEOUT_S: Final = 30.0
@@ -52,8 +51,8 @@ def heal_target(target: Target, *, timeout_s: float = ISR_TIMEOUT_S) -> dict[str
         for run_dir in target.runs():
             continue_members(run_dir, consuming_profiles(run_dir))
             want_as_planned(run_dir)
-        if isinstance(target.brokers, LocalCluster):
-            target.brokers.heal()
+        if target.brokers.control is not None:
+            target.brokers.control.heal()
         partitions = await_full_isr(target.view, living(target, target.watched_topics), timeout_s)
         await_preferred(target.view, living(target, target.watched_topics), LEADERS_TIMEOUT_S)
     except HarnessError as error:
@@ -69,33 +68,17 @@ def heal_target(target: Target, *, timeout_s: float = ISR_TIMEOUT_S) -> dict[str
 
 
 def living(target: Target, topics: Callable[[], list[str]]) -> Callable[[], list[str]]:
-    """`topics`, to be waited for; asking for them raises ClusterError once a local cluster is gone.
+    """`topics`, to be waited for; asking for them raises ClusterError once our cluster is gone.
 
     A cluster ends with the harness that started it: then there is nothing to wait for any more.
     """
 
     def ask() -> list[str]:
-        if isinstance(target.brokers, LocalCluster):
-            target.brokers.phase()
+        if target.brokers.control is not None:
+            target.brokers.control.require_running()
         return topics()
 
     return ask
-
-
-@activity
-def no_fault(hold_s: float = 2.0) -> dict[str, Any]:
-    """Change nothing for `hold_s`, and show that no leader moved: the baseline of every fault.
-
-    Nothing is injected, so the run's timeline gets no fault event.
-    """
-    target = attach()
-    injection = Injection("no_fault", target, hold_s=hold_s, recorded=False)
-    with injection:
-        injection.aim("nothing", target.aimed_partitions())
-        injection.strike()
-        time.sleep(hold_s)
-        injection.observe()
-    return injection.output()
 
 
 def _open_faults(target: Target) -> list[tuple[RunDir, FaultEvent]]:

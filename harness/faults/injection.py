@@ -1,8 +1,8 @@
 """One injection of a fault: its record in the timelines of runs and in Chaos Toolkit's journal.
 
-    with Injection("kill_leader", target) as injection:
-        injection.aim(broker, partitions)             # what will be struck; `inject` is written
-        injection.signal(broker, signal.SIGKILL)      # the first one fixes injected_at
+    with Injection(fault, target) as injection:
+        injection.aim("broker 2, …", partitions)      # what will be struck; `inject` is written
+        injection.kill(broker)                        # the first deed fixes injected_at
         injection.observe_move(timeout_s)             # leaders and epochs afterwards
     return injection.output()                         # `injected` is written with the evidence
 
@@ -14,50 +14,47 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
+from harness.brokers.kind import CutMode, Link, log_directories
 from harness.errors import FaultError, RunDirError
 from harness.faults.backend import Target, names_of
 from harness.faults.beside import BESIDE
-from harness.faults.link_probe import witness
-from harness.faults.registry import FAULTS
-from harness.faults.stopped import follower_logs, state_after_stop
+from harness.faults.interrupts import uninterrupted
+from harness.faults.registry import Fault
 from harness.kafka.leaders import POLL_S, Key, PartitionState, await_that
 from harness.record.codecs import codec_named
 from harness.replicas.dead import note_dead_logs
+from harness.replicas.followers import follower_logs
 from harness.rundir.clock import from_us, now_us
 from harness.rundir.documents import write_json
 from harness.rundir.events import FaultEvent
-from harness.rundir.fault_evidence import Cut, FaultEvidence, PartitionMove, Signalled, shortcomings
+from harness.rundir.fault_evidence import KILL, FaultEvidence, PartitionMove, shortcomings
 from harness.rundir.replicas import ReplicaEvidence
 from harness.rundir.run_dir import RunDir
 
 logger = logging.getLogger("chaostoolkit")
 SOURCE: Final = "faults"
-_EXIT_TIMEOUT_S: Final = 60.0
 _EPOCHS_TIMEOUT_S: Final = 10.0
 
 
 class Injection:
     """Collects the evidence of one injection and writes it down."""
 
-    def __init__(
-        self, fault: str, target: Target, *, hold_s: float | None = None, recorded: bool = True
-    ) -> None:
-        self.fault = FAULTS[fault]
+    def __init__(self, fault: Fault, target: Target, *, hold_s: float | None = None) -> None:
+        self.fault = fault
         target.require(self.fault)
-        self.fault_id = f"{fault}-{secrets.token_hex(3)}"
+        self.fault_id = f"{fault.name}-{secrets.token_hex(3)}"
         self.target = ""
         self.injected_at: str | None = None
-        self.evidence = FaultEvidence(self.fault.moves_leader, self.fault.graceful, hold_s)
+        self.evidence = FaultEvidence(fault.moves_leader, fault.graceful, hold_s, fault.nominal)
         self.at = target
-        self._recorded = recorded
         self._runs: dict[str, RunDir] = {}
         self._look_for_runs()
-        BESIDE.begun(fault)
+        BESIDE.begun(fault.name)
 
     def __enter__(self) -> Self:
         return self
@@ -103,51 +100,71 @@ class Injection:
         self.injected_at = self.injected_at or at
         return at
 
-    def signal(self, broker: int, number: signal.Signals) -> Signalled:
-        """Send a signal to a broker's process; for SIGSTOP also see that it is stopped."""
-        at = self.strike()
-        pid = self.at.local.signal(broker, number)
-        sent = Signalled(broker, pid, number.name, at)
-        self.evidence.brokers.append(sent)
-        if number is signal.SIGSTOP:
-            sent.state = state_after_stop(pid)
-        return sent
+    def kill(self, broker: int) -> None:
+        """End a broker without warning and see it end."""
+        self.strike()
+        self.evidence.brokers.append(self.at.control.kill(broker))
+
+    def restart(self, broker: int, timeout_s: float) -> None:
+        """End a broker in an orderly way and start it again; returns when all are ready."""
+        self.strike()
+        self.evidence.brokers.append(self.at.control.restart(broker, timeout_s))
+
+    @contextlib.contextmanager
+    def paused(self, brokers: Sequence[int]) -> Iterator[None]:
+        """Brokers stand still within the block; whatever ends it, all of them go on."""
+        try:
+            for broker in brokers:
+                self.strike()
+                self.evidence.brokers.append(self.at.control.pause(broker))
+            yield
+        finally:
+            with uninterrupted(), contextlib.ExitStack() as resuming:
+                # Each of them, also when another cannot be resumed or was never paused.
+                for broker in reversed(brokers):
+                    resuming.callback(self._resume, broker)
+
+    def _resume(self, broker: int) -> None:
+        self.evidence.brokers.append(self.at.control.resume(broker))
+
+    @contextlib.contextmanager
+    def cut(
+        self,
+        broker: int,
+        link: Link,
+        mode: CutMode,
+        *,
+        hold_s: float,
+        patience_s: float,
+        reset: bool = False,
+    ) -> Iterator[None]:
+        """A link is cut for `hold_s` before the block and within it; see `BrokerControl.cut`.
+
+        Whatever ends it, the link passes again; reset: its connections end first.
+        """
+        control = self.at.control
+        self.strike()
+        try:
+            self.evidence.links.append(
+                control.cut(broker, link, mode, hold_s=hold_s, patience_s=patience_s)
+            )
+            yield
+        finally:
+            with uninterrupted():
+                control.restore(reset=reset)
 
     def note_follower_logs(self, followers: Iterable[int], time_max_s: float) -> None:
-        """Note where the logs of stopped followers end, for the partitions aimed at."""
+        """Note where the logs of paused followers end, for the partitions aimed at."""
+        directories = log_directories(self.at.control)
+        if directories is None:
+            self.evidence.notes.append("the followers' logs cannot be read here")
+            return
         self.evidence.follower_logs = follower_logs(
             followers,
             [move.key for move in self.evidence.partitions],
-            self.at.local.data_directory,
+            directories,
             time_max_s,
         )
-
-    def kill(self, broker: int) -> None:
-        """SIGKILL a broker and note its exit status."""
-        sent = self.signal(broker, signal.SIGKILL)
-        sent.exit_status = self.at.local.wait_exited(broker, _EXIT_TIMEOUT_S)
-
-    def cut(self, broker: int, listener: str, mode: str, hold_s: float, patience_s: float) -> Cut:
-        """Cut a link for `hold_s` and see meanwhile that nothing comes through.
-
-        It stays cut for longer, `patience_s` at most, while the broker does not answer past it.
-        """
-        at = self.strike()
-        cut = Cut(broker, listener, mode, at)
-        self.evidence.links.append(cut)
-        self.at.local.set_link(broker, listener, mode)
-        seen = witness(self.at.local, broker, listener, hold_s, max(hold_s, patience_s))
-        cut.answered_through_link, cut.answered_past_link = seen.through_link, seen.past_link
-        return cut
-
-    def restore_links(self, *, reset: bool = False) -> None:
-        """Let every link pass again that this fault cut; `reset` ends their connections first."""
-        for cut in self.evidence.links:
-            if reset:
-                count = self.at.local.close_connections(cut.broker, cut.listener)
-                cut.connections_reset = count
-            self.at.local.set_link(cut.broker, cut.listener, "pass")
-            cut.restored_at = from_us(now_us())
 
     def observe(self, timeout_s: float = 20.0) -> None:
         """Note leader and epoch of the partitions aimed at as they are now.
@@ -197,20 +214,28 @@ class Injection:
     def _note_dead_logs(self) -> None:
         """Keep what the killed brokers' logs alone hold: on their return it is cut off."""
         dead = [
-            each.broker for each in self.evidence.brokers if each.exit_status == -signal.SIGKILL
+            each.broker
+            for each in self.evidence.brokers
+            if each.deed == KILL and not each.shortcomings()
         ]
         if not dead:
+            return
+        directories = log_directories(self.at.control)
+        if directories is None:
+            self.evidence.notes.append("the dead brokers' logs cannot be read here")
             return
         self._look_for_runs()
         for run_dir in self._runs.values():
             try:
-                self._note_dead_logs_of(run_dir, dead)
+                self._note_dead_logs_of(run_dir, dead, directories)
             except (OSError, RunDirError) as error:
                 if run_dir is self.at.run_dir:
                     raise
                 logger.warning("%s: dead logs are not on record: %s", run_dir.path, error)
 
-    def _note_dead_logs_of(self, run_dir: RunDir, dead: list[int]) -> None:
+    def _note_dead_logs_of(
+        self, run_dir: RunDir, dead: list[int], directories: Callable[[int], Path]
+    ) -> None:
         info = run_dir.read_info()
         try:
             states = self.at.view.partitions(info.topics)
@@ -226,7 +251,7 @@ class Injection:
                 self.fault_id,
                 broker,
                 leaders,
-                self.at.local.data_directory,
+                directories,
                 info.run_id,
                 codec_named(info.load.codec),
             )
@@ -254,7 +279,7 @@ class Injection:
 
         One whose recording ends meanwhile keeps getting it: the fault is in its record already.
         """
-        if self._recorded:
+        if not self.fault.nominal:
             for run_dir in self.at.recorded(self.fault):
                 self._runs.setdefault(run_dir.read_info().run_id, run_dir)
 

@@ -9,15 +9,15 @@ import contextlib
 import random
 import signal
 import time
-from typing import Any, Final
+from typing import Final
 
 from harness.errors import FaultError, UsageError
-from harness.faults.activity import activity
-from harness.faults.backend import Target, attach
+from harness.faults.backend import Target
+from harness.faults.deeds import broker_setting
+from harness.faults.fault import fault
 from harness.faults.injection import Injection
 from harness.faults.interrupts import uninterrupted
-from harness.faults.processes import broker_setting
-from harness.faults.stopped import state_after_stop
+from harness.faults.registry import MEMBERS
 from harness.kafka.leaders import POLL_S, await_that
 from harness.members.roster import (
     Living,
@@ -29,6 +29,7 @@ from harness.members.roster import (
     last_step,
     living_members,
     signal_member,
+    state_when_stopped,
 )
 from harness.rundir.clock import now
 from harness.rundir.events import MemberEvent
@@ -57,129 +58,127 @@ _TRIES: Final = 50
 _TELLING: Final = (Step.REVOKED, Step.LOST, Step.FENCED, Step.COMMIT_FAILED)
 
 
-@activity
+@fault(MEMBERS, role="member")
 def kill_member(
+    injection: Injection,
     profile: str | None = None,
     moment: str = "work",
     spread_ms: float = 0.0,
     evidence_timeout_s: float = 60.0,
-) -> dict[str, Any]:
-    """SIGKILL the member with the most partitions, of each group of the run or of a profile's.
+) -> None:
+    """SIGKILL a member of each consumer group in the middle of its work.
 
-    moment: any, work (it processes records), commit (a commit was just called) or committed (one
-    just returned); after ten seconds any moment is taken. spread_ms: strike so much later at
-    most, at random. Waits until the pool saw it end and other members have its partitions, at
-    most `evidence_timeout_s`.
+    It is the member with the most partitions, of each group of the run or of a profile's. moment:
+    any, work (it processes records), commit (a commit was just called) or committed (one just
+    returned); after ten seconds any moment is taken. spread_ms: strike so much later at most, at
+    random. Waits until the pool saw it end and other members have its partitions, at most
+    `evidence_timeout_s`.
     """
-    target = attach()
     steps = _steps(moment)
-    with Injection("kill_member", target) as injection:
-        run_dir, profiles = _struck(target, profile)
-        injection.aim(f"a member of {_names(profiles)}", [])
-        for each in profiles:
-            _strike(injection, run_dir, each, steps, signal.SIGKILL, spread_ms)
-        _await_evidence(injection, run_dir, evidence_timeout_s)
-    return injection.output()
+    run_dir, profiles = _struck(injection, profile)
+    injection.aim(f"a member of {_names(profiles)}", [])
+    for each in profiles:
+        _strike(injection, run_dir, each, steps, signal.SIGKILL, spread_ms)
+    _await_evidence(injection, run_dir, evidence_timeout_s)
 
 
-@activity
+@fault(MEMBERS, role="member")
 def pause_member(
+    injection: Injection,
     hold_s: float = 9.0,
     profile: str | None = None,
     moment: str = "work",
     evidence_timeout_s: float = 60.0,
-) -> dict[str, Any]:
-    """SIGSTOP the member with the most partitions for `hold_s`, of each group or of a profile's.
+) -> None:
+    """SIGSTOP a member of each consumer group until others have its partitions, SIGCONT it.
 
-    It wakes up believing that it still has its partitions, as after a long pause for garbage
-    collection or of a virtual machine. `hold_s` must exceed the session timeout; where it exceeds
-    the transaction timeout as well, a pipeline's member finds itself fenced. It stays stopped for
-    longer, `evidence_timeout_s` at most, while nobody has taken over.
+    It is the member with the most partitions, of each group or of a profile's. It stays stopped for
+    `hold_s`, and for longer, `evidence_timeout_s` at most, while nobody has taken over. It wakes up
+    believing that it still has its partitions, as after a long pause for garbage collection or of a
+    virtual machine. `hold_s` must exceed the session timeout; where it exceeds the transaction
+    timeout as well, a pipeline's member finds itself fenced.
     """
-    target = attach()
     steps = _steps(moment)
-    with Injection("pause_member", target, hold_s=hold_s) as injection:
-        run_dir, profiles = _struck(target, profile)
-        _check_hold(target, profiles, hold_s)
-        injection.aim(f"a member of {_names(profiles)}", [])
-        paused: list[tuple[Living, MemberStruck, int]] = []
-        try:
-            for each in profiles:
-                member, struck = _strike(injection, run_dir, each, steps, signal.SIGSTOP)
-                paused.append((member, struck, 0))
-                written = len(entries_since(run_dir, member, 0))
-                paused[-1] = (member, struck, written)
-                struck.state = state_after_stop(member.pid)
-            deadline = time.monotonic() + hold_s
-            _await_evidence(injection, run_dir, max(hold_s, evidence_timeout_s))
-            time.sleep(max(0.0, deadline - time.monotonic()))
-        finally:
-            with uninterrupted():
-                for member, struck, _ in paused:
-                    with contextlib.suppress(FaultError):
-                        signal_member(run_dir, member, signal.SIGCONT)
-                        struck.resumed_at = now()
-        _await_resumed(run_dir, paused, evidence_timeout_s)
-        _look(injection, run_dir)
-    return injection.output()
+    run_dir, profiles = _struck(injection, profile)
+    _check_hold(injection.at, profiles, hold_s)
+    injection.aim(f"a member of {_names(profiles)}", [])
+    paused: list[tuple[Living, MemberStruck, int]] = []
+    try:
+        for each in profiles:
+            member, struck = _strike(injection, run_dir, each, steps, signal.SIGSTOP)
+            paused.append((member, struck, 0))
+            written = len(entries_since(run_dir, member, 0))
+            paused[-1] = (member, struck, written)
+            struck.state = state_when_stopped(member)
+        deadline = time.monotonic() + hold_s
+        _await_evidence(injection, run_dir, max(hold_s, evidence_timeout_s))
+        time.sleep(max(0.0, deadline - time.monotonic()))
+    finally:
+        with uninterrupted():
+            for member, struck, _ in paused:
+                with contextlib.suppress(FaultError):
+                    signal_member(run_dir, member, signal.SIGCONT)
+                    struck.resumed_at = now()
+    _await_resumed(run_dir, paused, evidence_timeout_s)
+    _look(injection, run_dir)
 
 
-@activity
+@fault(MEMBERS, role="members", graceful=True)
 def scale_members(
-    to: int, profile: str | None = None, evidence_timeout_s: float = 60.0
-) -> dict[str, Any]:
-    """Give each group of the run, or a profile's, `to` members.
+    injection: Injection, to: int, profile: str | None = None, evidence_timeout_s: float = 60.0
+) -> None:
+    """Give each consumer group another number of members, in order.
 
-    Who joins or leaves does it in order. Waits until who joined was assigned a partition and others
-    have those of who left, at most `evidence_timeout_s`. `heal` brings the number back.
+    Each group of the run, or a profile's, gets `to` members; who joins or leaves does it in order.
+    Waits until who joined was assigned a partition and others have those of who left, at most
+    `evidence_timeout_s`. `heal` brings the number back.
     """
     if to < 1:
         raise UsageError(f"scale_members: to is {to}; at least 1 member is expected.")
-    target = attach()
-    with Injection("scale_members", target) as injection:
-        run_dir, profiles = _struck(target, profile)
-        wanted = wanted_members(run_dir)
-        if all(wanted.get(each.profile, _planned(each)) == to for each in profiles):
-            raise FaultError(
-                f"{_names(profiles)}: has {to} members already, and nothing would change. Ask for "
-                "another number."
-            )
-        injection.aim(f"{_names(profiles)}: {to} members each", [])
-        _scale(injection, run_dir, {each.profile: to for each in profiles}, evidence_timeout_s)
-    return injection.output()
+    run_dir, profiles = _struck(injection, profile)
+    wanted = wanted_members(run_dir)
+    if all(wanted.get(each.profile, _planned(each)) == to for each in profiles):
+        raise FaultError(
+            f"{_names(profiles)}: has {to} members already, and nothing would change. Ask for "
+            "another number."
+        )
+    injection.aim(f"{_names(profiles)}: {to} members each", [])
+    _scale(injection, run_dir, {each.profile: to for each in profiles}, evidence_timeout_s)
 
 
-@activity
+@fault(MEMBERS, role="members", graceful=True)
 def rebalance_storm(
+    injection: Injection,
     rounds: int = 5,
     every_s: float = 1.0,
     profile: str | None = None,
     evidence_timeout_s: float = 60.0,
-) -> dict[str, Any]:
-    """Let a further member join each group and leave it again, `rounds` times, `every_s` apart."""
+) -> None:
+    """Let members join and leave each consumer group, again and again.
+
+    One more member joins each group and leaves it again, `rounds` times, `every_s` apart.
+    """
     if rounds < 1:
         raise UsageError(f"rebalance_storm: rounds is {rounds}; at least 1 is expected.")
-    target = attach()
-    with Injection("rebalance_storm", target) as injection:
-        run_dir, profiles = _struck(target, profile)
-        injection.aim(f"{_names(profiles)}: {rounds} times one more member and one less", [])
-        before = {each.profile: _planned(each) for each in profiles}
-        more = {name: number + 1 for name, number in before.items()}
-        try:
-            for _ in range(rounds):
-                for numbers in (more, before):
-                    _scale(injection, run_dir, numbers, evidence_timeout_s)
-                    time.sleep(every_s)
-        finally:
-            want_as_planned(run_dir)
-    return injection.output()
+    run_dir, profiles = _struck(injection, profile)
+    injection.aim(f"{_names(profiles)}: {rounds} times one more member and one less", [])
+    before = {each.profile: _planned(each) for each in profiles}
+    more = {name: number + 1 for name, number in before.items()}
+    try:
+        for _ in range(rounds):
+            for numbers in (more, before):
+                _scale(injection, run_dir, numbers, evidence_timeout_s)
+                time.sleep(every_s)
+    finally:
+        want_as_planned(run_dir)
 
 
 # -- whom to strike, and when ------------------------------------------------------------------
 
 
-def _struck(target: Target, profile: str | None) -> tuple[RunDir, list[ProfileRun]]:
+def _struck(injection: Injection, profile: str | None) -> tuple[RunDir, list[ProfileRun]]:
     """The run and its profiles with members, or the one that is named."""
+    target = injection.at
     run_dir = target.member_run()
     profiles = [each for each in target.consuming() if profile in (None, each.profile)]
     if run_dir is None or not profiles:

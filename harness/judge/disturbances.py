@@ -96,7 +96,7 @@ class Disturbance:
 
 def disturbances(timeline: Timeline) -> list[Disturbance]:
     """Every disturbance of a run that no fault on record explains, in order."""
-    windows = [_explains(fault) for fault in timeline.faults if not _members_alone(fault)]
+    windows = [_explains(fault) for fault in timeline.faults if not fault.seen.members_alone]
     left = [
         sign
         for sign in sorted(_signs(timeline), key=lambda each: each.at_us)
@@ -129,12 +129,6 @@ def _explains(fault: RecordedFault) -> tuple[int, int]:
     """The time in which a fault explains what was seen; one that was never healed has no end."""
     end_us = 2**62 if fault.healed_us is None else fault.healed_us + AFTER_US
     return min(fault.begun_us, fault.injected_us), end_us
-
-
-def _members_alone(fault: RecordedFault) -> bool:
-    evidence = fault.evidence
-    others = any(evidence.get(kind) for kind in ("brokers", "links", "elections"))
-    return bool(evidence.get("members")) and not others
 
 
 def _signs(timeline: Timeline) -> Iterator[Sign]:

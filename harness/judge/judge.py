@@ -189,7 +189,7 @@ def _firm(run: RunRecord, anomaly: str) -> bool:
 def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str:
     """The name of a known defect whose conditions and effect match what was found."""
     idempotent = str(profile.producer.get("enable.idempotence", "")).lower() in ("true", "1", "t")
-    graceful = any(bool(each.fault.evidence.get("graceful")) for each in met)
+    graceful = any(each.fault.seen.graceful for each in met)
     if anomaly == "duplicate" and (idempotent or profile.transactional) and graceful:
         return LIBRDKAFKA_4953
     if anomaly == "torn_txn" and met:

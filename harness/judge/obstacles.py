@@ -188,8 +188,8 @@ def _no_effect(fault: RecordedFault) -> str:
         return f"{name} failed: {fault.failure}"
     if not fault.struck:
         return f"{name} was begun, and nothing says that it struck"
-    shortcomings = fault.evidence.get("shortcomings")
-    why = f" ({shortcomings[0]})" if isinstance(shortcomings, list) and shortcomings else ""
+    missing = fault.seen.shortcomings
+    why = f" ({missing[0]})" if missing else ""
     return f"{name} shows no evidence that it took effect{why}"
 
 

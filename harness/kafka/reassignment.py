@@ -13,7 +13,6 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from harness.brokers.local.config import HOST
 from harness.errors import FaultError
 from harness.kafka.flexible import (
     NO_TAGS,
@@ -22,7 +21,7 @@ from harness.kafka.flexible import (
     compact_string,
     flexible_request,
 )
-from harness.kafka.wire import exchange
+from harness.kafka.wire import Address, exchange
 
 _KEY: Final = 45
 _VERSION: Final = 0
@@ -70,9 +69,9 @@ def parse_reassignment(answer: bytes, correlation: int) -> dict[Key, str]:
 
 
 def reorder_replicas(
-    port: int, replicas: Mapping[Key, Sequence[int]], timeout_s: float = 10.0
+    address: Address, replicas: Mapping[Key, Sequence[int]], timeout_s: float = 10.0
 ) -> None:
-    """Give partitions their replicas in a new order, asked of the broker at 127.0.0.1:`port`.
+    """Give partitions their replicas in a new order, asked of the broker at `address`.
 
     Raises FaultError when it does not answer in `timeout_s` or refuses.
     """
@@ -81,7 +80,7 @@ def reorder_replicas(
     )
     try:
         request = reassignment_request(1, replicas, int(timeout_s * 1000))
-        refused = parse_reassignment(asyncio.run(exchange(HOST, port, request, timeout_s)), 1)
+        refused = parse_reassignment(asyncio.run(exchange(*address, request, timeout_s)), 1)
     except (OSError, asyncio.IncompleteReadError, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise FaultError(f"{what}: no answer within {timeout_s:g} s ({reason}).") from error

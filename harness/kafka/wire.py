@@ -12,12 +12,12 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from harness.brokers.local.config import HOST
-
 _METADATA: Final = 3
 _VERSION: Final = 2
 _CLIENT_ID: Final = b"delivery-harness"
 _ANSWER_BYTES_MAX: Final = 1 << 20
+Address = tuple[str, int]
+"""(host, port)"""
 
 
 def framed(key: int, version: int, correlation: int, body: bytes) -> bytes:
@@ -87,9 +87,9 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
     return data[at + 2 : at + 2 + length].decode(), at + 2 + length
 
 
-async def ask(port: int, timeout_s: float) -> View | None:
-    """The view of the broker behind `port`; None when it gives none in time."""
+async def ask(address: Address, timeout_s: float) -> View | None:
+    """The view of the broker at `address`; None when it gives none in time."""
     try:
-        return parse_metadata(await exchange(HOST, port, metadata_request(1), timeout_s), 1)
+        return parse_metadata(await exchange(*address, metadata_request(1), timeout_s), 1)
     except (OSError, asyncio.IncompleteReadError, ValueError):
         return None  # TimeoutError is an OSError

@@ -28,6 +28,7 @@ from harness.rundir.member_journal import (
 )
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun
+from harness.system.stopped import state_after_stop
 
 MODULE: Final = "harness.members.process"
 GroupEvent: TypeAlias = MemberEvent | RebalanceEvent
@@ -100,6 +101,11 @@ def signal_member(run_dir: RunDir, member: Living, number: signal.Signals) -> No
     if MODULE not in command or str(run_dir.path) not in command:
         raise FaultError(f"{member.profile} member {member.member}: its process has ended already.")
     os.kill(member.pid, number)
+
+
+def state_when_stopped(member: Living) -> str:
+    """The state of a member's process after SIGSTOP; `stopped` once it stands still."""
+    return state_after_stop(member.pid)
 
 
 def continue_members(run_dir: RunDir, profiles: Iterable[ProfileRun]) -> None:

@@ -34,7 +34,8 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from harness.brokers.local.running import running_cluster
+from harness.brokers.kind import log_directories
+from harness.brokers.running import control_of
 from harness.errors import HarnessError
 from harness.kafka.consumer import client_config
 from harness.read.capture import capture_groups
@@ -243,7 +244,6 @@ def main(argv: list[str] | None = None) -> int:
         info = run_dir.read_info()
         number = args.number or run_dir.next_verification()
         settings = client_config(info)
-        cluster = running_cluster(info.cluster_id)
         proof = drain(
             run_dir,
             info,
@@ -251,7 +251,7 @@ def main(argv: list[str] | None = None) -> int:
             number,
             timeout_s=args.timeout,
             progress=say,
-            log_directory=cluster.data_directory if cluster is not None else None,
+            log_directory=log_directories(control_of(info.cluster_id)),
         )
     except HarnessError as error:
         say(str(error))

@@ -31,7 +31,7 @@ def note_dead_logs(
     fault_id: str,
     broker: int,
     leaders: Iterable[tuple[Key, int]],
-    data_directory: Callable[[int], Path],
+    log_directory: Callable[[int], Path],
     run_id: str,
     codec: Codec,
 ) -> list[DeadLog]:
@@ -42,9 +42,9 @@ def note_dead_logs(
     """
     deadline = time.monotonic() + TIME_MAX_S
     return [
-        _note(fault_id, broker, key, leader, data_directory, (run_id, codec), deadline)
+        _note(fault_id, broker, key, leader, log_directory, (run_id, codec), deadline)
         for key, leader in leaders
-        if leader not in (-1, broker) and Replica(data_directory(broker), *key).there
+        if leader not in (-1, broker) and Replica(log_directory(broker), *key).there
     ]
 
 
@@ -53,12 +53,12 @@ def _note(
     broker: int,
     key: Key,
     leader: int,
-    data_directory: Callable[[int], Path],
+    log_directory: Callable[[int], Path],
     run: tuple[str, Codec],
     deadline: float,
 ) -> DeadLog:
     topic, partition = key
-    mine, other = (Replica(data_directory(each), *key) for each in (broker, leader))
+    mine, other = (Replica(log_directory(each), *key) for each in (broker, leader))
     noted = DeadLog(
         fault_id, now(), broker, topic, partition, None, leader, None, None, [], complete=False
     )

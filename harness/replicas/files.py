@@ -43,8 +43,8 @@ class Segment:
 class Replica:
     """A replica's directory in a broker's log directory."""
 
-    def __init__(self, data_directory: Path, topic: str, partition: int) -> None:
-        self.path = data_directory / f"{topic}-{partition}"
+    def __init__(self, log_directory: Path, topic: str, partition: int) -> None:
+        self.path = log_directory / f"{topic}-{partition}"
 
     @property
     def there(self) -> bool:

@@ -43,7 +43,7 @@ class Wanted:
 def search_replicas(
     wanted: Iterable[Wanted],
     brokers: Iterable[int],
-    data_directory: Callable[[int], Path],
+    log_directory: Callable[[int], Path],
     run_id: str,
     codec: Codec,
     *,
@@ -51,7 +51,7 @@ def search_replicas(
 ) -> tuple[list[LogState], list[Sought]]:
     """Search each replica of each wanted record's partition.
 
-    data_directory: a broker's log directory; codec: the run's. Takes `time_max_s` at most; a log
+    log_directory: a broker's log directory; codec: the run's. Takes `time_max_s` at most; a log
     that was not searched whole says so and why.
     """
     by_partition: dict[tuple[str, int], list[tuple[Wanted, Sought]]] = {}
@@ -65,7 +65,7 @@ def search_replicas(
     for key, entries in sorted(by_partition.items()):
         identities = _Identities(codec, codec.run_number(run_id), entries)
         for broker in brokers:
-            replica = Replica(data_directory(broker), *key)
+            replica = Replica(log_directory(broker), *key)
             if replica.there:
                 logs.append(_search(replica, broker, key, identities, deadline))
     return logs, sought

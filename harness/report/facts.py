@@ -33,6 +33,7 @@ from harness.judge.verdict import (
 )
 from harness.report import wording
 from harness.rundir.clock import to_us
+from harness.rundir.recorded_evidence import RecordedEvidence
 from harness.rundir.run_info import RunInfo
 
 GLYPHS: Final = {KEPT: "✓", BROKEN: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "n/a"}
@@ -178,35 +179,18 @@ def fault_stories(verdict: Verdict, start_us: int) -> list[FaultStory]:
                 fault,
                 (injected_us - start_us) / 1e6,
                 lasted,
-                evidence_lines(fault.evidence),
+                evidence_lines(fault.fault, fault.evidence),
             )
         )
     return stories
 
 
-def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
-    """Evidence in sentences, as far as it is known how to read it."""
-    lines: list[str] = []
-    for sent in _mappings(evidence.get("brokers")):
-        text = f"{sent.get('signal')} to broker {sent.get('broker')} (process {sent.get('pid')})"
-        if sent.get("state"):
-            text += f", then seen {sent['state']}"
-        if sent.get("exit_status") is not None:
-            text += f", exit status {sent['exit_status']}"
-        if sent.get("restarted_pid"):
-            text += f", started again as process {sent['restarted_pid']}"
-        lines.append(text)
-    for cut in _mappings(evidence.get("links")):
-        text = f"{cut.get('mode')} on the {cut.get('listener')} link of broker {cut.get('broker')}"
-        if cut.get("answered_through_link") is False:
-            text += ", no answer came through it"
-            if cut.get("answered_past_link"):
-                text += " while the broker did answer beside it"
-        if cut.get("connections_reset"):
-            text += f", {cut['connections_reset']} connections reset"
-        lines.append(text)
+def evidence_lines(fault: str, evidence: Mapping[str, Any]) -> list[str]:
+    """The evidence of a fault in sentences, as far as it is known how to read it."""
+    seen = RecordedEvidence(fault, evidence)
+    lines = list(seen.lines())
     moves: dict[str, int] = {}
-    for move in _mappings(evidence.get("partitions")):
+    for move in seen.partitions:
         before, after = move.get("leader_before"), move.get("leader_after")
         if after is None or after == before:
             told = f"leader stayed broker {before}, epoch {move.get('epoch_before')}"
@@ -221,13 +205,9 @@ def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
     lines += [
         f"{count} partition{'s' if count > 1 else ''}: {told}" for told, count in moves.items()
     ]
-    for name in ("shortcomings", "notes"):
-        lines += [f"{name[:-1]}: {text}" for text in evidence.get(name) or []]
+    lines += [f"shortcoming: {text}" for text in seen.shortcomings]
+    lines += [f"note: {text}" for text in seen.notes]
     return lines
-
-
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 
 
 @dataclass(frozen=True, slots=True)

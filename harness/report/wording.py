@@ -22,6 +22,7 @@ from harness.judge.verdict import (
     PromiseVerdict,
     Verdict,
 )
+from harness.rundir.recorded_evidence import RecordedEvidence
 
 CONFIDENCE: Final = 0.95
 MODES: Final[Mapping[str, str]] = {
@@ -60,7 +61,10 @@ def counted(verdict: Verdict) -> list[ProfileVerdict]:
 
 def struck(verdict: Verdict) -> int:
     """How many faults struck something, with evidence."""
-    return sum(fault.took_effect and fault.fault != "no_fault" for fault in verdict.faults)
+    return sum(
+        each.took_effect and not RecordedEvidence(each.fault, each.evidence).nominal
+        for each in verdict.faults
+    )
 
 
 def headline(verdict: Verdict) -> str:

@@ -1,37 +1,53 @@
 """What shows that a fault took effect, and the rule that decides whether it did. Pure.
 
-FaultEvidence is what was observed, never what was asked for: the state and exit status of
-processes, the leader and leader epoch of the partitions aimed at before and after, the bytes a
-proxy held back. `shortcomings` lists what is missing; a fault without shortcomings took effect.
+FaultEvidence is what was observed, never what was asked for: what a broker kind saw of the brokers
+that it struck, the leader and leader epoch of the partitions aimed at before and after, whether
+anything came through a link that was cut. Each piece says itself what it lacks, and `shortcomings`
+adds it up; a fault without shortcomings took effect. Read it back with
+harness/rundir/recorded_evidence.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final, Protocol
 
-STOPPED: Final = "stopped"
-_KILLED: Final = -9
-_TERMINATED: Final = frozenset({0, -15, 143})
-"""Exit statuses after SIGTERM; a JVM ends with 128 + 15 once its shutdown hooks have run."""
+from harness.system.stopped import STOPPED
+
+KILL: Final = "kill"
+STOP: Final = "stop"
+PAUSE: Final = "pause"
+RESUME: Final = "resume"
+RESTART: Final = "restart"
 
 
-@dataclass(slots=True)
-class Signalled:
-    """A signal sent to a broker process."""
+class BrokerEvidence(Protocol):
+    """What was done to one broker, and what was seen of it.
 
-    broker: int
-    pid: int
-    signal: str
-    at: str
-    state: str | None = None
-    """The process state seen afterwards, as psutil names it, `stopped` once every thread is
-    stopped; only asked for SIGSTOP."""
-    exit_status: int | None = None
-    """As subprocess has it: -9 after SIGKILL. None while it runs."""
-    restarted_pid: int | None = None
-    """Which process took its place, where the fault itself restarts it."""
+    Each broker kind has its own: it alone knows what shows that a broker of that kind has ended.
+    """
+
+    @property
+    def broker(self) -> int:
+        """The broker's id."""
+
+    @property
+    def deed(self) -> str:
+        """kill, stop, pause, resume or restart."""
+
+    @property
+    def at(self) -> str:
+        """When it was done."""
+
+    def shortcomings(self) -> list[str]:
+        """What is missing for the conclusion that it had its effect; empty when nothing is."""
+
+    def told(self) -> str:
+        """What was done and seen, in one sentence for people."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a timeline holds it: broker, deed, at, told, and what this kind adds."""
 
 
 @dataclass(slots=True)
@@ -63,6 +79,31 @@ class Cut:
     """Did the same broker answer a request that did not go through the link?"""
     connections_reset: int | None = None
     """How many connections stood on the link when it was restored, where they were reset."""
+
+    def shortcomings(self) -> list[str]:
+        """What is missing for the conclusion that the link was cut and the broker alive."""
+        where = f"broker {self.broker}, {self.listener} listener, {self.mode}"
+        if self.answered_through_link is not False:
+            return [f"{where}: it was not seen that requests stay without an answer"]
+        if self.answered_past_link is not True:
+            # Then the silence proves nothing: the broker may have been silent to everybody.
+            return [f"{where}: the broker did not answer past the link either"]
+        return []
+
+    def told(self) -> str:
+        """What was cut and seen, in one sentence for people."""
+        text = f"{self.mode} on the {self.listener} link of broker {self.broker}"
+        if self.answered_through_link is False:
+            text += ", no answer came through it"
+            if self.answered_past_link:
+                text += " while the broker did answer beside it"
+        if self.connections_reset:
+            text += f", {self.connections_reset} connections reset"
+        return text
+
+    def to_json(self) -> dict[str, Any]:
+        """As a timeline holds it."""
+        return {**asdict(self), "told": self.told()}
 
 
 @dataclass(slots=True)
@@ -118,6 +159,21 @@ class MemberStruck:
     steps_after: list[str] = field(default_factory=list)
     """Which of LOST, REVOKED, FENCED, COMMIT_FAILED stand in its journal after it was resumed."""
 
+    def shortcomings(self) -> Iterator[str]:
+        """What is missing for the conclusion that the member felt it and the others took over."""
+        what = f"{self.profile} member {self.member} (process {self.pid}) after {self.action}"
+        if self.action == "SIGKILL" and self.ended != "killed by SIGKILL":
+            yield f"{what}: it {self.ended or 'was not seen to end'}"
+        elif self.action == "SIGSTOP" and self.state != STOPPED:
+            yield f"{what}: state {self.state!r}, expected {STOPPED!r}"
+        elif self.action == "leave" and not str(self.ended).startswith("left "):
+            yield f"{what}: it {self.ended or 'was not seen to leave'}"
+        left = sorted(set(self.partitions) - set(self.taken_over))
+        if self.action != "join" and left and not self.shared:
+            yield f"{what}: nobody else was assigned {', '.join(left)}"
+        if self.action == "join" and not (self.assigned or self.spare or self.shared):
+            yield f"{what}: it was assigned no partition"
+
 
 @dataclass(slots=True)
 class PartitionMove:
@@ -157,11 +213,13 @@ class FaultEvidence:
     moves_leader: bool
     graceful: bool
     hold_s: float | None = None
-    brokers: list[Signalled] = field(default_factory=list)
+    nominal: bool = False
+    """Was nothing to be struck at all? Said, and never concluded from what is not here."""
+    brokers: list[BrokerEvidence] = field(default_factory=list)
     links: list[Cut] = field(default_factory=list)
     partitions: list[PartitionMove] = field(default_factory=list)
     follower_logs: list[FollowerLog] = field(default_factory=list)
-    """Of the followers that were stopped, where the fault stops any."""
+    """Of the followers that were paused, where the fault pauses any."""
     elections: list[Election] = field(default_factory=list)
     coordinates: list[Coordination] = field(default_factory=list)
     """Whose coordinator was struck, where the fault aims at one."""
@@ -170,7 +228,8 @@ class FaultEvidence:
 
     def to_json(self) -> dict[str, Any]:
         """As the timeline, the journal and verdict.json hold it, shortcomings included."""
-        return {**asdict(self), "shortcomings": shortcomings(self)}
+        document = {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
+        return {**document, "shortcomings": shortcomings(self)}
 
     def for_run(self, run_id: str) -> dict[str, Any]:
         """As the timeline of one run holds it: the clients of other runs are left out."""
@@ -181,19 +240,25 @@ class FaultEvidence:
         return document
 
 
+def _plain(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    return [
+        each if isinstance(each, str) else each.to_json() if hasattr(each, "to_json")
+        else asdict(each)
+        for each in value
+    ]  # fmt: skip
+
+
 def shortcomings(evidence: FaultEvidence) -> list[str]:
     """What is missing for the conclusion that the fault took effect; empty when nothing is."""
-    if evidence.members:
-        return list(_of_members(evidence.members))
-    if not (evidence.brokers or evidence.links or evidence.elections):
-        # Nothing was to be struck: then nothing may have moved.
-        return [
-            f"{_name(move)}: leader {move.leader_before} epoch {move.epoch_before} became "
-            f"leader {move.leader_after} epoch {move.epoch_after} without a fault"
-            for move in evidence.partitions
-            if (move.leader_after, move.epoch_after) != (move.leader_before, move.epoch_before)
-        ]
-    found = [*_of_processes(evidence.brokers), *_of_links(evidence.links)]
+    struck: list[BrokerEvidence | Cut] = [*evidence.brokers, *evidence.links]
+    if evidence.nominal:
+        return [*_unmoved(evidence.partitions), *(f"struck: {each.told()}" for each in struck)]
+    found = [missing for each in struck for missing in each.shortcomings()]
+    found += [missing for each in evidence.members for missing in each.shortcomings()]
+    if not (struck or evidence.elections):
+        return found if evidence.members else ["nothing shows that anything was struck"]
     if not evidence.partitions:
         found.append("no partition was aimed at")
     if evidence.moves_leader:
@@ -208,48 +273,13 @@ def shortcomings(evidence: FaultEvidence) -> list[str]:
     return found
 
 
-def _of_processes(signals: Iterable[Signalled]) -> list[str]:
-    found: list[str] = []
-    for each in signals:
-        what = f"broker {each.broker} (process {each.pid}) after {each.signal}"
-        if each.signal == "SIGKILL" and each.exit_status != _KILLED:
-            found.append(f"{what}: exit status {each.exit_status}, expected {_KILLED}")
-        elif each.signal == "SIGSTOP" and each.state != STOPPED:
-            found.append(f"{what}: state {each.state!r}, expected {STOPPED!r}")
-        elif each.signal == "SIGTERM":
-            if each.exit_status not in _TERMINATED:
-                found.append(f"{what}: exit status {each.exit_status}, expected one of 0, -15, 143")
-            if each.restarted_pid in (None, each.pid):
-                found.append(f"{what}: no new process took its place")
-    return found
-
-
-def _of_members(members: Iterable[MemberStruck]) -> Iterator[str]:
-    for each in members:
-        what = f"{each.profile} member {each.member} (process {each.pid}) after {each.action}"
-        if each.action == "SIGKILL" and each.ended != "killed by SIGKILL":
-            yield f"{what}: it {each.ended or 'was not seen to end'}"
-        elif each.action == "SIGSTOP" and each.state != STOPPED:
-            yield f"{what}: state {each.state!r}, expected {STOPPED!r}"
-        elif each.action == "leave" and not str(each.ended).startswith("left "):
-            yield f"{what}: it {each.ended or 'was not seen to leave'}"
-        left = sorted(set(each.partitions) - set(each.taken_over))
-        if each.action != "join" and left and not each.shared:
-            yield f"{what}: nobody else was assigned {', '.join(left)}"
-        if each.action == "join" and not (each.assigned or each.spare or each.shared):
-            yield f"{what}: it was assigned no partition"
-
-
-def _of_links(cuts: Iterable[Cut]) -> list[str]:
-    found: list[str] = []
-    for cut in cuts:
-        where = f"broker {cut.broker}, {cut.listener} listener, {cut.mode}"
-        if cut.answered_through_link is not False:
-            found.append(f"{where}: it was not seen that requests stay without an answer")
-        elif cut.answered_past_link is not True:
-            # Then the silence proves nothing: the broker may have been silent to everybody.
-            found.append(f"{where}: the broker did not answer past the link either")
-    return found
+def _unmoved(moves: Iterable[PartitionMove]) -> Iterator[str]:
+    for move in moves:
+        if (move.leader_after, move.epoch_after) != (move.leader_before, move.epoch_before):
+            yield (
+                f"{_name(move)}: leader {move.leader_before} epoch {move.epoch_before} became "
+                f"leader {move.leader_after} epoch {move.epoch_after} without a fault"
+            )
 
 
 def _name(move: PartitionMove) -> str:

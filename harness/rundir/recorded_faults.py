@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.rundir.documents import whole
 from harness.rundir.events import FaultEvent
+from harness.rundir.recorded_evidence import RecordedEvidence
 
 
 @dataclass(slots=True)
@@ -34,63 +34,41 @@ class RecordedFault:
     """When the first word of it was written."""
 
     @property
+    def seen(self) -> RecordedEvidence:
+        """Its evidence, read."""
+        return RecordedEvidence(self.fault, self.evidence)
+
+    @property
     def moves_leader(self) -> bool:
         """Whether the fault is one that takes the leadership away."""
-        return bool(self.evidence.get("moves_leader", False))
+        return self.seen.moves_leader
 
     @property
     def partitions(self) -> list[Mapping[str, Any]]:
         """The partitions that it was aimed at, each with leader and epoch before and after."""
-        return _mappings(self.evidence.get("partitions"))
-
-    def check(self) -> None:
-        """Raises ValueError, TypeError or KeyError for evidence that cannot be read."""
-        for each in self.partitions:
-            str(each["topic"])
-            for name in ("partition", "leader", "leader_epoch"):
-                value = each.get(name, 0)
-                whole(0 if value is None else value)
-        for struck in _mappings(self.evidence.get("brokers")):
-            whole(struck.get("broker", 0))
-        for kind in ("members", "coordinates"):
-            for each in _mappings(self.evidence.get(kind)):
-                whole(each.get("member", 0))
-                whole(each.get("partition", 0))
-        assert self.brokers is not None
+        return self.seen.partitions
 
     @property
     def idle(self) -> bool:
-        """Whether it was to strike nothing at all, as `no_fault`."""
-        return self.struck and not any(
-            _mappings(self.evidence.get(kind))
-            for kind in ("brokers", "links", "elections", "members")
-        )
+        """Whether it was to strike nothing at all, as `no_fault`; said by its evidence."""
+        return self.struck and self.seen.nominal
 
     def struck_members(self, profile: str) -> list[Mapping[str, Any]]:
         """The members of a profile's group that it struck."""
-        return [
-            each
-            for each in _mappings(self.evidence.get("members"))
-            if each.get("profile") == profile
-        ]
+        return [each for each in self.seen.members if each.get("profile") == profile]
 
     def coordinated(self, profile: str) -> list[tuple[str, int]]:
         """The partitions of internal topics by which it struck coordinators of a profile."""
         return [
             (str(each["topic"]), int(each["partition"]))
-            for each in _mappings(self.evidence.get("coordinates"))
+            for each in self.seen.coordinates
             if each.get("profile") == profile and "topic" in each and "partition" in each
         ]
 
     @property
     def brokers(self) -> set[int]:
-        """The brokers that it struck, by a signal or by holding back a link."""
-        return {
-            int(struck["broker"])
-            for struck in _mappings(self.evidence.get("brokers"))
-            + _mappings(self.evidence.get("links"))
-            if "broker" in struck
-        }
+        """The brokers that it struck, themselves or by cutting a link of theirs."""
+        return {each.broker for each in [*self.seen.brokers, *self.seen.links]}
 
 
 def note_fault(
@@ -116,7 +94,7 @@ def note_fault(
             try:
                 fault.evidence = event.evidence or {}
                 fault.took_effect = bool(event.took_effect)
-                fault.check()
+                fault.seen.check()
             except (KeyError, TypeError, ValueError, AttributeError):
                 fault.evidence, fault.took_effect = {}, False
                 raise
@@ -126,7 +104,3 @@ def note_fault(
             fault.failure = event.reason or "no reason was given"
         case "inject" | "heal":
             pass
-
-
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

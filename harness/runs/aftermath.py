@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from typing import Final
 
-from harness.brokers import LocalCluster
+from harness.brokers import BrokerControl
 from harness.errors import ClusterError
 from harness.faults.injection import open_faults
 from harness.rundir.events import FaultEvent, RunEvent
@@ -18,11 +18,11 @@ from harness.rundir.run_dir import RunDir
 BROKER_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
-def heal(cluster: LocalCluster, run_dir: RunDir) -> None:
+def heal(control: BrokerControl, run_dir: RunDir) -> None:
     """Make the cluster whole. When it does not heal, the drain says what is missing."""
     left = open_faults(run_dir)
     try:
-        cluster.heal()
+        control.heal()
     except ClusterError as error:
         run_dir.append(RunEvent(source="harness", phase="not_healed", reason=str(error)))
         return
@@ -42,16 +42,16 @@ def heal(cluster: LocalCluster, run_dir: RunDir) -> None:
     )
 
 
-def keep_broker_logs(cluster: LocalCluster, run_dir: RunDir) -> None:
+def keep_broker_logs(control: BrokerControl, run_dir: RunDir) -> None:
     """Copy what the brokers printed to where the run's other logs are, the last part at least.
 
     Of a run that was not kept they are worth more than their space, and a cluster that is not
     kept takes them with it.
     """
     run_dir.logs.mkdir(exist_ok=True)
-    for broker in cluster.broker_ids:
+    for broker in control.broker_ids:
         # A log that cannot be copied must not hide why the run is not kept.
-        with contextlib.suppress(OSError), cluster.broker_log(broker).open("rb") as log:
+        with contextlib.suppress(OSError), control.logs(broker).open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - BROKER_LOG_BYTES_MAX))
             (run_dir.logs / f"broker-{broker}.log").write_bytes(log.read(BROKER_LOG_BYTES_MAX))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from harness.brokers import Brokers
-from harness.brokers.local.known import cluster_with_id
-from harness.brokers.local.presence import EXPERIMENTS, RUNS, Presence, present
+from harness.brokers.presence import EXPERIMENTS, RUNS, Presence, present
+from harness.brokers.running import brokers_with_id
 from harness.rundir.events import ExperimentEvent
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
@@ -39,9 +39,11 @@ class Announced:
     def on(
         cls, brokers: Brokers, cluster_id: str, run_dir: RunDir, info: RunInfo
     ) -> Announced | None:
-        """On a local cluster, by whichever address it is used; None on other brokers."""
-        directory = getattr(brokers, "directory", None) or cluster_with_id(cluster_id)
-        return None if directory is None else cls(directory, run_dir, info)
+        """On brokers of ours, by whichever address they are used; None on others."""
+        place = brokers.meeting_place
+        if place is None and (ours := brokers_with_id(cluster_id)) is not None:
+            place = ours.meeting_place
+        return None if place is None else cls(place, run_dir, info)
 
     def await_experiments(
         self,

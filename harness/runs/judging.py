@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException
 
-from harness.brokers import LocalCluster
+from harness.brokers import BrokerControl
+from harness.brokers.kind import log_directories
 from harness.errors import ClusterError, RunDirError
 from harness.judge.judge import judge_findings
 from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, Verdict
@@ -45,12 +46,12 @@ def judge_run(
     number: int,
     drain_timeout_s: float,
     say: Say,
-    cluster: LocalCluster | None = None,
+    control: BrokerControl | None = None,
     processes: int | None = None,
 ) -> Verdict:
     """One more verification of a run: a fresh drain, its verdict, its report.
 
-    cluster: the local brokers that the run was made on, whose log files can be read.
+    control: of the brokers that the run was made on, whose log files can perhaps be read.
     processes: how many read side by side; by default as many as are worth it.
     """
     say("reading every record back")
@@ -62,7 +63,7 @@ def judge_run(
         timeout_s=drain_timeout_s,
         progress=say,
         processes=processes,
-        log_directory=cluster.data_directory if cluster is not None else None,
+        log_directory=log_directories(control),
     )
     run_dir.append(RunEvent(source="harness", phase="drained", number=number))
     say("reconciling")
@@ -70,7 +71,7 @@ def judge_run(
     findings = reconcile(run)
     if any(found.counts["lost"] for found in findings):
         say("looking for lost records in the brokers' logs")
-        look_for_lost(run_dir, number, info, findings, cluster)
+        look_for_lost(run_dir, number, info, findings, control)
         run.replicas = load_replicas(run_dir, number)
     verdict = judge_findings(run, findings)
     path = run_dir.verdict(number)

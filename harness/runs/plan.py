@@ -18,7 +18,7 @@ from harness.brokers import KAFKA_VERSION
 from harness.brokers.foreign import LOCAL, capabilities_of, parse_bootstrap
 from harness.errors import UsageError, redact_argv
 from harness.faults.experiments import Experiment, load_experiment, validate_for
-from harness.faults.registry import COORDINATES_TRANSACTIONS, FAULTS
+from harness.faults.registry import FAULTS, coordinates_transactions
 from harness.kafka.client_check import check_connection, check_producer
 from harness.profiles import (
     DeliveryProfile,
@@ -267,7 +267,7 @@ def check_transactions(subjects: list[DeliveryProfile], experiments: list[Experi
         return
     for experiment in experiments:
         for name in experiment.faults:
-            if name in COORDINATES_TRANSACTIONS:
+            if coordinates_transactions(name):
                 raise UsageError(
                     f"experiment {experiment.name}: fault {name} strikes the coordinator of "
                     "transactions, and no profile of this run has any. Add one that does: "

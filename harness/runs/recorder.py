@@ -20,7 +20,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from harness.brokers import Brokers, LocalCluster, connect
+from harness.brokers import Brokers, connect
 from harness.brokers.foreign import LOCAL
 from harness.errors import (
     EXIT_HARNESS_FAILED,
@@ -61,9 +61,7 @@ def brokers_of(spec: str, overrides: Overrides) -> Brokers:
         meant = address_of(os.environ.get("HARNESS_BROKERS"), overrides)
     settings = {**connection_settings(), **overrides.connection}
     if cluster and meant == LOCAL and not spec:
-        attached = LocalCluster.attach(cluster)
-        attached.add_client_settings(settings)
-        return attached
+        meant = f"{LOCAL}:{cluster}"
     return connect(meant, settings)
 
 

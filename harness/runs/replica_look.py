@@ -1,11 +1,12 @@
-"""After a drain: looks for sampled lost records in the log files of a local cluster's brokers."""
+"""After a drain: looks for sampled lost records in the log files of brokers of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
 
-from harness.brokers import LocalCluster
+from harness.brokers import BrokerControl
+from harness.brokers.kind import FILES
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.record.codecs import codec_named
 from harness.replicas.search import Wanted, search_replicas
@@ -23,19 +24,19 @@ def look_for_lost(
     number: int,
     info: RunInfo,
     findings: Iterable[ProfileFindings],
-    cluster: LocalCluster | None,
+    control: BrokerControl | None,
 ) -> None:
     """Write the `number`-th verification's replicas.json, when anything was lost.
 
-    Without a cluster whose files can be read there is nothing to look at, and nothing is written.
+    Without brokers whose files can be read there is nothing to look at, and nothing is written.
     """
     lost = [sample for found in findings for sample in found.samples.get("lost", [])][:WANTED_MAX]
-    if not lost or cluster is None:
+    if not lost or control is None or FILES not in control.capabilities:
         return
     logs, sought = search_replicas(
         [wanted for each in lost if (wanted := _wanted(info, each)) is not None],
-        cluster.broker_ids,
-        cluster.data_directory,
+        control.broker_ids,
+        control.log_directory,
         info.run_id,
         codec_named(info.load.codec),
     )

@@ -52,8 +52,8 @@ def run_plan(plan: RunPlan, on_progress: OnProgress | None, stop: Stop) -> Verdi
                 kept = True  # nothing failed, so nothing has to be explained
                 raise
             finally:
-                if not kept and isinstance(brokers, LocalCluster) and not plan.keep_cluster:
-                    keep_broker_logs(brokers, run_dir)
+                if not kept and brokers.control is not None and not plan.keep_cluster:
+                    keep_broker_logs(brokers.control, run_dir)
     except BaseException:
         if not any(run_dir.ledger.glob("*")):
             put_away(run_dir, made_here, progress.note)
@@ -130,9 +130,9 @@ def carry_out(
             load_and_break(session, request, progress, stop)
             session.await_experiments(progress.stage, stop=stop)
         finally:
-            if isinstance(brokers, LocalCluster):
+            if brokers.control is not None:
                 progress.stage("healing")
-                heal(brokers, run_dir)
+                heal(brokers.control, run_dir)
             if any(profile.consume is not None for profile in session.info.profiles):
                 progress.stage("letting the consumers catch up")
             session.stop_recording()

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import confluent_kafka
 
-from harness.brokers import Brokers, LocalCluster
+from harness.brokers import Brokers
 from harness.errors import HarnessError
 from harness.faults.experiments import Experiment
 from harness.faults.registry import FAULTS
@@ -42,7 +42,6 @@ from harness.version import __version__
 
 CLIENT_CONFIG = "HARNESS_CLIENT_CONFIG"
 RUN_DIR = "HARNESS_RUN_DIR"
-CLUSTER = "HARNESS_CLUSTER"
 
 MEMBERS_READY_S = 90.0
 MEMBERS_STOP_S = 120.0
@@ -141,14 +140,11 @@ class Session:
 
     def environment(self) -> dict[str, str]:
         """What the run's processes need to find it: never written to a file."""
-        environment = {
+        return {
             RUN_DIR: str(self.run_dir.path),
             CLIENT_CONFIG: json.dumps(self.brokers.client_config),
+            **self.brokers.environment,
         }
-        directory = getattr(self.brokers, "directory", None)
-        if directory is not None:
-            environment[CLUSTER] = str(directory)
-        return environment
 
     def start_recording(self) -> None:
         """Start the observer and the live reader, and await that the reader reads.
@@ -249,7 +245,7 @@ class Session:
             number=1,
             drain_timeout_s=drain_timeout_s,
             say=say,
-            cluster=self.brokers if isinstance(self.brokers, LocalCluster) else None,
+            control=self.brokers.control,
         )
 
     def delete_topics(self, say: Say) -> dict[str, str]:
@@ -353,7 +349,7 @@ def versions(brokers: Brokers) -> dict[str, str]:
     """The versions that a result depends on."""
     return {
         "harness": __version__,
-        "kafka": getattr(brokers, "kafka_version", "unknown (brokers not started by the harness)"),
+        "kafka": brokers.kafka_version,
         "python": platform.python_version(),
         "librdkafka": confluent_kafka.libversion()[0],
         **{

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.brokers.foreign import parse_bootstrap
-from harness.brokers.local.running import running_cluster
+from harness.brokers.running import control_of
 from harness.errors import UsageError
 from harness.judge.verdict import Verdict
 from harness.kafka.client_check import check_connection
@@ -74,7 +74,7 @@ def verify_run(
             number=number,
             drain_timeout_s=DRAIN_TIMEOUT_S,
             say=progress.detail,
-            cluster=running_cluster(info.cluster_id),
+            control=control_of(info.cluster_id),
             processes=processes,
         )
     beside = run_dir.path / f"report-{number}.html"

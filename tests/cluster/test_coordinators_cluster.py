@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,9 @@ from harness import faults
 from harness.brokers import LocalCluster
 from harness.errors import FaultError
 from harness.faults.backend import Target, attach
-from harness.faults.coordinators import TRANSACTION_STATE, coordinating_partition
+from harness.faults.roles import TRANSACTION_STATE, coordinating_partition
 from tests.support.readings import await_settled
-from tests.support.struck import struck_run
+from tests.support.struck import local_of, struck_run
 from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
@@ -123,7 +124,7 @@ def test_a_transaction_that_was_open_when_its_coordinator_was_struck_commits_who
     states = run.view.partitions([TRANSACTION_STATE])
     assert where == coordinating_partition(identity(run), len(states))
     leader = next(state.leader for state in states if state.partition == where)
-    pids = {broker: run.local.pid(broker) for broker in run.local.broker_ids}
+    pids = {broker: local_of(run).pid(broker) for broker in local_of(run).broker_ids}
 
     output = getattr(faults, name)()
     producer.produce(run.run_topics()[0], b"after")
@@ -144,7 +145,7 @@ def test_a_transaction_that_was_open_when_its_coordinator_was_struck_commits_who
     ]
     move = next(each for each in evidence["partitions"] if each["partition"] == where)
     assert move["leader_before"] == leader != move["leader_after"]
-    replaced = {broker for broker, pid in pids.items() if run.local.pid(broker) != pid}
+    replaced = {broker for broker, pid in pids.items() if local_of(run).pid(broker) != pid}
     assert replaced == ({leader} if name.startswith("kill") else set())
     assert committed(run) == [b"before", b"after"]
     after = run.view.partitions([TRANSACTION_STATE])
@@ -171,9 +172,9 @@ def test_without_a_run_a_coordinator_is_moved_on_a_cluster_that_never_had_a_tran
 
 def test_no_coordinator_can_be_struck_by_election_when_nobody_else_is_in_sync(run: Target) -> None:
     transactional_producer(run)
-    run.local.signal(1, faults.processes.signal.SIGKILL)
-    run.local.wait_exited(1, 20)
-    run.local.signal(3, faults.processes.signal.SIGKILL)
-    run.local.wait_exited(3, 20)
+    local_of(run).signal(1, signal.SIGKILL)
+    local_of(run).wait_exited(1, 20)
+    local_of(run).signal(3, signal.SIGKILL)
+    local_of(run).wait_exited(3, 20)
     with pytest.raises(FaultError):
         faults.move_transaction_coordinator(evidence_timeout_s=3)

@@ -28,7 +28,7 @@ from harness.faults.run import start_experiment
 from harness.kafka.leaders import await_full_isr, await_that
 from harness.rundir.clock import to_us
 from tests.support.shortened import shortened
-from tests.support.struck import environment, struck_run
+from tests.support.struck import environment, local_of, struck_run
 from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
@@ -63,7 +63,7 @@ def events(target: Target) -> list[dict[str, Any]]:
 
 def assert_whole(target: Target) -> None:
     """Every broker runs, every partition is in full ISR, the preferred broker leads."""
-    assert all(target.local.pid(broker) for broker in target.local.broker_ids)
+    assert all(local_of(target).pid(broker) for broker in local_of(target).broker_ids)
 
     def pending() -> str | None:
         # Another client than the one that healed asks another broker, which may hear of it later.
@@ -86,7 +86,7 @@ BROKER_FAULTS = sorted(
 
 @pytest.mark.parametrize("name", BROKER_FAULTS)
 def test_a_fault_takes_effect_with_evidence_and_is_healed(run: Target, name: str) -> None:
-    pids = {broker: run.local.pid(broker) for broker in run.local.broker_ids}
+    pids = {broker: local_of(run).pid(broker) for broker in local_of(run).broker_ids}
     load = produce_until_killed(run)
     try:
         before = time.time()
@@ -107,8 +107,9 @@ def test_a_fault_takes_effect_with_evidence_and_is_healed(run: Target, name: str
     assert [(move["leader_before"], move["partition"]) for move in moves] == [(2, 0)]
     moved = moves[0]["epoch_after"] > moves[0]["epoch_before"]
     assert moved == FAULTS[name].moves_leader
-    replaced = {broker for broker, pid in pids.items() if run.local.pid(broker) != pid}
-    killed = {each["broker"] for each in evidence["brokers"] if each["exit_status"] is not None}
+    replaced = {broker for broker, pid in pids.items() if local_of(run).pid(broker) != pid}
+    ended = ("kill", "restart")
+    killed = {each["broker"] for each in evidence["brokers"] if each["deed"] in ended}
     assert replaced == killed
 
     if name == "no_fault":
@@ -129,7 +130,7 @@ def test_the_leader_is_found_at_the_moment_of_the_fault(run: Target) -> None:
     assert faults.leader_of(topic) == 2
     first = faults.kill_leader()
     # Not healed to the preferred leader: the second fault must strike whoever leads now.
-    run.local.heal()
+    local_of(run).heal()
     await_full_isr(run.view, run.watched_topics, 60)
     successor = faults.leader_of(topic)
     assert successor != 2
@@ -139,7 +140,7 @@ def test_the_leader_is_found_at_the_moment_of_the_fault(run: Target) -> None:
 
 
 def test_heal_repairs_what_a_fault_left_half_done(run: Target) -> None:
-    local = run.local
+    local = local_of(run)
     local.signal(1, signal.SIGSTOP)
     local.set_link(3, "replication", "blackhole")
     local.set_link(3, "client", "cut_responses")
@@ -153,12 +154,12 @@ def test_heal_repairs_what_a_fault_left_half_done(run: Target) -> None:
 
 
 def test_a_hold_as_long_as_the_lag_limit_is_refused_before_anything_is_struck(run: Target) -> None:
-    pids = [run.local.pid(broker) for broker in run.local.broker_ids]
+    pids = [local_of(run).pid(broker) for broker in local_of(run).broker_ids]
     with pytest.raises(UsageError, match=r"replica\.lag\.time\.max\.ms"):
         faults.stop_followers_then_kill_leader(hold_s=5.0)
     with pytest.raises(UsageError, match=r"broker\.session\.timeout\.ms"):
         faults.pause_leader(hold_s=2.0)
-    assert [run.local.pid(broker) for broker in run.local.broker_ids] == pids
+    assert [local_of(run).pid(broker) for broker in local_of(run).broker_ids] == pids
     assert [psutil.Process(pid).status() for pid in pids if pid] != ["stopped"] * 3
 
 
@@ -178,11 +179,11 @@ def test_addresses_of_our_own_cluster_alone_give_control_over_it(
         monkeypatch.delenv(name)
     monkeypatch.setenv("HARNESS_BROKERS", cluster.bootstrap)
     target = attach()
-    assert target.local.name == cluster.name
+    assert local_of(target).name == cluster.name
     target.require(FAULTS["cut_replication_then_kill_leader"])
     # At an address that its state does not name, such as a tunnel's, it is known by its id.
     monkeypatch.setattr("harness.brokers.foreign.cluster_at", lambda _: None)
-    assert attach().local.name == cluster.name
+    assert local_of(attach()).name == cluster.name
 
 
 @pytest.mark.usefixtures("run", "strangers")
@@ -203,7 +204,7 @@ def test_an_unknown_partition_is_refused(run: Target) -> None:
 
 
 def stopped_brokers(target: Target) -> list[int]:
-    pids = [target.local.pid(broker) for broker in target.local.broker_ids]
+    pids = [local_of(target).pid(broker) for broker in local_of(target).broker_ids]
     return [pid for pid in pids if pid and psutil.Process(pid).status() == psutil.STATUS_STOPPED]
 
 
@@ -235,7 +236,7 @@ def test_an_experiment_that_is_ended_in_the_middle_of_a_hold_heals(
     run: Target, cluster: LocalCluster, tmp_path: Path, ending: str
 ) -> None:
     assert run.run_dir is not None
-    pids = {broker: run.local.pid(broker) for broker in run.local.broker_ids}
+    pids = {broker: local_of(run).pid(broker) for broker in local_of(run).broker_ids}
     experiment = load_experiment(experiment_with_a_long_hold(tmp_path))
     child = start_experiment(experiment, run.run_dir, 1, environment(cluster, run.run_dir))
     deadline = time.monotonic() + 60
@@ -252,7 +253,7 @@ def test_an_experiment_that_is_ended_in_the_middle_of_a_hold_heals(
     assert stopped_brokers(run) == []
     assert_whole(run)
     # The hold was cut short: the leader was never killed, and no further fault was injected.
-    assert {broker: run.local.pid(broker) for broker in run.local.broker_ids} == pids
+    assert {broker: local_of(run).pid(broker) for broker in local_of(run).broker_ids} == pids
     assert [event["phase"] for event in events(run)] == ["inject", "failed", "heal", "healed"]
     found = read_journal(run.run_dir.journal(1))
     assert found.status == "interrupted"

@@ -14,18 +14,17 @@ from confluent_kafka import Producer
 from harness import faults
 from harness.brokers import LocalCluster
 from harness.faults.backend import Target
-from harness.faults.stopped import state_after_stop
 from harness.judge.explain.whereabouts import PRESENT, TRUNCATED, whereabouts
 from harness.kafka.leaders import await_full_isr
 from harness.record.codecs import BINARY
 from harness.record.encoder import Encoder
 from harness.replicas.search import Wanted, search_replicas
-from harness.rundir.fault_evidence import STOPPED
 from harness.rundir.replicas import ReplicaEvidence
 from harness.rundir.run_record import load_replicas
 from harness.rundir.timeline import read_timeline
+from harness.system.stopped import STOPPED, state_after_stop
 from tests.support.readings import await_settled
-from tests.support.struck import struck_run
+from tests.support.struck import local_of, struck_run
 from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
@@ -71,7 +70,7 @@ def search(run: Target, *identities: tuple[int, int]) -> ReplicaEvidence:
     info = run.run_dir.read_info()
     wanted = [Wanted(info.topics[0], 0, 0, *each) for each in identities]
     logs, sought = search_replicas(
-        wanted, run.local.broker_ids, run.local.data_directory, info.run_id, BINARY
+        wanted, local_of(run).broker_ids, local_of(run).data_directory, info.run_id, BINARY
     )
     return ReplicaEvidence(logs, sought)
 
@@ -100,7 +99,7 @@ def write_while_followers_are_stopped(run: Target, client: Producer) -> list[int
     Each follower may take in the first of them when it continues: those in the reply to the fetch
     that it had open. That reply is under way long before the last of them are written.
     """
-    pids = [run.local.pid(broker) for broker in (1, 3)]
+    pids = [local_of(run).pid(broker) for broker in (1, 3)]
     deadline = time.monotonic() + 20
     while not all(pid and state_after_stop(pid) == STOPPED for pid in pids):
         assert time.monotonic() < deadline, "the followers were not stopped within 20 s"

@@ -31,12 +31,12 @@ def test_a_fault_that_its_experiment_did_not_heal_is_healed_with_the_run(
     run_dir = struck(tmp_path / "run")
     cluster.signal(1, signal.SIGKILL)
     cluster.wait_exited(1, 20)
-    aftermath.heal(cluster, run_dir)
+    aftermath.heal(cluster.control, run_dir)
     assert cluster.pid(1) is not None
     timeline = read_timeline(lines_of(run_dir))
     assert timeline.faults[0].healed_us is not None
     assert timeline.phase("healed") is not None
-    aftermath.heal(cluster, run_dir)
+    aftermath.heal(cluster.control, run_dir)
     phases = [event["phase"] for event in lines_of(run_dir, "fault")]
     assert phases == ["inject", "injected", "healed"]
 
@@ -45,11 +45,11 @@ def test_what_each_broker_printed_is_kept(
     cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir = RunDir.create(tmp_path / "run")
-    aftermath.keep_broker_logs(cluster, run_dir)
+    aftermath.keep_broker_logs(cluster.control, run_dir)
     for broker in cluster.broker_ids:
         assert b"KafkaRaftServer" in (run_dir.logs / f"broker-{broker}.log").read_bytes()
     monkeypatch.setattr(aftermath, "BROKER_LOG_BYTES_MAX", 100)
-    aftermath.keep_broker_logs(cluster, run_dir)
+    aftermath.keep_broker_logs(cluster.control, run_dir)
     assert (run_dir.logs / "broker-1.log").stat().st_size == 100
 
 
@@ -57,8 +57,8 @@ def test_a_cluster_that_is_gone_leaves_its_faults_open_and_no_log(tmp_path: Path
     run_dir = struck(tmp_path / "run")
     with LocalCluster.start() as gone:
         gone.down()
-        aftermath.heal(gone, run_dir)
-        aftermath.keep_broker_logs(gone, run_dir)
+        aftermath.heal(gone.control, run_dir)
+        aftermath.keep_broker_logs(gone.control, run_dir)
     timeline = read_timeline(lines_of(run_dir))
     assert timeline.faults[0].healed_us is None
     assert timeline.phase("not_healed") is not None

@@ -17,7 +17,7 @@ import pytest
 import harness
 from harness.brokers import LocalCluster
 from harness.brokers.local.cache import cache_folder
-from harness.brokers.local.presence import RUNS, Turn, present
+from harness.brokers.presence import RUNS, Turn, present
 from harness.judge.verdict import Verdict
 from harness.report.document import read_verdict
 from harness.report.wording import headline

@@ -48,6 +48,12 @@ def struck_run(
     target.view.delete_topic(topic)
 
 
+def local_of(target: Target) -> LocalCluster:
+    """The real cluster under a target, for what only its processes can show."""
+    assert isinstance(target.brokers, LocalCluster)
+    return target.brokers
+
+
 def environment(cluster: LocalCluster, run_dir: RunDir) -> dict[str, str]:
     """What the processes of a run find it by."""
     return {

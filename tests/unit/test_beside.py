@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from harness.brokers.local.cluster import LocalCluster
-from harness.brokers.local.presence import EXPERIMENTS, RUNS, Presence, present
 from harness.brokers.local.state import ClusterState, NodePorts, NodeState
+from harness.brokers.presence import EXPERIMENTS, RUNS, Presence, present
 from harness.errors import UsageError
 from harness.faults.backend import Target
 from harness.faults.beside import BESIDE, Beside
@@ -102,7 +102,7 @@ def test_a_process_is_present_from_its_entry_to_its_end(cluster: Path) -> None:
 
 def test_a_process_that_was_killed_is_present_no_more(cluster: Path) -> None:
     code = (
-        "import sys, pathlib, time; from harness.brokers.local.presence import Presence;"
+        "import sys, pathlib, time; from harness.brokers.presence import Presence;"
         "p = Presence(pathlib.Path(sys.argv[1]), 'runs', 'one', {}); print('there', flush=True);"
         "time.sleep(60)"
     )
@@ -224,7 +224,7 @@ def test_a_fault_is_recorded_in_every_live_run_and_in_the_own_one(
 
 def test_a_run_that_begins_during_a_fault_gets_its_evidence(cluster: Path, tmp_path: Path) -> None:
     target = target_of(cluster)
-    injection = Injection("kill_leader", target)
+    injection = Injection(FAULTS["kill_leader"], target)
     run_dir = run_of(tmp_path / "run", "run")
     live(cluster, run_dir)
     with injection:
@@ -276,7 +276,7 @@ def test_each_run_is_told_of_its_own_clients_whose_coordinator_was_struck() -> N
 def test_a_run_that_is_gone_hinders_no_fault(cluster: Path, tmp_path: Path) -> None:
     run_dir = run_of(tmp_path / "run", "run")
     live(cluster, run_dir)
-    injection = Injection("kill_leader", target_of(cluster))
+    injection = Injection(FAULTS["kill_leader"], target_of(cluster))
     shutil.rmtree(run_dir.path)
     with injection:
         injection.strike()

@@ -159,7 +159,11 @@ def test_what_is_no_bootstrap_server_is_refused_by_name(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("spec", "capabilities"),
-    [("local", {"process", "proxy"}), ("local:mine", {"process", "proxy"}), ("kafka:9092", set())],
+    [
+        ("local", {"process", "proxy", "files"}),
+        ("local:mine", {"process", "proxy", "files"}),
+        ("kafka:9092", set()),
+    ],
 )
 def test_only_local_brokers_can_be_killed_or_cut_off(spec: str, capabilities: set[str]) -> None:
     assert capabilities_of(spec) == capabilities

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from harness.faults.coordinators import (
+from harness.faults.roles import (
     CoordinatedClient,
     coordinating_partition,
     java_hash,

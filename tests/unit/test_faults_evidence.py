@@ -6,20 +6,27 @@ import dataclasses
 
 import pytest
 
+from harness.brokers.local.evidence import (
+    Ended,
+    Killed,
+    Paused,
+    Restarted,
+    Resumed,
+    Signalled,
+)
 from harness.rundir.fault_evidence import (
     Cut,
     FaultEvidence,
     MemberStruck,
     PartitionMove,
-    Signalled,
     shortcomings,
 )
 
 AT = "2026-01-01T00:00:00.000000Z"
 MOVED = PartitionMove("t", 0, 1, 4, 2, 5)
-KILLED = Signalled(1, 100, "SIGKILL", AT, exit_status=-9)
-STOPPED = Signalled(2, 101, "SIGSTOP", AT, state="stopped")
-RESTARTED = Signalled(1, 100, "SIGTERM", AT, exit_status=143, restarted_pid=200)
+KILLED = Killed(1, 100, "SIGKILL", AT, exit_status=-9)
+STOPPED = Paused(2, 101, "SIGSTOP", AT, state="stopped")
+RESTARTED = Restarted(1, 100, "SIGTERM", AT, exit_status=143, restarted_pid=200)
 CUT = Cut(1, "client", "cut_responses", AT, AT, False, True, 4)
 
 
@@ -34,15 +41,16 @@ def crash(*brokers: Signalled, links: list[Cut] | None = None, **fields: object)
     "evidence",
     [
         crash(KILLED),
-        crash(STOPPED, KILLED, Signalled(2, 101, "SIGCONT", AT)),
+        crash(STOPPED, KILLED, Resumed(2, 101, "SIGCONT", AT)),
         crash(KILLED, links=[CUT]),
         FaultEvidence(False, False, links=[CUT], partitions=[PartitionMove("t", 0, 1, 4, 1, 4)]),
         FaultEvidence(
             True, True, brokers=[RESTARTED], partitions=[PartitionMove("t", 0, 1, 4, 1, 6)]
         ),
-        FaultEvidence(False, True, partitions=[PartitionMove("t", 0, 1, 4, 1, 4)]),
+        crash(Ended(1, 100, "SIGTERM", AT, exit_status=143)),
+        FaultEvidence(False, True, nominal=True, partitions=[PartitionMove("t", 0, 1, 4, 1, 4)]),
     ],
-    ids=["killed", "stopped and killed", "cut and killed", "cut", "restarted", "nothing struck"],
+    ids=["killed", "stopped and killed", "cut and killed", "cut", "restarted", "ended", "nominal"],
 )
 def test_a_fault_whose_every_trace_was_seen_took_effect(evidence: FaultEvidence) -> None:
     assert shortcomings(evidence) == []
@@ -83,7 +91,14 @@ def test_a_fault_whose_every_trace_was_seen_took_effect(evidence: FaultEvidence)
             ),
             "exit status -9",
         ),
-        (FaultEvidence(False, True, partitions=[MOVED]), "without a fault"),
+        (crash(Ended(1, 100, "SIGTERM", AT)), "exit status None"),
+        (FaultEvidence(False, True, nominal=True, partitions=[MOVED]), "without a fault"),
+        (
+            FaultEvidence(False, True, nominal=True, brokers=[KILLED]),
+            "struck: SIGKILL to broker 1 (process 100), exit status -9",
+        ),
+        (FaultEvidence(False, True, partitions=[PartitionMove("t", 0, 1, 4, 1, 4)]), "nothing"),
+        (FaultEvidence(True, False), "nothing shows that anything was struck"),
     ],
 )
 def test_a_trace_that_is_missing_is_named(evidence: FaultEvidence, missing: str) -> None:
@@ -95,7 +110,10 @@ def test_a_trace_that_is_missing_is_named(evidence: FaultEvidence, missing: str)
 def test_evidence_is_plain_data_with_its_shortcomings() -> None:
     document = crash(dataclasses.replace(KILLED, exit_status=None)).to_json()
     assert document["moves_leader"] is True
-    assert document["brokers"][0]["signal"] == "SIGKILL"
+    assert document["nominal"] is False
+    sent = document["brokers"][0]
+    assert (sent["broker"], sent["deed"], sent["signal"]) == (1, "kill", "SIGKILL")
+    assert sent["told"] == "SIGKILL to broker 1 (process 100)"
     assert document["partitions"] == [
         {
             "topic": "t",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from harness.brokers.kind import PROCESS, PROXY, BrokerStatus
+from harness.brokers.kind import FILES, PROCESS, PROXY, BrokerStatus
 from harness.brokers.local import control
 from harness.brokers.local.cache import Progress
 from harness.brokers.local.config import bootstrap
@@ -27,8 +27,10 @@ from harness.brokers.local.state import (
     has_supervisor,
     read_state,
 )
+from harness.brokers.local.verbs import LocalControl
 from harness.errors import ClusterError, UsageError
 
+CLUSTER: Final = "HARNESS_CLUSTER"
 _ANSWER_TIMEOUT_S: Final = 30.0
 _HEAL_TIMEOUT_S: Final = 120.0
 _END_TIMEOUT_S: Final = 40.0
@@ -38,7 +40,7 @@ class LocalCluster:
     """Three combined KRaft nodes on 127.0.0.1, every client and replication link proxied."""
 
     kind = "local"
-    capabilities = frozenset({PROCESS, PROXY})
+    capabilities = frozenset({PROCESS, PROXY, FILES})
 
     def __init__(self, directory: Path, state: ClusterState) -> None:
         """Use `start` or `attach`."""
@@ -51,6 +53,7 @@ class LocalCluster:
         self.bootstrap = state.bootstrap
         self.direct_bootstrap = bootstrap(state.ports, direct=True)
         self.client_config = {"bootstrap.servers": self.bootstrap}
+        self.control = LocalControl(self)
         self._supervision: Supervision | None = None
 
     def __repr__(self) -> str:
@@ -59,6 +62,16 @@ class LocalCluster:
     def add_client_settings(self, settings: Mapping[str, str]) -> None:
         """Settings that clients of this handle have beside the address."""
         self.client_config = {**settings, "bootstrap.servers": self.bootstrap}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a child process needs to find this cluster."""
+        return {CLUSTER: str(self.directory)}
+
+    @property
+    def meeting_place(self) -> Path:
+        """Where runs and experiments on this cluster find each other."""
+        return self.directory
 
     # -- starting and finding ----------------------------------------------------------------
 

@@ -146,7 +146,11 @@ class Node:
     async def view(self) -> bool:
         """Ask it whether it sees all brokers; remembered in `ready`."""
         asked = self.process
-        seen = None if asked is None else await wire.ask(self.state.ports.direct, _ASK_TIMEOUT_S)
+        seen = (
+            None
+            if asked is None
+            else await wire.ask((HOST, self.state.ports.direct), _ASK_TIMEOUT_S)
+        )
         self.ready = (
             seen is not None
             and self.process is asked

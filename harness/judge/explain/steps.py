@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from harness.judge.explain.scene import Event, Key, Scene
 from harness.reconcile.findings import Occurrence
-from harness.rundir.clock import to_us
 from harness.rundir.columns import NEVER
+from harness.rundir.fault_evidence import KILL
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run_record import Elsewhere
 from harness.rundir.transactions import ABORTED, COMMITTED, UNDECIDED
@@ -70,20 +70,14 @@ def _leader_then(scene: Scene, key: Key, at_us: int) -> tuple[int, int] | None:
         return None
     (leader, epoch), seen_us = found
     killed = any(
-        broker == leader and signal == "SIGKILL" and seen_us <= struck_us <= at_us
+        each.broker == leader
+        and each.deed == KILL
+        and each.at_us is not None
+        and seen_us <= each.at_us <= at_us
         for fault in scene.run.timeline.faults
-        for broker, signal, struck_us in signals(fault)
+        for each in fault.seen.brokers
     )
     return None if killed else (leader, epoch)
-
-
-def signals(fault: RecordedFault) -> list[tuple[int, str, int]]:
-    """(broker, signal, at_us) of each signal of a fault's evidence that says when."""
-    return [
-        (int(each["broker"]), str(each["signal"]), to_us(str(each["at"])))
-        for each in fault.evidence.get("brokers") or []
-        if isinstance(each, dict) and each.get("at") and "signal" in each and "broker" in each
-    ]
 
 
 def struck(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Iterator[Event]:
@@ -99,23 +93,16 @@ def struck(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Itera
         if not any(other.struck and not other.idle for other in scene.run.timeline.faults):
             yield Event("no_fault", "no fault is on record")
         return
-    timed = signals(fault)
-    did = [
-        f"{sent['signal']} to broker {sent['broker']}"
-        for sent in fault.evidence.get("brokers") or []
-        if isinstance(sent, dict) and "signal" in sent and "broker" in sent and not sent.get("at")
-    ]
-    did += [
-        f"{cut.get('mode')} on the {cut.get('listener')} listener of broker {cut['broker']}"
-        for cut in fault.evidence.get("links") or []
-        if isinstance(cut, dict) and "broker" in cut
-    ]
+    seen = fault.seen
+    did = [each.what for each in seen.brokers if each.at_us is None]
+    did += [each.what for each in seen.links]
     what = f": {', '.join(did)}" if did else f" on {fault.target}" if fault.target else ""
     yield Event("fault", f"fault {fault.fault_id}{what}", fault.injected_us, {
         "fault_id": fault.fault_id, "fault": fault.fault})  # fmt: skip
-    for broker, signal, at_us in timed:
-        yield Event("signal", f"{signal} to broker {broker}", at_us, {
-            "broker": broker, "signal": signal})  # fmt: skip
+    for done in seen.brokers:
+        if done.at_us is not None:
+            yield Event("signal", done.what, done.at_us, {
+                "broker": done.broker, "signal": done.action})  # fmt: skip
     move = scene.move_of(fault, key_of(each))
     if move is None or "leader_after" not in move:
         return

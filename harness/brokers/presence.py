@@ -1,8 +1,8 @@
 """Who is at work on a local cluster now: runs that are recorded, experiments that are under way.
 
-    <cluster>/runs/<run_id>.json             {"run_dir": …}
-    <cluster>/experiments/<experiment>.json  {"title": …}
-    <cluster>/experiments/turn               {"title": …, "pid": …} of the one whose turn it is
+    <place>/runs/<run_id>.json             {"run_dir": …}
+    <place>/experiments/<experiment>.json  {"title": …}
+    <place>/experiments/turn               {"title": …, "pid": …} of the one whose turn it is
 
 Each file is locked by the process that it is about, for as long as that process lives: the kernel
 frees the lock however the process ends. A file without a lock is a leftover, and is removed.

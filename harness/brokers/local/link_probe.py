@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from harness.brokers import LocalCluster
-from harness.brokers.local.state import read_state
-from harness.kafka.wire import ask
+from harness.kafka.wire import Address, ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +21,19 @@ class LinkProbe:
 
 
 def witness(
-    cluster: LocalCluster, broker: int, listener: str, hold_s: float, patience_s: float
+    through_link: Address, past_link: Address, hold_s: float, patience_s: float
 ) -> LinkProbe:
     """Ask a broker through a link and past it at once, while the link is cut.
 
     Takes `hold_s`, and longer while the broker does not answer past the link, `patience_s` at most:
     a broker that is slow to answer is not dead. Nothing must come through the link until then.
     """
-    ports = read_state(cluster.directory).ports[broker]
 
     async def both() -> LinkProbe:
         async with asyncio.TaskGroup() as asking:
             held = asking.create_task(asyncio.sleep(hold_s))
-            through = asking.create_task(ask(ports.advertised(listener), 2 * patience_s))
-            past = await ask(ports.direct, patience_s)
+            through = asking.create_task(ask(through_link, 2 * patience_s))
+            past = await ask(past_link, patience_s)
             await held
             came = through.done() and through.result() is not None
             through.cancel()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.faults import stopped
-from harness.faults.stopped import follower_logs, running_threads, state_after_stop
-from harness.rundir.fault_evidence import STOPPED, FollowerLog
+from harness.replicas.followers import follower_logs
+from harness.rundir.fault_evidence import FollowerLog
+from harness.system import stopped
+from harness.system.stopped import STOPPED, running_threads, state_after_stop
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are in /proc")
 THREADS = """
@@ -73,11 +74,11 @@ def test_the_log_of_a_stopped_follower_is_noted_with_its_end(tmp_path: Path) -> 
     directory.mkdir(parents=True)
     (directory / "00000000000000000007.log").write_bytes(b"")
 
-    def data_directory(broker: int) -> Path:
+    def log_directory(broker: int) -> Path:
         return tmp_path / f"broker-{broker}"
 
-    assert follower_logs([1, 3], [("t", 0)], data_directory, 5) == [
+    assert follower_logs([1, 3], [("t", 0)], log_directory, 5) == [
         FollowerLog(1, "t", 0, 7),
         FollowerLog(3, "t", 0, None),  # it has no such log
     ]
-    assert follower_logs([1], [("t", 0)], data_directory, -1) == [FollowerLog(1, "t", 0, None)]
+    assert follower_logs([1], [("t", 0)], log_directory, -1) == [FollowerLog(1, "t", 0, None)]
