@@ -21,7 +21,7 @@ from harness.bench.cases import FOOTPRINT, LOAD, Case
 from harness.bench.sides import TIMEOUT_S, Sides
 from harness.errors import HarnessError
 from harness.rundir.columns import ColumnFile
-from harness.rundir.observations import cell_files
+from harness.rundir.rows import cell_files
 from harness.rundir.run_dir import RunDir
 
 PROFILE: Final = "idempotent"

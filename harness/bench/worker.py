@@ -24,8 +24,8 @@ from harness.errors import HarnessError
 from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import LoadContext
 from harness.load.pace import SETTLE_US
-from harness.load.slots import SLOT_US
 from harness.load.transactions import TransactionalClient
+from harness.rundir.load_events import SLOT_US
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun
 from harness.system.collector import rare_collections

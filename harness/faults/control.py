@@ -15,17 +15,15 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from harness.errors import UsageError
 from harness.faults.backend import meeting_place
-from harness.faults.beside import BESIDE
+from harness.faults.beside import BESIDE, SOURCE
 from harness.faults.interrupts import watch_parent
 from harness.faults.journal import COMPLETED, JournalFindings, findings
 from harness.rundir.events import ExperimentEvent
 from harness.rundir.run_dir import RunDir
-
-SOURCE: Final = "chaos"
 
 
 def configure_control(**_: Any) -> None:

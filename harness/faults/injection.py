@@ -30,7 +30,6 @@ from harness.record.codecs import codec_named
 from harness.replicas.dead import note_dead_logs
 from harness.replicas.followers import follower_logs
 from harness.rundir.clock import from_us, now_us
-from harness.rundir.documents import write_json
 from harness.rundir.events import FaultEvent
 from harness.rundir.fault_evidence import KILL, FaultEvidence, PartitionMove, shortcomings
 from harness.rundir.replicas import ReplicaEvidence
@@ -255,9 +254,7 @@ class Injection:
                 info.run_id,
                 codec_named(info.load.codec),
             )
-        path = run_dir.dead_logs(self.fault_id)
-        path.parent.mkdir(exist_ok=True)
-        write_json(path, found.to_json())
+        found.write(run_dir.dead_logs(self.fault_id))
 
     def missing(self) -> list[str]:
         """What the evidence lacks so far for the conclusion that the fault took effect."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,14 +13,11 @@ from harness.history.positions import last_commits
 from harness.history.reads import Reads
 from harness.history.tables import History
 from harness.profiles import DeliveryProfile
-from harness.rundir.consumption import INPUT, Committed, Consumption, Reset
+from harness.rundir.consumption import HISTORY_GROUP, INPUT_ROW, Committed, Consumption, Reset
 from harness.rundir.member_journal import ENTRY, NO_POSITION, SYNCHRONOUS, Journal, Step
 from harness.rundir.run_info import ConsumeRun, RunInfo
 
 Key: TypeAlias = tuple[int, int]
-
-GROUP: Final = "history"
-"""The group of lines that name none."""
 
 
 def consume_run(profile: DeliveryProfile, inputs: int) -> ConsumeRun | None:
@@ -33,7 +30,7 @@ def consume_run(profile: DeliveryProfile, inputs: int) -> ConsumeRun | None:
         plan.protocol,
         plan.members,
         plan.processing_ms,
-        GROUP,
+        HISTORY_GROUP,
         plan.send_offsets,
         max(inputs, 1),
     )
@@ -62,7 +59,7 @@ def consumption_of(
         return Consumption()
     journals = _journals(history, profile.profile)
     topics = list(range(profile.consume.inputs))
-    groups = [GROUP, *(name for name in history.groups if name != GROUP)]
+    groups = [HISTORY_GROUP, *(name for name in history.groups if name != HISTORY_GROUP)]
     stated: dict[str, Committed] = {}
     for (group, topic, partition), offset in history.group_offsets.items():
         stated.setdefault(_name(history, group), {})[topic, partition] = offset
@@ -93,7 +90,7 @@ def consumption_of(
 
 
 def _name(history: History, group: int) -> str:
-    return GROUP if group < 0 else history.groups[group]
+    return HISTORY_GROUP if group < 0 else history.groups[group]
 
 
 def _journals(history: History, profile: str) -> list[Journal]:
@@ -109,7 +106,7 @@ def _journals(history: History, profile: str) -> list[Journal]:
     entries["offset"][unsaid] = NO_POSITION
     group = table.column("group")[rows]
     if (group < 0).any():
-        group = np.where(group < 0, history.group(GROUP), group)
+        group = np.where(group < 0, history.group(HISTORY_GROUP), group)
     path = history.files[0] if history.files else Path()
     journals = []
     for code in np.unique(group).tolist():
@@ -139,7 +136,7 @@ def _inputs(
                 "says of which one its input was (input_partition)"
             )
     only = {topic: min(found, default=0) for topic, found in of_topic.items()}
-    inputs = np.zeros(len(rows), dtype=INPUT)
+    inputs = np.zeros(len(rows), dtype=INPUT_ROW)
     inputs["output_offset"], inputs["input_offset"] = reads.offset[rows], reads.input_offset[rows]
     inputs["topic"], inputs["input_topic"] = reads.topic[rows], reads.input_topic[rows]
     assumed = np.array([only.get(topic, 0) for topic in inputs["input_topic"].tolist()])

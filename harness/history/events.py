@@ -24,7 +24,7 @@ from harness.rundir.columns import (
 from harness.rundir.member_journal import ACCEPT, REJECT, RELEASE, Step
 from harness.system.printable import printable
 
-SCHEMA: Final = "delivery-history/1"
+HISTORY_SCHEMA: Final = "delivery-history/1"
 PARTITION_MAX: Final = (1 << 16) - 1
 PRODUCER_MAX: Final = (1 << 32) - 1
 NUMBER_MAX: Final = (1 << 62) - 1
@@ -178,7 +178,7 @@ _IDENTITY: Final = {
 
 TYPES: Final[Mapping[str, Mapping[str, Field]]] = {
     "history": {
-        "schema": _word({SCHEMA: 1}),
+        "schema": _word({HISTORY_SCHEMA: 1}),
         "name": _REMARK,
         "ends": Field("flag", required=False, default=0),
         "transaction_timeout_ms": Field("number", required=False, most=TIMEOUT_MAX_MS),

@@ -8,7 +8,7 @@ from harness.arrays import Bools, Rows
 from harness.history.levels import READ_COMMITTED
 from harness.history.reads import Reads
 from harness.history.tables import History
-from harness.rundir.observations import BATCH
+from harness.rundir.rows import BATCH
 from harness.rundir.timeline import Timeline
 
 

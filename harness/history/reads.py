@@ -16,7 +16,7 @@ import numpy as np
 from harness.arrays import I64, Bools, Rows
 from harness.history.levels import READ_COMMITTED
 from harness.history.tables import CORRUPT, FOREIGN, INTACT, READ, Table
-from harness.rundir import observations
+from harness.rundir import rows as row_files
 
 CONTENT: tuple[str, ...] = (
     "content", "producer", "sequence", "sent_topic", "sent_partition", "run",
@@ -99,14 +99,14 @@ class Reads:
         rows = np.flatnonzero((self.live == live) & (~intact | self._misrouted))
         kinds = np.select(
             [self.content[rows] == CORRUPT, self.content[rows] == FOREIGN],
-            [observations.CORRUPT, observations.FOREIGN],
-            observations.MISROUTED,
+            [row_files.CORRUPT, row_files.FOREIGN],
+            row_files.MISROUTED,
         )
         return self, rows, kinds
 
     def copies(self, rows: I64) -> tuple[Reads, I64, I64]:
         """(these, rows, kinds) of further copies of attempts."""
-        return self, rows, np.full(len(rows), observations.COPY)
+        return self, rows, np.full(len(rows), row_files.COPY)
 
     def per_partition(self) -> dict[tuple[int, int], tuple[int, int, int]]:
         """(topic, partition) → how many offsets the drained set holds, lowest and highest."""
@@ -230,7 +230,7 @@ def _ascending(where: I64, offset: I64, live: Bools) -> bool:
 def rows_of(chosen: tuple[Reads, I64, I64], cells: I64 | None = None) -> Rows:
     """Rows of extras.bin for some reads. `cells`: the cells of their sequences."""
     reads, indices, kinds = chosen
-    rows = np.zeros(len(indices), dtype=observations.EXTRA)
+    rows = np.zeros(len(indices), dtype=row_files.EXTRA)
     rows["kind"] = kinds
     rows["topic"], rows["partition"] = reads.topic[indices], reads.partition[indices]
     rows["offset"], rows["leader_epoch"] = reads.offset[indices], reads.leader_epoch[indices]

@@ -27,11 +27,11 @@ from harness.history.events import COMMITTED as END_COMMITTED
 from harness.history.lines import Refusals
 from harness.history.steps import check_steps
 from harness.history.tables import History
+from harness.rundir.clock import NEVER_US
 from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.rundir.transactions import (
     ABORTED,
     COMMITTED,
-    NEVER_US,
     NOT_KNOWN_US,
     UNCALLED,
     UNDECIDED,

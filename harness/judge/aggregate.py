@@ -25,7 +25,7 @@ from harness.judge.verdict import (
     worst,
 )
 
-SCHEMA: Final = "delivery-aggregate/1"
+AGGREGATE_SCHEMA: Final = "delivery-aggregate/1"
 FAILED: Final = "failed"
 """A run that ended without a verdict: the harness or its environment failed."""
 
@@ -107,7 +107,7 @@ class Aggregate:
     runs: list[RunLine]
     faults: int
     profiles: list[ProfileSum] = field(default_factory=list)
-    schema: str = SCHEMA
+    schema: str = AGGREGATE_SCHEMA
 
     def to_json(self) -> dict[str, Any]:
         """The document as it is stored and printed."""

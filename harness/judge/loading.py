@@ -13,7 +13,7 @@ from typing import Final
 from harness.judge.verdict import FailureVerdict, LoadVerdict
 from harness.reconcile.findings import ProfileFindings
 from harness.rundir.clock import from_us
-from harness.rundir.load_events import FAILED, UNKNOWN, Failure
+from harness.rundir.load_events import ABORTED_ON_PURPOSE, FAILED, UNKNOWN, Failure
 from harness.rundir.run_record import RunRecord
 
 UNSENT_SHARE_MAX: Final = 0.1
@@ -25,12 +25,11 @@ TOLD_SHARE: Final = 0.01
 
 NOT_RECORDED: Final = "not_recorded"
 OF_MEMBERS: Final = "of_members"
-ABORTED: Final = "aborted"
-_MEANT: Final = (ABORTED, OF_MEMBERS)
+_MEANT: Final = (ABORTED_ON_PURPOSE, OF_MEMBERS)
 """Attempts that ended so say nothing against the load."""
 
 MEANINGS: Final[Mapping[str, str]] = {
-    ABORTED: "its transaction was aborted on purpose",
+    ABORTED_ON_PURPOSE: "its transaction was aborted on purpose",
     "aborted_after_error": "its transaction was aborted because one of its records failed",
     "left_open": "the client had not reported an outcome when its producer was closed",
     NOT_RECORDED: "the load left no reason on record",

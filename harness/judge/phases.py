@@ -10,8 +10,7 @@ import numpy as np
 from harness.judge.availability import Window, within
 from harness.judge.verdict import Phases
 from harness.rundir.hlog import CELLS, Interval
-from harness.rundir.latency import percentiles
-from harness.rundir.run_record import METRICS
+from harness.rundir.latency import METRICS, percentiles
 
 _NAMES: Final = ("before", "during", "after")
 

@@ -15,7 +15,7 @@ from harness.reconcile.findings import ProfileFindings
 from harness.rundir import cells
 from harness.rundir.columns import SENT
 from harness.rundir.load_events import SentSlots
-from harness.rundir.observations import COPY
+from harness.rundir.rows import COPY
 from harness.rundir.run_info import ProfileRun
 from harness.rundir.run_record import RunRecord
 

@@ -21,7 +21,7 @@ from harness.judge.shown import shown_so_far
 from harness.judge.windows import by_window, load_of, unlike, windows
 from harness.rundir import cells
 from harness.rundir.columns import ACKED, unpack_offsets
-from harness.rundir.observations import COPY
+from harness.rundir.rows import COPY
 from harness.rundir.run_info import ProfileRun
 from harness.rundir.run_record import RunRecord
 

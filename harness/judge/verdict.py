@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from harness.rundir.percentiles import Percentiles
 
-SCHEMA: Final = "delivery-verdict/1"
+VERDICT_SCHEMA: Final = "delivery-verdict/1"
 KEPT: Final = "kept"
 BROKEN: Final = "broken"
 INCONCLUSIVE: Final = "inconclusive"
@@ -269,7 +269,7 @@ class Verdict:
     faults: list[FaultRecord]
     findings: list[dict[str, Any]] = field(default_factory=list)
     disturbances: list[DisturbanceRecord] = field(default_factory=list)
-    schema: str = SCHEMA
+    schema: str = VERDICT_SCHEMA
 
     def to_json(self) -> dict[str, Any]:
         """The document as it is stored and printed."""

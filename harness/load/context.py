@@ -11,13 +11,12 @@ from typing import Any, Protocol
 
 from harness.errors import REDACTED, UsageError
 from harness.load.slots import Slots
-from harness.rundir.clock import Clock
+from harness.rundir.clock import NEVER_US, Clock
 from harness.rundir.latency import IntervalRecorder
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun, RunInfo
 
 CLIENT_CONFIG = "HARNESS_CLIENT_CONFIG"
-NEVER_US = 2**63 - 1
 
 
 class Latencies:

@@ -19,12 +19,12 @@ from harness.arrays import I64
 from harness.errors import HarnessError
 from harness.load.context import LoadContext, producer_settings
 from harness.load.outcomes import Delivered, OnDelivery, Report, Reports, groups
-from harness.load.slots import LEFT_OPEN, SLOT_US
 from harness.record.codec import run_hash
 from harness.record.codecs import codec_named
 from harness.record.encoder import Encoder
 from harness.rundir.events import IncarnationEvent
 from harness.rundir.ledger import Ledger
+from harness.rundir.load_events import LEFT_OPEN, SLOT_US
 from harness.rundir.run_info import ProfileRun
 
 _OWN_DOING = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}

@@ -5,7 +5,7 @@ which it became known. Slots lie on whole multiples of 250 ms since the epoch, s
 all producers, and of other processes, fall together. For acks=0 `acked` counts what the client
 reported as sent: nobody acknowledges anything there. Attempts are also counted by incarnation, so
 that each attempt can be placed in time by its sequence; those that failed or whose outcome is
-unknown also by reason: the client's error code, or one of the words below.
+unknown also by reason: the client's error code, or a word of harness.rundir.load_events.
 """
 
 from __future__ import annotations
@@ -16,16 +16,10 @@ from typing import Final
 
 from harness.rundir.clock import from_us
 from harness.rundir.events import ClientErrorEvent, GeneratorEvent, LoadEvent
+from harness.rundir.load_events import SLOT_US
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
 
-SLOT_US: Final = 250_000
-ABORTED: Final = "aborted"
-"""Failed: its transaction was aborted because the profile aborts some on purpose."""
-ABORTED_AFTER_ERROR: Final = "aborted_after_error"
-"""Failed: its transaction was aborted because one of its records could not be written."""
-LEFT_OPEN: Final = "left_open"
-"""Unknown: the client had reported nothing about it when its producer was closed."""
 _GRACE_US: Final = 100_000
 """Outcomes are taken from the client's reports this much after the fact, at most."""
 
@@ -79,7 +73,7 @@ class Slots:
         slot.ack_us_max = max(slot.ack_us_max, ack_us_max)
 
     def failed(self, topic: int, partition: int, at_us: int, count: int, why: str) -> None:
-        """`count` attempts are certainly absent; why: an error code or a word of this module."""
+        """`count` attempts are certainly absent; why: an error code or a word of load_events.py."""
         slot = self._slot(topic, partition, at_us)
         slot.failed += count
         slot.failed_by[why] = slot.failed_by.get(why, 0) + count

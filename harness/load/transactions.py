@@ -1,4 +1,4 @@
-"""A client that writes in transactions, and the log of what they held.
+"""A client that writes in transactions, and puts each step of them on record.
 
 In a transaction a delivery report is no acknowledgement. Its records become ACKED when commit
 returns success, FAILED when abort does, UNKNOWN when the outcome is unknown:
@@ -23,12 +23,9 @@ next one; their intended send time shows the wait.
 
 from __future__ import annotations
 
-import json
-import os
 import random
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException
@@ -37,44 +34,16 @@ from harness.arrays import I64
 from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import Call, LoadContext
 from harness.load.outcomes import Delivered
-from harness.load.slots import ABORTED, ABORTED_AFTER_ERROR
 from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
+from harness.rundir.load_events import ABORTED_AFTER_ERROR, ABORTED_ON_PURPOSE
 from harness.rundir.run_info import ProfileRun
-from harness.system.disk import Appender
-
-Ranges = dict[tuple[int, int], tuple[int, int]]
+from harness.rundir.transaction_steps import SentRanges, TransactionLogWriter
 
 RECORDS_MAX: Final = OPEN_RECORDS_MAX
 """A transaction takes no more than this; after a stall the rest goes into the next one."""
 INTERVAL_MS: Final = 100.0
 INIT_TIMEOUT_S: Final = 30.0
 END_MARGIN_S: Final = 5.0
-
-
-class TransactionLogWriter:
-    """ledger/<incarnation>.txn.ndjson: one line a step, before the call or after its result.
-
-    A step that cannot be written raises EnvironmentFailure, so that its call is not made; no line
-    is written in part, and none after it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self._file = Appender(
-            descriptor, f"{path}: the disk is full, and a step of a transaction is not on record."
-        )
-
-    def write(self, txn: int, step: str, at_us: int, ranges: Ranges | None = None) -> None:
-        """One step of transaction `txn`; `ranges`: first and last sequence by topic-partition."""
-        line: dict[str, Any] = {"txn": txn, "step": step, "at_us": at_us}
-        if ranges is not None:
-            line["ranges"] = {
-                f"{topic}:{partition}": list(both) for (topic, partition), both in ranges.items()
-            }
-        self._file.append(json.dumps(line).encode() + b"\n")
-
-    def close(self) -> None:
-        os.close(self._file.descriptor)
 
 
 @dataclass(slots=True)
@@ -85,7 +54,7 @@ class Transaction:
     refused_before: int
     began_us: int = 0
     """When its first records were handed over."""
-    ranges: Ranges = field(default_factory=dict)
+    ranges: SentRanges = field(default_factory=dict)
     records: int = 0
     sent_us: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
     """(last sequence, when it was handed over) of each batch, by topic-partition"""
@@ -98,7 +67,7 @@ class Transaction:
     """It takes no more records and is aborted once those that it has were delivered."""
     reported: int = 0
 
-    def add(self, ranges: Ranges, at_us: int) -> None:
+    def add(self, ranges: SentRanges, at_us: int) -> None:
         """Further records belong to it."""
         self.began_us = self.began_us or at_us
         for key, (first, last) in ranges.items():
@@ -338,7 +307,7 @@ class TransactionalClient(Client):
 
     def _aborted(self, transaction: Transaction, now_us: int) -> None:
         chosen = transaction.on_purpose and not transaction.must_abort
-        why = ABORTED if chosen else ABORTED_AFTER_ERROR
+        why = ABORTED_ON_PURPOSE if chosen else ABORTED_AFTER_ERROR
         self._settle_all(transaction, now_us, FAILED, why)
 
     def _settle_all(self, transaction: Transaction, now_us: int, state: int, why: str) -> None:

@@ -30,9 +30,9 @@ from harness.load.client import Client
 from harness.load.context import Call, LoadContext, call_now
 from harness.load.pace import TICK_US, Pace
 from harness.load.schedule import parse
-from harness.load.slots import SLOT_US
 from harness.load.transactions import TransactionalClient
 from harness.rundir.events import RunEvent
+from harness.rundir.load_events import SLOT_US
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun
 

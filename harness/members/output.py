@@ -16,7 +16,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from harness.errors import REDACTED
-from harness.load.transactions import END_MARGIN_S, Ranges, TransactionLogWriter
+from harness.load.transactions import END_MARGIN_S
 from harness.record.binary import INPUT, OUTPUT_BYTES_MIN, with_inputs
 from harness.record.codec import run_hash
 from harness.record.encoder import Encoder
@@ -26,6 +26,7 @@ from harness.rundir.ledger import Ledger
 from harness.rundir.member_names import transactional_id
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun, RunInfo
+from harness.rundir.transaction_steps import SentRanges, TransactionLogWriter
 
 INIT_TIMEOUT_S: Final = 20.0
 
@@ -68,7 +69,7 @@ class Output:
             max(info.load.message_bytes, OUTPUT_BYTES_MIN),
             info.seed + self.incarnation,
         )
-        self._ranges: Ranges = {}
+        self._ranges: SentRanges = {}
         self._reports: list[tuple[int, int, int]] = []
 
     def init(self) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from harness.kafka.share_offsets import share_offsets
 from harness.members.lag import GroupOffsets, Offsets
-from harness.rundir.documents import write_json
+from harness.rundir.consumption import Committed, write_groups
 from harness.rundir.run_info import ProfileRun, RunInfo
 
 _ASK_S: Final = 5.0
@@ -32,18 +32,18 @@ def capture_groups(
     if not consuming:
         return
     index = {topic: number for number, topic in enumerate(info.topics)}
-    groups: dict[str, dict[str, int]] = {}
+    groups: dict[str, Committed] = {}
     deadline = time.monotonic() + timeout_s
     for profile in consuming:
         assert profile.consume is not None
         committed = _ask(profile, info.load.partitions, client_config, deadline)
         if committed is not None:
             groups[profile.consume.group] = {
-                f"{index[topic]}:{partition}": offset
+                (index[topic], partition): offset
                 for (topic, partition), offset in sorted(committed.items())
                 if topic in index
             }
-    write_json(folder / "groups.json", groups)
+    write_groups(folder, groups)
 
 
 def _ask(

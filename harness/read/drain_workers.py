@@ -26,7 +26,8 @@ from harness.errors import EnvironmentFailure, HarnessError
 from harness.kafka.consumer import CLIENT_CONFIG, client_config
 from harness.read.drain_reading import DrainReading, ReadRange, Say
 from harness.read.positions import Key, Position
-from harness.rundir.observations import Counts, ObservationSet
+from harness.rundir.observations import ObservationSet
+from harness.rundir.rows import Counts
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
 from harness.system.collector import rare_collections

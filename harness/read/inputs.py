@@ -12,9 +12,8 @@ from confluent_kafka import Message
 
 from harness.record.binary import OUTPUT_BYTES_MIN, decode, inputs_of
 from harness.record.codec import run_hash
-from harness.rundir.consumption import INPUT
+from harness.rundir.consumption import INPUT_ROW, InputsWriter
 from harness.rundir.run_info import RunInfo
-from harness.system.disk import write_whole
 
 
 class InputRows:
@@ -29,13 +28,11 @@ class InputRows:
             if profile.consume is not None and profile.consume.mode == "transactional"
             for topic in profile.topics[1:]
         }
-        self._path = folder / "inputs.bin"
-        if self._topics:
-            self._path.touch()
+        self._file = InputsWriter(folder) if self._topics else None
 
     def add(self, messages: list[Message]) -> None:
         """Take in what a drain was handed: records of any topic, and events."""
-        if not self._topics:
+        if self._file is None:
             return
         records = [
             message
@@ -51,16 +48,10 @@ class InputRows:
         if not chosen:
             return
         inputs = inputs_of([values[at] for at in chosen])
-        rows = np.zeros(len(chosen), dtype=INPUT)
+        rows = np.zeros(len(chosen), dtype=INPUT_ROW)
         rows["output_offset"] = [records[at].offset() for at in chosen]
         rows["partition"] = [records[at].partition() for at in chosen]
         rows["topic"] = [self._topics[str(records[at].topic())] for at in chosen]
         rows["input_offset"] = inputs["offset"]
         rows["input_topic"] = inputs["topic"]
-        with self._path.open("ab", buffering=0) as file:
-            write_whole(
-                file.fileno(),
-                rows.tobytes(),
-                f"{self._path}: no space for {rows.nbytes} more bytes. What was recorded is kept; "
-                "free disk space or choose another --out.",
-            )
+        self._file.append(rows)

@@ -39,8 +39,9 @@ from harness.record.codecs import codec_named
 from harness.rundir.clock import now_us, to_us
 from harness.rundir.events import ClientErrorEvent, ReaderEvent
 from harness.rundir.latency import IntervalRecorder
-from harness.rundir.observations import BATCH, Added, AppendedRows, ObservationSet
+from harness.rundir.observations import Added, ObservationSet
 from harness.rundir.read_batch import ReadBatch
+from harness.rundir.rows import BATCH, AppendedRows
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
 from harness.system import lifeline

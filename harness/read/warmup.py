@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from harness.rundir.clock import NEVER_US
 from harness.rundir.events import RunEvent
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
-
-NEVER_US: Final = 2**63 - 1
 
 
 class WarmUp:

@@ -14,8 +14,9 @@ import numpy as np
 
 from harness.arrays import I64, U8, Bools
 from harness.reconcile.partition_walk import PartitionWalk
+from harness.reconcile.transaction_tally import Tally
 from harness.rundir.columns import OPEN, SENT, UNKNOWN
-from harness.rundir.transactions import COMMITTED, UNDECIDED, Tally
+from harness.rundir.transactions import COMMITTED, UNDECIDED
 
 
 class Gaps:

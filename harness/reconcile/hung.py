@@ -13,10 +13,11 @@ import numpy as np
 
 from harness.arrays import I64
 from harness.reconcile.findings import Occurrence, ProfileFindings
+from harness.reconcile.transaction_tally import Tally
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run_info import ProfileRun
 from harness.rundir.run_record import RunRecord
-from harness.rundir.transactions import ABORTED, COMMITTED, Tally
+from harness.rundir.transactions import ABORTED, COMMITTED
 
 ABORT_SCAN_MS: Final = 10_000
 """The coordinator looks for timed-out transactions this often (Kafka's default of

@@ -16,8 +16,10 @@ from harness.reconcile.compaction import Compaction, LastValues, key_indices_of
 from harness.reconcile.gaps import Gaps
 from harness.reconcile.order import Order
 from harness.reconcile.partition_walk import PartitionWalk
+from harness.reconcile.transaction_tally import Tally
 from harness.record.keys import LaneKeys
 from harness.rundir import cells
+from harness.rundir.clock import NEVER_US
 from harness.rundir.columns import (
     ACKED,
     ACKED_NO_OFFSET,
@@ -31,7 +33,7 @@ from harness.rundir.columns import (
 from harness.rundir.copies import Copies
 from harness.rundir.read_times import first_reads
 from harness.rundir.run_record import RunRecord
-from harness.rundir.transactions import NEVER_US, NOT_KNOWN_US, Tally
+from harness.rundir.transactions import NOT_KNOWN_US
 
 
 class Lane:

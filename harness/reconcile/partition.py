@@ -17,12 +17,12 @@ from harness.reconcile.key_order import lane_keys
 from harness.reconcile.lane import Lane
 from harness.reconcile.partition_walk import KeyMarks, PartitionWalk
 from harness.reconcile.send_times import SendTimes
+from harness.reconcile.transaction_tally import Tally
 from harness.record.keys import LaneKeys
 from harness.rundir import cells
 from harness.rundir.copies import Extras
 from harness.rundir.read_times import ReadInstants
 from harness.rundir.run_record import RunRecord
-from harness.rundir.transactions import Tally
 
 
 class Partition:

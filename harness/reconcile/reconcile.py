@@ -21,9 +21,9 @@ from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.hung import hung_transactions
 from harness.reconcile.partition import Partition
 from harness.reconcile.transaction_rules import judge_transactions
+from harness.reconcile.transaction_tally import Tally
 from harness.rundir.copies import NO_EXTRAS, Extras
 from harness.rundir.run_record import RunRecord
-from harness.rundir.transactions import Tally
 
 
 def reconcile(run: RunRecord) -> list[ProfileFindings]:

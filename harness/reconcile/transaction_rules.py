@@ -13,8 +13,9 @@ import numpy as np
 from harness.anomalies import needing
 from harness.anomaly_record import Needs
 from harness.reconcile.findings import Occurrence, ProfileFindings
+from harness.reconcile.transaction_tally import Tally
 from harness.rundir.run_record import RunRecord
-from harness.rundir.transactions import COMMITTED, UNDECIDED, Tally
+from harness.rundir.transactions import COMMITTED, UNDECIDED
 
 
 def judge_transactions(run: RunRecord, found: ProfileFindings, tallies: dict[int, Tally]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.errors import RunDirError
 from harness.judge.verdict import (
-    SCHEMA,
+    VERDICT_SCHEMA,
     Availability,
     ConsumerLag,
     ConsumeVerdict,
@@ -33,9 +33,9 @@ from harness.rundir.percentiles import Percentiles
 def read_verdict(path: Path) -> Verdict:
     """The verdict of a run. Raises RunDirError when the file is none."""
     document = read_json(path, "a verdict")
-    if document.get("schema") != SCHEMA:
+    if document.get("schema") != VERDICT_SCHEMA:
         raise RunDirError(
-            f"{path}: schema is {document.get('schema')!r}; this harness reads {SCHEMA!r}."
+            f"{path}: schema is {document.get('schema')!r}; this harness reads {VERDICT_SCHEMA!r}."
         )
     try:
         return verdict_of(document)

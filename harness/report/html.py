@@ -21,13 +21,13 @@ from harness.report import facts, wording
 from harness.report.document import read_verdict
 from harness.report.repeat import repeat_command
 from harness.report.series import RunSeries, read_series
-from harness.report.spectrum_chart import METRIC_NAMES, METRICS, spectrum_chart
+from harness.report.spectrum_chart import METRIC_NAMES, spectrum_chart
 from harness.report.timeline_chart import latency_chart, throughput_chart
 from harness.rundir.clock import now
 from harness.rundir.documents import read_json
 from harness.rundir.events import TimelineEvent
 from harness.rundir.hlog import Counts
-from harness.rundir.latency import merge, read_log
+from harness.rundir.latency import METRICS, merge, read_log
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
 from harness.system.assets import folder

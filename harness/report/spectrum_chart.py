@@ -25,8 +25,8 @@ from harness.report.svg import (
     path,
 )
 from harness.rundir.hlog import HIGHEST_EQUIVALENT_US, Counts
+from harness.rundir.latency import METRICS
 
-METRICS: Final = ("ack", "service", "end_to_end")
 METRIC_NAMES: Final = {
     "ack": "acknowledgement, from the intended send time",
     "service": "acknowledgement, from produce()",

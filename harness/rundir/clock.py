@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Final
+
+NEVER_US: Final = 2**63 - 1
+"""Later than every instant: of what has not happened."""
 
 
 def now() -> str:

@@ -2,7 +2,7 @@
 
     members/<profile>-<number>.journal   what each member did (harness.rundir.member_journal)
     <drained set>/groups.json            {group: {"<topic index>:<partition>": committed offset}}
-    <drained set>/inputs.bin             rows of dtype INPUT: which input record an output is of
+    <drained set>/inputs.bin             rows of dtype INPUT_ROW: of which input record an output is
 
 What is missing is missing here too; what that means is judged elsewhere.
 """
@@ -10,6 +10,7 @@ What is missing is missing here too; what that means is judged elsewhere.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -19,14 +20,16 @@ import numpy as np
 from harness.arrays import Rows
 from harness.errors import RunDirError
 from harness.record.codec import run_hash
-from harness.rundir.documents import read_json
+from harness.rundir.columns import OFFSET_MAX
+from harness.rundir.documents import read_json, write_json
 from harness.rundir.documents import whole as whole_number
 from harness.rundir.member_journal import Journal, read_journals
-from harness.rundir.rows import OFFSET_MAX, check_inputs, mapped
+from harness.rundir.rows import check_inputs, mapped
 from harness.rundir.run_info import RunInfo
+from harness.system.disk import write_whole
 from harness.system.printable import printable
 
-INPUT: Final = np.dtype(
+INPUT_ROW: Final = np.dtype(
     [
         ("output_offset", "<i8"),
         ("input_offset", "<i8"),
@@ -38,6 +41,10 @@ INPUT: Final = np.dtype(
 """`topic` says where the output record was read; `partition` is that of the input record. A run's
 pipeline writes to the partition that it read from."""
 
+HISTORY_GROUP: Final = "history"
+"""The group of a history whose lines name none."""
+GROUPS_JSON: Final = "groups.json"
+INPUTS_BIN: Final = "inputs.bin"
 _PLACE: Final = re.compile("([0-9]{1,9}):([0-9]{1,9})", re.ASCII)
 
 Committed: TypeAlias = dict[tuple[int, int], int]
@@ -57,7 +64,8 @@ class Consumption:
 
     journals: profile → its members' journals, by number; committed: group → (topic, partition) →
     next offset to read, as the coordinator says or else as far as commits tell, None when nobody
-    asked the group coordinators; inputs: (n,) rows of dtype INPUT, None when the drain wrote none.
+    asked the group coordinators; inputs: (n,) rows of dtype INPUT_ROW, None when the drain wrote
+    none.
     """
 
     journals: dict[str, list[Journal]] = field(default_factory=dict)
@@ -93,7 +101,7 @@ def read_consumption(
     consuming = [profile.profile for profile in info.profiles if profile.consume is not None]
     if not consuming:
         return Consumption()
-    committed = _committed(drained / "groups.json", info)
+    committed = _committed(drained / GROUPS_JSON, info)
     return Consumption(
         journals={name: list(read_journals(members, name, run=run)) for name in consuming},
         committed=committed,
@@ -101,6 +109,15 @@ def read_consumption(
         stated=committed or {},
         asked=frozenset(committed or ()),
     )
+
+
+def write_groups(drained: Path, groups: Mapping[str, Committed]) -> None:
+    """Write groups.json of a drained set, whole or not at all: group → its committed offsets."""
+    document = {
+        group: {f"{topic}:{partition}": offset for (topic, partition), offset in offsets.items()}
+        for group, offsets in groups.items()
+    }
+    write_json(drained / GROUPS_JSON, document)
 
 
 def _committed(path: Path, info: RunInfo) -> dict[str, Committed] | None:
@@ -121,7 +138,7 @@ def _committed(path: Path, info: RunInfo) -> dict[str, Committed] | None:
                 topic, partition = map(int, matched.groups()) if matched else (-1, -1)
                 if not 0 <= topic < len(info.topics) or partition >= info.load.partitions:
                     raise ValueError(f"{group}: {key!r} is no topic-partition of this run")
-                if not -1 <= whole_number(offset) < OFFSET_MAX:
+                if not -1 <= whole_number(offset) <= OFFSET_MAX:
                     raise ValueError(f"{group}: {offset} is no offset")
                 if offset >= 0:
                     found[group][topic, partition] = offset
@@ -133,16 +150,35 @@ def _committed(path: Path, info: RunInfo) -> dict[str, Committed] | None:
     return found
 
 
+class InputsWriter:
+    """Appends rows to the inputs.bin of a drained set, or of a part of it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the file, which may stay empty."""
+        self.path = folder / INPUTS_BIN
+        self.path.touch()
+
+    def append(self, rows: Rows) -> None:
+        """Append (n,) rows of dtype INPUT_ROW. Raises EnvironmentFailure when the disk is full."""
+        with self.path.open("ab", buffering=0) as file:
+            write_whole(
+                file.fileno(),
+                rows.tobytes(),
+                f"{self.path}: no space for {rows.nbytes} more bytes. What was recorded is kept; "
+                "free disk space or choose another --out.",
+            )
+
+
 def _inputs(drained: Path, info: RunInfo, *, whole: bool) -> Rows | None:
     """The rows of inputs.bin, of the set itself and of the parts that were read beside it.
 
     Mapped where one process has read everything.
     """
-    paths = [drained / "inputs.bin", *sorted(drained.glob("part-*/inputs.bin"))]
+    paths = [drained / INPUTS_BIN, *sorted(drained.glob(f"part-*/{INPUTS_BIN}"))]
     found = []
     for path in paths:
         if path.exists():
-            rows = mapped(path, INPUT, whole=whole)
+            rows = mapped(path, INPUT_ROW, whole=whole)
             check_inputs(path, rows, info)
             found.append(rows)
     if len(found) < 2:

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from harness.arrays import I64, U64, Bools, Rows
-from harness.rundir.observations import COPY, CORRUPT, EXTRA, FOREIGN, MISROUTED, STRAY
+from harness.rundir.rows import COPY, CORRUPT, EXTRA, FOREIGN, MISROUTED, STRAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ __all__ = [
     "read_log",
 ]
 
+METRICS: Final = ("ack", "service", "end_to_end")
+"""What is measured: latency/<profile>.<metric>.<who>.hlog"""
 INTERVAL_US: Final = 1_000_000
 _OPEN_MAX: Final = 8
 _FLUSH_S: Final = 1.0

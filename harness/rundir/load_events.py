@@ -17,6 +17,15 @@ from harness.rundir.events import LoadEvent
 Sender: TypeAlias = tuple[str, int, int]
 """(topic, partition, incarnation)"""
 
+SLOT_US: Final = 250_000
+"""How long a slot of `load` and `generator` events is; slots lie on whole multiples of it since the
+epoch."""
+ABORTED_ON_PURPOSE: Final = "aborted"
+"""Failed: its transaction was aborted because the profile aborts some on purpose."""
+ABORTED_AFTER_ERROR: Final = "aborted_after_error"
+"""Failed: its transaction was aborted because one of its records could not be written."""
+LEFT_OPEN: Final = "left_open"
+"""Unknown: the client had reported nothing about it when its producer was closed."""
 FAILED: Final = "failed"
 UNKNOWN: Final = "unknown"
 

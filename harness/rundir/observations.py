@@ -29,7 +29,6 @@ offsets again, after a log was truncated: the same attempt at the same offset is
 from __future__ import annotations
 
 import itertools
-import os
 import resource
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,75 +42,23 @@ from harness.record.codec import run_hash
 from harness.record.codecs import codec_named
 from harness.rundir.columns import ColumnFile, pack_offsets, unpack_offsets
 from harness.rundir.read_batch import Ints, ReadBatch
+from harness.rundir.rows import (
+    COPY,
+    CORRUPT,
+    EXTRA,
+    FOREIGN,
+    MISROUTED,
+    STRAY,
+    AppendedRows,
+    Counts,
+)
 from harness.rundir.run_info import RunInfo
-from harness.system.disk import write_whole
-
-COPY: Final = 1
-CORRUPT: Final = 2
-MISROUTED: Final = 3
-FOREIGN: Final = 4
-STRAY: Final = 5
-
-EXTRA: Final = np.dtype(
-    [
-        ("kind", "u1"),
-        ("pad", "u1"),
-        ("topic", "<u2"),
-        ("partition", "<u4"),
-        ("incarnation", "<u4"),
-        ("identity_topic", "<u2"),
-        ("pad2", "<u2"),
-        ("identity_partition", "<u4"),
-        ("leader_epoch", "<i4"),
-        ("sequence", "<u8"),
-        ("offset", "<i8"),
-        ("run", "<u8"),
-    ]
-)
-"""`topic` and `partition` say where it was read, `identity_…` what its head says; identity fields
-of a corrupt record are zero. `leader_epoch` is −1 where the broker named none."""
-
-BATCH: Final = np.dtype(
-    [
-        ("topic", "<u2"),
-        ("pad", "<u2"),
-        ("partition", "<u4"),
-        ("read_us", "<u8"),
-        ("first_offset", "<i8"),
-        ("last_offset", "<i8"),
-    ]
-)
 
 _SPARE_FILES: Final = 192
 _INCARNATIONS_MAX: Final = 4096
 _CELLS_AHEAD: Final = 1 << 20
 _UNKNOWN_EPOCH: Final = -1
 _STRETCHES_MAX: Final = 8
-
-
-@dataclass(slots=True)
-class Counts:
-    """How a set accounts for the records handed to it."""
-
-    read: int = 0
-    """How many records were handed in?"""
-    cells: int = 0
-    """How many distinct attempts have a cell?"""
-    copies: int = 0
-    corrupt: int = 0
-    misrouted: int = 0
-    foreign: int = 0
-    stray: int = 0
-    again: int = 0
-    """How many were an attempt at the very offset that its cell holds already?"""
-
-    @property
-    def extras(self) -> int:
-        return self.copies + self.corrupt + self.misrouted + self.foreign + self.stray
-
-    def plus(self, other: Counts) -> Counts:
-        """Both together: parts of one set."""
-        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,75 +282,3 @@ def _rows(batch: ReadBatch, kinds: Ints, indices: Indices, heads: Rows) -> Rows:
     rows["sequence"][known] = identity["sequence"]
     rows["run"][known] = identity["run"]
     return rows
-
-
-class AppendedRows:
-    """A file of fixed-size rows, each batch written at once so that it survives a SIGKILL."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises FileExistsError when there is such a file."""
-        self.path = path
-        self._descriptor = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644
-        )
-
-    def append(self, rows: Rows) -> None:
-        """Raises EnvironmentFailure when the disk is full."""
-        data = rows.tobytes()
-        write_whole(
-            self._descriptor,
-            data,
-            f"{self.path}: no space for {len(data)} more bytes of observations. What "
-            "was recorded is kept; free disk space or choose another --out.",
-        )
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def _read_rows(path: Path, dtype: np.dtype[np.void]) -> Rows:
-    if not path.exists():
-        return np.zeros(0, dtype=dtype)
-    data = path.read_bytes()
-    return np.frombuffer(data, dtype=dtype, count=len(data) // dtype.itemsize)
-
-
-def read_extras(folder: Path) -> Rows:
-    """The rows of a set's extras.bin, dtype EXTRA, in the order read, those that repeat left out.
-
-    A missing file gives no rows; a torn last row is left out. A judgement reads them strictly
-    (harness.rundir.rows). Rows that differ only in their leader epoch are the same record read
-    again.
-    """
-    return without_repeats(
-        np.concatenate(
-            [_read_rows(part / "extras.bin", EXTRA) for part in (folder, *parts(folder))]
-        )
-    )
-
-
-def without_repeats(rows: Rows) -> Rows:
-    """Rows of dtype EXTRA in their order; the same record read again is left out."""
-    if len(rows) < 2:
-        return rows
-    compared = rows.copy()
-    compared["leader_epoch"] = 0
-    _, firsts = np.unique(compared, return_index=True)
-    return rows[np.sort(firsts)]
-
-
-def read_batches(folder: Path) -> Rows:
-    """The rows of a live set's batches.bin, dtype BATCH, in the order read; none when missing."""
-    return _read_rows(folder / "batches.bin", BATCH)
-
-
-def parts(folder: Path) -> list[Path]:
-    """The folders of the parts that other processes read, in order."""
-    return sorted(folder.glob("part-*"), key=lambda part: int(part.name.removeprefix("part-")))
-
-
-def cell_files(folder: Path) -> list[Path]:
-    """The files of a set's cells, those of its parts included."""
-    return [path for part in (folder, *parts(folder)) for path in sorted(part.glob("*.obs"))]

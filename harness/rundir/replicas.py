@@ -12,9 +12,10 @@ No client library is imported here.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
 
-from harness.rundir.documents import typed
+from harness.errors import RunDirError
+from harness.rundir.documents import read_json, typed, write_json
 
 
 @dataclass(slots=True)
@@ -122,11 +123,16 @@ class ReplicaEvidence:
     reason: str = ""
     """Why nothing was looked at, when nothing was."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The document as it is stored."""
-        return asdict(self)
+    def write(self, path: Path) -> None:
+        """Write the note, whole or not at all; its folder is made."""
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, asdict(self))
 
-
-def replicas_from_json(document: dict[str, Any]) -> ReplicaEvidence:
-    """Raises ValueError that names a field that is missing, unknown or of another type."""
-    return typed(ReplicaEvidence, document)
+    @classmethod
+    def read_from(cls, path: Path) -> ReplicaEvidence:
+        """Raises RunDirError that names a field that is missing or of another type."""
+        document = read_json(path, "a note about the brokers' log files")
+        try:
+            return typed(cls, document)
+        except ValueError as error:
+            raise RunDirError(f"{path}: not a note about log files ({error}).") from None

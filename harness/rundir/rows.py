@@ -1,4 +1,4 @@
-"""Files of fixed-size rows in a run directory, read strictly: extras.bin, batches.bin, inputs.bin.
+"""Files of fixed-size rows in a set of observations: extras.bin, batches.bin and inputs.bin.
 
 Rows have no checksum. What can be known is whether the file is as long as its writer left it, and
 whether each row can be one of this run at all: its topics, partitions and offsets. A file whose
@@ -9,6 +9,7 @@ No client library is imported here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,25 +20,75 @@ import numpy as np
 from harness.arrays import I64, Bools, Rows
 from harness.errors import RunDirError
 from harness.record.codecs import codec_named
-from harness.rundir.observations import (
-    COPY,
-    CORRUPT,
-    EXTRA,
-    FOREIGN,
-    MISROUTED,
-    STRAY,
-    Counts,
-    parts,
-    without_repeats,
-)
+from harness.rundir.columns import OFFSET_MAX
 from harness.rundir.run_info import RunInfo
+from harness.system.disk import write_whole
 
-OFFSET_MAX: Final = 1 << 40
-"""Above what a cell of an observation file holds."""
+COPY: Final = 1
+CORRUPT: Final = 2
+MISROUTED: Final = 3
+FOREIGN: Final = 4
+STRAY: Final = 5
+
+EXTRA: Final = np.dtype(
+    [
+        ("kind", "u1"),
+        ("pad", "u1"),
+        ("topic", "<u2"),
+        ("partition", "<u4"),
+        ("incarnation", "<u4"),
+        ("identity_topic", "<u2"),
+        ("pad2", "<u2"),
+        ("identity_partition", "<u4"),
+        ("leader_epoch", "<i4"),
+        ("sequence", "<u8"),
+        ("offset", "<i8"),
+        ("run", "<u8"),
+    ]
+)
+"""`topic` and `partition` say where it was read, `identity_…` what its head says; identity fields
+of a corrupt record are zero. `leader_epoch` is −1 where the broker named none."""
+
+BATCH: Final = np.dtype(
+    [
+        ("topic", "<u2"),
+        ("pad", "<u2"),
+        ("partition", "<u4"),
+        ("read_us", "<u8"),
+        ("first_offset", "<i8"),
+        ("last_offset", "<i8"),
+    ]
+)
+
 _KINDS: Final = (
     ("copies", COPY), ("corrupt", CORRUPT), ("misrouted", MISROUTED), ("foreign", FOREIGN),
     ("stray", STRAY),
 )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Counts:
+    """How a set accounts for the records handed to it."""
+
+    read: int = 0
+    """How many records were handed in?"""
+    cells: int = 0
+    """How many distinct attempts have a cell?"""
+    copies: int = 0
+    corrupt: int = 0
+    misrouted: int = 0
+    foreign: int = 0
+    stray: int = 0
+    again: int = 0
+    """How many were an attempt at the very offset that its cell holds already?"""
+
+    @property
+    def extras(self) -> int:
+        return self.copies + self.corrupt + self.misrouted + self.foreign + self.stray
+
+    def plus(self, other: Counts) -> Counts:
+        """Both together: parts of one set."""
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +207,76 @@ def _wrong_places(rows: Rows, info: RunInfo) -> Iterable[tuple[str, Bools]]:
 
 
 def _no_offset(offsets: I64) -> Bools:
-    return np.asarray((offsets < 0) | (offsets >= OFFSET_MAX), dtype=np.bool_)
+    return np.asarray((offsets < 0) | (offsets > OFFSET_MAX), dtype=np.bool_)
+
+
+class AppendedRows:
+    """A file of fixed-size rows, each batch written at once so that it survives a SIGKILL."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileExistsError when there is such a file."""
+        self.path = path
+        self._descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
+
+    def append(self, rows: Rows) -> None:
+        """Raises EnvironmentFailure when the disk is full."""
+        data = rows.tobytes()
+        write_whole(
+            self._descriptor,
+            data,
+            f"{self.path}: no space for {len(data)} more bytes of observations. What "
+            "was recorded is kept; free disk space or choose another --out.",
+        )
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _read_rows(path: Path, dtype: np.dtype[np.void]) -> Rows:
+    if not path.exists():
+        return np.zeros(0, dtype=dtype)
+    data = path.read_bytes()
+    return np.frombuffer(data, dtype=dtype, count=len(data) // dtype.itemsize)
+
+
+def read_extras(folder: Path) -> Rows:
+    """The rows of a set's extras.bin, dtype EXTRA, in the order read, those that repeat left out.
+
+    A missing file gives no rows; a torn last row is left out. A judgement reads them strictly
+    (harness.rundir.rows). Rows that differ only in their leader epoch are the same record read
+    again.
+    """
+    return without_repeats(
+        np.concatenate(
+            [_read_rows(part / "extras.bin", EXTRA) for part in (folder, *parts(folder))]
+        )
+    )
+
+
+def without_repeats(rows: Rows) -> Rows:
+    """Rows of dtype EXTRA in their order; the same record read again is left out."""
+    if len(rows) < 2:
+        return rows
+    compared = rows.copy()
+    compared["leader_epoch"] = 0
+    _, firsts = np.unique(compared, return_index=True)
+    return rows[np.sort(firsts)]
+
+
+def read_batches(folder: Path) -> Rows:
+    """The rows of a live set's batches.bin, dtype BATCH, in the order read; none when missing."""
+    return _read_rows(folder / "batches.bin", BATCH)
+
+
+def parts(folder: Path) -> list[Path]:
+    """The folders of the parts that other processes read, in order."""
+    return sorted(folder.glob("part-*"), key=lambda part: int(part.name.removeprefix("part-")))
+
+
+def cell_files(folder: Path) -> list[Path]:
+    """The files of a set's cells, those of its parts included."""
+    return [path for part in (folder, *parts(folder)) for path in sorted(part.glob("*.obs"))]

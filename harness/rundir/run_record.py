@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -23,20 +23,28 @@ from harness.record.keys import KeyTable
 from harness.rundir.cells import Columns
 from harness.rundir.columns import ColumnFile
 from harness.rundir.consumption import Consumption, read_consumption
-from harness.rundir.documents import parse_json, read_json
+from harness.rundir.documents import parse_json
 from harness.rundir.drained import Drain, DrainedPartition, read_drain
 from harness.rundir.hlog import Interval, intervals
-from harness.rundir.observations import BATCH, EXTRA, Counts, cell_files
+from harness.rundir.latency import METRICS
 from harness.rundir.read_times import Contested
-from harness.rundir.replicas import ReplicaEvidence, replicas_from_json
-from harness.rundir.rows import Written, check_batches, checked_extras, mapped
+from harness.rundir.replicas import ReplicaEvidence
+from harness.rundir.rows import (
+    BATCH,
+    EXTRA,
+    Counts,
+    Written,
+    cell_files,
+    check_batches,
+    checked_extras,
+    mapped,
+)
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
 from harness.rundir.timeline import JoinedExperiment, Timeline, read_timeline
 from harness.rundir.timeline_file import TimelineDamage, documents
-from harness.rundir.transactions import TransactionLog, read_transactions
-
-METRICS: Final = ("ack", "service", "end_to_end")
+from harness.rundir.transaction_steps import read_transactions
+from harness.rundir.transactions import TransactionLog
 
 
 @dataclass(slots=True)
@@ -234,11 +242,7 @@ def load_replicas(run_dir: RunDir, number: int) -> ReplicaEvidence | None:
     paths = [path for path in (run_dir.replicas(number),) if path.exists()]
     found: ReplicaEvidence | None = None
     for path in [*paths, *run_dir.all_dead_logs]:
-        document = read_json(path, "a note about the brokers' log files")
-        try:
-            part = replicas_from_json(document)
-        except ValueError as error:
-            raise RunDirError(f"{path}: not a note about log files ({error}).") from None
+        part = ReplicaEvidence.read_from(path)
         if found is None:
             found = part
         else:

@@ -10,7 +10,6 @@ from harness.brokers.kind import FILES
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.record.codecs import codec_named
 from harness.replicas.search import Wanted, search_replicas
-from harness.rundir.documents import write_json
 from harness.rundir.replicas import ReplicaEvidence
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
@@ -40,7 +39,7 @@ def look_for_lost(
         info.run_id,
         codec_named(info.load.codec),
     )
-    write_json(run_dir.replicas(number), ReplicaEvidence(logs, sought).to_json())
+    ReplicaEvidence(logs, sought).write(run_dir.replicas(number))
 
 
 def _wanted(info: RunInfo, each: Occurrence) -> Wanted | None:

@@ -19,15 +19,8 @@ from harness.read.drain import drain
 from harness.read.drain_reading import ReadRange
 from harness.read.drain_workers import _Helper
 from harness.record.encoder import Encoder
-from harness.rundir.observations import (
-    COPY,
-    CORRUPT,
-    FOREIGN,
-    MISROUTED,
-    STRAY,
-    read_extras,
-)
 from harness.rundir.proof import DrainProof
+from harness.rundir.rows import COPY, CORRUPT, FOREIGN, MISROUTED, STRAY, read_extras
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
 from tests.support.readings import MESSAGE_BYTES, PARTITIONS, Reading, await_settled, cells

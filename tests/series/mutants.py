@@ -84,7 +84,8 @@ FIRST: Final = {
     "harness/judge/explain/whereabouts.py": "tests/unit/test_replicas.py",
     "harness/judge/": "tests/unit/test_judge.py",
     "harness/reconcile/unconfirmed.py": "tests/unit/test_stretches.py",
-    "harness/rundir/transactions.py": "tests/unit/test_transaction_logs.py",
+    "harness/rundir/transaction_steps.py": "tests/unit/test_transaction_logs.py",
+    "harness/reconcile/transaction_tally.py": "tests/unit/test_transaction_logs.py",
     "harness/reconcile/compaction.py": "tests/unit/test_history_keys.py",
     "harness/history/keys.py": "tests/unit/test_history_keys.py",
     "harness/history/deleted.py": "tests/unit/test_topic_ids.py",
@@ -261,7 +262,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("(at_home & ~home) |", ""),
         ("| ((kind == MISROUTED) & home)", ""),
         ("| (last < first)", ""),
-        ("(offsets < 0) | (offsets >= OFFSET_MAX)", "offsets < 0"),
+        ("(offsets < 0) | (offsets > OFFSET_MAX)", "offsets < 0"),
         ('rows["partition"] >= info.load.partitions', 'rows["partition"] > info.load.partitions'),
     ),
     *_in(
@@ -372,7 +373,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("if whole else None", "if True else None"),
     ),
     *_in(
-        "rundir/transactions.py",
+        "rundir/transaction_steps.py",
         ("state in (COMMITTED, ABORTED, UNRECORDED) or (", "state == UNRECORDED or ("),
         ("if at_us < (self.last_step_us or 0):", "if False:"),
         ("if (firsts[1:] <= lasts[:-1]).any():", "if False:"),
@@ -381,6 +382,9 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("if not self.steady:\n            unknown[:] = True", "if False:\n            unknown[:] = True"),
         ("open_at_end=self._open and not torn and not self.damage", "open_at_end=self._open"),
         ("            if not torn:\n                bad.append(number)", "            bad.append(number)"),
+    ),
+    *_in(
+        "reconcile/transaction_tally.py",
         ("committed[inside] = self.log.states[transactions[inside]] == COMMITTED", "pass"),
     ),
     *_in(

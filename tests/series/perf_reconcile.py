@@ -22,7 +22,7 @@ import numpy as np
 from harness.reconcile.reconcile import reconcile
 from harness.record.codec import run_hash
 from harness.rundir.columns import ACKED, ColumnFile, pack_offsets
-from harness.rundir.observations import BATCH, COPY, EXTRA
+from harness.rundir.rows import BATCH, COPY, EXTRA
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
 from tests.support.histories import RUN_ID, profile, run_info, write_run

@@ -38,7 +38,7 @@ from harness.rundir.columns import (
     ColumnFile,
     pack_offsets,
 )
-from harness.rundir.consumption import INPUT
+from harness.rundir.consumption import INPUT_ROW
 from harness.rundir.member_journal import (
     NO_POSITION,
     SYNCHRONOUS,
@@ -46,7 +46,7 @@ from harness.rundir.member_journal import (
     Step,
     journal_path,
 )
-from harness.rundir.observations import BATCH, COPY, CORRUPT, EXTRA, FOREIGN, MISROUTED, STRAY
+from harness.rundir.rows import BATCH, COPY, CORRUPT, EXTRA, FOREIGN, MISROUTED, STRAY
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
 from harness.rundir.run_record import RunRecord, load_run
@@ -629,7 +629,7 @@ def _write_members(run_dir: RunDir, info: RunInfo, events: list[Any]) -> None:
         (folder / "groups.json").write_text(json.dumps({consume.group: offsets}))
     outputs = [each for each in events if isinstance(each, Output)]
     if len(info.topics) > 1 and consume is not None:
-        rows = np.zeros(len(outputs), dtype=INPUT)
+        rows = np.zeros(len(outputs), dtype=INPUT_ROW)
         for row, each in zip(rows, outputs, strict=True):
             row["output_offset"], row["input_offset"] = each.at, each.of
             row["partition"], row["topic"] = each.partition, each.topic

@@ -9,9 +9,9 @@ import json
 from typing import Any
 
 from harness.history.events import (
+    HISTORY_SCHEMA,
     MILLISECONDS,
     NAME_MAX,
-    SCHEMA,
     TYPES,
     UNPRINTABLE,
     Field,
@@ -117,7 +117,7 @@ def schema() -> dict[str, Any]:
     """The whole schema: what one line of a history may be."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": SCHEMA,
+        "title": HISTORY_SCHEMA,
         "description": "One line of a history that `harness verify --history` judges.",
         "type": "object",
         "required": ["type"],

@@ -24,7 +24,7 @@ from harness.read.log_end import ending_logs
 from harness.record.encoder import Encoder
 from harness.rundir.clock import now, now_us
 from harness.rundir.columns import ColumnFile, unpack_offsets
-from harness.rundir.observations import cell_files
+from harness.rundir.rows import cell_files
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
 

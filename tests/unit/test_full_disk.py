@@ -20,13 +20,13 @@ from harness.rundir.member_journal import (
     journal_path,
     read_journal,
 )
-from harness.rundir.transactions import read_transactions
+from harness.rundir.transaction_steps import read_transactions
 
 CHILD = """
 import resource, sys
 from pathlib import Path
 from harness.errors import EnvironmentFailure
-from harness.load.transactions import TransactionLogWriter
+from harness.rundir.transaction_steps import TransactionLogWriter
 from harness.rundir.member_journal import ENTRY, JournalWriter, Step
 import numpy as np
 

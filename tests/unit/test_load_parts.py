@@ -16,11 +16,12 @@ from harness.load.context import Latencies, connection_settings, producer_settin
 from harness.load.outcomes import groups
 from harness.load.pace import BATCH_MAX, TICK_US, Pace
 from harness.load.schedule import Constant
-from harness.load.slots import LEFT_OPEN, SLOT_US, Slots
+from harness.load.slots import Slots
 from harness.load.transactions import Transaction
 from harness.record import binary as record
 from harness.record.encoder import Encoder
 from harness.rundir.latency import merge, read_log
+from harness.rundir.load_events import LEFT_OPEN, SLOT_US
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 from tests.support.timelines import lines_of

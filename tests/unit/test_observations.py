@@ -18,7 +18,9 @@ from harness.record.binary import decode
 from harness.record.codec import run_hash
 from harness.record.encoder import Encoder
 from harness.rundir.columns import ColumnFile, unpack_offsets
-from harness.rundir.observations import (
+from harness.rundir.observations import ObservationSet
+from harness.rundir.read_batch import ReadBatch
+from harness.rundir.rows import (
     BATCH,
     COPY,
     CORRUPT,
@@ -27,12 +29,10 @@ from harness.rundir.observations import (
     MISROUTED,
     STRAY,
     AppendedRows,
-    ObservationSet,
     cell_files,
     read_batches,
     read_extras,
 )
-from harness.rundir.read_batch import ReadBatch
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 
 EPOCH = 4

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RunDirError
-from harness.read.warmup import NEVER_US, WarmUp
-from harness.rundir.clock import from_us
+from harness.read.warmup import WarmUp
+from harness.rundir.clock import NEVER_US, from_us
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 from tests.support.timelines import add_line

@@ -22,7 +22,6 @@ from harness.rundir.replicas import (
     ReplicaEvidence,
     Sought,
     StrandedRange,
-    replicas_from_json,
 )
 from harness.rundir.timeline import LeaderChange
 from tests.support.log_files import batch, replica
@@ -187,9 +186,10 @@ def test_a_lost_record_is_present_truncated_or_never_there_only_where_that_is_sh
     assert answer.to_json()["held"] == held
 
 
-def test_a_note_about_log_files_survives_its_file() -> None:
+def test_a_note_about_log_files_survives_its_file(tmp_path: Path) -> None:
     found = ReplicaEvidence([TODAY], [FOUND], [HELD])
-    assert replicas_from_json(found.to_json()) == found
+    found.write(tmp_path / "replicas" / "f.json")
+    assert ReplicaEvidence.read_from(tmp_path / "replicas" / "f.json") == found
 
 
 # -- a record that was acknowledged at an offset was in its leader's log

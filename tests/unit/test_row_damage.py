@@ -14,9 +14,9 @@ from harness.errors import RunDirError
 from harness.judge.judge import judge
 from harness.judge.verdict import Verdict
 from harness.record.codec import run_hash
-from harness.rundir.consumption import INPUT
+from harness.rundir.consumption import INPUT_ROW
 from harness.rundir.hlog import CELLS, Interval, LineEncoder, header
-from harness.rundir.observations import BATCH, EXTRA
+from harness.rundir.rows import BATCH, EXTRA
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
 from tests.support import histories as runs
@@ -184,7 +184,7 @@ def test_a_stretch_that_cannot_be_one_is_refused(field: str, value: int, tmp_pat
 def test_an_input_that_cannot_be_one_is_refused(field: str, value: int, tmp_path: Path) -> None:
     run_dir = a_pipeline(tmp_path / "run")
     path = run_dir.drained(1) / "inputs.bin"
-    rows = np.fromfile(path, dtype=INPUT)
+    rows = np.fromfile(path, dtype=INPUT_ROW)
     rows[field][2] = value
     path.write_bytes(rows.tobytes())
     assert f"row 3: its {field} {value}" in refused(run_dir, path)

@@ -13,7 +13,7 @@ from harness.errors import RunDirError
 from harness.read.drain_reading import ReadRange
 from harness.read.drain_workers import processes_for, shared_out
 from harness.rundir.columns import ColumnFile, pack_offsets
-from harness.rundir.observations import Counts
+from harness.rundir.rows import Counts
 
 
 def stretch(partition: int, offsets: int, start: int = 0) -> ReadRange:

@@ -11,9 +11,11 @@ import pytest
 
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.reconcile import reconcile
+from harness.rundir.clock import NEVER_US
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
-from harness.rundir.transactions import NEVER_US, NOT_KNOWN_US, UNRECORDED, read_transactions
+from harness.rundir.transaction_steps import read_transactions
+from harness.rundir.transactions import NOT_KNOWN_US, UNRECORDED
 from tests.support.histories import (
     Proof,
     acked,

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from harness.judge.verdict import Witness
-from harness.rundir.documents import write_json
 from harness.rundir.replicas import DeadLog, LogState, ReplicaEvidence, Sought, StrandedRange
 from harness.rundir.run_dir import RunDir
 from tests.support.histories import (
@@ -156,10 +155,10 @@ def test_what_a_dead_leaders_log_held_tells_loss_by_brokers_from_loss_on_the_way
     judged(path, history, info=info)
     run_dir = RunDir(path)
     run_dir.dead_logs("f").parent.mkdir()
-    write_json(run_dir.dead_logs("f"), ReplicaEvidence(dead=[dead]).to_json())
+    ReplicaEvidence(dead=[dead]).write(run_dir.dead_logs("f"))
     sought = [Sought(TOPIC, 0, 1, 1), Sought(TOPIC, 0, 1, 2)]
     logs = [LogState(2, TOPIC, 0, 0, 1, [[4, 0], [5, 1]], True)]
-    write_json(run_dir.replicas(1), ReplicaEvidence(logs, sought).to_json())
+    ReplicaEvidence(logs, sought).write(run_dir.replicas(1))
     from harness.judge.judge import judge
     from harness.rundir.run_record import load_run
 

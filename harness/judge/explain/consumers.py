@@ -19,11 +19,10 @@ from harness.judge.explain.steps import key_of, struck
 from harness.judge.explain.whereabouts import Whereabouts
 from harness.reconcile.consumers.member_reading import known_us
 from harness.reconcile.findings import Occurrence
+from harness.rundir.consumption import HISTORY_GROUP
 from harness.rundir.member_journal import ACCEPT, SYNCHRONOUS, Journal, Step
 
 OUTPUTS_MAX: Final = 4
-GROUP: Final = "history"
-"""The group of a history's lines that name none."""
 _OF_THE_RECORD: Final = {
     Step.POLLED: "is handed the record",
     Step.BEGIN: "begins to process it",
@@ -189,7 +188,7 @@ def _polled_before(steps: U8, chosen: set[int]) -> set[int]:
 
 def _name(journal: Journal) -> str:
     """A member as a story names it: with its group, where a history names several."""
-    named = journal.group and journal.group != GROUP
+    named = journal.group and journal.group != HISTORY_GROUP
     return f"member {journal.member}{f' of group {journal.group}' if named else ''}"
 
 
