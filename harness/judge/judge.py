@@ -163,27 +163,28 @@ def _case(
         unseen=found.counts["unseen"] if anomaly == "lost" else 0,
         recorded_elsewhere=run.elsewhere is not None,
         skipped_lines=_skipped(run),
-        firm=_firm(run, anomaly),
+        firm=_firm(run, found, anomaly),
         undone=run.elsewhere is not None and anomaly in run.elsewhere.undone,
         known_defect=_known_defect(found.profile, anomaly, met),
     )
 
 
 def _skipped(run: RunRecord) -> int:
-    """How much could not be read: lines of a history or of a run's timeline, and ledgers."""
+    """How much could not be read: lines of a history or of a run's timeline."""
     if run.elsewhere is not None:
         return run.elsewhere.skipped
-    return run.timeline.unreadable + len(run.without_ledger)
+    return run.timeline.unreadable
 
 
-def _firm(run: RunRecord, anomaly: str) -> bool:
+def _firm(run: RunRecord, found: ProfileFindings, anomaly: str) -> bool:
     """Whether what could not be read cannot undo it. A run's timeline tells of faults, and only
-    hung_txn leaves their windows out; a ledger tells of attempts, of which a phantom has none."""
+    hung_txn leaves their windows out; and it tells which ledgers there have to be, and a phantom of
+    a producer without one may have an attempt in such a ledger."""
     if run.elsewhere is not None:
         return anomaly in run.elsewhere.firm
-    if anomaly == "phantom":
-        return not run.without_ledger
-    return anomaly != "hung_txn" or not run.timeline.unreadable
+    if anomaly == "phantom" and found.counts["phantom"] > found.phantoms_without_ledger:
+        return True
+    return anomaly not in ("hung_txn", "phantom") or not run.timeline.unreadable
 
 
 def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str:

@@ -31,6 +31,7 @@ def run_obstacles(run: RunRecord) -> list[str]:
     return [
         *_unreadable(run.timeline),
         *_ledgers(run),
+        *_awaited(run.timeline),
         *_phases(run.timeline),
         *_generator(run.info, run.timeline),
         *[trouble for journal in run.journals for trouble in journal_troubles(journal)],
@@ -78,6 +79,24 @@ def _ledgers(run: RunRecord) -> list[str]:
         f"the ledger of producer {names}{more} is missing, so what was attempted is not known, and "
         "a record of it is no phantom"
     ]
+
+
+def _awaited(timeline: Timeline) -> list[str]:
+    """Load processes elsewhere of which not everything arrived."""
+    sentences = []
+    for each in timeline.awaited[:_NAMED]:
+        whom = f" to {each.to}" if each.to else ""
+        numbers = f"numbers {each.first} to {each.last} were"
+        if each.first == each.last:
+            numbers = f"number {each.first} was"
+        sentences.append(
+            f"producer {numbers} handed out{whom}, and what was recorded there did "
+            "not arrive, so what was attempted is not known, and a record of it is no phantom"
+        )
+    more = len(timeline.awaited) - _NAMED
+    if more > 0:
+        sentences.append(f"of {more} more load processes what they recorded did not arrive")
+    return sentences
 
 
 def _phases(timeline: Timeline) -> list[str]:

@@ -30,7 +30,9 @@ OUTCOMES: Final = (
 )
 OF_DUPLICATES: Final = "duplicate_live"
 """How many of the duplicates are copies that only the live reader saw."""
-COUNTS: Final = (*OUTCOMES, *ANOMALIES, OF_DUPLICATES)
+UNACCOUNTED: Final = "unaccounted"
+"""Records that the drain returned of producers whose ledger never arrived."""
+COUNTS: Final = (*OUTCOMES, *ANOMALIES, OF_DUPLICATES, UNACCOUNTED)
 """The keys of `counts` in verdict.json, in order."""
 
 
@@ -105,6 +107,9 @@ class ProfileFindings:
     times: dict[str, Counter[tuple[int, int]]] = field(default_factory=dict)
     """anomaly → (from_us, to_us) → how many happened in that stretch of time, to 250 ms; what is
     counted and not here happened at a time that is not on record"""
+
+    phantoms_without_ledger: int = 0
+    """Those of the phantoms whose producer has no ledger, as far as is known rightly so."""
 
     coverage: dict[tuple[int, int], Coverage] = field(default_factory=dict)
     """(topic, partition) → how much of it was read twice"""

@@ -63,6 +63,7 @@ class Lane:
         self.set_aside = partition_walk.aside.copies(incarnation)
         self.tally = tally
         self.order = Order(partition_walk, keys)
+        self.unaccounted = run.unaccounted(incarnation)
         self.attempted = 0
         self.gaps = Gaps(partition_walk, incarnation, tally)
 
@@ -203,8 +204,8 @@ class Lane:
         ours = attempted[copies.sequences]
         self._mark_duplicated(first + copies.sequences[ours])
         self.counts["copies"] += int(np.count_nonzero(ours))
-        for anomaly, chosen in (("duplicate", ours), ("phantom", ~ours)):
-            self._count(anomaly, first + copies.sequences[chosen], copies.offsets[chosen])
+        self._count("duplicate", first + copies.sequences[ours], copies.offsets[ours])
+        self._never_attempted(first + copies.sequences[~ours], copies.offsets[~ours])
 
     def _copies_live(
         self, first: int, attempted: Bools, live_at: I64, present: Bools, where: I64, at: I64
@@ -226,7 +227,25 @@ class Lane:
             self.partition_walk.key_marks.duplicated[of_keys[of_keys >= 0]] = True
 
     def _phantoms(self, first: int, attempted: Bools, drained_at: I64) -> None:
-        self._found("phantom", first, ~attempted & (drained_at >= 0), drained_at)
+        strays = ~attempted & (drained_at >= 0)
+        if strays.any():
+            where = np.flatnonzero(strays)
+            self._never_attempted(first + where, drained_at[where])
+
+    def _never_attempted(self, sequences: I64, offsets: I64) -> None:
+        """Records of the drain without an attempt: phantoms, unless the ledger that would tell of
+        their attempts never arrived."""
+        if self._unaccounted(len(sequences)):
+            return
+        self._count("phantom", sequences, offsets)
+
+    def _unaccounted(self, count: int) -> bool:
+        """Count records without an attempt; false for phantoms, which the caller counts."""
+        if self.unaccounted:
+            self.counts["unaccounted"] += count
+        elif self.ledger is None:
+            self.found.phantoms_without_ledger += count
+        return self.unaccounted
 
     def _failed_visible(self, first: int, state: U8, drained_at: I64, live_at: I64) -> None:
         at = np.where(drained_at >= 0, drained_at, live_at)
@@ -347,9 +366,10 @@ class Lane:
     def _beyond(self, end: int) -> None:
         """Identities beyond every cell: never attempted, whatever their sequence."""
         strays = self.drained_copies.beyond(end)
-        self.counts["phantom"] += len(strays)
-        for sequence, offset in strays[: self.found.room("phantom")]:
-            self.partition_walk.occurrence("phantom", self.incarnation, sequence, offset)
+        if not self._unaccounted(len(strays)):
+            self.counts["phantom"] += len(strays)
+            for sequence, offset in strays[: self.found.room("phantom")]:
+                self.partition_walk.occurrence("phantom", self.incarnation, sequence, offset)
         gone = sorted(set(self.live_copies.beyond(end)) - set(strays))
         for sequence, offset in gone:
             if self.proof.proven and bool(self.proof.reaches(np.array([offset]))[0]):

@@ -17,7 +17,7 @@ from harness.anomalies import IN_READ_SUM
 from harness.errors import HarnessError, RunDirError
 from harness.reconcile.blind_spots import blind_spots
 from harness.reconcile.consumers.reconcile import judge_consumers
-from harness.reconcile.findings import ProfileFindings
+from harness.reconcile.findings import UNACCOUNTED, ProfileFindings
 from harness.reconcile.hung import hung_transactions
 from harness.reconcile.partition import Partition
 from harness.reconcile.transaction_rules import judge_transactions
@@ -89,8 +89,8 @@ def assert_accounted(run: RunRecord, found: ProfileFindings) -> None:
     """Both sums of a profile, and the drain's own count of what it read.
 
     attempted = acked + failed + unknown + sent; read = distinct attempts seen + further copies +
-    phantom + corrupt + misrouted + foreign. Raises HarnessError with the numbers, RunDirError where
-    a file of the drain is missing.
+    phantom + corrupt + misrouted + foreign + unaccounted. Raises HarnessError with the numbers,
+    RunDirError where a file of the drain is missing.
     """
     counts = found.counts
     outcomes = {name: counts[name] for name in ("acked", "failed", "unknown", "sent")}
@@ -100,7 +100,7 @@ def assert_accounted(run: RunRecord, found: ProfileFindings) -> None:
             f"but {_sum(outcomes)}. This is a defect of the harness, not of Kafka; the run "
             "directory is left as it is."
         )
-    names = ("seen", "copies", *IN_READ_SUM, "foreign")
+    names = ("seen", "copies", *IN_READ_SUM, "foreign", UNACCOUNTED)
     parts = {name: counts[name] for name in names}
     counts["read"] = sum(parts.values())
     if run.drain is None:

@@ -147,6 +147,7 @@ def balances(verdict: Verdict) -> list[Balance]:
         outcomes = counts["acked"] + counts["failed"] + counts["unknown"] + counts["sent"]
         copies = counts["duplicate"] - counts.get("duplicate_live", 0)
         explained = copies + sum(counts[name] for name in MISPLACED)
+        explained += counts.get("unaccounted", 0)
         found.append(Balance(profile, counts["read"] - explained, outcomes == counts["attempted"]))
     return found
 

@@ -220,6 +220,20 @@ class IncarnationEvent(TimelineEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IncarnationsEvent(TimelineEvent):
+    """Numbers for producer incarnations were handed out to a load process on another machine, or
+    all that it recorded has arrived in this run directory."""
+
+    NAME: ClassVar[str] = "incarnations"
+
+    phase: Literal["handed_out", "arrived"]
+    first: Whole
+    last: Whole
+    to: str | None = None
+    """handed_out: whose they are, by the machine's or process's name"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientErrorEvent(TimelineEvent):
     """A Kafka client reported an error."""
 
@@ -310,8 +324,8 @@ EVENTS: Final[Mapping[str, type[TimelineEvent]]] = {
     kind.NAME: kind
     for kind in (
         RunEvent, FaultEvent, ExperimentEvent, LeaderEvent, IsrEvent, BrokersEvent, OffsetsEvent,
-        LoadEvent, GeneratorEvent, IncarnationEvent, ClientErrorEvent, ReaderEvent, MemberEvent,
-        RebalanceEvent, LagEvent, RecoveredEvent,
+        LoadEvent, GeneratorEvent, IncarnationEvent, IncarnationsEvent, ClientErrorEvent,
+        ReaderEvent, MemberEvent, RebalanceEvent, LagEvent, RecoveredEvent,
     )
 }  # fmt: skip
 """name → its dataclass"""

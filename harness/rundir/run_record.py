@@ -181,6 +181,15 @@ class RunRecord:
         """Producers that began, as the timeline says, and whose ledger is not there."""
         return sorted(self.timeline.started - self.ledgers.keys())
 
+    def unaccounted(self, incarnation: int) -> bool:
+        """Whether a producer may have attempted anything that no ledger here tells of: it began, or
+        its number was handed out and what it recorded never arrived."""
+        if incarnation in self.ledgers:
+            return False
+        return incarnation in self.timeline.started or any(
+            incarnation in each for each in self.timeline.awaited
+        )
+
     def close(self) -> None:
         """Let go of the mapped files."""
         for columns in (self.ledgers, self.live.columns, self.drained.columns):

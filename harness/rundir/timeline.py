@@ -26,6 +26,7 @@ from harness.rundir.events import (
     FaultEvent,
     GeneratorEvent,
     IncarnationEvent,
+    IncarnationsEvent,
     IsrEvent,
     LagEvent,
     LeaderEvent,
@@ -103,6 +104,18 @@ class JoinedExperiment:
 
 
 @dataclass(frozen=True, slots=True)
+class IncarnationRange:
+    """Numbers first…last of producer incarnations, handed out to somebody by that name."""
+
+    first: int
+    last: int
+    to: str
+
+    def __contains__(self, incarnation: object) -> bool:
+        return isinstance(incarnation, int) and self.first <= incarnation <= self.last
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """Something that a process said about itself."""
 
@@ -144,6 +157,9 @@ class Timeline:
     experiments: list[JoinedExperiment] = field(default_factory=list)
     started: set[int] = field(default_factory=set)
     """Incarnations of producers that began."""
+    handed_out: list[IncarnationRange] = field(default_factory=list)
+    arrived: set[tuple[int, int]] = field(default_factory=set)
+    """(first, last) of the ranges of `handed_out` of which everything is in the run directory"""
     first_records: dict[int, int] = field(default_factory=dict)
     """incarnation → which of its client's records was its first one"""
     lags: dict[tuple[str, str, int], tuple[I64, I64, I64]] = field(default_factory=dict)
@@ -175,6 +191,11 @@ class Timeline:
             what = f"{type(error).__name__}: {error}"
             self.first_unreadable = f"an event {name!r}: {printable(what)[:80]}"
         self.unreadable += 1
+
+    @property
+    def awaited(self) -> list[IncarnationRange]:
+        """Ranges of incarnations that were handed out and of which not everything arrived."""
+        return [each for each in self.handed_out if (each.first, each.last) not in self.arrived]
 
     def phase(self, name: str) -> Moment | None:
         """The first moment of the run with that phase."""
@@ -279,6 +300,14 @@ class _Taker:
                 if event.first_record is not None:
                     timeline.first_records[event.incarnation] = event.first_record
                 timeline.started.add(event.incarnation)
+            case IncarnationsEvent():
+                if event.last < event.first:
+                    raise ValueError(f"incarnations {event.first} to {event.last}")
+                if event.phase == "arrived":
+                    timeline.arrived.add((event.first, event.last))
+                else:
+                    handed_out = IncarnationRange(event.first, event.last, event.to or "")
+                    timeline.handed_out.append(handed_out)
             case MemberEvent() | RebalanceEvent():
                 moment = MemberMoment(
                     event.at_us, event.profile, event.member, event.phase, event.reason or ""

@@ -13,6 +13,7 @@ import pytest
 from harness.errors import HarnessError, RunDirError
 from harness.judge.judge import judge
 from harness.judge.verdict import Verdict
+from harness.report.facts import balances
 from harness.rundir.columns import ColumnFile, pack_offsets
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
@@ -24,7 +25,16 @@ from tests.series.mutated_input import (
     check_run_dir,
     run_dirs,
 )
-from tests.support.histories import event, fault, judged, records, write_run
+from tests.support.histories import (
+    acked,
+    drained,
+    event,
+    fault,
+    judged,
+    observed,
+    records,
+    write_run,
+)
 
 STARTED = event("incarnation", profile="idempotent", incarnation=1, phase="started", first_record=0)
 
@@ -171,8 +181,90 @@ def test_records_of_a_producer_whose_ledger_is_gone_are_no_phantoms(tmp_path: Pa
     (run_dir.ledger / "1.ledger").unlink()
     verdict = verdict_of(run_dir)
     assert verdict.verdict == "inconclusive"
-    assert verdict.profiles[0].counts["phantom"] == 5
+    assert verdict.profiles[0].counts["phantom"] == 0
+    assert verdict.profiles[0].counts["unaccounted"] == 5
     assert "the ledger of producer 1 is missing" in verdict.reasons[0]
+
+
+HANDED_OUT = event("incarnations", phase="handed_out", first=5, last=9, to="host-b")
+ARRIVED = event("incarnations", phase="arrived", first=5, last=9)
+OF_NOBODY = {
+    "a record of the first of them": [observed(0, 5, producer=5)],
+    "a record of the last of them": [observed(0, 5, producer=9)],
+    "two copies": [observed(0, 5, producer=7), observed(0, 6, producer=7)],
+    "one absurdly far ahead": [drained(2**63 + 5, 5, producer=7, stray=True)],
+}
+
+
+@pytest.mark.parametrize("reads", OF_NOBODY.values(), ids=list(OF_NOBODY))
+def test_records_of_incarnations_whose_ledgers_never_arrived_are_unaccounted(
+    tmp_path: Path, reads: list[Any]
+) -> None:
+    count = 2 if reads is OF_NOBODY["two copies"] else 1
+    verdict = verdict_of(a_run(tmp_path, HANDED_OUT, *reads))
+    counts = verdict.profiles[0].counts
+    assert (counts["unaccounted"], counts["phantom"], counts["duplicate"]) == (count, 0, 0)
+    assert verdict.verdict == "inconclusive"
+    assert "producer numbers 5 to 9 were handed out to host-b, and what" in verdict.reasons[0]
+    (balance,) = balances(verdict)
+    assert (balance.distinct, balance.closes) == (5, True)
+    assert not any(each.verdict == "broken" for each in verdict.profiles[0].promises)
+
+
+@pytest.mark.parametrize("reads", OF_NOBODY.values(), ids=list(OF_NOBODY))
+def test_once_their_ledgers_arrived_such_records_are_phantoms(
+    tmp_path: Path, reads: list[Any]
+) -> None:
+    count = 2 if reads is OF_NOBODY["two copies"] else 1
+    verdict = verdict_of(a_run(tmp_path, HANDED_OUT, *reads, ARRIVED))
+    counts = verdict.profiles[0].counts
+    assert (counts["unaccounted"], counts["phantom"]) == (0, count)
+    assert verdict.verdict == "broken"
+
+
+@pytest.mark.parametrize("producer", [4, 10])
+def test_a_producer_beside_the_numbers_handed_out_has_phantoms(
+    tmp_path: Path, producer: int
+) -> None:
+    verdict = verdict_of(a_run(tmp_path, HANDED_OUT, observed(0, 5, producer=producer)))
+    counts = verdict.profiles[0].counts
+    assert (counts["unaccounted"], counts["phantom"]) == (0, 1)
+    assert verdict.verdict == "broken"
+
+
+def test_a_ledger_that_is_there_tells_of_its_producers_attempts(tmp_path: Path) -> None:
+    others = [acked(0, 5, producer=6), observed(0, 5, producer=6), observed(1, 6, producer=6)]
+    verdict = verdict_of(a_run(tmp_path, HANDED_OUT, *others))
+    counts = verdict.profiles[0].counts
+    assert (counts["unaccounted"], counts["phantom"]) == (0, 1)
+    assert verdict.verdict == "broken"
+    assert "producer numbers 5 to 9" in " ".join(verdict.reasons)
+
+
+def test_numbers_that_were_handed_out_keep_a_run_from_proving_anything(tmp_path: Path) -> None:
+    assert verdict_of(a_run(tmp_path / "a", HANDED_OUT)).verdict == "inconclusive"
+    assert verdict_of(a_run(tmp_path / "b", HANDED_OUT, ARRIVED)).verdict == "kept"
+    more = [
+        event("incarnations", phase="handed_out", first=at, last=at) for at in range(20, 25)
+    ]  # fmt: skip
+    reasons = verdict_of(a_run(tmp_path / "c", *more)).reasons
+    assert "producer number 20 was handed out, and what" in reasons[0]
+    assert any("of 2 more load processes what they recorded" in each for each in reasons)
+
+
+def test_a_range_of_no_numbers_cannot_be_read(tmp_path: Path) -> None:
+    wrong = event("incarnations", phase="arrived", first=5, last=4)
+    assert "cannot be read" in verdict_of(a_run(tmp_path, wrong)).reasons[0]
+
+
+def test_a_phantom_is_firm_only_where_no_unreadable_line_may_tell_of_its_producer(
+    tmp_path: Path,
+) -> None:
+    for producer, verdict in ((1, "broken"), (9, "inconclusive")):
+        run_dir = a_run(tmp_path / verdict, observed(7, 5, producer=producer))
+        assert verdict_of(run_dir).verdict == "broken"
+        timeline(run_dir, b"\0\n")
+        assert verdict_of(run_dir).verdict == verdict
 
 
 def test_a_file_of_a_drain_that_is_gone_is_named_and_no_failure_of_the_harness(
