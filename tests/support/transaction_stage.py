@@ -30,7 +30,7 @@ from harness.brokers import LocalCluster
 from harness.brokers.local.config import bootstrap
 from harness.brokers.local.state import read_state
 from harness.faults.backend import attach
-from harness.faults.coordinators import TRANSACTION_STATE, coordinating_partition
+from harness.faults.roles import TRANSACTION_STATE, coordinating_partition
 from harness.judge.verdict import Verdict
 from harness.load.context import LoadContext
 from harness.load.transactions import TransactionalClient
