@@ -1,4 +1,4 @@
-"""A client that writes in transactions, and puts each step of them on record.
+"""A client that writes in transactions, and the log of what they held.
 
 In a transaction a delivery report is no acknowledgement. Its records become ACKED when commit
 returns success, FAILED when abort does, UNKNOWN when the outcome is unknown:
@@ -24,7 +24,7 @@ next one; their intended send time shows the wait.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Final
 
 import numpy as np
@@ -34,10 +34,11 @@ from harness.arrays import I64
 from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import Call, LoadContext
 from harness.load.outcomes import Delivered
+from harness.load.transaction import Transaction
 from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.rundir.load_events import ABORTED_AFTER_ERROR, ABORTED_ON_PURPOSE
 from harness.rundir.run_info import ProfileRun
-from harness.rundir.transaction_steps import SentRanges, TransactionLogWriter
+from harness.rundir.transaction_steps import TransactionLogWriter
 
 RECORDS_MAX: Final = OPEN_RECORDS_MAX
 """A transaction takes no more than this; after a stall the rest goes into the next one."""
@@ -46,42 +47,26 @@ INIT_TIMEOUT_S: Final = 30.0
 END_MARGIN_S: Final = 5.0
 
 
-@dataclass(slots=True)
-class Transaction:
-    """The transaction that is open or ending."""
+class State(Enum):
+    """What a client's transactions are at; `CALLS` are those in which a call is under way."""
 
-    number: int
-    refused_before: int
-    began_us: int = 0
-    """When its first records were handed over."""
-    ranges: SentRanges = field(default_factory=dict)
-    records: int = 0
-    sent_us: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
-    """(last sequence, when it was handed over) of each batch, by topic-partition"""
-    end_called: bool = False
-    must_abort: bool = False
-    """One of its records was reported with an error: only an abort is left."""
-    on_purpose: bool = False
-    """It is aborted because the profile aborts a share of its transactions."""
-    aborting: bool = False
+    NEW = auto()
+    """The transactional.id is not registered yet."""
+    REGISTERING = auto()
+    IDLE = auto()
+    """No transaction is open."""
+    OPEN = auto()
+    """The transaction takes records."""
+    DELIVERING = auto()
     """It takes no more records and is aborted once those that it has were delivered."""
-    reported: int = 0
+    COMMITTING = auto()
+    ABORTING = auto()
+    CLOSED = auto()
+    """Its incarnation has ended, and nothing follows."""
 
-    def add(self, ranges: SentRanges, at_us: int) -> None:
-        """Further records belong to it."""
-        self.began_us = self.began_us or at_us
-        for key, (first, last) in ranges.items():
-            have = self.ranges.get(key)
-            self.ranges[key] = (first if have is None else have[0], last)
-            self.sent_us.setdefault(key, []).append((last, at_us))
-            self.records += last - first + 1
 
-    def service_us(self, part: Delivered, ended_us: int) -> I64:
-        """From produce() of each record to the end of the transaction."""
-        batches = self.sent_us[(part.topic, part.partition)]
-        lasts = np.array([last for last, _ in batches], dtype=np.uint64)
-        times = np.array([at_us for _, at_us in batches], dtype=np.int64)
-        return ended_us - times[np.searchsorted(lasts, part.sequences)]
+CALLS: Final = {State.REGISTERING: "init", State.COMMITTING: "commit", State.ABORTING: "abort"}
+"""The call that is under way in a state, as the log and messages name it."""
 
 
 class TransactionalClient(Client):
@@ -92,9 +77,9 @@ class TransactionalClient(Client):
         self._random = random.Random(f"{context.info.seed}/{profile.profile}/{instance}")
         self._timeout_s = profile.transaction_timeout_ms / 1000
         self._interval_us = (profile.transaction_interval_ms or INTERVAL_MS) * 1000
+        self._state = State.NEW
         self._call: Call | None = None
-        self._call_name = ""
-        self._initialised = False
+        """The call that is under way, or the last one that was."""
         self._transaction: Transaction | None = None
         self._delivered: list[Delivered] = []
         self._number = 0
@@ -108,39 +93,37 @@ class TransactionalClient(Client):
 
     # -- calls -----------------------------------------------------------------------------
 
-    def _start(self, name: str) -> None:
-        """Make a blocking call of the producer, bounded, on another thread."""
+    def _start(self, state: State) -> None:
+        """Make the blocking call of a state, bounded, on another thread."""
         producer = self.incarnation.producer
-        self._call_name = name
-        match name:
-            case "init":
-                self._call = self.context.start_call(
-                    lambda: producer.init_transactions(INIT_TIMEOUT_S)
-                )
-            case "commit":
-                self._call = self.context.start_call(
-                    lambda: producer.commit_transaction(self._timeout_s + END_MARGIN_S)
-                )
-            case "abort":
-                self._call = self.context.start_call(
-                    lambda: producer.abort_transaction(self._timeout_s + END_MARGIN_S)
-                )
+        bound_s = self._timeout_s + END_MARGIN_S
+        self._state = state
+        match state:
+            case State.REGISTERING:
+                call = self.context.start_call(lambda: producer.init_transactions(INIT_TIMEOUT_S))
+            case State.COMMITTING:
+                call = self.context.start_call(lambda: producer.commit_transaction(bound_s))
+            case State.ABORTING:
+                call = self.context.start_call(lambda: producer.abort_transaction(bound_s))
+            case _:
+                raise ValueError(f"no call is made in the state {state}")
+        self._call = call
 
     def prepare(self) -> None:
         """Begin to connect and to register the transactional.id."""
-        self._start("init")
+        self._start(State.REGISTERING)
 
     @property
     def ready(self) -> bool:
         self._advance()
-        return self._initialised or self._resume_us > 0
+        return self._state not in (State.NEW, State.REGISTERING) or self._resume_us > 0
 
     # -- sending ---------------------------------------------------------------------------
 
     @property
     def room(self) -> int:
         transaction = self._transaction
-        if self._call is not None or transaction is None or transaction.aborting:
+        if self._state is not State.OPEN or transaction is None:
             return 0
         return min(super().room, RECORDS_MAX - transaction.records)
 
@@ -163,13 +146,14 @@ class TransactionalClient(Client):
             self.replace(f"begin_transaction: {error}")
             return
         self._transaction = Transaction(self._number, refused_before=self.incarnation.refused)
+        self._state = State.OPEN
 
     # -- advancing -------------------------------------------------------------------------
 
     def poll(self, wait_s: float = 0.0) -> None:
         """Serve callbacks, end the transaction when its time has come, act on the result."""
         # A call under way serves the callbacks itself.
-        if self._call is None:
+        if self._state not in CALLS:
             super().poll(wait_s)
         self._advance()
 
@@ -179,7 +163,7 @@ class TransactionalClient(Client):
         self._check()
 
     def _check(self) -> None:
-        if self.incarnation.fatal is not None and self._call is None:
+        if self.incarnation.fatal is not None and self._state not in CALLS:
             self.replace(self.incarnation.fatal)
 
     def _collect(self) -> None:
@@ -191,73 +175,86 @@ class TransactionalClient(Client):
 
     def _advance(self) -> None:
         """One step of the state machine; never waits."""
-        if self._call is not None:
-            if self._call.done():
-                call, self._call = self._call, None
-                self._ended(call)
-            return
-        now_us = self.context.clock.now_us()
-        if not self._initialised:
-            if now_us >= self._resume_us and not self.stopping:
-                self._start("init")
-            return
-        transaction = self._transaction
-        if transaction is None:
-            if not self.stopping:
-                self._begin()
-            return
+        match self._state:
+            case State.NEW:
+                if self.context.clock.now_us() >= self._resume_us and not self.stopping:
+                    self._start(State.REGISTERING)
+            case State.REGISTERING | State.COMMITTING | State.ABORTING:
+                assert self._call is not None
+                if self._call.done():
+                    self._ended(self._call)
+            case State.IDLE:
+                if not self.stopping:
+                    self._begin()
+            case State.OPEN:
+                self._end_when_due()
+            case State.DELIVERING:
+                self._abort_when_delivered()
+            case State.CLOSED:
+                pass
+
+    def _end_when_due(self) -> None:
+        """End the transaction that takes records, when its time has come or one of them failed."""
+        transaction, now_us = self._transaction, self.context.clock.now_us()
+        assert transaction is not None
         if not transaction.records:
             return
         over = now_us - transaction.began_us >= self._interval_us or self.stopping
         if transaction.must_abort:
-            self._call_end("abort", transaction, now_us)
-        elif transaction.aborting:
-            self._collect()
-            if transaction.reported >= transaction.records - self._refused(transaction):
-                self._call_end("abort", transaction, now_us)
+            self._call_end(State.ABORTING, transaction, now_us)
         elif over or transaction.records >= RECORDS_MAX:
             # Drawn for every transaction, so that one refusal does not change all that follow.
             on_purpose = self._random.random() < self.profile.abort_ratio
             if on_purpose or self._refused(transaction):
-                transaction.aborting = True
                 transaction.on_purpose = on_purpose and not self._refused(transaction)
+                self._state = State.DELIVERING
             else:
-                self._call_end("commit", transaction, now_us)
+                self._call_end(State.COMMITTING, transaction, now_us)
+
+    def _abort_when_delivered(self) -> None:
+        transaction = self._transaction
+        assert transaction is not None
+        if not transaction.must_abort:
+            self._collect()
+            if transaction.reported < transaction.records - self._refused(transaction):
+                return
+        self._call_end(State.ABORTING, transaction, self.context.clock.now_us())
 
     def _refused(self, transaction: Transaction) -> int:
         return self.incarnation.refused - transaction.refused_before
 
-    def _call_end(self, name: str, transaction: Transaction, now_us: int) -> None:
-        self._log.write(transaction.number, f"{name}_called", now_us, transaction.ranges)
+    def _call_end(self, state: State, transaction: Transaction, now_us: int) -> None:
+        """Call commit or abort, as the state says, once the log holds that it is called."""
+        self._log.write(transaction.number, f"{CALLS[state]}_called", now_us, transaction.ranges)
         transaction.end_called = True
-        self._start(name)
+        self._start(state)
 
     def _ended(self, call: Call) -> None:
         """A call returned: decide about its transaction."""
-        name = self._call_name
+        state, self._state = self._state, State.IDLE
         try:
             call.result()
         except KafkaException as error:
-            self._not_ended(name, error)
+            self._not_ended(state, error)
             return
         now_us = self.context.clock.now_us()
-        if name == "init":
-            self._initialised = True
+        if state is State.REGISTERING:
             return
         self._end_error = ""
         transaction, self._transaction = self._transaction, None
         assert transaction is not None
-        step = "committed" if name == "commit" else "aborted"
+        step = "committed" if state is State.COMMITTING else "aborted"
         self._log.write(transaction.number, step, now_us)
         self._collect()
-        if name == "commit":
+        if state is State.COMMITTING:
             self._committed(transaction, now_us)
         else:
             self._aborted(transaction, now_us)
         self._delivered.clear()
         self._check()
 
-    def _not_ended(self, name: str, error: KafkaException) -> None:
+    def _not_ended(self, state: State, error: KafkaException) -> None:
+        name = CALLS[state]
         cause = error.args[0] if error.args else None
         reason = f"{name}: {error}"
         if isinstance(cause, KafkaError):
@@ -271,10 +268,11 @@ class TransactionalClient(Client):
             transaction = self._transaction
             self._end_error = cause.name()
             aborts = cause.txn_requires_abort() and not cause.fatal()
-            if name == "commit" and aborts and transaction is not None:
-                self._call_end("abort", transaction, self.context.clock.now_us())
+            if state is State.COMMITTING and aborts and transaction is not None:
+                self._call_end(State.ABORTING, transaction, self.context.clock.now_us())
                 return
-            if name == "init" and cause.retriable() and not cause.fatal():
+            if state is State.REGISTERING and cause.retriable() and not cause.fatal():
+                self._state = State.NEW
                 self._resume_us = self.context.clock.now_us() + 1
                 return
         self.replace(reason)
@@ -323,6 +321,7 @@ class TransactionalClient(Client):
 
     def _take_last_reports(self) -> None:
         """The transaction that is open is given up: nothing in it was acknowledged."""
+        self._state = State.CLOSED
         self.incarnation.poll()
         self._collect()
         transaction, self._transaction = self._transaction, None
@@ -339,13 +338,13 @@ class TransactionalClient(Client):
         before = self.incarnation
         super().replace(reason)
         if self.incarnation is not before:
-            self._initialised = False
+            self._state = State.NEW
             self._number = 0
             self._end_error = ""
             self._log = self._open_log()
 
     @property
     def settled(self) -> bool:
-        ending = self._call is not None and self._call_name != "init"
+        ending = self._state in (State.COMMITTING, State.ABORTING)
         waiting = self._transaction is not None and self._transaction.records > 0
         return not waiting and not ending

@@ -33,7 +33,8 @@ _FENCED: Final = frozenset(
 
 
 class Pipeline(Member):
-    """See above."""
+    """A member that writes one output record for each input record, in transactions that also hold
+    its offsets, or without them where the profile says so."""
 
     _output: Output | None = None
     _back: bool = False

@@ -38,7 +38,7 @@ share group's position, its isolation level and its timeouts."""
 
 
 class Share(Member):
-    """See above."""
+    """A member of a share group: it acknowledges each record by itself, and commits no offset."""
 
     def settings(self) -> dict[str, Any]:
         settings = super().settings()

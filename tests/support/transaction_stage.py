@@ -33,7 +33,7 @@ from harness.faults.backend import attach
 from harness.faults.roles import TRANSACTION_STATE, coordinating_partition
 from harness.judge.verdict import Verdict
 from harness.load.context import LoadContext
-from harness.load.transactions import TransactionalClient
+from harness.load.transactions import State, TransactionalClient
 from harness.profiles import load_builtin
 from harness.rundir import cells
 from harness.rundir.clock import now_us
@@ -41,6 +41,7 @@ from harness.rundir.columns import unpack_offsets
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, new_run_id
 from harness.rundir.run_record import load_run
+from harness.rundir.transaction_steps import SentRanges
 from harness.runs.session import RunRequest, Session
 from tests.support.timelines import add_line
 
@@ -49,7 +50,6 @@ PARTITIONS = 2
 RECORDS = 40
 TIMEOUT_MS = 10_000
 PRESENT, ABSENT, WHOLE = "present", "absent", "all or nothing"
-Ranges = dict[tuple[int, int], tuple[int, int]]
 
 
 class Stepped(TransactionalClient):
@@ -67,20 +67,21 @@ class Stepped(TransactionalClient):
             assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
             time.sleep(0.005)
 
-    def _start(self, name: str) -> None:
-        super()._start(name) if self.end_timeout_s is None or name == "init" else self._end(name)
-
-    def _end(self, name: str) -> None:
-        producer, timeout_s = self.incarnation.producer, self.end_timeout_s
-        assert timeout_s is not None
-        end = producer.commit_transaction if name == "commit" else producer.abort_transaction
-        self._call_name = name
+    def _start(self, state: State) -> None:
+        timeout_s = self.end_timeout_s
+        if timeout_s is None or state is State.REGISTERING:
+            super()._start(state)
+            return
+        producer = self.incarnation.producer
+        committing = state is State.COMMITTING
+        end = producer.commit_transaction if committing else producer.abort_transaction
+        self._state = state
         self._call = self.context.start_call(lambda: end(timeout_s))
 
     def begin(self) -> None:
         """A transaction is begun; the brokers know nothing of it yet."""
         self.pump_until(
-            lambda: self._transaction is not None and self._call is None,
+            lambda: self._state is State.OPEN,
             "a transaction to write to",
         )
 
@@ -97,7 +98,8 @@ class Stepped(TransactionalClient):
     def call(self, name: str) -> None:
         """Call commit or abort; it goes on while others do something."""
         assert self._transaction is not None
-        self._call_end(name, self._transaction, now_us())
+        state = {"commit": State.COMMITTING, "abort": State.ABORTING}[name]
+        self._call_end(state, self._transaction, now_us())
 
     def end(self) -> None:
         """Await what became of the call; the next transaction begins, with whom it may."""
@@ -107,7 +109,7 @@ class Stepped(TransactionalClient):
         )
 
     @property
-    def written(self) -> tuple[int, Ranges]:
+    def written(self) -> tuple[int, SentRanges]:
         """The incarnation, and the sequences of its transaction by topic-partition."""
         assert self._transaction is not None
         return self.incarnation.number, dict(self._transaction.ranges)
@@ -119,7 +121,7 @@ class Expected:
 
     scene: str
     incarnation: int
-    ranges: Ranges
+    ranges: SentRanges
     fate: str
 
 
@@ -224,7 +226,7 @@ class Stage:
             self.cluster.close_connections(broker, "client")
             self.cluster.set_link(broker, "client", "pass")
 
-    def await_ended(self, ranges: Ranges) -> None:
+    def await_ended(self, ranges: SentRanges) -> None:
         """Await that the brokers have ended a transaction, whatever its client has heard.
 
         Asked past the links: the last stable offset of each partition it wrote to is the end.
@@ -255,7 +257,7 @@ class Stage:
             assert time.monotonic() < deadline, seen
             time.sleep(0.02)
 
-    def expect(self, scene: str, written: tuple[int, Ranges], fate: str) -> None:
+    def expect(self, scene: str, written: tuple[int, SentRanges], fate: str) -> None:
         """Note what the drain must hold of a transaction."""
         self.expected.append(Expected(scene, *written, fate))
 

@@ -17,7 +17,7 @@ from harness.load.outcomes import groups
 from harness.load.pace import BATCH_MAX, TICK_US, Pace
 from harness.load.schedule import Constant
 from harness.load.slots import Slots
-from harness.load.transactions import Transaction
+from harness.load.transaction import Transaction
 from harness.record import binary as record
 from harness.record.encoder import Encoder
 from harness.rundir.latency import merge, read_log
