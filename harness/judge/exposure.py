@@ -8,8 +8,9 @@ the injection and acknowledged before and after. Anything less proves nothing ab
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from harness.judge.disturbances import Disturbance
@@ -20,13 +21,29 @@ from harness.rundir.timeline import LeaderChange, LoadSeries, Timeline
 AROUND_US: Final = 10_000_000
 """An acknowledgement this long before an injection still counts as load around it."""
 
-_HIT: Final = "no partition of it was hit"
-_STILL: Final = "the leader of its partitions did not change"
-_IDLE: Final = "nothing of it was in flight"
-_SILENT_BEFORE: Final = "nothing of it was acknowledged just before"
-_SILENT_AFTER: Final = "nothing of it was acknowledged afterwards"
-_LOADED: Final = 3
-_STAGES: Final = (_HIT, _STILL, _IDLE, _SILENT_BEFORE, _SILENT_AFTER)
+
+class Stage(IntEnum):
+    """How far a fault reached a profile; each stage includes those before it."""
+
+    MISSED = 0
+    HIT = 1
+    LEADER_MOVED = 2
+    """Or the fault is none that moves leaders."""
+    IN_FLIGHT = 3
+    ACKED_BEFORE = 4
+    ACKED_AFTER = 5
+    """Everything that exposure asks for."""
+
+
+_LACKS: Final[Mapping[Stage, str]] = {
+    Stage.MISSED: "no partition of it was hit",
+    Stage.HIT: "the leader of its partitions did not change",
+    Stage.LEADER_MOVED: "nothing of it was in flight",
+    Stage.IN_FLIGHT: "nothing of it was acknowledged just before",
+    Stage.ACKED_BEFORE: "nothing of it was acknowledged afterwards",
+    Stage.ACKED_AFTER: "",
+}
+"""Stage → what was missing for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +84,10 @@ def disturbed(profile: ProfileRun, timeline: Timeline, found: Sequence[Disturban
     count = 0
     for index, each in enumerate(found):
         until_us = found[index + 1].from_us if index + 1 < len(found) else None
-        stages = (
-            _load_stages(timeline.loads.get(key), each.from_us, until_us)
+        count += any(
+            _loaded(timeline.loads.get(key), each.from_us, until_us) is Stage.ACKED_AFTER
             for key in each.hits(profile)
         )
-        count += any(stage == _LOADED for stage in stages)
     return count
 
 
@@ -88,29 +104,25 @@ def _missing(
     profile: ProfileRun, timeline: Timeline, fault: RecordedFault, until_us: int | None
 ) -> str:
     """What the most exposed partition of a profile lacked; empty when it lacked nothing."""
-    furthest = 0
+    stages = [Stage.MISSED]
     coordinated = fault.coordinated(profile.profile)
     if coordinated:
         # Every partition of it waits for the coordinator that was struck.
         moved = any(_leader_moved(timeline, fault, *key, until_us) for key in coordinated)
-        furthest = 2 if moved or not fault.moves_leader else 1
-        if furthest == 2:
-            series = [
-                timeline.loads.get(key)
-                for key in sorted(timeline.loads)
-                if key[0] in profile.topics
+        stages.append(Stage.HIT)
+        if moved or not fault.moves_leader:
+            stages.append(Stage.LEADER_MOVED)
+            stages += [
+                _loaded(series, fault.injected_us, until_us)
+                for (topic, _), series in timeline.loads.items()
+                if topic in profile.topics
             ]
-            furthest += max(
-                (_load_stages(each, fault.injected_us, until_us) for each in series), default=0
-            )
     for topic, partition in hit_partitions(profile.topics, timeline, fault):
-        stage = 1
+        stages.append(Stage.HIT)
         if not fault.moves_leader or _leader_moved(timeline, fault, topic, partition, until_us):
-            stage = 2 + _load_stages(
-                timeline.loads.get((topic, partition)), fault.injected_us, until_us
-            )
-        furthest = max(furthest, stage)
-    return _STAGES[furthest] if furthest < len(_STAGES) else ""
+            series = timeline.loads.get((topic, partition))
+            stages.append(_loaded(series, fault.injected_us, until_us))
+    return _LACKS[max(stages)]
 
 
 def hit_partitions(
@@ -150,19 +162,19 @@ def _leader_moved(
     return False
 
 
-def _load_stages(series: LoadSeries | None, injected_us: int, until_us: int | None) -> int:
-    """How many of in flight, acknowledged before, acknowledged after hold, in that order."""
+def _loaded(series: LoadSeries | None, injected_us: int, until_us: int | None) -> Stage:
+    """The stage of a partition whose leader moved, by its load around the injection."""
     if series is None or not len(series):
-        return 0
+        return Stage.LEADER_MOVED
     later = series.to_us >= injected_us
     if until_us is not None:
         later &= series.from_us < until_us
     if not bool((series.in_flight[later] > 0).any()):
-        return 0
+        return Stage.LEADER_MOVED
     before = (series.to_us <= injected_us) & (series.to_us >= injected_us - AROUND_US)
     if not bool((series.acked[before] > 0).any()):
-        return 1
+        return Stage.IN_FLIGHT
     after = series.from_us >= injected_us
     if until_us is not None:
         after &= series.from_us < until_us
-    return 3 if bool((series.acked[after] > 0).any()) else 2
+    return Stage.ACKED_AFTER if bool((series.acked[after] > 0).any()) else Stage.ACKED_BEFORE
