@@ -179,6 +179,10 @@ class _Reading:
         known = [each for each in (self.began, self.lowest) if each is not None]
         return min(known, default=0)
 
+    def contradicts(self, start: int | None) -> bool:
+        """Whether a record was read below the offset at which the log is said to begin."""
+        return start is not None and 0 <= self.first < start
+
     def of_nothing(self, unseen: I64 | None) -> DrainedPartition:
         """Of attempts whose partition no line says: nobody can have looked for them."""
         count = 0 if unseen is None else len(unseen)
@@ -214,6 +218,7 @@ class _Reading:
             reason="; ".join(reasons),
             ceiling=ceiling,
             floor_said=start is not None or self.began is not None,
+            floor_contradicted=self.contradicts(start),
         )
 
 
@@ -242,7 +247,7 @@ def _contradiction(
     reading: _Reading, claim: DrainClaim, reached: _Reached, holes_allowed: bool
 ) -> str:
     """What was read and a complete drain line says otherwise; empty where nothing was."""
-    if claim.start is not None and 0 <= reading.first < claim.start:
+    if reading.contradicts(claim.start):
         return f"offset {reading.first} was read, and the log is said to begin at {claim.start}"
     if claim.end is not None and reading.highest >= claim.end:
         return f"offset {reading.highest} was read, and the log is said to end at {claim.end}"

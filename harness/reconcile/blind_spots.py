@@ -53,7 +53,7 @@ def _drain(run: RunRecord, found: ProfileFindings, topics: range) -> None:
             name = f"{run.info.topics[topic]}-{partition}"
             if not proof.proven:
                 unproven.setdefault(proof.reason, []).append(name)
-            elif proof.floor:
+            elif proof.floor and not proof.floor_contradicted:  # what contradicts it is in `short`
                 if proof.floor_said:
                     moved.append(f"{name} (to {proof.floor})")
                 else:

@@ -29,6 +29,8 @@ class DrainedPartition:
     `proven`: everything from `floor` on that the log holds was read, and all of it is accounted
     for. `floor` is above 0 when the log's start had moved: what lay below is not there to be read.
     `floor_said`: so it was asked or stated; else (in histories) it is only where reading began.
+    `floor_contradicted`: a history says that the log began at `floor`, and a record below it was
+    read.
     `ceiling`: proven only below this offset, where nothing says that the log ended there (in
     histories recorded elsewhere); None: up to its end.
     `ended_us`: when the reading of this topic-partition ended, in histories.
@@ -44,6 +46,7 @@ class DrainedPartition:
     reason: str
     ceiling: int | None = None
     floor_said: bool = True
+    floor_contradicted: bool = False
     ended_us: int | None = None
 
     @property

@@ -422,3 +422,31 @@ def test_of_two_contents_the_later_reading_stays(
     gone = [s["sequence"] for s in verdict["profiles"][0]["samples"] if s["anomaly"] == "vanished"]
     assert gone == [1 - stays]
     assert counts(verdict)["unknown_present"] == 1
+
+
+def test_a_start_that_is_contradicted_is_no_start_that_moved(judge: Judged) -> None:
+    """Of records and of consumers: only that it is contradicted is said, not that it moved."""
+    read = {**READ, "set": "drain"}
+    drain = {"type": "drain", "topic": "t", "partition": 0, "complete": True, "start": 2, "end": 3}
+    acked = [{**ATTEMPT, "sequence": at, "outcome": "acked", "offset": at} for at in range(3)]
+    member = {
+        "member": 1,
+        "topic": "t",
+        "partition": 0,
+        "offset": 0,
+        "at_us": 1_700_000_000_000_001,
+    }
+    handed = [
+        {**member, "type": "assignment", "step": "assigned"},
+        {**member, "type": "processing", "step": "polled"},
+        {**member, "type": "processing", "step": "polled", "offset": 2},
+    ]
+    history = judge.write("h.ndjson", *acked, read, {**read, "sequence": 2, "offset": 2}, drain)
+    with_members = judge.write("m.ndjson", *handed)
+    for files, promise in (((history,), "no_lost"), ((history, with_members), "no_poll_skip")):
+        verdict = judge(*files, options=("--profile", "consume-at-least-once"))
+        assert judge.status == EXIT["inconclusive"], judge.stderr
+        found = {each["promise"]: each for each in verdict["profiles"][0]["promises"]}[promise]
+        assert found["verdict"] == "inconclusive"
+        assert "offset 0 was read, and the log is said to begin at 2" in found["reason"]
+        assert "had moved" not in found["reason"]

@@ -111,7 +111,17 @@ def _inputs(run: RunRecord, found: ProfileFindings, partitions: list[InputPartit
             + f": {unproven[0].proof.reason}",
             *_OF_RECORDS,
         )
-    moved = [each for each in partitions if each.proof.proven and each.proof.floor]
+    floored = [each for each in partitions if each.proof.proven and each.proof.floor]
+    disputed = [each for each in floored if each.proof.floor_contradicted]
+    if disputed:
+        found.cannot_see(
+            "where the log began is not known: "
+            + some(
+                [f"{names[each.topic]}-{each.partition} ({each.proof.reason})" for each in disputed]
+            ),
+            *_OF_RECORDS,
+        )
+    moved = [each for each in floored if not each.proof.floor_contradicted]
     if moved:
         found.cannot_see(
             "the log's start had moved past records before they were drained: "
