@@ -245,7 +245,7 @@ class FaultRecord:
 
 @dataclass(frozen=True, slots=True)
 class DisturbanceRecord:
-    """Something that shook the brokers while no fault on record explains it; times as above."""
+    """Something that shook the brokers while no fault on record explains it; times are RFC 3339."""
 
     seen_at: str
     until: str

@@ -237,7 +237,7 @@ def await_full_isr(view: ClusterView, topics: Callable[[], Sequence[str]], timeo
 def await_preferred(
     view: ClusterView, topics: Callable[[], Sequence[str]], timeout_s: float
 ) -> None:
-    """Elect preferred leaders of `topics` and wait until they lead; `topics` as above.
+    """Elect preferred leaders of the topics that `topics` names at each look; wait until they lead.
 
     Metadata names a leader before that broker has taken over, and what is sent with acks=0 in
     between is lost: so a leader counts once it answers as one, which ListOffsets shows.
