@@ -69,11 +69,6 @@ class Schedule(ABC):
         local_us = elapsed_us - self.offset_us
         return max(0, self._count_until(local_us) - self.taken) if local_us >= 0 else 0
 
-    @property
-    def next_us(self) -> int:
-        """The intended time of the next record to be taken."""
-        return int(self._times(self.taken, 1)[0]) + self.offset_us
-
     @abstractmethod
     def _times(self, first: int, count: int) -> I64:
         """Intended times of records first…first+count-1, before `offset_us`."""

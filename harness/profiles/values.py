@@ -16,11 +16,6 @@ BYTES_MAX: Final = 256 * 1024
 ENVIRONMENT, FILE = REFERENCES
 
 
-def is_reference(value: str) -> bool:
-    """Whether a value says where it is to be read."""
-    return value.startswith(REFERENCES)
-
-
 def resolved(name: str, value: str, where: str) -> str:
     """What a reference leads to; any other value as it is.
 

@@ -138,11 +138,6 @@ class PartitionExtras:
         return np.asarray(self._rows["offset"], dtype=np.int64)
 
     @property
-    def offset_max(self) -> int:
-        """The highest offset of any row; −1 without rows."""
-        return int(self._rows["offset"].max()) if len(self._rows) else -1
-
-    @property
     def offsets_but_corrupt(self) -> I64:
         """Offsets of all rows whose record is known."""
         known = self._rows["kind"] != CORRUPT

@@ -127,11 +127,6 @@ class Step(IntEnum):
     """the member found that it had stood still; offset: for how many µs"""
 
 
-def error_code(detail: int) -> int:
-    """The signed error code that `detail` holds."""
-    return detail - (1 << 32) if detail >= 1 << 31 else detail
-
-
 @dataclass(frozen=True, slots=True)
 class Journal:
     """One journal as read.

@@ -23,7 +23,7 @@ that no other part has.
 
 So `read = cells + extras` holds exactly for a set that reads each offset once. A live set may read
 offsets again, after a log was truncated: the same attempt at the same offset is then no copy
-(`again` counts it), and `read_extras` drops rows that repeat.
+(`again` counts it), and rows that repeat are dropped.
 """
 
 from __future__ import annotations

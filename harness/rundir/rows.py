@@ -236,27 +236,6 @@ class AppendedRows:
             self._descriptor = -1
 
 
-def _read_rows(path: Path, dtype: np.dtype[np.void]) -> Rows:
-    if not path.exists():
-        return np.zeros(0, dtype=dtype)
-    data = path.read_bytes()
-    return np.frombuffer(data, dtype=dtype, count=len(data) // dtype.itemsize)
-
-
-def read_extras(folder: Path) -> Rows:
-    """The rows of a set's extras.bin, dtype EXTRA, in the order read, those that repeat left out.
-
-    A missing file gives no rows; a torn last row is left out. A judgement reads them strictly
-    (harness.rundir.rows). Rows that differ only in their leader epoch are the same record read
-    again.
-    """
-    return without_repeats(
-        np.concatenate(
-            [_read_rows(part / "extras.bin", EXTRA) for part in (folder, *parts(folder))]
-        )
-    )
-
-
 def without_repeats(rows: Rows) -> Rows:
     """Rows of dtype EXTRA in their order; the same record read again is left out."""
     if len(rows) < 2:
@@ -265,11 +244,6 @@ def without_repeats(rows: Rows) -> Rows:
     compared["leader_epoch"] = 0
     _, firsts = np.unique(compared, return_index=True)
     return rows[np.sort(firsts)]
-
-
-def read_batches(folder: Path) -> Rows:
-    """The rows of a live set's batches.bin, dtype BATCH, in the order read; none when missing."""
-    return _read_rows(folder / "batches.bin", BATCH)
 
 
 def parts(folder: Path) -> list[Path]:

@@ -20,10 +20,11 @@ from harness.read.drain_reading import ReadRange
 from harness.read.drain_workers import _Helper
 from harness.record.encoder import Encoder
 from harness.rundir.proof import DrainProof
-from harness.rundir.rows import COPY, CORRUPT, FOREIGN, MISROUTED, STRAY, read_extras
+from harness.rundir.rows import COPY, CORRUPT, FOREIGN, MISROUTED, STRAY
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
 from tests.support.readings import MESSAGE_BYTES, PARTITIONS, Reading, await_settled, cells
+from tests.support.rows import read_extras
 
 pytestmark = pytest.mark.cluster
 

@@ -17,9 +17,10 @@ from harness.brokers import LocalCluster
 from harness.rundir.clock import now_us, to_us
 from harness.rundir.columns import ColumnFile
 from harness.rundir.latency import merge, percentiles, read_log
-from harness.rundir.rows import COPY, CORRUPT, FOREIGN, cell_files, read_batches, read_extras
+from harness.rundir.rows import COPY, CORRUPT, FOREIGN, cell_files
 from harness.system.lifeline import Child
 from tests.support.readings import PARTITIONS, Reading, cells
+from tests.support.rows import read_batches, read_extras
 from tests.support.timelines import add_line, lines_of
 
 pytestmark = pytest.mark.cluster

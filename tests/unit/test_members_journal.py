@@ -20,11 +20,11 @@ from harness.rundir.member_journal import (
     SYNCHRONOUS,
     JournalWriter,
     Step,
-    error_code,
     journal_path,
     read_journal,
     read_journals,
 )
+from tests.support.rows import error_code
 
 RUN = 0x1234_5678_9ABC_DEF0
 

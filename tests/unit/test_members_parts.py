@@ -19,9 +19,10 @@ from harness.record.binary import INPUT, with_inputs
 from harness.record.encoder import Encoder
 from harness.rundir.clock import Clock
 from harness.rundir.consumption import read_consumption
-from harness.rundir.member_journal import SYNCHRONOUS, Step, error_code, read_journals
+from harness.rundir.member_journal import SYNCHRONOUS, Step, read_journals
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
+from tests.support.rows import error_code
 from tests.support.timelines import add_line, lines_of
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}

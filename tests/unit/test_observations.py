@@ -30,10 +30,9 @@ from harness.rundir.rows import (
     STRAY,
     AppendedRows,
     cell_files,
-    read_batches,
-    read_extras,
 )
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from tests.support.rows import read_batches, read_extras
 
 EPOCH = 4
 

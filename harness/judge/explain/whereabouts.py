@@ -26,7 +26,6 @@ PRESENT: Final = "present"
 TRUNCATED: Final = "truncated"
 NEVER: Final = "never"
 UNKNOWN: Final = "unknown"
-HELD: Final = (PRESENT, TRUNCATED, NEVER, UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
