@@ -33,7 +33,6 @@ from harness.faults.backend import attach
 from harness.faults.roles import TRANSACTION_STATE, coordinating_partition
 from harness.judge.verdict import Verdict
 from harness.load.context import LoadContext
-from harness.load.transaction import WrittenRanges
 from harness.load.transactions import State, TransactionalClient
 from harness.profiles import load_builtin
 from harness.rundir import cells
