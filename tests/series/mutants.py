@@ -501,7 +501,8 @@ MUTANTS: Final[Sequence[Mutant]] = [
     *_in(
         "reconcile/blind_spots.py",
         ("if not proof.proven:", "if False:"),
-        ("elif proof.floor:", "elif False:"),
+        ("elif proof.floor and", "elif False and"),
+        ("elif proof.floor and not proof.floor_contradicted:", "elif proof.floor:"),
         ("if proof.reason:\n                    short", "if False:\n                    short"),
         ("LEAST_COVERAGE: Final = 0.95", "LEAST_COVERAGE: Final = 0.96"),
         ("run.elsewhere and not run.live.there", "False"),
@@ -708,6 +709,8 @@ MUTANTS: Final[Sequence[Mutant]] = [
     *_in(
         "reconcile/consumers/blind_spots.py",
         ("if not group.stints_known:", "if False:"),
+        ("if each.proof.floor_contradicted]", "if False]"),
+        ("if not each.proof.floor_contradicted]", "if True]"),
         ("if not waited:", "if False:"),
         ("        if doubtful:\n", "        if False:\n"),
     ),
@@ -733,7 +736,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("for each in (self.began, self.lowest)", "for each in (self.began, 0)"),
         ("for each in (self.began, self.lowest)", "for each in (self.lowest,)"),
         ("return min(known, default=0)", "return max(known, default=0)"),
-        ("0 <= reading.first < claim.start:", "False:"),
+        ("if reading.contradicts(claim.start):", "if False:"),
         ("if start is not None:\n            return start", "if start is not None:\n            return 0"),
         ("(unseen < 0) | (unseen >= ceiling)", "(unseen >= ceiling)"),
         ("if missing > 0:", "if False:"),
