@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 NEVER_US: Final = 2**63 - 1
@@ -26,6 +27,7 @@ def from_us(at_us: int) -> str:
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{at_us % 1_000_000:06d}Z"
 
 
+@lru_cache(maxsize=1024)
 def to_us(at: str) -> int:
     """RFC 3339 text as µs since the epoch. Raises ValueError when it is none."""
     moment = datetime.fromisoformat(at.replace("Z", "+00:00"))

@@ -110,15 +110,35 @@ def _no_constant(word: str) -> Any:
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
+_FAST: Final = msgspec.json.Decoder()
+_LOOSE_COLON: Final = re.compile(rb"\s:")
 
 
 def parse_json(data: bytes) -> Any:
     """JSON as the standard has it: no NaN, each key once, UTF-8.
 
-    msgspec's own parser lets the last of two equal keys win; a document that says two things is
-    damaged. Raises ValueError or RecursionError for anything else.
+    A document that says two things under one key is damaged, and msgspec's parser, which is many
+    times as fast, lets the last of them win. So what it returns counts only where it has as many
+    keys as the text has quotes followed by a colon: where no white space stands before a colon,
+    each key ends so, and text inside a value can only add to them. Otherwise the standard
+    library's parser decides.
+    Raises ValueError or RecursionError for anything else.
     """
+    try:
+        document = _FAST.decode(data)
+        if _keys(document) == data.count(b'":') and _LOOSE_COLON.search(data) is None:
+            return document
+    except (msgspec.DecodeError, RecursionError):
+        pass
     return _DECODER.decode(data.decode())
+
+
+def _keys(document: object) -> int:
+    """How many keys the objects of a document have together."""
+    if type(document) is dict:
+        inside = [each for each in document.values() if type(each) is dict or type(each) is list]
+        return len(document) + sum(map(_keys, inside)) if inside else len(document)
+    return sum(map(_keys, document)) if type(document) is list else 0
 
 
 def write_json(path: Path, document: Any, *, schema: str | None = None) -> None:

@@ -13,6 +13,7 @@ from harness.cli.main import build_parser
 from harness.faults.experiments import list_experiments
 from harness.faults.registry import FAULTS
 from harness.profiles import load_builtin
+from tests.support import run_directory_docs
 from tests.support.cli_reference import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,14 @@ def commands(page: Path, word: str) -> list[list[str]]:
 def test_the_command_line_page_is_what_the_parser_says() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(), (
         "run: python -m tests.support.cli_reference > docs/cli.md"
+    )
+
+
+def test_the_page_about_run_directories_is_what_the_code_says() -> None:
+    assert (ROOT / "docs" / "run-directory.md").read_text(
+        encoding="utf-8"
+    ) == run_directory_docs.reference(), (
+        "run: python -m tests.support.run_directory_docs > docs/run-directory.md"
     )
 
 
