@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from harness.anomaly_record import Anomaly, ExcludedBy, Group, Line, Needs
+from harness.anomaly_record import Anomaly, AnomalyGroup, ExcludedBy, Line, Needs
 
 RECORDS: Final[tuple[Anomaly, ...]] = (
     Anomaly(
         "lost",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.1",
         "an acknowledged record that a proven drain does not hold",
         one="1 acknowledged record is absent from a drain that is proven complete",
@@ -28,7 +28,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "unseen",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.2",
         "an acknowledged record that is absent from a drain that is not proven",
         one="1 acknowledged record is absent, and nothing proves whether it is lost",
@@ -39,7 +39,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "duplicate",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.3",
         "a further offset at which an attempt is read",
         one="1 further copy of an attempt was read at another offset",
@@ -51,7 +51,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "inversion",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.4",
         "a record stored before an acknowledged one that was sent earlier",
         one="1 record stands, or was acknowledged, before an acknowledged one that was "
@@ -65,7 +65,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "gap",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.5",
         "a failed or unknown attempt that is missing between acknowledged ones",
         one="1 attempt is missing between acknowledged ones",
@@ -76,7 +76,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "phantom",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.6",
         "an intact record of this run that was never attempted",
         one="1 intact record of this run was never attempted",
@@ -88,7 +88,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "corrupt",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.7",
         "a record that fails its checksum",
         one="1 record fails its checksum",
@@ -100,7 +100,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "misrouted",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.8",
         "a record on another topic or partition than it was sent to",
         one="1 record stands on another topic or partition than it was sent to",
@@ -112,7 +112,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "failed_visible",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.10",
         "a failed attempt that can be read",
         one="1 attempt that had certainly failed can be read",
@@ -123,7 +123,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "inconsistent_offset",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.11",
         "a record that is not at the offset at which it was acknowledged",
         one="1 record is not at the offset at which it was acknowledged, or that offset is "
@@ -136,7 +136,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "vanished",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.12",
         "a record that was read live and is gone, or whose offset holds another one",
         one="1 record was read and is gone, or another one was read at its offset",
@@ -147,7 +147,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "torn_txn",
-        Group.TRANSACTIONS,
+        AnomalyGroup.TRANSACTIONS,
         "4.13",
         "a committed transaction of which a part is absent",
         one="1 committed transaction is there only in part",
@@ -158,7 +158,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "lost_txn",
-        Group.TRANSACTIONS,
+        AnomalyGroup.TRANSACTIONS,
         "4.13",
         "a committed transaction of which everything is absent",
         one="nothing of 1 committed transaction is there",
@@ -169,7 +169,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "precommitted_read",
-        Group.TRANSACTIONS,
+        AnomalyGroup.TRANSACTIONS,
         "4.14",
         "a record that read_committed returned before its commit was called",
         one="1 record could be read at read_committed before its commit was called",
@@ -180,7 +180,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "hung_txn",
-        Group.TRANSACTIONS,
+        AnomalyGroup.TRANSACTIONS,
         "4.15",
         "a last stable offset that did not move for longer than a transaction may stay open",
         one="1 last stable offset stood still longer than any transaction may stay open",
@@ -191,7 +191,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "unprocessed",
-        Group.CONSUMERS,
+        AnomalyGroup.CONSUMERS,
         "9.3",
         "a record below the group's committed offset that no member processed",
         one="the group's committed offset has passed 1 record that no member processed",
@@ -203,7 +203,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "reprocessed",
-        Group.CONSUMERS,
+        AnomalyGroup.CONSUMERS,
         "9.5",
         "an effect of a record that was processed and committed before",
         one="1 record was processed again after it had been committed",
@@ -215,7 +215,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "repeated",
-        Group.CONSUMERS,
+        AnomalyGroup.CONSUMERS,
         "9.4",
         "a further effect of a record",
         one="there is 1 further effect of a record that was processed already",
@@ -227,7 +227,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "poll_skip",
-        Group.CONSUMERS,
+        AnomalyGroup.CONSUMERS,
         "9.6",
         "a record that a member passed over while it was reading there",
         one="1 record was passed over by the member that was reading there",
@@ -238,7 +238,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "backward_poll",
-        Group.CONSUMERS,
+        AnomalyGroup.CONSUMERS,
         "9.6",
         "a hand-over that goes back without a rebalance in between",
         one="reading went back 1 time without a rebalance in between",
@@ -249,7 +249,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "unassigned_read",
-        Group.CONSUMERS,
+        AnomalyGroup.CONSUMERS,
         "9.6",
         "a record from a partition that was not assigned to the member",
         one="1 record was handed to a member to which its partition was not assigned",
@@ -260,7 +260,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "commit_beyond_position",
-        Group.CONSUMERS,
+        AnomalyGroup.CONSUMERS,
         "9.7",
         "a commit of records that the member had not been handed",
         one="1 commit covers records that its member had not been handed",
@@ -271,7 +271,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "start_beyond_committed",
-        Group.CONSUMERS,
+        AnomalyGroup.CONSUMERS,
         "9.8.3",
         "a record passed over by a member that began beyond the committed offset",
         one="1 record was passed over by a member that began beyond the committed offset",
@@ -282,7 +282,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "commit_lost",
-        Group.CONSUMERS,
+        AnomalyGroup.CONSUMERS,
         "9.8.4",
         "a partition of which the coordinator no longer has a confirmed commit",
         one="the coordinator no longer has a confirmed commit of 1 partition",
@@ -293,7 +293,7 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
     ),
     Anomaly(
         "double_owner",
-        Group.CONSUMERS,
+        AnomalyGroup.CONSUMERS,
         "9.8.5",
         "a partition that two members of a group owned, and committed, at the same time",
         one="two members of one group owned a partition at the same time, and both "
@@ -308,9 +308,16 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
 BY_NAME: Final = {each.name: each for each in RECORDS}
 ANOMALIES: Final = tuple(BY_NAME)
 PROMISES: Final = tuple(each.promise for each in RECORDS if each.promised)
-PRODUCER_ANOMALIES: Final = tuple(e.name for e in RECORDS if e.group is Group.RECORDS)
-TRANSACTION_ANOMALIES: Final = tuple(e.name for e in RECORDS if e.group is Group.TRANSACTIONS)
-CONSUMER_ANOMALIES: Final = tuple(e.name for e in RECORDS if e.group is Group.CONSUMERS)
+
+
+def of_group(group: AnomalyGroup) -> tuple[str, ...]:
+    """The anomalies of a group."""
+    return tuple(each.name for each in RECORDS if each.group is group)
+
+
+PRODUCER_ANOMALIES: Final = of_group(AnomalyGroup.RECORDS)
+TRANSACTION_ANOMALIES: Final = of_group(AnomalyGroup.TRANSACTIONS)
+CONSUMER_ANOMALIES: Final = of_group(AnomalyGroup.CONSUMERS)
 IN_READ_SUM: Final = tuple(each.name for each in RECORDS if each.in_read_sum)
 """read = distinct attempts seen + further copies + these + foreign records."""
 
@@ -338,7 +345,7 @@ def promises_excluded_by(setting: ExcludedBy) -> frozenset[str]:
     return frozenset(each.promise for each in RECORDS if each.excluded_by is setting)
 
 
-def own_columns(*groups: Group) -> tuple[str, ...]:
+def own_columns(*groups: AnomalyGroup) -> tuple[str, ...]:
     """The anomalies of these groups that have a column alone on the terminal, in order."""
     own = [each for each in RECORDS if each.column and each.group in groups]
     return tuple(each.name for each in sorted(own, key=lambda each: each.column))

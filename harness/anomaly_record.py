@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, Flag, auto
 
 
-class Group(Enum):
+class AnomalyGroup(Enum):
     """Whose anomaly it is."""
 
     RECORDS = "records"
@@ -80,7 +80,7 @@ class Anomaly:
     """Everything about an anomaly but the rule that finds it."""
 
     name: str
-    group: Group
+    group: AnomalyGroup
     section: str
     """The section of docs/verification.md that defines it."""
     what: str

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.anomalies import ANOMALIES, BY_NAME, own_columns
-from harness.anomaly_record import Group
+from harness.anomaly_record import AnomalyGroup
 from harness.judge.loading import TOLD_SHARE, unacknowledged
 from harness.judge.verdict import (
     BROKEN,
@@ -45,10 +45,10 @@ STYLES: Final = {
     INCONCLUSIVE: "bold yellow",
     NOT_APPLICABLE: "dim",
 }
-OWN_COLUMN: Final = own_columns(Group.RECORDS, Group.TRANSACTIONS)
+OWN_COLUMN: Final = own_columns(AnomalyGroup.RECORDS, AnomalyGroup.TRANSACTIONS)
 NEVER_LEFT_OUT: Final = 2
 """How many of these stay at any width."""
-OF_EFFECTS: Final = own_columns(Group.CONSUMERS)
+OF_EFFECTS: Final = own_columns(AnomalyGroup.CONSUMERS)
 """Anomalies with a column of their own in the table of consumers."""
 OTHERS: Final = tuple(anomaly for anomaly in ANOMALIES if anomaly not in OWN_COLUMN + OF_EFFECTS)
 NAME_SHORT_MAX: Final = 18

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from harness.anomalies import ANOMALIES, BY_NAME, RECORDS, anomaly_of, sentence
-from harness.anomaly_record import Anomaly, ExcludedBy, Group
+from harness.anomaly_record import Anomaly, AnomalyGroup, ExcludedBy
 from tests.support import anomaly_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def test_what_is_no_promise_cannot_be_promised() -> None:
 
 
 def test_every_profile_that_promises_transactions_excludes_what_only_they_exclude() -> None:
-    of_transactions = [each for each in RECORDS if each.group is Group.TRANSACTIONS]
+    of_transactions = [each for each in RECORDS if each.group is AnomalyGroup.TRANSACTIONS]
     assert {each.excluded_by for each in of_transactions} == {ExcludedBy.TRANSACTIONS}
     assert BY_NAME["gap"].excluded_by is ExcludedBy.TRANSACTIONS
 
@@ -80,7 +80,7 @@ def test_every_profile_that_promises_transactions_excludes_what_only_they_exclud
 NEW_RECORD = """
     Anomaly(
         "made_up",
-        Group.RECORDS,
+        AnomalyGroup.RECORDS,
         "4.99",
         "a made-up thing",
         one="1 made-up thing was found",
