@@ -8,7 +8,7 @@
     series    pairs in turn, and their medians
     footprint how time, disk and memory grow with the number of records
 
-How the figures are to be read stands in docs/benchmarks.md.
+How the figures are to be read is in docs/benchmarks.md.
 """
 
 from __future__ import annotations

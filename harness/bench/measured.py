@@ -48,7 +48,7 @@ class Measured:
 
 
 class Process:
-    """A command under measurement, in a session of its own."""
+    """A command under measurement, in its own session."""
 
     def __init__(
         self,

@@ -123,7 +123,7 @@ def measure(
 
 
 def load_pairs(sides: Sides, case: Case, count: int) -> list[Pair]:
-    """Pairs of load runs, each on a topic of its own."""
+    """Pairs of load runs, each on its own topic."""
     return in_turn(lambda: sides.load_ours(case), lambda: sides.load_peer(case), count)
 
 

@@ -202,7 +202,7 @@ class Sides:
         memory: bool = False,
         timeout_s: float = TIMEOUT_S,
     ) -> tuple[Measured, WorkerResult]:
-        """Run our worker as a process of its own."""
+        """Run our worker as its own process."""
         command = ["harness.bench.worker", what, str(run_dir.path), str(number)]
         measured = self.start(command, f"our {name}", memory=memory).finish(timeout_s)
         return measured, result_of(measured.output)

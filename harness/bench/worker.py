@@ -1,4 +1,4 @@
-"""Our side of the bench, as a process of its own: load as fast as it goes, or a verification.
+"""Our side of the bench, as its own process: load as fast as it goes, or a verification.
 
     python -m harness.bench.worker load RUN_DIR RECORDS
     python -m harness.bench.worker verify RUN_DIR NUMBER

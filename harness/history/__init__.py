@@ -2,6 +2,6 @@
 
     files → lines → columns of events → evidence in memory → reconcile → judge
 
-The formats and what follows from what they leave out are told in docs/histories.md. No client
+The formats and what follows from what they leave out are described in docs/histories.md. No client
 library is imported here.
 """

@@ -2,12 +2,12 @@
 
 A topic's id tells. The final reading is of one topic; what was acknowledged or read in another one
 of the name has offsets of its own, which are compared with each other only. So each further id
-becomes a topic of its own, of which no final reading is on record:
+becomes its own topic, of which no final reading is on record:
 
 where an attempt belongs                    the first that says an id
 it was read by the final reading            that of the reading
 it was not                                  its outcome, its attempt, the first live reading of it
-no line says one                            not known: a topic of its own, nothing is compared there
+no line says one                            not known: its own topic, nothing is compared there
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class _Separation:
         return int(of_reading[0]) if len(of_reading) == 1 else _LAST
 
     def separate(self) -> None:
-        """Move what is of another id to topics of their own."""
+        """Move what is of another id to the topic of that id."""
         attempts, outcomes, reads = self._tables
         codes = self._codes()
         of_sent, of_told, of_read = np.split(

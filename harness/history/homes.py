@@ -4,7 +4,7 @@ what the history says                       the partition of the attempt
 its outcome names one                       that one
 its outcome names none, and it was read     the one that the first line of a reading says: what its
                                             identity names, else where it was read on its topic
-neither                                     not known: it stands in a place of its own, of which
+neither                                     not known: it is put into a stand-in topic, of which
                                             nothing is proven
 """
 
@@ -16,7 +16,7 @@ from harness.arrays import I64, Bools
 from harness.history.tables import INTACT, History
 
 NOT_KNOWN = "{} (partition not known)"
-"""What stands in place of a topic where no line says the partition."""
+"""The stand-in for a topic where no line says the partition."""
 
 
 def find_homes(history: History) -> None:
@@ -68,14 +68,14 @@ def find_homes(history: History) -> None:
 
 
 def _nowhere(history: History, topic: int) -> int:
-    """The index of what stands in place of a topic where no line says the partition."""
+    """The index of the stand-in for a topic where no line says the partition."""
     found = history.topic(NOT_KNOWN.format(history.topics[topic]))
     history.nowhere[found] = topic
     return found
 
 
 def _move_identities(history: History, rows: I64, sent_topic: I64) -> None:
-    """Let readings on another topic name the places that stand for what is not known."""
+    """Let readings on another topic name the stand-ins of what is not known."""
     reads = history.reads
     topic, partition = reads.column("sent_topic").copy(), reads.column("sent_partition").copy()
     for each in np.unique(sent_topic[rows]).tolist():
@@ -87,7 +87,7 @@ def _move_identities(history: History, rows: I64, sent_topic: I64) -> None:
 
 
 def _move(history: History, table: str, rows: I64, home: I64, unknown: Bools) -> None:
-    """Write the partitions of rows; those of which none is known go to a place of their own."""
+    """Write the partitions of rows; those of which none is known go to the stand-in."""
     where = getattr(history, table)
     partition, topic = where.column("partition").copy(), where.column("topic").copy()
     partition[rows] = np.maximum(home, 0)

@@ -43,7 +43,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class LineProblem:
-    """Why a line is refused: the field, what stands there, what was expected."""
+    """Why a line is refused: the field, what is there, what was expected."""
 
     field: str
     found: str
@@ -67,7 +67,7 @@ class Refusals:
     torn: list[str] = field(default_factory=list)
     """Last lines that break off, as a recorder that died leaves them: passed over, and told."""
     beginnings: list[bytes] = field(default_factory=list)
-    """What stands there of them."""
+    """What is there of them."""
     cut: list[str] = field(default_factory=list)
     """Files that say that they have an `end` line, and have none."""
 
@@ -100,7 +100,7 @@ class Block:
     objects: list[dict[str, Any]]
 
     def where(self, index: int) -> Where:
-        """Where the index-th object stands."""
+        """Where the index-th object is."""
         return Where(self.path, self.numbers[index])
 
 
@@ -181,11 +181,11 @@ class Source:
 
 
 class _Twice(ValueError):
-    """A key stands twice in one object."""
+    """A key occurs twice in one object."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of which each key stands once. Raises _Twice."""
+    """An object of which each key occurs once. Raises _Twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -222,8 +222,8 @@ def _together(lines: list[bytes]) -> list[dict[str, Any]] | None:
         alternating = len(values) == 2 * len(lines) - 1 and between.count(0) == len(between)
         if not alternating or set(map(type, objects)) != {dict}:
             return None
-        # Each key stands before a colon: where there are no more colons than keys that were
-        # found, no key stood twice.
+        # Each key comes before a colon: where there are no more colons than keys that were
+        # found, no key occurred twice.
         if text.count(":") != sum(map(len, objects)):
             objects = _CAREFUL.decode(text)[::2]
     except (ValueError, RecursionError):

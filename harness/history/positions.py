@@ -1,4 +1,4 @@
-"""What a group had committed in the end, as far as the commits of its members tell.
+"""What a group had committed in the end, as far as the commits of its members show.
 
 Where no coordinator was asked, it is the last confirmed commit. The order of one member's lines is
 the order; between members only what is certainly later counts (`reconcile/consumers/spans.py`).

@@ -100,7 +100,7 @@ class _Reached:
 
         A read_committed reader reads up to the last stable offset, and asked for the end it names
         that one. So an end is one only if it is known to be the last stable offset as well, and
-        if nothing is known to stand at it or above. What a read_committed reader got there was
+        if nothing is known to be at it or above. What a read_committed reader got there was
         below the last stable offset once, which never goes back: then the log has lost its end.
         """
         if not self.transactional or (claim.end is None and claim.last_stable is None):
@@ -134,7 +134,7 @@ def _highest_of(topic: I64, partition: I64, offset: I64) -> dict[tuple[int, int]
 
 def _hidden(reads: Reads, aside: Reads) -> dict[tuple[int, int], tuple[int, int, int]]:
     """(topic, partition) → count, lowest and highest of the offsets that only set-aside records
-    of the final reading stand at."""
+    of the final reading are at."""
     found = {}
     for key in aside.per_partition():
         at = [

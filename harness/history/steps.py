@@ -1,7 +1,7 @@
 """Whether the steps of a history's transactions can be so: in their order, and by their instants.
 
-The steps of one transaction stand in the order in which they were made. What cannot follow on what
-stands before it contradicts it, and is refused. Instants that run backward contradict nothing but
+The steps of one transaction are in the order in which they were made. What cannot follow on what
+comes before it contradicts it, and is refused. Instants that run backward contradict nothing but
 the clock: it was set, or there were several, and nothing is concluded from any instant then.
 """
 
@@ -91,6 +91,6 @@ def distrust(history: History, found: str) -> None:
 
 
 def _before(marked: Bools, starts: I64) -> Bools:
-    """Whether a marked row stands before each row, at or after the start of its group."""
+    """Whether a marked row comes before each row, at or after the start of its group."""
     counted = np.concatenate([[0], np.cumsum(marked)])
     return np.asarray(counted[np.arange(len(marked))] > counted[starts], dtype=np.bool_)

@@ -39,7 +39,7 @@ class Stream:
         """Its bytes, decompressed. Raises UsageError for what cannot be read.
 
         A byte order mark of UTF-8 is left out. Compressed data that is damaged ends the blocks and
-        is told in `broken`.
+        is described in `broken`.
         """
         blocks = self._raw()
         first = next(blocks, b"")

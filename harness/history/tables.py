@@ -176,7 +176,7 @@ class History:
     of_tools: bool = False
     """Did Kafka's own tools print it?"""
     notes: list[str] = field(default_factory=list)
-    """Sentences that stand with the verdict's reasons."""
+    """Sentences that go with the verdict's reasons."""
     blind: dict[str, str] = field(default_factory=dict)
     """anomaly → why finding none of it proves nothing"""
     obstacles: list[str] = field(default_factory=list)
@@ -231,5 +231,5 @@ class History:
         return {(each[1], each[2]) for each in (*self.group_offsets, *self.resets, *self.archived)}
 
     def where(self, file: int, line: int) -> Where:
-        """Where an event stands."""
+        """Where an event is."""
         return Where(self.files[file], line)

@@ -1,6 +1,6 @@
 """A last line that breaks off: what the whole line may have said.
 
-A recorder that died leaves one, and what stands before it holds. But an anomaly that rests on
+A recorder that died leaves one, and what comes before it holds. But an anomaly that rests on
 nothing else having been said is not shown when that line may have said it: a record that was read
 and of which no attempt is on record is no proven phantom when an attempt's line breaks off.
 """

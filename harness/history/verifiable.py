@@ -2,7 +2,7 @@
 
 A producer prints `producer_send_success` and `producer_send_error`, a consumer `record_data` (with
 --verbose) and `records_consumed`. A value is `<prefix>.<number>` or, without --value-prefix, the
-number alone. Each start of a producer is a producer of its own here, numbered from 1 in the order
+number alone. Each start of a producer is its own producer here, numbered from 1 in the order
 of files and of starts; the number of a value is its sequence.
 
     printed as sent, with an offset         acked there

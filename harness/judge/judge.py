@@ -1,7 +1,7 @@
 """The judgement: from evidence to a verdict. A pure function.
 
 Reconciling counts; this decides what the counts mean. How controls, exposure and bounds work, and
-what they cannot show, is told in docs/verification.md.
+what they cannot show, is described in docs/verification.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What keeps a whole run, or all of one profile, from proving that a promise was kept.
 
-Each function returns sentences. They stand behind `inconclusive`; a promise that was seen to break
+Each function returns sentences. They explain `inconclusive`; a promise that was seen to break
 is broken all the same. Sentences say who is to blame when it is not Kafka.
 """
 

@@ -1,7 +1,7 @@
 """What a control has shown so far in a run that is still going on, by what was read along with it.
 
 It only decides whether another round of faults is worth its time; the verdict counts anew, after
-the drain. Pure functions over the evidence as it stands in the run directory.
+the drain. Pure functions over the evidence as it is in the run directory.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Only the verdict decides what is broken; it needs the drain, and the drain needs the end of the
 load. What is seen here on the way only decides whether another round of faults is worth its time.
-Pure functions over the evidence as it stands in the run directory.
+Pure functions over the evidence as it is in the run directory.
 """
 
 from __future__ import annotations

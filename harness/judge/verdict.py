@@ -130,7 +130,7 @@ class Availability:
 
 @dataclass(frozen=True, slots=True)
 class KeysVerdict:
-    """What was found key by key; `harness.reconcile.findings.Keyed` tells each number."""
+    """What was found key by key; `harness.reconcile.findings.Keyed` describes each number."""
 
     keys: int
     inversions: int
@@ -184,7 +184,7 @@ class ConsumerLag:
 
 @dataclass(frozen=True, slots=True)
 class ConsumeVerdict:
-    """What a profile's consumers did; `harness.reconcile.consumers.consumed` tells each number."""
+    """What a profile's consumers did; each number as in harness.reconcile.consumers.consumed."""
 
     mode: str
     protocol: str

@@ -165,7 +165,7 @@ def answer_of_each(
     what: str,
     timeout_s: float,
 ) -> dict[int, Future[Result]]:
-    """broker → its answer, which may be an error of its own or still be missing.
+    """broker → its answer, which may be its own error or still be missing.
 
     addresses: of each broker, as the cluster names it. A cluster can be found by one address and
     name others that lead nowhere from here. Raises ClusterError that names each of these brokers

@@ -27,7 +27,7 @@ def framed(key: int, version: int, correlation: int, body: bytes) -> bytes:
 
 
 async def exchange(host: str, port: int, request: bytes, timeout_s: float) -> bytes:
-    """Send a request over a connection of its own; the answer without its length.
+    """Send a request over its own connection; the answer without its length.
 
     Raises OSError (TimeoutError is one) or IncompleteReadError when none comes, and ValueError
     when what comes is too long for one.
@@ -72,7 +72,7 @@ def parse_metadata(answer: bytes, correlation: int) -> View:
             (node,) = struct.unpack_from(">i", answer, at)
             brokers.add(node)
             _, at = _string(answer, at + 4)
-            _, at = _string(answer, at + 4)  # the port stands before the rack
+            _, at = _string(answer, at + 4)  # the port comes before the rack
         cluster_id, at = _string(answer, at)
         (controller,) = struct.unpack_from(">i", answer, at)
     except struct.error as error:

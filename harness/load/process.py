@@ -4,7 +4,7 @@ It runs the users of a Locust file, such as scenarios/steady.py, under Locust's 
 without Locust's command line and the listeners that the file has for it: a locust.conf in the
 working directory or a LOCUST_ variable in the environment must not change what a run measures.
 SIGTERM, or the death of the harness, stops the schedule, awaits what is open within a bound, and
-closes the ledgers; the exit status is 0, or 4 when a user failed for a reason of its own.
+closes the ledgers; the exit status is 0, or 4 when a user failed for its own reason.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A Locust file that drives the load of a run: `python -m harness.load.scenario FILE` checks one.
 
-The check runs in a process of its own, since importing Locust patches the one that does it. What
+The check runs in its own process, since importing Locust patches the one that does it. What
 is wrong is said on stderr; the exit status is then 2.
 """
 

@@ -1,6 +1,6 @@
 """The producing half of a pipeline's member: one transactional producer, its ledger, its log.
 
-What it writes are attempts like any other: an incarnation of its own, each attempt OPEN in the
+What it writes are attempts like any other: its own incarnation, each attempt OPEN in the
 ledger before it is handed to the client, each step of a transaction in the log before its call.
 So every rule about producers holds for a pipeline's output as it is.
 """

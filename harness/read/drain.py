@@ -10,7 +10,7 @@ What "the log holds no such record" may be concluded from:
 4. every offset on the way was returned, except transaction markers and aborted or compacted
    records where the topic has them;
 5. after the reading each leader says that its log goes no further than the end that was read to
-   (harness.read.log_end): no record stands above the high watermark, nothing was written since;
+   (harness.read.log_end): no record is above the high watermark, nothing was written since;
 6. the log starts have not moved;
 7. what a read_committed reader passed without a record is a transaction marker or a record of an
    aborted transaction, by the log files of the leader, where these can be read (brokers of ours on

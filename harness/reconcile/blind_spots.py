@@ -1,6 +1,6 @@
 """Where reconciling could not look: why an absence of anomalies proves nothing.
 
-Each sentence stands behind an `inconclusive`. Nothing here hides an anomaly that was found.
+Each sentence explains an `inconclusive`. Nothing here hides an anomaly that was found.
 
 No client library is imported here.
 """

@@ -75,7 +75,7 @@ class LastValues:
         return max(self._odd_reach, known)
 
     def standing(self, key_indices: I64, at: I64, tombstones: Bools) -> CompactedRecords:
-        """What may have become of records that stood at `at` and are gone."""
+        """What may have become of records that were at `at` and are gone."""
         keyed = key_indices >= 0
         followed = keyed & (self.newest[key_indices] > at)
         # An earlier record of its key goes before a tombstone does.

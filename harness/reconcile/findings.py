@@ -76,10 +76,10 @@ class Keyed:
     keys: int = 0
     """Keys that went to partitions of which anything was recorded."""
     inversions: int = 0
-    """Acknowledged records that stand before an earlier one of their producer and key."""
+    """Acknowledged records that come before an earlier one of their producer and key."""
     keys_inverted: int = 0
     keys_duplicated: int = 0
-    """Keys with a record that stands at several offsets."""
+    """Keys with a record that is at several offsets."""
     superseded: int = 0
     """Acknowledged records of a compacted topic that are gone, as compaction does: a later record
     has their key, or they were tombstones."""

@@ -1,4 +1,4 @@
-"""Last stable offsets that stood still for longer than any transaction may stay open.
+"""Last stable offsets that did not move for longer than any transaction may stay open.
 
 No client library is imported here.
 """
@@ -32,7 +32,7 @@ Series: TypeAlias = tuple[I64, I64, I64]
 
 
 def hung_transactions(run: RunRecord, found: ProfileFindings, tallies: Mapping[int, Tally]) -> None:
-    """Count last stable offsets that stood still too long, and say where that cannot be seen."""
+    """Count last stable offsets that are hung, and say where that cannot be seen."""
     if run.elsewhere is not None and run.elsewhere.unsteady:
         return  # no length of time follows from its instants
     bound_us, sure_us = _bounds_us(run, found.profile)
@@ -65,7 +65,7 @@ def hung_transactions(run: RunRecord, found: ProfileFindings, tallies: Mapping[i
 
 
 def _bounds_us(run: RunRecord, profile: ProfileRun) -> tuple[int, int]:
-    """From how long on a last stable offset may have stood too long, and certainly has, in µs."""
+    """From how many µs without a move a last stable offset may be hung, and from how many it is."""
     own_ms = sure_ms = profile.transaction_timeout_ms
     if run.elsewhere is not None:
         stated_ms = run.elsewhere.transaction_timeout_ms
@@ -83,7 +83,7 @@ def _stuck(
     *,
     whole: bool,
 ) -> list[int]:
-    """The last stable offsets of a topic-partition that stood still for longer than the bound."""
+    """The last stable offsets of a topic-partition that did not move for longer than the bound."""
     faults = run.timeline.faults
     stuck = _stuck_offsets(*series, faults, bound_us) if series is not None else []
     # A step that is missing may have been the last one.
@@ -96,7 +96,7 @@ def _stuck(
 def _uncertain(
     run: RunRecord, found: ProfileFindings, name: str, series: Series, bound_us: int
 ) -> None:
-    """Say where the looks at a last stable offset leave room for one that stood still."""
+    """Say where the looks at a last stable offset leave room for one that did not move."""
     at_us, last_stable, _ = series
     if run.elsewhere is not None and bool((np.diff(last_stable) < 0).any()):
         index = int(np.flatnonzero(np.diff(last_stable) < 0)[0])
@@ -168,7 +168,7 @@ def _stuck_offsets(
     """Last stable offsets seen unmoved below the high watermark for longer than the bound.
 
     The last stable offset never goes back and the high watermark never below it, so that two
-    sightings of the same one, both below the watermark, mean that it stood still in between. A
+    sightings of the same one, both below the watermark, mean that it did not move in between. A
     look that finds it at the watermark ends the stretch: nothing was open then.
     """
     stuck: list[int] = []

@@ -54,12 +54,12 @@ class KeyOrder(Protocol):
         ...
 
     def rising(self, first: int, at: I64) -> None:
-        """Take cells from sequence `first` on that stand at offsets `at`, of which each lies above
+        """Take cells from sequence `first` on that are at offsets `at`, of which each lies above
         all before it."""
         ...
 
     def add(self, first: int, places: I64, bounds: I64) -> I64:
-        """The positions (from 0) of those of the next cells that stand before an earlier one of
+        """The positions (from 0) of those of the next cells that come before an earlier one of
         their key. (n,) from sequence `first` on, −1 for none: `places`, where each stands, and
         `bounds`, below which nothing later of its key may stand."""
         ...
@@ -139,7 +139,7 @@ class TableOrder:
         mine = of_key[order]
         starts = np.ones(len(mine), dtype=np.bool_)
         starts[1:] = mine[1:] != mine[:-1]
-        # Each key's bounds lie in a span of their own, above those of the keys before it. The
+        # Each key's bounds lie in their own span, above those of the keys before it. The
         # highest one up to a record is then never one of another key.
         base = (np.cumsum(starts) - 1) * _SPAN
         reached = bounds[order] + base

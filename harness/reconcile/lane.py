@@ -1,7 +1,7 @@
 """One producer incarnation on one topic-partition: every rule about single attempts.
 
 A *cell* is one attempt. `at` arrays hold offsets, −1 for none. A cell is *acknowledged* when it is
-acked or, with acks=0, sent: the states from SENT on. Rules stand in the order of
+acked or, with acks=0, sent: the states from SENT on. Rules are in the order of
 docs/verification.md, section 4.
 
 No client library is imported here.
@@ -181,8 +181,8 @@ class Lane:
         elif self.proof.whole:
             self._found("lost", first, absent, acked_at)
         elif self.proof.proven:
-            # What lay below the log's start cannot be told from what was never there, nor what
-            # lies beyond the reading's end from what is.
+            # What lay below the log's start looks like what was never there, and what lies beyond
+            # the reading's end was not looked for.
             reachable = self.proof.reaches(acked_at)
             self._found("lost", first, absent & reachable, acked_at)
             self._found("unseen", first, absent & ~reachable, acked_at)
@@ -254,7 +254,7 @@ class Lane:
     def _inversions(
         self, first: int, state: U8, acked_at: I64, drained_at: I64, live_at: I64
     ) -> None:
-        """Records that stand before an acknowledged one that was handed over earlier."""
+        """Records that come before an acknowledged one that was handed over earlier."""
         where, at = self.order.add(first, state, acked_at, drained_at, live_at)
         self._count("inversion", first + where, at)
 

@@ -1,8 +1,8 @@
-"""The order of a lane's records: who stands before a record that was handed over earlier.
+"""The order of a lane's records: who comes before a record that was handed over earlier.
 
 A record's *place* is its first offset: the lowest at which the drain returned it, else the lowest
 at which the live reader did, else the offset of its acknowledgement. An acknowledged record
-promises that everything handed over after it stands after it, whatever became of that. A record of
+promises that everything handed over after it comes after it, whatever became of that. A record of
 unknown outcome promises nothing about itself.
 
 No client library is imported here.
@@ -31,7 +31,7 @@ class Order:
         """The highest place of an acknowledged record so far."""
 
     def rising(self, first: int, at: I64) -> bool:
-        """Take acknowledged records that stand at `at`, from sequence `first` on, if nothing of
+        """Take acknowledged records that are at `at`, from sequence `first` on, if nothing of
         them is out of order; else nothing is taken."""
         if int(at[0]) <= self._highest or not bool((at[1:] > at[:-1]).all()):
             return False

@@ -160,7 +160,7 @@ class Partition:
             sequences = copies.sequences.astype(np.int64)
             self.walk.suspects.add(incarnation, sequences, copies.offsets)
         for rows in (self.aside.corrupt, self.aside.misrouted):
-            # Each row is another record, also where several stand at one offset.
+            # Each row is another record, also where several are at one offset.
             self.walk.suspects.add(None, None, np.sort(rows["offset"].astype(np.int64)))
         suspects, foreign = self.walk.suspects, self.live.foreign["offset"].astype(np.int64)
         gone = list(suspects.contradicted(self._drained_at(incarnations)))

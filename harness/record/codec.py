@@ -170,6 +170,6 @@ class Codec(Protocol):
         ...
 
     def pattern(self, head: np.void) -> bytes | None:
-        """Bytes that stand in every value with this identity, and in no other; None where a codec
+        """Bytes that are in every value with this identity, and in no other; None where a codec
         has none, so that each record has to be decoded to find it."""
         ...

@@ -1,6 +1,6 @@
 """Looks for records in the log files of every replica: is a lost one still in any of them?
 
-The run's codec says which bytes stand in every value with a record's identity. They are looked for
+The run's codec says which bytes are in every value with a record's identity. They are looked for
 in a whole segment at once where its batches are not compressed, in each batch's decompressed
 records where they are. The records of a batch that has such bytes are then decoded, so that bytes
 that only look like an identity do not count. Where a codec knows no such bytes, every batch is
@@ -152,7 +152,7 @@ def _search_segment(
 
 
 def _positions(data: bytes | mmap.mmap, pattern: bytes) -> list[int]:
-    """Where a pattern stands."""
+    """Where a pattern is."""
     found: list[int] = []
     at = data.find(pattern)
     while at >= 0:
@@ -162,7 +162,7 @@ def _positions(data: bytes | mmap.mmap, pattern: bytes) -> list[int]:
 
 
 def _take(data: Bytes, batch: Batch, plain: bytes, broker: int, identities: _Identities) -> None:
-    """Read a batch in which some identity may stand, record by record."""
+    """Read a batch in which some identity may be, record by record."""
     here = list(records(batch, plain))
     for at, sought in identities.found([record.value for record in here]):
         copy = Copy(broker, here[at].offset, batch.leader_epoch, crc_holds(data, batch))

@@ -48,7 +48,7 @@ DECISIVE: Final = (
     "min.insync.replicas",
     "unclean.leader.election.enable",
 )
-"""Settings that stand first in their part."""
+"""Settings that come first in their part."""
 MISPLACED: Final = (*IN_READ_SUM, "foreign")
 
 

@@ -49,7 +49,7 @@ OWN_COLUMN: Final = own_columns(AnomalyGroup.RECORDS, AnomalyGroup.TRANSACTIONS)
 NEVER_LEFT_OUT: Final = 2
 """How many of these stay at any width."""
 OF_EFFECTS: Final = own_columns(AnomalyGroup.CONSUMERS)
-"""Anomalies with a column of their own in the table of consumers."""
+"""Anomalies with their own column in the table of consumers."""
 OTHERS: Final = tuple(anomaly for anomaly in ANOMALIES if anomaly not in OWN_COLUMN + OF_EFFECTS)
 NAME_SHORT_MAX: Final = 18
 WIDE: Final = 10_000

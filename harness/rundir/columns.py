@@ -3,7 +3,7 @@
 The ledger and both observation sets have the same shape: for a producer incarnation and a
 topic-partition, one cell for each sequence from 0 on. A cell is a `low` uint32 and a `high`
 uint8. `high` is the state; from ACKED on it also carries bits 32 and up of a log offset whose
-low 32 bits stand in `low`:
+low 32 bits are in `low`:
 
     high   ledger                                   observation
        0   never attempted                          not read

@@ -36,7 +36,7 @@ _JSON: Final = {str: "str", bool: "bool", type(None): "null", list: "array", dic
 def typed(kind: type[T], document: object, where: str = "") -> T:
     """A dataclass from a document; fields that it has not are passed over.
 
-    Raises ValueError that names the field, what stands there and what was expected.
+    Raises ValueError that names the field, what is there and what was expected.
     """
     try:
         return msgspec.convert(document, kind, str_keys=True)
@@ -66,7 +66,7 @@ def _told(message: str, document: object, where: str) -> str:
 
 
 def _found(document: object, path: str, what: str) -> str:
-    """What stands at a path: a value that is short, otherwise its type."""
+    """What is at a path: a value that is short, otherwise its type."""
     for step in _STEP.finditer(path):
         name, index = step.groups()
         if isinstance(document, Mapping) and name in document:
@@ -119,7 +119,7 @@ def parse_json(data: bytes) -> Any:
 
     A document that says two things under one key is damaged, and msgspec's parser, which is many
     times as fast, lets the last of them win. So what it returns counts only where it has as many
-    keys as the text has quotes followed by a colon: where no white space stands before a colon,
+    keys as the text has quotes followed by a colon: where no white space comes before a colon,
     each key ends so, and text inside a value can only add to them. Otherwise the standard
     library's parser decides.
     Raises ValueError or RecursionError for anything else.

@@ -132,7 +132,7 @@ class Journal:
     """One journal as read.
 
     entries: (n,) structured array of dtype `ENTRY`, in the order written, mapped from the file.
-    torn_bytes: what stood after the last whole entry.
+    torn_bytes: what came after the last whole entry.
     """
 
     path: Path
@@ -204,7 +204,7 @@ class JournalWriter:
 
 
 def journal_path(folder: Path, profile: str, member: int) -> Path:
-    """Where the journal of a member stands inside the run's folder `members`."""
+    """Where the journal of a member is inside the run's folder `members`."""
     return folder / f"{profile}-{member}.journal"
 
 

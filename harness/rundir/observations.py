@@ -232,7 +232,7 @@ def _groups(
     changes = (where[1:] != where[:-1]) | (incarnations[1:] != incarnations[:-1])
     breaks = np.flatnonzero(changes) + 1
     if kept is None and len(breaks) <= _STRETCHES_MAX:
-        # A few stretches: each is a group of its own, even where one comes back.
+        # A few stretches: each is its own group, even where one comes back.
         return [slice(a, b) for a, b in itertools.pairwise([0, *breaks.tolist(), count])]
     order = np.lexsort((incarnations, where))
     where, incarnations = where[order], incarnations[order]

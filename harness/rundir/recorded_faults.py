@@ -1,4 +1,4 @@
-"""Faults as the timeline tells of them, phase by phase.
+"""Faults as the timeline records them, phase by phase.
 
 No client library is imported here.
 """
@@ -15,7 +15,7 @@ from harness.rundir.recorded_evidence import RecordedEvidence
 
 @dataclass(slots=True)
 class RecordedFault:
-    """One fault as the timeline tells it; instants in µs since the epoch.
+    """One fault as the timeline records it; instants in µs since the epoch.
 
     `injected_us` is when it struck; for a fault that never did, when it was about to.
     """

@@ -47,7 +47,7 @@ class ConsumeRun:
 
 @dataclass(slots=True)
 class ProfileRun:
-    """One profile as it took part in a run. Topics stand in the order of their record index."""
+    """One profile as it took part in a run. Topics are in the order of their record index."""
 
     profile: str
     role: str

@@ -89,7 +89,7 @@ class Elsewhere:
     """What goes with a history that no run of this harness recorded: no controls, no faults."""
 
     notes: list[str] = field(default_factory=list)
-    """Sentences that stand with the verdict's reasons."""
+    """Sentences that go with the verdict's reasons."""
     obstacles: list[str] = field(default_factory=list)
     """Why nothing can be proven by it."""
     once: bool = False
@@ -108,7 +108,7 @@ class Elsewhere:
     """The longest transaction.timeout.ms of all producers of its topics, if the history says."""
     aside: Rows = field(default_factory=lambda: np.zeros(0, dtype=EXTRA))
     """What only readings returned that are set aside by their isolation level: they are in neither
-    set of observations, and say what stands at their offsets."""
+    set of observations, and say what is at their offsets."""
     nowhere: frozenset[int] = frozenset()
     """Topics that stand in place of others where no line says the partition of an attempt."""
     renewed: frozenset[int] = frozenset()

@@ -17,7 +17,7 @@ WANTED: Final = "wanted.json"
 
 
 def wanted_path(run_dir: RunDir) -> Path:
-    """Where the numbers stand."""
+    """Where the numbers are."""
     return run_dir.members / WANTED
 
 

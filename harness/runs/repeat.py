@@ -1,6 +1,6 @@
-"""The same run N times with seeds of their own, and what the runs show together.
+"""The same run N times with their own seeds, and what the runs show together.
 
-Each run is in a directory of its own, run-1 … run-N in that of the series, and can be judged and
+Each run is in its own directory, run-1 … run-N in that of the series, and can be judged and
 repeated alone; aggregate.json beside them holds the sums.
 """
 

@@ -1,7 +1,7 @@
 """What makes a scenario work with `locust -f` alone, headless and with the web page.
 
     arguments   --brokers, --delivery-profile, --rate … on the command line and in the page's form
-    test start  a recorder process prepares a run of its own and starts the live reader
+    test start  a recorder process prepares its own run and starts the live reader
     test stop   the recorder drains and judges; the verdict table is printed, and the verdict
                 decides the exit status of Locust
 

@@ -1,6 +1,6 @@
 """Where the folders are that ship beside the code: experiments, scenarios, report templates.
 
-In a checkout they stand at the top level; an installed wheel carries them inside the package.
+In a checkout they are at the top level; an installed wheel carries them inside the package.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each child process gets the reading end of a pipe that nobody ever writes to. The parent holds the
 writing end; when the parent dies, even by SIGKILL, the kernel closes it and the child reads the
-end of the file. This works on Linux and macOS alike, for children in sessions of their own, and
+end of the file. This works on Linux and macOS alike, for children in their own sessions, and
 does not depend on which thread started the child, as PR_SET_PDEATHSIG does.
 """
 
@@ -21,7 +21,7 @@ LIFELINE_FD: Final = "HARNESS_LIFELINE_FD"
 
 
 class Child:
-    """A process in a session of its own that is told when its parent is gone."""
+    """A process in its own session that is told when its parent is gone."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Child:
 
 
 def watch(on_loss: Callable[[], None]) -> None:
-    """In a child: call `on_loss`, on a thread of its own, when the parent is gone.
+    """In a child: call `on_loss`, on its own thread, when the parent is gone.
 
     Does nothing in a process that was not started as a `Child`. A real thread is used even where
     gevent has patched threading, since reading the pipe blocks.

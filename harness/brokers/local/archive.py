@@ -107,7 +107,7 @@ def make_archive(jars: KafkaJars, java: Java, template: Path, progress: Progress
 
 
 def _lay_out(jars: KafkaJars, java: Java, template: Path, folder: Path, made: Path) -> list[str]:
-    """Make a node of its own in `folder`; the command that starts it."""
+    """Make its own node in `folder`; the command that starts it."""
     data, properties = folder / "data", folder / "server.properties"
     logging = folder / "log4j2.properties"
     format_node(data, 1, new_kafka_uuid(), template)

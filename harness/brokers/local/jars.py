@@ -252,7 +252,7 @@ def _damage(path: Path) -> str:
     """Why a downloaded file cannot be trusted; empty when it reads well."""
     try:
         if path.suffix == ".jar":
-            # The directory of a jar stands at its end, and every entry has a checksum.
+            # The directory of a jar is at its end, and every entry has a checksum.
             with zipfile.ZipFile(path) as jar:
                 bad = jar.testzip()
                 return f"{bad} fails its checksum" if bad else ""

@@ -1,4 +1,4 @@
-"""A cluster's directory and what stands in its state file.
+"""A cluster's directory and what is in its state file.
 
     <cache>/clusters/<name>/lock           held by the supervisor as long as it lives
                             state.json     this module's ClusterState, readable by its owner only

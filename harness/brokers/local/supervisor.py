@@ -1,7 +1,7 @@
 """The process that owns a local cluster: three brokers and the proxies in front of them.
 
 `python -m harness.brokers.local.supervisor DIRECTORY [PORT:DESCRIPTOR,…]` is started by
-`LocalCluster` in a session of its own, with the cluster's lock and, for a new one, its ports
+`LocalCluster` in its own session, with the cluster's lock and, for a new one, its ports
 already held. It starts every broker from its main thread, each in its own session, so neither a
 terminal's Ctrl-C nor the end of a thread reaches them.
 

@@ -10,7 +10,7 @@ EVENTS_MAX = 14
 
 
 def in_order(events: Iterable[Event]) -> list[Event]:
-    """Events by time; one without a time follows the one that it was told after.
+    """Events by time; one without a time follows the one that it was given after.
 
     What is so at the end, and has no time, comes last.
     """

@@ -257,7 +257,7 @@ def vanished(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[
 
 
 def plain(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
-    """An anomaly without a story of its own: the attempt, if there is one, and where it was."""
+    """An anomaly without its own story: the attempt, if there is one, and where it was."""
     if each.producer is not None and each.sequence is not None:
         yield from attempt(scene, each)
     if each.offset is not None:

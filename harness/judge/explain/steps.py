@@ -1,4 +1,4 @@
-"""Steps that several stories share: an attempt, what struck, what stands there now.
+"""Steps that several stories share: an attempt, what struck, what is there now.
 
 No client library is imported here.
 """

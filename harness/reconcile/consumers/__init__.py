@@ -5,7 +5,7 @@
     committed offsets       │  effects    what was processed how often, and what never was
     inputs of a pipeline    ┘  blind      what could not be looked at
 
-Definitions stand in docs/verification.md, section 9. Order inside one journal is certain; between
+Definitions are in docs/verification.md, section 9. Order inside one journal is certain; between
 two journals it is their common clock's, and where that does not decide, nobody is accused.
 
 Pure, like all of reconciling: no client library is imported here.

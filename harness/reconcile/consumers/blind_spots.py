@@ -1,6 +1,6 @@
 """Where judging consumers could not look: why finding no anomaly of theirs proves nothing.
 
-Each sentence stands behind an `inconclusive`. Nothing here hides an anomaly that was found.
+Each sentence explains an `inconclusive`. Nothing here hides an anomaly that was found.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _calls_of(calls: I64, answers: I64, offsets: I64) -> I64:
 
 
 def _turned_us(entries: Entries, span: Span, indices: I64) -> I64:
-    """When a call without an entry of its own was made at the earliest.
+    """When a call without its own entry was made at the earliest.
 
     A member that waits for the answer is handed nothing meanwhile and takes part in no rebalance,
     so the last hand-over or rebalance before the answer was before the call.

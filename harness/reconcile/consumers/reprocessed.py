@@ -38,7 +38,7 @@ class Work:
         self.offsets: I64 = offsets[self.done]
         self.done_us: I64 = np.asarray(entries["at_us"], dtype=np.int64)[self.done]
         self.ended = span.at(self.done)
-        # Sorted by offset and entry, so the BEGIN of an effect stands right before it.
+        # Sorted by offset and entry, so the BEGIN of an effect comes right before it.
         before = chosen[effect - 1]
         paired = (effect > 0) & (steps[before] == Step.BEGIN) & (offsets[before] == self.offsets)
         self.begun: I64 = np.where(paired, before, np.int64(-1))
