@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from harness.bench.worker import WorkerResult, result_of
 from harness.brokers.local.jars import KAFKA_VERSION, fetch_jars
 from harness.brokers.local.java import find_java
 from harness.errors import HarnessError
+from harness.kafka.environment import told
 from harness.profiles import DeliveryProfile, load_builtin
 from harness.profiles.model import Settings
 from harness.rundir.run_dir import RunDir
@@ -35,7 +35,6 @@ from harness.rundir.run_info import new_run_id
 TIMEOUT_S: Final = 300.0
 START_UP_RECORDS: Final = 1_000
 START_UP_RUNS: Final = 3
-CLIENT_CONFIG: Final = "HARNESS_CLIENT_CONFIG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Sides:
     def __init__(self, brokers: Any, folder: Path) -> None:
         self.folder = folder
         self.topics = Topics(direct_config(brokers))
-        self.environment = {CLIENT_CONFIG: json.dumps(self.topics.client_config)}
+        self.environment = told(self.topics.client_config)
         self._profiles = load_builtin()
         self._java = find_java()
         self._jars = fetch_jars(getattr(brokers, "kafka_version", KAFKA_VERSION))

@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from harness.errors import HarnessError
+from harness.kafka.environment import HarnessEnvironment
 from harness.load.client import OPEN_RECORDS_MAX, Client
 from harness.load.context import LoadContext
 from harness.load.pace import SETTLE_US
@@ -150,13 +151,13 @@ def _flood(client: Client, records: int) -> None:
 def verify(run_dir: RunDir, number: int) -> WorkerResult:
     """Drain into a fresh set, reconcile, judge. Raises HarnessError when the drain is no proof."""
     from harness.judge.judge import judge
-    from harness.kafka.consumer import client_config
     from harness.read.drain import drain
     from harness.rundir.run_record import load_run
 
     info = run_dir.read_info()
+    connection = HarnessEnvironment.read().connection(info.bootstrap)
     began_s = time.monotonic()
-    proof = drain(run_dir, info, client_config(info), number, timeout_s=_DRAIN_TIMEOUT_S)
+    proof = drain(run_dir, info, connection, number, timeout_s=_DRAIN_TIMEOUT_S)
     if not proof.complete:
         reasons = [*proof.reasons, *(entry.reason for entry in proof.partitions)]
         raise HarnessError(f"the drain is not complete: {'; '.join(filter(None, reasons))}")

@@ -1,27 +1,18 @@
 """Which brokers a fault strikes, which topics it aims at, and where it is recorded.
 
-Everything comes from the environment, because Chaos Toolkit calls a fault without a caller of
-ours in between:
-
-    HARNESS_RUN_DIR         the run whose topics are aimed at and whose timeline is written
-    HARNESS_CLUSTER         state directory of the local cluster
-    HARNESS_BROKERS         bootstrap servers: of a local cluster, which they name as well, or of
-                            brokers that somebody else runs
-    HARNESS_CLIENT_CONFIG   JSON object of librdkafka settings needed to reach them
-
-Without any of them it is the one kept local cluster, and the topics of the runs that are recorded
-there now, else those named `harness-*`. Every run that is recorded on the cluster gets a record of
-each fault, whichever run the fault was aimed at (harness/faults/beside.py).
+Everything comes from the environment (harness/kafka/environment.py), because Chaos Toolkit calls a
+fault without a caller of ours in between. Without any of its variables it is the one kept local
+cluster, and the topics of the runs that are recorded there now, else those named `harness-*`. Every
+run that is recorded on the cluster gets a record of each fault, whichever run the fault was aimed
+at (harness/faults/beside.py).
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from harness.brokers import BrokerControl, Brokers, connect
 from harness.brokers.foreign import LOCAL
@@ -29,6 +20,7 @@ from harness.brokers.running import brokers_with_id
 from harness.errors import FaultError, HarnessError, UsageError
 from harness.faults.beside import BESIDE
 from harness.faults.registry import MEMBERS, Fault
+from harness.kafka.environment import HarnessEnvironment
 from harness.kafka.leaders import ClusterView, Key, PartitionState, answered
 from harness.kafka.reassignment import reorder_replicas
 from harness.rundir.run_dir import RunDir
@@ -169,15 +161,13 @@ def memberless(fault: str) -> str:
 
 def attach(environment: Mapping[str, str] | None = None) -> Target:
     """The brokers that the environment names. Raises UsageError or ClusterError when none run."""
-    env: Mapping[str, str] = os.environ if environment is None else environment
-    directory = env.get("HARNESS_RUN_DIR")
-    run_dir = RunDir(Path(directory)) if directory else None
-    config = _client_config(env.get("HARNESS_CLIENT_CONFIG"))
-    bootstrap = env.get("HARNESS_BROKERS") or config.get("bootstrap.servers")
-    cluster = env.get("HARNESS_CLUSTER")
+    told = HarnessEnvironment.read(environment)
+    run_dir = None if told.run_dir is None else RunDir(told.run_dir)
+    config = told.client_config
+    bootstrap = told.brokers or config.get("bootstrap.servers")
     brokers: Brokers
-    if cluster or not bootstrap:
-        brokers = connect(f"{LOCAL}:{cluster}" if cluster else LOCAL)
+    if told.cluster or not bootstrap:
+        brokers = connect(f"{LOCAL}:{told.cluster}" if told.cluster else LOCAL)
     else:
         brokers = connect(bootstrap, config)
     view = ClusterView({**brokers.client_config, **config})
@@ -201,22 +191,6 @@ def _controlled(view: ClusterView) -> Brokers | None:
     except FaultError:
         return None  # whoever needs an answer of them asks again, and says so
     return brokers_with_id(cluster_id)
-
-
-def _client_config(text: str | None) -> dict[str, str]:
-    if not text:
-        return {}
-    try:
-        config: Any = json.loads(text)
-    except ValueError:
-        config = None
-    if not isinstance(config, dict):
-        # The text itself may hold a password and is not shown.
-        raise UsageError(
-            "HARNESS_CLIENT_CONFIG: a JSON object of librdkafka settings is expected, "
-            'such as {"bootstrap.servers": "127.0.0.1:9092"}.'
-        )
-    return {str(key): str(value) for key, value in config.items()}
 
 
 def names_of(partitions: Sequence[PartitionState]) -> list[str]:

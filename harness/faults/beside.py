@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 from collections import Counter
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from harness.brokers.presence import EXPERIMENTS, RUNS, Presence, Turn, present
 from harness.errors import RunDirError, UsageError
 from harness.faults.document import aims, injected
 from harness.faults.registry import FAULTS, MEMBERS
+from harness.kafka.environment import HarnessEnvironment
 from harness.rundir.documents import write_json
 from harness.rundir.events import ExperimentEvent
 from harness.rundir.run_dir import RunDir
@@ -104,11 +104,11 @@ class Beside:
 
     def live_runs(self, cluster: Path) -> list[RunDir]:
         """The runs on a cluster that are recorded now, but for the one of this process's own."""
-        own = os.environ.get("HARNESS_RUN_DIR")
+        own = HarnessEnvironment.read().run_dir
         found: list[RunDir] = []
         for run_id, entry in present(cluster, RUNS).items():
             path = Path(str(entry.get("run_dir", "")))
-            if own and path.resolve() == Path(own).resolve():
+            if own is not None and path.resolve() == own.resolve():
                 continue
             run_dir = RunDir(path)
             known = run_id in self._joined and run_dir.run_json.exists()

@@ -11,10 +11,8 @@ activities themselves watch over their parent and write their own events.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from harness.errors import UsageError
@@ -22,6 +20,7 @@ from harness.faults.backend import meeting_place
 from harness.faults.beside import BESIDE, SOURCE
 from harness.faults.interrupts import watch_parent
 from harness.faults.journal import COMPLETED, JournalFindings, findings
+from harness.kafka.environment import HarnessEnvironment
 from harness.rundir.events import ExperimentEvent
 from harness.rundir.run_dir import RunDir
 
@@ -81,10 +80,10 @@ def _write(
     experiment: dict[str, Any],
     journal: Mapping[str, Any] | None = None,
 ) -> None:
-    directory = os.environ.get("HARNESS_RUN_DIR")
-    if directory:
+    directory = HarnessEnvironment.read().run_dir
+    if directory is not None:
         title = experiment.get("title")
-        RunDir(Path(directory)).append(
+        RunDir(directory).append(
             ExperimentEvent(
                 source=SOURCE,
                 phase=phase,

@@ -7,23 +7,18 @@ leader.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, Message
 
-from harness.errors import UsageError
 from harness.record.codec import Codec, Decoded
 from harness.rundir.read_batch import ReadBatch
-from harness.rundir.run_info import RunInfo
 
 READ_MESSAGES_MAX: Final = 4_000
 """A call's worth. More do not fit into a processor's cache and cost more each, fewer cost more
 calls."""
-CLIENT_CONFIG: Final = "HARNESS_CLIENT_CONFIG"
 
 OnError = Callable[[KafkaError], None]
 
@@ -107,20 +102,3 @@ def split(messages: list[Message]) -> tuple[list[Message], list[Message]]:
         [message for message in messages if message.error() is None],
         [message for message in messages if message.error() is not None],
     )
-
-
-def client_config(info: RunInfo) -> dict[str, str]:
-    """Connection settings from the environment, or the run's bootstrap servers alone.
-
-    Raises UsageError when HARNESS_CLIENT_CONFIG is no JSON object; its content is not repeated.
-    """
-    text = os.environ.get(CLIENT_CONFIG)
-    if text is None:
-        return {"bootstrap.servers": info.bootstrap}
-    try:
-        settings: Any = json.loads(text)
-    except ValueError:
-        settings = None
-    if not isinstance(settings, dict):
-        raise UsageError(f"{CLIENT_CONFIG}: a JSON object of librdkafka settings is expected.")
-    return {str(key): str(value) for key, value in settings.items()}

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.errors import REDACTED, UsageError
+from harness.errors import REDACTED
+from harness.kafka.environment import HarnessEnvironment
 from harness.load.slots import Slots
 from harness.rundir.clock import NEVER_US, Clock
 from harness.rundir.latency import IntervalRecorder
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun, RunInfo
-
-CLIENT_CONFIG = "HARNESS_CLIENT_CONFIG"
 
 
 class Latencies:
@@ -111,26 +108,11 @@ class LoadContext:
         return cls(
             run_dir=run_dir,
             info=info,
-            connection={"bootstrap.servers": info.bootstrap, **connection_settings()},
+            connection=HarnessEnvironment.read().connection(info.bootstrap),
             clock=Clock(),
             slots=Slots(run_dir, info),
             **fields,
         )
-
-
-def connection_settings() -> dict[str, Any]:
-    """The settings in HARNESS_CLIENT_CONFIG, if any. Raises UsageError when it is no object."""
-    text = os.environ.get(CLIENT_CONFIG)
-    if not text:
-        return {}
-    try:
-        settings = json.loads(text)
-    except ValueError:
-        settings = None
-    if not isinstance(settings, dict):
-        # Its text may hold secrets, so the message does not quote it.
-        raise UsageError(f"{CLIENT_CONFIG}: a JSON object of librdkafka's settings is expected.")
-    return settings
 
 
 def producer_settings(

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from harness.errors import EXIT_KEPT, HarnessError
-from harness.load.context import connection_settings
+from harness.kafka.environment import HarnessEnvironment
 from harness.members.lag import LagWatch
-from harness.members.process import EPOCH, kind_of
+from harness.members.process import kind_of
 from harness.members.roster import group_events, held_partitions
 from harness.rundir.clock import Clock
 from harness.rundir.events import MemberEvent, RunEvent
@@ -78,7 +78,7 @@ class Pool:
         """Raises UsageError when the client lacks what a profile's members need."""
         self.run_dir = run_dir
         self.info = info
-        self._epoch = str(Clock().epoch_ns)
+        self._shared_clock = HarnessEnvironment(clock_epoch_ns=Clock().epoch_ns).variables()
         self._stopping = False
         self._abandoned = False
         self._groups = [
@@ -89,9 +89,7 @@ class Pool:
         for group in self._groups:
             kind_of(group.consume.mode)
         run_dir.members.mkdir(exist_ok=True)
-        self._lag = LagWatch(
-            run_dir, info, {"bootstrap.servers": info.bootstrap, **connection_settings()}
-        )
+        self._lag = LagWatch(run_dir, info, HarnessEnvironment.read().connection(info.bootstrap))
 
     def stop(self) -> None:
         """Let the groups catch up, then end; safe from a signal handler."""
@@ -157,7 +155,7 @@ class Pool:
                 str(slot),
             ],
             log=self._log(group, number),
-            environment={EPOCH: self._epoch},
+            environment=self._shared_clock,
         )
         group.running[slot] = Running(number, slot, child)
         self._say(group, number, child.process.pid, "started", f"place {slot}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import EXIT_HARNESS_FAILED, EXIT_KEPT, HarnessError, UsageError
-from harness.load.context import connection_settings
+from harness.kafka.environment import HarnessEnvironment
 from harness.members.commits import AutoCommit, CommitAfter, CommitBefore, StoredOffsets
 from harness.members.member import Member, MemberIdentity
 from harness.members.pipeline import Pipeline
@@ -24,8 +24,6 @@ from harness.rundir.clock import Clock
 from harness.rundir.run_dir import RunDir
 from harness.system import lifeline
 
-EPOCH: Final = "HARNESS_CLOCK_EPOCH_NS"
-"""The time base that all members of a run share."""
 KINDS: Final[dict[str, type[Member]]] = {
     "commit-before": CommitBefore,
     "commit-after": CommitAfter,
@@ -60,9 +58,9 @@ def new_member(run_dir: RunDir, profile: str, number: int, slot: int) -> Member:
             f"{profile!r}: no profile with consumers of run {info.run_id}; it has "
             f"{', '.join(names) or 'none'}."
         )
-    epoch = os.environ.get(EPOCH)
-    clock = Clock(None if epoch is None else int(epoch))
-    connection = {"bootstrap.servers": info.bootstrap, **connection_settings()}
+    environment = HarnessEnvironment.read()
+    clock = Clock(environment.clock_epoch_ns)
+    connection = environment.connection(info.bootstrap)
     identity = MemberIdentity(found, found.consume, number, slot)
     return kind_of(found.consume.mode)(run_dir, info, identity, clock, connection)
 

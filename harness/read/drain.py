@@ -37,7 +37,7 @@ from confluent_kafka import KafkaException
 from harness.brokers.kind import log_directories
 from harness.brokers.running import control_of
 from harness.errors import HarnessError
-from harness.kafka.consumer import client_config
+from harness.kafka.environment import HarnessEnvironment
 from harness.read.capture import capture_groups
 from harness.read.drain_reading import ReadRange
 from harness.read.drain_workers import DrainWorkers
@@ -243,7 +243,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         info = run_dir.read_info()
         number = args.number or run_dir.next_verification()
-        settings = client_config(info)
+        settings = HarnessEnvironment.read().connection(info.bootstrap)
         proof = drain(
             run_dir,
             info,

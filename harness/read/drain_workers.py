@@ -23,7 +23,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 
 from harness.errors import EnvironmentFailure, HarnessError
-from harness.kafka.consumer import CLIENT_CONFIG, client_config
+from harness.kafka.environment import HarnessEnvironment, told
 from harness.read.drain_reading import DrainReading, ReadRange, Say
 from harness.read.positions import Key, Position
 from harness.rundir.observations import ObservationSet
@@ -150,7 +150,7 @@ class _Helper:
         self._child = Child(
             [sys.executable, "-m", __name__, str(run_dir), str(folder), repr(timeout_s)],
             log=log,
-            environment={CLIENT_CONFIG: json.dumps(dict(client_config))},
+            environment=told(client_config),
             piped=True,
         )
 
@@ -208,7 +208,7 @@ def serve(run_dir: RunDir, folder: Path, timeout_s: float) -> None:
         sys.stdout.flush()
 
     info = run_dir.read_info()
-    settings = client_config(info)
+    settings = HarnessEnvironment.read().connection(info.bootstrap)
     with ObservationSet(folder, info, kind="drained") as observations, rare_collections():
         reading = DrainReading(info, settings, observations, timeout_s, lambda _: None)
         for line in sys.stdin:

@@ -33,7 +33,8 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from harness.errors import HarnessError
-from harness.kafka.consumer import READ_MESSAGES_MAX, Unbatcher, client_config, new_consumer, split
+from harness.kafka.consumer import READ_MESSAGES_MAX, Unbatcher, new_consumer, split
+from harness.kafka.environment import HarnessEnvironment
 from harness.read.warmup import WarmUp
 from harness.record.codecs import codec_named
 from harness.rundir.clock import now_us, to_us
@@ -352,7 +353,7 @@ def main(argv: list[str] | None = None) -> int:
     run_dir = RunDir(args.run_dir)
     try:
         info = run_dir.read_info()
-        reader = LiveReader(run_dir, info, client_config(info))
+        reader = LiveReader(run_dir, info, HarnessEnvironment.read().connection(info.bootstrap))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: reader.stop())
         lifeline.watch(reader.stop)

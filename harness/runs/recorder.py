@@ -30,7 +30,7 @@ from harness.errors import (
 )
 from harness.judge.judge import exit_code
 from harness.kafka.client_check import check_connection
-from harness.load.context import connection_settings
+from harness.kafka.environment import HarnessEnvironment
 from harness.profiles import Overrides
 from harness.rundir.documents import write_json
 from harness.rundir.events import RunEvent
@@ -52,14 +52,15 @@ def brokers_of(spec: str, overrides: Overrides) -> Brokers:
 
     Raises UsageError or ClusterError when there are none.
     """
-    cluster = os.environ.get("HARNESS_CLUSTER")
+    environment = HarnessEnvironment.read()
+    cluster = environment.cluster
     if spec or BOOTSTRAP in overrides.connection:
         meant = address_of(spec, overrides)
     elif cluster:
         meant = address_of(LOCAL, overrides)
     else:
-        meant = address_of(os.environ.get("HARNESS_BROKERS"), overrides)
-    settings = {**connection_settings(), **overrides.connection}
+        meant = address_of(environment.brokers, overrides)
+    settings = {**environment.client_config, **overrides.connection}
     if cluster and meant == LOCAL and not spec:
         meant = f"{LOCAL}:{cluster}"
     return connect(meant, settings)

@@ -9,7 +9,6 @@ no such process, so it starts one: harness/runs/recorder.py.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import random
@@ -27,6 +26,7 @@ from harness.errors import HarnessError
 from harness.faults.experiments import Experiment
 from harness.faults.registry import FAULTS
 from harness.judge.verdict import Verdict
+from harness.kafka.environment import told
 from harness.kafka.topics import ClusterFacts, cluster_facts, create_topics, delete_topics, finite
 from harness.profiles import DeliveryProfile, envelope_breaches, lint
 from harness.rundir.clock import now
@@ -39,9 +39,6 @@ from harness.runs.observer import Observer
 from harness.runs.scenarios import scenario_file
 from harness.system.lifeline import Child
 from harness.version import __version__
-
-CLIENT_CONFIG = "HARNESS_CLIENT_CONFIG"
-RUN_DIR = "HARNESS_RUN_DIR"
 
 MEMBERS_READY_S = 90.0
 MEMBERS_STOP_S = 120.0
@@ -141,8 +138,7 @@ class Session:
     def environment(self) -> dict[str, str]:
         """What the run's processes need to find it: never written to a file."""
         return {
-            RUN_DIR: str(self.run_dir.path),
-            CLIENT_CONFIG: json.dumps(self.brokers.client_config),
+            **told(self.brokers.client_config, run_dir=self.run_dir.path),
             **self.brokers.environment,
         }
 

@@ -35,6 +35,7 @@ from harness.errors import (
     HarnessError,
     UsageError,
 )
+from harness.kafka.environment import HarnessEnvironment
 from harness.load.users import Load, ProducerUser
 from harness.report.terminal import print_verdict
 from harness.rundir.documents import read_json
@@ -59,7 +60,6 @@ PROGRESS_S: Final = 30.0
 """So often it is said that judging goes on."""
 LOCUST_STOP_TIMEOUT_S: Final = 60.0
 SPAWN_RATE_PER_S: Final = 100
-RUN_DIR: Final = "HARNESS_RUN_DIR"
 SWARM_ENDPOINT: Final = "locust.swarm"
 """What the page's START button posts to."""
 
@@ -195,9 +195,9 @@ class Standalone:
         if self._judging is not None:
             self._judging.join()
         try:
-            given = os.environ.get(RUN_DIR)
-            if given:
-                self.run_dir = RunDir(Path(given))
+            given = HarnessEnvironment.read().run_dir
+            if given is not None:
+                self.run_dir = RunDir(given)
             else:
                 self.recorder = Recorder(run_options(environment.parsed_options))
                 self.run_dir = self.recorder.await_run_dir()

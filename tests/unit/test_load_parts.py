@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import REDACTED, UsageError
+from harness.kafka.environment import HarnessEnvironment
 from harness.load.client import KEYS_KEPT, Lanes
-from harness.load.context import Latencies, connection_settings, producer_settings
+from harness.load.context import Latencies, producer_settings
 from harness.load.outcomes import groups
 from harness.load.pace import BATCH_MAX, TICK_US, Pace
 from harness.load.schedule import Constant
@@ -155,7 +156,7 @@ def test_settings_are_the_profiles_with_names_filled_in_and_the_connection_over_
 def test_connection_settings_that_are_none_are_refused_without_being_shown(monkeypatch, text):
     monkeypatch.setenv("HARNESS_CLIENT_CONFIG", text)
     with pytest.raises(UsageError, match="HARNESS_CLIENT_CONFIG") as raised:
-        connection_settings()
+        HarnessEnvironment.read().connection("b:1")
     assert "hunter2" not in str(raised.value)
 
 

