@@ -1,4 +1,4 @@
-"""The load process of a run: `python -m harness.load.process RUN_DIR SCENARIO`.
+"""The load process of a run: `python -m harness.load.process RUN_DIR [SCENARIO]`.
 
 It runs the users of a Locust file, such as scenarios/steady.py, under Locust's own local runner,
 without Locust's command line and the listeners that the file has for it: a locust.conf in the
@@ -24,6 +24,7 @@ import gevent
 from gevent.event import Event
 from locust.env import Environment
 
+from harness.system.assets import folder
 from harness.system.collector import rare_collections
 from harness.errors import EXIT_HARNESS_FAILED, EXIT_KEPT, HarnessError
 from harness.system.lifeline import watch
@@ -82,7 +83,7 @@ def main() -> int:
     """Parse the arguments and run."""
     parser = argparse.ArgumentParser(prog="python -m harness.load.process")
     parser.add_argument("run_dir", type=Path)
-    parser.add_argument("scenario", type=Path)
+    parser.add_argument("scenario", type=Path, nargs="?", default=folder("scenarios") / "steady.py")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
