@@ -13,12 +13,10 @@ from confluent_kafka.admin import NewTopic, OffsetSpec
 
 from harness.bench.cases import Case
 from harness.errors import HarnessError
+from harness.kafka.admin import REQUEST_TIMEOUT_S, admin_client, awaited
 from harness.kafka.topics import (
     CREATE_TIMEOUT_S,
-    REQUEST_TIMEOUT_S,
-    admin_client,
     await_created,
-    awaited,
     cluster_facts,
     delete_topics,
     wait_for_topics,

@@ -8,10 +8,10 @@ leader.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError, Message
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from harness.record.codec import Codec, Decoded
 from harness.rundir.read_batch import ReadBatch
@@ -59,7 +59,8 @@ class Unbatcher:
 
     def __init__(self, all_topics: Sequence[str], assigned: Collection[str], codec: Codec) -> None:
         self._decode = codec.decode
-        self._index = {topic: all_topics.index(topic) for topic in assigned}
+        # A message without a topic has no place here; its type allows for one.
+        self._index: dict[str | None, int] = {topic: all_topics.index(topic) for topic in assigned}
 
     def take(self, messages: list[Message]) -> tuple[ReadBatch, list[Message]]:
         """(records, events): what carries an error is an event, such as the end of a partition.
@@ -92,6 +93,18 @@ class Unbatcher:
             # Asked from the messages only when wanted.
             leader_epochs=lambda indices: [records[at].leader_epoch() for at in indices.tolist()],
         )
+
+
+def watermarks(
+    consumer: Consumer, key: tuple[str, int], timeout_s: float
+) -> tuple[int, int] | None:
+    """(log start, high watermark) of a topic-partition; None when its leader does not answer.
+
+    Raises KafkaException for what it answers instead.
+    """
+    bounds = consumer.get_watermark_offsets(TopicPartition(*key), timeout=timeout_s, cached=False)
+    # The client's own types leave out that a timeout gives None.
+    return cast("tuple[int, int] | None", bounds)
 
 
 def split(messages: list[Message]) -> tuple[list[Message], list[Message]]:

@@ -17,9 +17,10 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import ElectionType, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as At
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+from confluent_kafka.admin import ConfigResource, NewTopic, OffsetSpec
 
 from harness.errors import FaultError
+from harness.kafka.admin import admin_client
 from harness.kafka.topics import CREATE_TIMEOUT_S
 
 REQUEST_TIMEOUT_S: Final = 2.0
@@ -87,14 +88,8 @@ class ClusterView:
     """
 
     def __init__(self, client_config: Mapping[str, str]) -> None:
-        # log_level 2: that connections to a broker we killed are refused is no news.
-        self._admin = AdminClient(
-            {
-                **client_config,
-                "log_level": 2,
-                "socket.timeout.ms": 5_000,
-                "reconnect.backoff.max.ms": 500,
-            }
+        self._admin = admin_client(
+            client_config, socket_timeout_s=5.0, settings={"reconnect.backoff.max.ms": 500}
         )
 
     def topics(self) -> list[str]:

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from harness.errors import ClusterError, scrub
+from harness.kafka.admin import admin_client
 
 SETTLE_S: Final = 1.0
 """So long all brokers have to be down before the first question is given up: one that is being
@@ -210,11 +211,5 @@ def _named(admin: AdminClient) -> dict[int, str]:
 
 
 def _client(client_config: Mapping[str, Any], reasons: Reasons) -> AdminClient:
-    return AdminClient(
-        {
-            "socket.connection.setup.timeout.ms": int(CONNECT_S * 1000),
-            **client_config,
-            "socket.timeout.ms": 10_000,
-            **reasons.settings(),
-        }
-    )
+    setup = {"socket.connection.setup.timeout.ms": int(CONNECT_S * 1000)}
+    return admin_client({**setup, **client_config}, settings=reasons.settings())

@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
 from harness.errors import ClusterError, UsageError
+from harness.kafka.admin import REQUEST_TIMEOUT_S, admin_client, reason
 from harness.kafka.reach import answer_of_each, first_answer
 from harness.profiles.model import Setting, text
 from harness.system.output import complain
 
-REQUEST_TIMEOUT_S = 20.0
 RETENTION_S = 7 * 86_400
 DELETE_TIMEOUT_S = 30.0
 CREATE_TIMEOUT_S = 60.0
@@ -32,8 +32,6 @@ _BROKER_SETTINGS = (
     "min.insync.replicas",
 )
 
-Result = TypeVar("Result")
-
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
@@ -43,21 +41,6 @@ class ClusterFacts:
     broker_ids: tuple[int, ...]
     settings: Mapping[str, str]
     """Broker settings that internal topics and defaults follow; empty when they are not shown."""
-
-
-def admin_client(client_config: Mapping[str, str]) -> AdminClient:
-    """An admin client that logs nothing of its own to stderr while brokers are down."""
-    return AdminClient({**client_config, "log_level": 2, "socket.timeout.ms": 10_000})
-
-
-def awaited(future: Future[Result], what: str, timeout_s: float = REQUEST_TIMEOUT_S) -> Result:
-    """The result of an admin request. Raises ClusterError that names the request."""
-    try:
-        return future.result(timeout_s)
-    except KafkaException as error:
-        raise ClusterError(f"{what}: the brokers answered {error.args[0].str()}") from error
-    except TimeoutError as error:
-        raise ClusterError(f"{what}: no answer from the brokers within {timeout_s:g} s.") from error
 
 
 def cluster_facts(client_config: Mapping[str, str]) -> ClusterFacts:
@@ -175,7 +158,7 @@ def _topics(admin: AdminClient) -> set[str]:
     try:
         return set(admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics)
     except KafkaException as error:
-        raise ClusterError(f"Asking for the topics: {error.args[0].str()}") from error
+        raise ClusterError(f"Asking for the topics: {reason(error)}") from error
 
 
 def await_created(requested: Mapping[str, Future[None]]) -> None:
@@ -190,7 +173,7 @@ def await_created(requested: Mapping[str, Future[None]]) -> None:
             raise ClusterError(f"topic {name}: the brokers did not answer.") from error
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise ClusterError(f"topic {name}: not created: {error.args[0].str()}") from error
+                raise ClusterError(f"topic {name}: not created: {reason(error)}") from error
 
 
 def wait_for_topics(
@@ -290,7 +273,7 @@ def _asked_to_delete(admin: AdminClient, names: Mapping[str, str]) -> dict[str, 
             future.result(REQUEST_TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                answers[name] = f"the brokers answered {error.args[0].str()}"
+                answers[name] = f"the brokers answered {reason(error)}"
         except TimeoutError:
             answers[name] = "the brokers did not answer"
     return answers
@@ -301,6 +284,6 @@ def _still_there(admin: AdminClient, names: Mapping[str, str]) -> dict[str, str]
     try:
         listed = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
     except KafkaException as error:
-        why = f"asking what topics there are: {error.args[0].str()}"
+        why = f"asking what topics there are: {reason(error)}"
         return {name: answer or why for name, answer in names.items()}
     return {name: answer for name, answer in names.items() if name in listed}

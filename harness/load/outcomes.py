@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -146,7 +146,8 @@ class Reports:
     def _heads(self, reports: Sequence[Report]) -> tuple[Rows, Sequence[Any]]:
         """The identities of reports, and their messages."""
         if self._own_heads is not None:
-            return self._own_heads(list(map(Message.value, reports))), reports
+            values = cast("list[bytes]", list(map(Message.value, reports)))
+            return self._own_heads(values), reports
         identities, messages = zip(*reports, strict=True)
         return np.array(list(identities), dtype=IDENTITY), messages
 

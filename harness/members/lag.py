@@ -29,8 +29,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from harness.kafka.admin import admin_client, awaited
 from harness.kafka.consumer import new_consumer
-from harness.kafka.topics import admin_client, awaited
 from harness.rundir.clock import now_us
 from harness.rundir.events import FaultEvent, LagEvent, RecoveredEvent
 from harness.rundir.run_dir import RunDir

@@ -7,7 +7,7 @@ got. Rebalance callbacks run inside the asking, so never in the middle of its wo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
@@ -225,7 +225,7 @@ class Member:
         self._see_pause(began, GATHER_S)
         return self.handed_over(messages)
 
-    def handed_over(self, messages: Sequence[Message]) -> list[Message]:
+    def handed_over(self, messages: Iterable[Message]) -> list[Message]:
         """The records among what the client returned, put on record with one write; errors are
         said."""
         records = []

@@ -33,7 +33,7 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from harness.errors import HarnessError
-from harness.kafka.consumer import READ_MESSAGES_MAX, Unbatcher, new_consumer, split
+from harness.kafka.consumer import READ_MESSAGES_MAX, Unbatcher, new_consumer, split, watermarks
 from harness.kafka.environment import HarnessEnvironment
 from harness.read.warmup import WarmUp
 from harness.record.codecs import codec_named
@@ -207,9 +207,7 @@ class LiveReader:
                 if time.monotonic() > deadline:
                     return None
                 try:
-                    bounds = source.consumer.get_watermark_offsets(
-                        TopicPartition(*key), timeout=_REQUEST_S, cached=False
-                    )
+                    bounds = watermarks(source.consumer, key, _REQUEST_S)
                 except KafkaException:
                     return None
                 if bounds is None:
@@ -325,9 +323,7 @@ class LiveReader:
         for source in self._sources:
             for key in sorted(source.to_resume):
                 try:
-                    bounds = source.consumer.get_watermark_offsets(
-                        TopicPartition(*key), timeout=_REQUEST_S, cached=False
-                    )
+                    bounds = watermarks(source.consumer, key, _REQUEST_S)
                     if bounds is None:
                         continue
                     low, high = bounds

@@ -14,6 +14,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCol
 from confluent_kafka import TopicPartition as At
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from harness.kafka.admin import admin_client, reason
 from harness.read.log_end import ending_logs
 from harness.rundir.proof import DrainProof, PartitionProof
 from harness.rundir.run_info import RunInfo
@@ -62,13 +63,8 @@ class Survey:
         self.last_error = error.str()
 
     def _new_admin(self) -> AdminClient:
-        return AdminClient(
-            {
-                **self._client_config,
-                "socket.timeout.ms": int(_REQUEST_S * 1000),
-                "log_level": 2,
-                "error_cb": self.note,
-            }
+        return admin_client(
+            self._client_config, socket_timeout_s=_REQUEST_S, settings={"error_cb": self.note}
         )
 
     def _renew_admin(self, error: BaseException) -> None:
@@ -316,5 +312,5 @@ def _undescribed(error: BaseException) -> str:
 
 def _text(error: BaseException) -> str:
     if isinstance(error, KafkaException):
-        return str(error.args[0].str())
+        return reason(error)
     return f"no answer within {_REQUEST_S:g} s"

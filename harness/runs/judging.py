@@ -19,6 +19,7 @@ from harness.brokers.kind import log_directories
 from harness.errors import ClusterError, RunDirError
 from harness.judge.judge import judge_findings
 from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, Verdict
+from harness.kafka.admin import reason
 from harness.kafka.reach import first_answer
 from harness.read.drain import drain
 from harness.reconcile.reconcile import reconcile
@@ -98,7 +99,7 @@ def why_no_drain(info: RunInfo, client_config: Mapping[str, str]) -> str | None:
     try:
         listed = admin.list_topics(timeout=REACH_S).topics
     except KafkaException as error:
-        return f"asking {where} for its topics: {error.args[0].str()}"
+        return f"asking {where} for its topics: {reason(error)}"
     if not set(info.topics) & set(listed):
         return f"{where} has none of the run's topics any more"
     return None

@@ -16,7 +16,7 @@ from typing import Any
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from harness.kafka.topics import admin_client
+from harness.kafka.admin import admin_client
 from harness.rundir.events import BrokersEvent, IsrEvent, LeaderEvent, OffsetsEvent
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo

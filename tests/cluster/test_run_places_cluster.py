@@ -14,7 +14,8 @@ import pytest
 
 from harness.brokers import LocalCluster
 from harness.brokers.local.state import directories
-from harness.kafka.topics import admin_client, cluster_facts, create_topics, delete_topics, finite
+from harness.kafka.admin import admin_client
+from harness.kafka.topics import cluster_facts, create_topics, delete_topics, finite
 from harness.profiles import load_builtin
 from harness.rundir.run_dir import RunDir
 from tests.support.shortened import shortened
