@@ -29,6 +29,7 @@ from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
 from harness.rundir.run_record import RecordedObservations, load_run
 from harness.system.lifeline import Child
+from tests.support.scenarios import STEADY
 from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
@@ -129,7 +130,7 @@ def test_what_brokers_clean_away_is_superseded_or_unseen_and_never_lost(
     run_dir = prepare(cluster, tmp_path / "run")
     info = run_dir.read_info()
     load = Child(
-        [sys.executable, "-m", "harness.load.process", str(run_dir.path)],
+        [sys.executable, "-m", "harness.load.process", str(run_dir.path), STEADY],
         log=run_dir.logs / "load.log",
         environment={"HARNESS_CLIENT_CONFIG": json.dumps(cluster.client_config)},
     )

@@ -38,6 +38,7 @@ from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
 from harness.system.lifeline import Child
 from tests.support.readings import await_settled
+from tests.support.scenarios import STEADY
 from tests.support.timelines import lines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
@@ -108,7 +109,7 @@ def start(cluster: LocalCluster) -> Iterator[Callable[[RunDir], Child]]:
 
     def started(run_dir: RunDir) -> Child:
         child = Child(
-            [sys.executable, "-m", "harness.load.process", str(run_dir.path)],
+            [sys.executable, "-m", "harness.load.process", str(run_dir.path), STEADY],
             log=run_dir.logs / "load.log",
             environment={"HARNESS_CLIENT_CONFIG": json.dumps(cluster.client_config)},
         )
@@ -492,7 +493,7 @@ def test_a_fenced_producer_is_replaced_and_goes_on(cluster, start, tmp_path):
 def test_settings_that_librdkafka_refuses_end_the_load_with_their_reason(cluster, tmp_path):
     run_dir = prepare(cluster, tmp_path / "run", ["idempotent"], acks="1")
     ended = subprocess.run(
-        [sys.executable, "-m", "harness.load.process", str(run_dir.path)],
+        [sys.executable, "-m", "harness.load.process", str(run_dir.path), STEADY],
         capture_output=True,
         text=True,
         timeout=60,

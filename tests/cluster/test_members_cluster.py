@@ -22,6 +22,7 @@ from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, new_run_id
 from harness.runs.session import RunRequest, Session
 from harness.system.lifeline import Child
+from tests.support.scenarios import STEADY
 from tests.support.timelines import lines_of
 
 pytestmark = pytest.mark.cluster
@@ -78,7 +79,7 @@ def running(cluster: LocalCluster, out: Path, *profiles: str, rate_per_s: float)
     try:
         session.start_recording()
         load = Child(
-            [sys.executable, "-m", "harness.load.process", str(out)],
+            [sys.executable, "-m", "harness.load.process", str(out), STEADY],
             log=out / "logs" / "load.log",
             environment=session.environment(),
         )
