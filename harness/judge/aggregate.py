@@ -9,18 +9,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
+
+from msgspec import Meta
 
 from harness.anomalies import ANOMALIES
 from harness.errors import EXIT_BROKEN, EXIT_HARNESS_FAILED, EXIT_INCONCLUSIVE, EXIT_KEPT
 from harness.judge.bounds import bound_95_per_fault
+from harness.judge.fields import Count, FaultBound, Positive, Role, one_of
 from harness.judge.verdict import (
     BROKEN,
     INCONCLUSIVE,
     KEPT,
     NOT_APPLICABLE,
+    Judgement,
     ProfileVerdict,
     PromiseVerdict,
+    RunJudgement,
     Verdict,
     worst,
 )
@@ -28,6 +33,17 @@ from harness.judge.verdict import (
 AGGREGATE_SCHEMA: Final = "delivery-aggregate/1"
 FAILED: Final = "failed"
 """A run that ended without a verdict: the harness or its environment failed."""
+
+
+Judgements: TypeAlias = Annotated[
+    dict[str, Positive],
+    Meta(
+        extra_json_schema={
+            "propertyNames": {"enum": [KEPT, BROKEN, INCONCLUSIVE, NOT_APPLICABLE]},
+        }
+    ),
+]
+"""Judgement → in how many runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +61,12 @@ class Outcome:
 class RunLine:
     """One run in the aggregate; `verdict` is `failed` where there is none."""
 
-    run: int
+    run: Positive
     run_id: str | None
     seed: int
     directory: str
-    verdict: str
-    faults: int
+    verdict: Annotated[str, one_of(KEPT, BROKEN, INCONCLUSIVE, FAILED)]
+    faults: Count
     reason: str
 
 
@@ -58,10 +74,10 @@ class RunLine:
 class Spread:
     """How often an anomaly was found: least and most in a run, in all, and in how many runs."""
 
-    min: int
-    max: int
-    total: int
-    runs: int
+    min: Count
+    max: Count
+    total: Count
+    runs: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +85,16 @@ class PromiseSum:
     """One promise of one profile over all runs."""
 
     promise: str
-    verdict: str
-    runs: dict[str, int]
+    verdict: Judgement
+    runs: Judgements
     """how many runs ended with each verdict on it"""
-    challenged_runs: int
-    faults_exposed: int
+    challenged_runs: Count
+    faults_exposed: Count
     """in the runs in which nothing was found and nothing kept us from looking"""
-    trials: int
+    trials: Count
     """those of them that the bound counts: where an experiment aims at the promise, only the
     faults in whose window the control broke"""
-    bound_95_per_fault: float | None
+    bound_95_per_fault: FaultBound | None
     """from those faults; null when the promise broke in any run"""
 
 
@@ -87,12 +103,13 @@ class ProfileSum:
     """One profile over all runs."""
 
     profile: str
-    role: str
+    role: Role
     in_verdict: bool
-    verdict: str
-    runs: dict[str, int]
-    attempted: int
+    verdict: Judgement
+    runs: Judgements
+    attempted: Count
     anomalies: dict[str, Spread]
+    """Only those that were found."""
     promises: list[PromiseSum]
 
 
@@ -101,13 +118,15 @@ class Aggregate:
     """aggregate.json"""
 
     seed: int
-    asked: int
-    verdict: str
-    exit_code: int
+    asked: Positive
+    """Runs that were asked for."""
+    verdict: RunJudgement
+    exit_code: Annotated[int, Meta(extra_json_schema={"enum": [0, 1, 3, 4]})]
     runs: list[RunLine]
-    faults: int
+    faults: Count
+    """Faults that took effect, in all runs."""
     profiles: list[ProfileSum] = field(default_factory=list)
-    schema: str = AGGREGATE_SCHEMA
+    schema: Annotated[str, Meta(extra_json_schema={"const": AGGREGATE_SCHEMA})] = AGGREGATE_SCHEMA
 
     def to_json(self) -> dict[str, Any]:
         """The document as it is stored and printed."""

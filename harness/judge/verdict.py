@@ -9,8 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
+from msgspec import Meta
+
+from harness.anomalies import CONSUMER_ANOMALIES
+from harness.judge.fields import (
+    AnomalyName,
+    ByFault,
+    ConsumeMode,
+    Count,
+    FaultBound,
+    GroupProtocol,
+    Instant,
+    Name,
+    NotNegative,
+    Positive,
+    PromiseName,
+    Rate,
+    ReplicaAnswer,
+    Role,
+    RunName,
+    Sentence,
+    StoryEvent,
+    one_of,
+)
+from harness.reconcile.findings import COUNTS
+from harness.rundir.latency import METRICS
 from harness.rundir.percentiles import Percentiles
 
 VERDICT_SCHEMA: Final = "delivery-verdict/1"
@@ -18,6 +43,8 @@ KEPT: Final = "kept"
 BROKEN: Final = "broken"
 INCONCLUSIVE: Final = "inconclusive"
 NOT_APPLICABLE: Final = "not_applicable"
+RunJudgement: TypeAlias = Annotated[str, one_of(KEPT, BROKEN, INCONCLUSIVE)]
+Judgement: TypeAlias = Annotated[str, one_of(KEPT, BROKEN, INCONCLUSIVE, NOT_APPLICABLE)]
 _PRECEDENCE: Final = {NOT_APPLICABLE: 0, KEPT: 1, INCONCLUSIVE: 2, BROKEN: 3}
 
 
@@ -30,9 +57,9 @@ def worst(verdicts: Iterable[str]) -> str:
 class FaultCount:
     """How many anomalies of a control belong to one fault: they happened in its window."""
 
-    fault: str
-    injected_at: str
-    count: int
+    fault: Name
+    injected_at: Instant
+    count: Positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +67,13 @@ class ControlResult:
     """The control that an experiment names for an anomaly, and how often that anomaly broke it."""
 
     profile: str
-    anomaly: str
-    count: int
+    anomaly: AnomalyName
+    count: Count
     by_fault: list[FaultCount] = field(default_factory=list)
     """Those that happened in the window of a fault; only faults with any."""
-    outside: int = 0
+    outside: Count = 0
     """Those that happened in no fault's window, so without any fault: they challenge nothing."""
-    unplaced: int = 0
+    unplaced: Count = 0
     """Those whose time is not on record: they challenge nothing either."""
 
 
@@ -54,21 +81,21 @@ class ControlResult:
 class PromiseVerdict:
     """One promise of one profile."""
 
-    promise: str
-    verdict: str
+    promise: PromiseName
+    verdict: Judgement
     challenged: bool
     """Did an experiment of the run aim at this anomaly, and show with a control that it hits?"""
-    observed: int
+    observed: Count
     control: ControlResult | None
-    faults_exposed: int
+    faults_exposed: Count
     """In how many faults did this profile have acknowledged load on a partition that was hit?"""
-    trials: int
+    trials: Count
     """The faults that the bound counts: those exposed; where an experiment aims at the anomaly, of
     these only the faults in whose window its control broke."""
-    bound_95_per_fault: float | None
+    bound_95_per_fault: FaultBound | None
     """Upper 95 % bound of the chance that one such fault breaks it; null unless 0 observed."""
-    reason: str
-    exposed_by_fault: dict[str, int] = field(default_factory=dict)
+    reason: Sentence
+    exposed_by_fault: ByFault = field(default_factory=dict)
     """fault → how many of `trials` were of its kind"""
 
 
@@ -76,36 +103,36 @@ class PromiseVerdict:
 class Sample:
     """One occurrence of an anomaly; null where the anomaly has no such coordinate."""
 
-    anomaly: str
+    anomaly: AnomalyName
     topic: str | None
-    partition: int | None
-    producer: int | None
-    sequence: int | None
-    offset: int | None
-    leader_epoch: int | None
+    partition: Count | None
+    producer: Count | None
+    """Producer incarnation."""
+    sequence: Count | None
+    offset: Count | None
+    leader_epoch: Count | None
     since_fault_s: float | None
-    member: int | None = None
+    """Seconds from the last injection to the attempt; below zero when it was sent before the first
+    one."""
+    member: Positive | None = None
     """The group member that did it, for the anomalies of consumers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The few events that prove one occurrence of an anomaly, in order, and their story.
+    """The few events that prove one occurrence of an anomaly, in order, and their story."""
 
-    text: a headline, then a line an event. events: `at` (RFC 3339 or null), `what`, and what is
-    known of offset, leader, leader_epoch, producer, sequence, fault_id and others.
-    replicas: for a lost record, what the brokers' log files showed of it.
-    """
-
-    anomaly: str
+    anomaly: AnomalyName
     topic: str | None
     partition: int | None
     producer: int | None
     sequence: int | None
     offset: int | None
-    text: list[str]
-    events: list[dict[str, Any]]
-    replicas: dict[str, Any] | None
+    text: Annotated[list[str], Meta(min_length=1)]
+    """A headline, then a line an event."""
+    events: list[StoryEvent]
+    replicas: ReplicaAnswer | None
+    """For a lost record: what the brokers' log files showed of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,54 +145,104 @@ class Phases:
     all: Percentiles
 
 
+Latencies: TypeAlias = Annotated[
+    dict[str, Phases],
+    Meta(
+        extra_json_schema={
+            "required": list(METRICS),
+            "properties": {metric: {"$ref": "#/$defs/Phases"} for metric in METRICS},
+        }
+    ),
+]
+"""Metric → what was measured."""
+_MEANINGS: Final = {
+    "duplicate_live": {
+        "description": "How many of the duplicates are copies that only the live reader saw: read "
+        "= distinct attempts seen + (duplicate - duplicate_live) + phantom + corrupt + misrouted + "
+        "foreign + unaccounted."
+    },
+    "unaccounted": {
+        "description": "Records that the drain returned of producers whose ledger never arrived. "
+        "Absent in verdicts of earlier versions."
+    },
+}
+ProfileCounts: TypeAlias = Annotated[
+    dict[str, int],
+    Meta(
+        extra_json_schema={
+            # What later versions count besides is no reason to refuse an earlier verdict.
+            "required": list(COUNTS[: COUNTS.index(CONSUMER_ANOMALIES[0])]),
+            "properties": {
+                name: {"type": "integer", "minimum": 0, **_MEANINGS.get(name, {})}
+                for name in COUNTS
+            },
+        }
+    ),
+]
+"""Name → count."""
+
+
 @dataclass(frozen=True, slots=True)
 class Availability:
     """How long a partition acknowledged nothing, and when it was back at the scheduled rate."""
 
     topic: str
-    partition: int
-    longest_gap_ms: float | None
-    recovered_ms: float | None
+    partition: Count
+    longest_gap_ms: NotNegative | None
+    """Longest time without an acknowledgement while attempts were made; null without attempts."""
+    recovered_ms: NotNegative | None
+    """From the first injection until it acknowledged again at the scheduled rate, and went on so; 0
+    when it was not disturbed, null without a fault or when it was not back by the end of the
+    load."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeysVerdict:
     """What was found key by key; `harness.reconcile.findings.Keyed` describes each number."""
 
-    keys: int
-    inversions: int
-    keys_inverted: int
-    keys_duplicated: int
-    superseded: int
+    keys: Count
+    """Keys of the partitions of which anything was recorded."""
+    inversions: Count
+    """Acknowledged records that stand before an earlier one of their producer and key."""
+    keys_inverted: Count
+    """Keys with such records."""
+    keys_duplicated: Count
+    """Keys with a record that stands at several offsets."""
+    superseded: Count
+    """Acknowledged records of a compacted topic that are gone and have a successor."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailureVerdict:
     """Attempts that ended without an acknowledgement for one reason."""
 
-    outcome: str
+    outcome: Annotated[str, Meta(extra_json_schema={"enum": ["failed", "unknown"]})]
     """`failed` or `unknown`"""
-    code: str
+    code: Name
     """The client's error code, or a word of the harness for what no error says."""
-    meaning: str
-    count: int
-    first_at: str | None
+    meaning: Sentence
+    count: Positive
+    first_at: Instant | None
     """RFC 3339, to 250 ms; null where nobody noted when."""
-    last_at: str | None
+    last_at: Instant | None
+    """The slot of 250 ms of the last one ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadVerdict:
     """What the load was asked for and what it did, of one profile."""
 
-    asked_per_s: float
-    achieved_per_s: float | None
+    asked_per_s: Rate
+    """Records a second that were asked for (--rate)."""
+    achieved_per_s: NotNegative | None
     """Attempts a second, from the first to the last one; null without any."""
-    planned: int | None
+    planned: Count | None
     """Records that were due until the load stopped; null where it did not say."""
-    unsent: int | None
+    unsent: Count | None
     """Those of them that were never attempted."""
     failures: list[FailureVerdict]
+    """Why attempts failed or are of unknown outcome, the most frequent reason first. Their counts
+    add up to failed and unknown of counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +250,11 @@ class ConsumerLag:
     """How far a group was behind on one partition of its input, in offsets."""
 
     topic: str
-    partition: int
-    max: int
-    last: int
+    partition: Count
+    max: Count
+    last: Count
     """When somebody last looked."""
-    recovered_ms: float | None
+    recovered_ms: NotNegative | None
     """From the first fault's injection until the lag was where it had been; null: never, or not
     known."""
 
@@ -186,21 +263,34 @@ class ConsumerLag:
 class ConsumeVerdict:
     """What a profile's consumers did; each number as in harness.reconcile.consumers.consumed."""
 
-    mode: str
-    protocol: str
+    mode: ConsumeMode
+    protocol: GroupProtocol
     group: str
-    members: int
-    died: int
-    records: int
-    processed: int
-    pending: int
-    polled: int
-    effects: int
-    commits: int
-    commits_failed: int
-    assignments: int
-    partitions_lost: int
-    fenced: int
+    members: Count
+    """Members that left a journal."""
+    died: Count
+    """Members that did not leave their group in order."""
+    records: Count
+    """Records of the input topic that the drain returned."""
+    processed: Count
+    """Records of these with an effect; for a pipeline: that its read_committed output was made
+    of."""
+    pending: Count
+    """Records of these without an effect that no committed offset has passed."""
+    polled: Count
+    """Records handed over, again ones counted again."""
+    effects: Count
+    """Effects of any record, further ones included."""
+    commits: Count
+    """Confirmed commits, counted by partition."""
+    commits_failed: Count
+    """Refused commits, counted by partition."""
+    assignments: Count
+    """Partitions assigned to a member."""
+    partitions_lost: Count
+    """Partitions taken from a member that had been put out of its group."""
+    fenced: Count
+    """How often a member was told that a newer one had taken its place."""
     lag: list[ConsumerLag]
     send_offsets: bool = True
     """Does a pipeline commit its offsets in the transactions of its output?"""
@@ -211,21 +301,27 @@ class ProfileVerdict:
     """What one profile did and what became of its promises."""
 
     profile: str
-    role: str
-    verdict: str
-    counts: dict[str, int]
+    role: Role
+    verdict: Judgement
+    """The worst of its promises; not_applicable where none of them applies."""
+    counts: ProfileCounts
+    """attempted = acked + failed + unknown + sent; read = distinct attempts seen + duplicate +
+    phantom + corrupt + misrouted + foreign + unaccounted."""
     promises: list[PromiseVerdict]
     samples: list[Sample]
-    latency_ms: dict[str, Phases]
+    """At most 20 of each anomaly."""
+    latency_ms: Latencies
     """`ack` (from intended send time), `service` (from produce()), `end_to_end`"""
     availability: list[Availability]
     in_verdict: bool = True
+    """Does this profile's verdict count in the run's? Controls that the harness added do not."""
     consume: ConsumeVerdict | None = None
     """Of its consumers; null for a profile without any."""
     keys: KeysVerdict | None = None
     """Of its records' keys; null where they have none."""
     witnesses: list[Witness] = field(default_factory=list)
-    disturbances_exposed: int = 0
+    """At most 3 of each anomaly: the few events that prove it, in order."""
+    disturbances_exposed: Count = 0
     """How many disturbances without a fault on record put the profile to the test."""
     load: LoadVerdict | None = None
     """Null for a history, and in verdicts of earlier versions."""
@@ -237,8 +333,8 @@ class FaultRecord:
 
     fault: str
     target: str
-    injected_at: str
-    healed_at: str | None
+    injected_at: Instant
+    healed_at: Instant | None
     evidence: dict[str, Any]
     took_effect: bool
 
@@ -247,29 +343,32 @@ class FaultRecord:
 class DisturbanceRecord:
     """Something that shook the brokers while no fault on record explains it; times are RFC 3339."""
 
-    seen_at: str
-    until: str
+    seen_at: Instant
+    until: Instant
     brokers_gone: list[int]
-    leaders_moved: int
+    leaders_moved: Count
     """On how many partitions the leader epoch grew, or there was no leader."""
-    isr_shrunk: int
+    isr_shrunk: Count
     """On how many partitions the in-sync replicas became fewer."""
-    text: str
+    text: Sentence
 
 
 @dataclass(slots=True)
 class Verdict:
     """verdict.json"""
 
-    run_id: str
+    run_id: RunName
     seed: int
-    verdict: str
-    reasons: list[str]
+    verdict: RunJudgement
+    reasons: list[Sentence]
+    """Why, the gravest first; each a sentence."""
     profiles: list[ProfileVerdict]
     faults: list[FaultRecord]
     findings: list[dict[str, Any]] = field(default_factory=list)
+    """Guardrail findings about profiles and topics, as `harness validate` gives them."""
     disturbances: list[DisturbanceRecord] = field(default_factory=list)
-    schema: str = VERDICT_SCHEMA
+    """What shook the brokers without a fault on record that explains it, in order."""
+    schema: Annotated[str, Meta(extra_json_schema={"const": VERDICT_SCHEMA})] = VERDICT_SCHEMA
 
     def to_json(self) -> dict[str, Any]:
         """The document as it is stored and printed."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+_Ms: TypeAlias = Annotated[float, Meta(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
     """Percentiles of a latency distribution in ms, rank rounded up as HdrHistogram for Java."""
 
-    count: int
-    p50: float | None
-    p90: float | None
-    p99: float | None
-    p999: float | None
-    p9999: float | None
-    max: float | None
+    count: Annotated[int, Meta(ge=0)]
+    p50: _Ms | None
+    p90: _Ms | None
+    p99: _Ms | None
+    p999: _Ms | None
+    p9999: _Ms | None
+    max: _Ms | None

@@ -307,9 +307,12 @@ def test_a_verdict_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"schema": "delivery-verdict/9"}, "this harness reads 'delivery-verdict/1'"),
+        (
+            {"schema": "delivery-verdict/9"},
+            "of the harness reads 'delivery-verdict/1'",
+        ),
         ({"profiles": [{}]}, "not a verdict of this harness"),
-        ({"unknown_field": 1}, "not a verdict of this harness"),
+        ({"seed": "7"}, "not a verdict of this harness (seed: '7'; expected a whole number)"),
     ],
 )
 def test_a_file_that_is_no_verdict_is_refused_by_name(

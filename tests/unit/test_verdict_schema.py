@@ -31,6 +31,7 @@ from tests.support.histories import (
     slot,
     worked,
 )
+from tests.support.schemas import DOCUMENTS, text_of
 
 SCHEMA = json.loads((folder("reports") / "schemas" / "verdict.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
@@ -66,6 +67,14 @@ def test_the_schema_is_itself_a_valid_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_kept_schema_is_what_the_dataclasses_say(name: str) -> None:
+    kept = (folder("reports") / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8")
+    assert kept == text_of(name), (
+        f"run: python -m tests.support.schemas {name} > reports/schemas/{name}.schema.json"
+    )
+
+
 def test_a_verdict_with_everything_in_it_conforms(document: dict[str, Any]) -> None:
     assert problems(document) == []
     assert document["profiles"][0]["samples"]
@@ -99,12 +108,12 @@ def test_a_verdict_on_consumers_and_keys_conforms_and_is_read_back(tmp_path: Pat
 
 def test_the_schema_names_the_same_counts_anomalies_and_promises_as_the_code() -> None:
     definitions = SCHEMA["$defs"]
-    counts = definitions["profile"]["properties"]["counts"]
+    counts = definitions["ProfileVerdict"]["properties"]["counts"]
     assert tuple(counts["properties"]) == COUNTS
     # What later versions count besides is no reason to refuse an earlier verdict.
     assert tuple(counts["required"]) == OF_OLD
-    assert tuple(definitions["anomaly"]["enum"]) == ANOMALIES
-    assert tuple(definitions["promise"]["properties"]["promise"]["enum"]) == PROMISES
+    assert tuple(definitions["Sample"]["properties"]["anomaly"]["enum"]) == ANOMALIES
+    assert tuple(definitions["PromiseVerdict"]["properties"]["promise"]["enum"]) == PROMISES
 
 
 @pytest.mark.parametrize(
