@@ -9,6 +9,7 @@ import numpy as np
 from harness.anomalies import ANOMALIES
 from harness.judge.verdict import Sample
 from harness.reconcile.findings import Occurrence, ProfileFindings
+from harness.record.codec import ANY_PARTITION
 from harness.rundir.run_record import RunRecord
 
 
@@ -40,7 +41,7 @@ def _sample(
     return Sample(
         anomaly=occurrence.anomaly,
         topic=topic,
-        partition=occurrence.partition,
+        partition=None if occurrence.partition == ANY_PARTITION else occurrence.partition,
         producer=occurrence.producer,
         sequence=occurrence.sequence
         if occurrence.anomaly == "misrouted"  # as its identity says, which names another partition

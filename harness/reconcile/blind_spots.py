@@ -13,6 +13,7 @@ from typing import Final
 from harness.anomalies import needing
 from harness.anomaly_record import Needs
 from harness.reconcile.findings import ProfileFindings
+from harness.record.codec import ANY_PARTITION
 from harness.rundir.run_record import RunRecord
 
 _SEEN_LIVE: Final = needing(Needs.LIVE_READING)
@@ -165,7 +166,9 @@ def _missed(run: RunRecord, found: ProfileFindings, which: str) -> str:
         if count < LEAST_COVERAGE * returned:
             # Rounded down: just too little is not the least that suffices.
             share = math.floor(100 * count / returned)
-            name = f"{run.info.topics[topic]}-{partition}"
+            name = run.info.topics[topic]
+            if partition != ANY_PARTITION:
+                name += f"-{partition}"
             short.append(f"{count} of {returned} ({share} %) in {name}")
     if not short and which == "again" and run.elsewhere and not run.live.there:
         return "nothing was read live, and nothing twice: what is gone would not be missed"

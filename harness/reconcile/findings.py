@@ -55,6 +55,9 @@ class Occurrence:
     transaction: int | None = None
     member: int | None = None
     at_us: int | None = None
+    anywhere: bool = False
+    """Of an attempt whose partition was not known when it was made: `partition` is then that of
+    `offset`, and ANY_PARTITION without one."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.arrays import I64, U8, U32, Bools
+from harness.arrays import I64, U8, Bools
 from harness.reconcile.compaction import Compaction, LastValues, key_indices_of
 from harness.reconcile.gaps import Gaps
 from harness.reconcile.order import Order
@@ -69,16 +69,20 @@ class Lane:
 
     def walk(self) -> None:
         """Count every cell, and the strays that lie beyond all of them."""
-        key = self.partition_walk.key
-        end = max(
-            (file.allocated(*key) for file in (self.ledger, self.live, self.drained) if file),
-            default=0,
-        )
+        key, end = self.partition_walk.key, self._end()
         for first in range(0, end, cells.CHUNK):
             self._chunk(first, min(cells.CHUNK, end - first))
         self._beyond(end)
         if self.attempted:
             self.found.attempted_by.setdefault(key, {})[self.incarnation] = self.attempted
+
+    def _end(self) -> int:
+        """One past the last sequence that has a cell."""
+        key = self.partition_walk.key
+        return max(
+            (file.allocated(*key) for file in (self.ledger, self.live, self.drained) if file),
+            default=0,
+        )
 
     def _chunk(self, first: int, count: int) -> None:
         key = self.partition_walk.key
@@ -124,7 +128,7 @@ class Lane:
             self._precommitted(self.tally, first, state, drained_at, live_at, more_live)
 
     def _undisturbed(
-        self, first: int, low: U32, state: U8, drained_low: U32, drained_high: U8
+        self, first: int, low: cells.Low, state: U8, drained_low: cells.Low, drained_high: U8
     ) -> bool:
         """Counts cells of which no rule has anything to say, and whether they are such.
 

@@ -20,6 +20,7 @@ from harness.reconcile.send_times import SendTimes
 from harness.reconcile.transaction_tally import Tally
 from harness.record.keys import LaneKeys
 from harness.rundir import cells
+from harness.rundir.anywhere import READ_ANYWHERE
 from harness.rundir.copies import Extras
 from harness.rundir.read_times import ReadInstants
 from harness.rundir.run_record import RunRecord
@@ -79,8 +80,14 @@ class Partition:
         self._count_keys()
         self._odd_records()
         self._odd_records_gone()
-        self._two_contents(incarnations)
-        self._two_acknowledgements(incarnations)
+        readers = incarnations | {
+            incarnation
+            for columns in (run.live.columns, run.drained.columns)
+            for incarnation, file in columns.items()
+            if file.extents(walk.topic, walk.partition | READ_ANYWHERE)
+        }
+        self._two_contents(readers)
+        self._two_acknowledgements(readers)
         self.found.coverage[walk.key] = walk.coverage
 
     def _keys_of(
@@ -109,8 +116,9 @@ class Partition:
         """The offsets of all cells of one set, a chunk at a time."""
         columns = self.run.live.columns if live else self.run.drained.columns
         for incarnation in incarnations:
-            for at in cells.offsets(columns.get(incarnation), *self.walk.key):
-                yield at[at >= 0]
+            for partition in (self.walk.partition, self.walk.partition | READ_ANYWHERE):
+                for at in cells.offsets(columns.get(incarnation), self.walk.topic, partition):
+                    yield at[at >= 0]
 
     def _odd_records(self) -> None:
         """Corrupt, misrouted and foreign records that the drain returned."""

@@ -5,14 +5,16 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.arrays import I64, Bools
 from harness.reconcile.findings import Coverage, Occurrence, ProfileFindings
 from harness.reconcile.send_times import SendTimes
 from harness.reconcile.unconfirmed import UnconfirmedRanges
+from harness.record.codec import ANY_PARTITION
+from harness.rundir.anywhere import of_position
 from harness.rundir.copies import NO_ROWS, PartitionExtras
-from harness.rundir.drained import DrainedPartition
+from harness.rundir.drained import DrainedAnywhere, DrainedPartition
 from harness.rundir.read_times import ReadInstants
 
 
@@ -31,7 +33,7 @@ class PartitionWalk:
     topic: int
     partition: int
     found: ProfileFindings
-    proof: DrainedPartition
+    proof: DrainedPartition | DrainedAnywhere
     drained: PartitionExtras
     live: PartitionExtras
     instants: ReadInstants | None
@@ -72,9 +74,11 @@ class PartitionWalk:
     ) -> None:
         """Keep a sample; its leader epoch is that of the record at that offset, if one is known."""
         epoch = None if offset is None else self.drained.leader_epoch(offset)
-        self.found.sample(
-            Occurrence(anomaly, self.topic, self.partition, incarnation, sequence, offset, epoch)
-        )
+        partition, anywhere = self.partition, self.partition == ANY_PARTITION
+        if anywhere and offset is not None:
+            partition, offset = of_position(offset)
+        sample = Occurrence(anomaly, self.topic, partition, incarnation, sequence, offset, epoch)
+        self.found.sample(replace(sample, anywhere=True) if anywhere else sample)
 
     def count(
         self, anomaly: str, incarnation: int, sequences: I64, offsets: I64 | None = None

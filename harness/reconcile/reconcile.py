@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from harness.anomalies import IN_READ_SUM
 from harness.errors import HarnessError, RunDirError
+from harness.reconcile.anywhere import Anywhere, topics_anywhere
 from harness.reconcile.blind_spots import blind_spots
 from harness.reconcile.consumers.reconcile import judge_consumers
 from harness.reconcile.findings import UNACCOUNTED, ProfileFindings
@@ -22,6 +23,7 @@ from harness.reconcile.hung import hung_transactions
 from harness.reconcile.partition import Partition
 from harness.reconcile.transaction_rules import judge_transactions
 from harness.reconcile.transaction_tally import Tally
+from harness.rundir.anywhere import READ_ANYWHERE
 from harness.rundir.copies import NO_EXTRAS, Extras
 from harness.rundir.run_record import RunRecord
 
@@ -41,6 +43,8 @@ def reconcile(run: RunRecord) -> list[ProfileFindings]:
     for topic, partition in _partitions(run, drained, live, len(of_topic)):
         where = Partition(run, topic, partition, of_topic[topic], drained, live, aside)
         where.reconcile(tallies)
+    for topic in topics_anywhere(run, drained, live):
+        Anywhere(run, topic, of_topic[topic], drained, live).reconcile()
     for found in findings:
         found.unclosed = _unclosed(run, found)
         if found.profile.transactional:
@@ -82,7 +86,8 @@ def _partitions(
             f"the run directory holds records of topic number {unknown[-1]}, but run.json names "
             f"only {topics} topics (numbers 0…{topics - 1}): its files do not belong together."
         )
-    return sorted(keys)
+    # Attempts without a partition are not of any one (reconcile/anywhere.py).
+    return sorted(key for key in keys if key[1] < READ_ANYWHERE)
 
 
 def assert_accounted(run: RunRecord, found: ProfileFindings) -> None:

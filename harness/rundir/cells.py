@@ -6,16 +6,21 @@ No client library is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 
-from harness.arrays import I64, U8, U32
+from harness.arrays import I64, U8, U32, U64
+from harness.record.codec import ANY_PARTITION
 from harness.rundir.columns import unpack_offsets
 from harness.rundir.extents import Extent
 
 CHUNK: Final = 65_536
 """Cells that are looked at together: small enough for a processor's cache."""
+
+
+Low: TypeAlias = U32 | U64
+"""Of lanes with a partition, and of those without one (anywhere.py)."""
 
 
 class Columns(Protocol):
@@ -36,12 +41,13 @@ class Columns(Protocol):
 
 def cells(
     columns: Columns | None, topic: int, partition: int, first: int, count: int
-) -> tuple[U32, U8]:
+) -> tuple[Low, U8]:
     """(low, high) of `count` cells from `first` on: views where one extent has them, else copies.
 
     Cells that do not exist are 0: never attempted, not read.
     """
-    low = np.zeros(count, dtype=np.uint32)
+    wide = partition == ANY_PARTITION
+    low: Low = np.zeros(count, np.uint64) if wide else np.zeros(count, np.uint32)
     high = np.zeros(count, dtype=np.uint8)
     if columns is None:
         return low, high

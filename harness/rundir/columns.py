@@ -18,6 +18,8 @@ Writing `low` before `high` makes each cell valid at every instant, whichever in
 SIGKILL falls on: the offset is there before the state that says so. What is written into the
 mapping survives the death of the process; it does not survive the death of the machine.
 The layout of the file is in extents.py.
+
+Cells of lanes whose partition was not known are wider: see anywhere.py.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ def pack_offsets(offsets: npt.NDArray[np.integer]) -> tuple[U32, U8]:
     return low, high
 
 
-def unpack_offsets(low: U32, high: U8) -> I64:
+def unpack_offsets(low: U32 | U64, high: U8) -> I64:
     """Log offsets of cells; -1 where the cell carries none."""
     offsets = low.astype(np.int64) | ((high.astype(np.int64) - ACKED) << 32)
     return np.where(high >= ACKED, offsets, np.int64(-1))
@@ -228,16 +230,16 @@ class ColumnFile:
         have = self._extents.get(key)
         first = have[-1].end if have else 0
         capacity = min(max(CAPACITY_MIN, first), CAPACITY_MAX)
-        if self._segment is None or self._segment_used + extent_bytes(capacity) > len(
+        if self._segment is None or self._segment_used + extent_bytes(capacity, partition) > len(
             self._segment
         ):
-            self._new_segment(extent_bytes(capacity))
+            self._new_segment(extent_bytes(capacity, partition))
         assert self._segment is not None
         position = self._segment_used
         extent = self._add(key, first, self._segment, position, capacity)
         head = EXTENT.pack(EXTENT_MAGIC, topic, partition, capacity, first)
         self._segment[position : position + EXTENT.size] = head
-        self._segment_used += extent_bytes(capacity)
+        self._segment_used += extent_bytes(capacity, partition)
         return extent
 
     def _new_segment(self, need_bytes: int) -> None:
@@ -307,7 +309,7 @@ class ColumnFile:
         for extent, cells, _ in self.spans(topic, partition, first, count):
             extent.high[cells] = state
 
-    def scatter(self, topic: int, partition: int, sequences: U64, low: U32, high: U8) -> None:
+    def scatter(self, topic: int, partition: int, sequences: U64, low: U32 | U64, high: U8) -> None:
         """Write cells at any sequences: every `low` before any `high`."""
         for extent, cells, chosen in self._by_extent(topic, partition, sequences):
             extent.low[cells] = low[chosen]

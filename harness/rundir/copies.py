@@ -15,6 +15,8 @@ from functools import cached_property
 import numpy as np
 
 from harness.arrays import I64, U64, Bools, Rows
+from harness.record.codec import ANY_PARTITION
+from harness.rundir.anywhere import PARTITION_SHIFT
 from harness.rundir.rows import COPY, CORRUPT, EXTRA, FOREIGN, MISROUTED, STRAY
 
 
@@ -91,14 +93,31 @@ class LaneCopies:
 _NO_COPIES = LaneCopies(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))
 
 
+def _of_attempts(rows: Rows) -> Bools:
+    return np.asarray((rows["kind"] == COPY) | (rows["kind"] == STRAY), dtype=np.bool_)
+
+
 class PartitionExtras:
     """All rows of one topic-partition."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        identified = rows[(rows["kind"] == COPY) | (rows["kind"] == STRAY)]
+        identified = rows[_of_attempts(rows) & (rows["identity_partition"] != ANY_PARTITION)]
+        self._sort(identified)
+
+    def _sort(self, identified: Rows) -> None:
         order = np.lexsort((identified["offset"], identified["sequence"]))
         self._identified = identified[order]
+
+    @classmethod
+    def anywhere(cls, rows: Rows) -> PartitionExtras:
+        """The copies and strays of attempts without a partition, of all partitions of a topic.
+        Their offsets are positions (anywhere.py)."""
+        rows = rows[_of_attempts(rows) & (rows["identity_partition"] == ANY_PARTITION)].copy()
+        rows["offset"] |= rows["partition"].astype(np.int64) << PARTITION_SHIFT
+        found = cls(rows)
+        found._sort(rows)
+        return found
 
     @property
     def incarnations(self) -> list[int]:
@@ -161,6 +180,7 @@ class Extras:
 
     def __init__(self, rows: Rows) -> None:
         self._of: dict[tuple[int, int], PartitionExtras] = {}
+        self._rows = rows
         if not len(rows):
             return
         order = np.lexsort((rows["partition"], rows["topic"]))
@@ -177,6 +197,16 @@ class Extras:
     def partitions(self) -> list[tuple[int, int]]:
         """The topic-partitions that have rows."""
         return list(self._of)
+
+    @property
+    def topics_anywhere(self) -> set[int]:
+        """The topics that have rows of attempts without a partition."""
+        mine = _of_attempts(self._rows) & (self._rows["identity_partition"] == ANY_PARTITION)
+        return {int(topic) for topic in np.unique(self._rows["topic"][mine])}
+
+    def anywhere(self, topic: int) -> PartitionExtras:
+        """The copies and strays of a topic's attempts without a partition."""
+        return PartitionExtras.anywhere(self._rows[self._rows["topic"] == topic])
 
     def of(self, topic: int, partition: int) -> PartitionExtras:
         """The rows of one topic-partition."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.arrays import I64, Bools
 from harness.errors import RunDirError
+from harness.rundir.anywhere import PARTITION_SHIFT
 from harness.rundir.clock import to_us
 from harness.rundir.documents import read_json, whole
 from harness.rundir.holes import HoleAccount, Holes, PartitionHoles, account
@@ -58,6 +59,39 @@ class DrainedPartition:
         """Which of these offsets lie where the drain, if it is proven, read everything."""
         below = True if self.ceiling is None else at < self.ceiling
         return np.asarray((at >= self.floor) & below, dtype=np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class DrainedAnywhere:
+    """What the drain says about all partitions of a topic together; offsets are positions.
+
+    An attempt that may be on any partition is proven absent only where each of them is proven.
+    """
+
+    parts: Mapping[int, DrainedPartition]
+
+    @property
+    def proven(self) -> bool:
+        """Is every partition proven?"""
+        return bool(self.parts) and all(part.proven for part in self.parts.values())
+
+    @property
+    def floor(self) -> int:
+        """The highest of their floors."""
+        return max((part.floor for part in self.parts.values()), default=0)
+
+    @property
+    def whole(self) -> bool:
+        """Is every partition proven from its first record on?"""
+        return bool(self.parts) and all(part.whole for part in self.parts.values())
+
+    def reaches(self, at: I64) -> Bools:
+        """As `DrainedPartition.reaches`, for positions."""
+        found = np.zeros(len(at), dtype=np.bool_)
+        for number, part in self.parts.items():
+            mine = (at >> PARTITION_SHIFT) == number
+            found[mine] = part.reaches(at[mine] & ((1 << PARTITION_SHIFT) - 1))
+        return found
 
 
 @dataclass(slots=True)

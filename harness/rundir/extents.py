@@ -1,5 +1,8 @@
 """How a file of packed columns is laid out: a header page, then segments that hold extents.
 
+Cells of a lane whose partition was not known are wider: their `low` has eight bytes, and the
+partition of the acknowledged offset in bits 40 and up (columns.py).
+
 A segment is preallocated on the disk before it is mapped (a full disk under a sparse mapping is a
 SIGBUS) and begins on a page. An extent is a 32-byte head, `low[capacity]`, `high[capacity]`, padded
 to eight bytes. Extents of a partition double from 128 cells to 65,536, so that 1,000 partitions ×
@@ -16,7 +19,8 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from harness.arrays import U8, U32
+from harness.arrays import U8, U32, U64
+from harness.record.codec import ANY_PARTITION
 
 COLUMN_MAGIC: Final = b"HKCOL01\n"
 COLUMN_HEADER: Final = np.dtype(
@@ -59,18 +63,22 @@ class Extent:
     _start: int
     """Of `low[capacity]` in the buffer; `high[capacity]` is behind it."""
 
+    @property
+    def _low(self) -> str:
+        return "<u8" if self.partition == ANY_PARTITION else "<u4"
+
     @classmethod
     def of(cls, topic: int, partition: int, low: U32, high: U8) -> Extent:
         """Cells from sequence 0 on that are in no file."""
         return cls(topic, partition, 0, len(high), low.astype("<u4").tobytes() + high.tobytes(), 0)
 
     @property
-    def low(self) -> U32:
-        return np.frombuffer(self._buffer, "<u4", self.capacity, self._start)
+    def low(self) -> U32 | U64:
+        return np.frombuffer(self._buffer, self._low, self.capacity, self._start)
 
     @property
     def high(self) -> U8:
-        start = self._start + self.capacity * 4
+        start = self._start + self.capacity * np.dtype(self._low).itemsize
         return np.frombuffer(self._buffer, np.uint8, self.capacity, start)
 
     @property
@@ -86,9 +94,14 @@ Extents: TypeAlias = dict[tuple[int, int], list[Extent]]
 """(topic index, partition) → its extents in sequence order"""
 
 
-def extent_bytes(capacity: int) -> int:
+def cell_bytes(partition: int) -> int:
+    """How long a cell is: five bytes, nine where it holds its partition too."""
+    return 9 if partition == ANY_PARTITION else 5
+
+
+def extent_bytes(capacity: int, partition: int) -> int:
     """How much of a segment an extent of so many cells takes."""
-    return EXTENT.size + -(-capacity * 5 // 8) * 8
+    return EXTENT.size + -(-capacity * cell_bytes(partition) // 8) * 8
 
 
 def find_extents(mapping: mmap.mmap, size: int) -> Extents:
@@ -104,7 +117,7 @@ def find_extents(mapping: mmap.mmap, size: int) -> Extents:
                 raise ValueError(f"no extent begins at byte {position}, and none ended there")
             position = end
             continue
-        if position + EXTENT.size + capacity * 5 > size:
+        if position + EXTENT.size + capacity * cell_bytes(partition) > size:
             raise ValueError(f"the extent at byte {position} is cut off")
         before = found.setdefault((topic, partition), [])
         expected = before[-1].end if before else 0
@@ -114,7 +127,7 @@ def find_extents(mapping: mmap.mmap, size: int) -> Extents:
                 f"before it end at {expected}"
             )
         before.append(Extent(topic, partition, first, capacity, mapping, position + EXTENT.size))
-        position += extent_bytes(capacity)
+        position += extent_bytes(capacity, partition)
     if mapping[position:size].strip(b"\0"):
         raise ValueError(f"the extent at byte {position} is cut off")
     return found

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from harness.arrays import I64, U64
+from harness.record.codec import ANY_PARTITION
+from harness.rundir.anywhere import pack_positions
 from harness.rundir.columns import (
     ACKED_NO_OFFSET,
     FAILED,
@@ -26,7 +28,10 @@ from harness.rundir.columns import (
 
 
 class Ledger:
-    """Every attempt of one incarnation, keyed by topic index, partition and sequence."""
+    """Every attempt of one incarnation, keyed by topic index, partition and sequence.
+
+    An attempt whose partition is not known when it is made has partition ANY_PARTITION.
+    """
 
     def __init__(self, cells: ColumnFile) -> None:
         self._cells = cells
@@ -80,6 +85,13 @@ class Ledger:
         if len(sequences):
             low, high = pack_offsets(offsets)
             self._cells.scatter(topic, partition, sequences, low, high)
+
+    def acked_anywhere(self, topic: int, sequences: U64, partitions: I64, offsets: I64) -> None:
+        """As `acked`, of attempts that were opened with ANY_PARTITION: each at this partition."""
+        without = offsets < 0
+        self._scatter(topic, ANY_PARTITION, sequences[without], ACKED_NO_OFFSET)
+        low, high = pack_positions(partitions[~without], offsets[~without])
+        self._cells.scatter(topic, ANY_PARTITION, sequences[~without], low, high)
 
     def sent(self, topic: int, partition: int, sequences: U64) -> None:
         """acks=0: the client reported no error, and nobody confirmed anything."""

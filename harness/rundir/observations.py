@@ -12,7 +12,8 @@ Each record that was read is one of these, in this order of precedence:
 
 1. corrupt: too short, without our magic, or its checksum differs; nothing else is known of it;
 2. foreign: its checksum holds, but it belongs to another run;
-3. misrouted: this run's, but on another topic or partition than its identity says;
+3. misrouted: this run's, but on another topic or partition than its identity says; one whose
+   identity says no partition is at home on each of its topic;
 4. stray: this run's identity that gets no cell, because its sequence lies absurdly far ahead or
    because there are more incarnations than files; it is judged by its identity like a cell;
 5. copy: the attempt has its cell already, at another offset;
@@ -38,8 +39,9 @@ import numpy as np
 
 from harness.arrays import U32, U64, Bools, Indices, Rows
 from harness.errors import RunDirError
-from harness.record.codec import run_hash
+from harness.record.codec import ANY_PARTITION, run_hash
 from harness.record.codecs import codec_named
+from harness.rundir.anywhere import READ_ANYWHERE
 from harness.rundir.columns import ColumnFile, pack_offsets, unpack_offsets
 from harness.rundir.read_batch import Ints, ReadBatch
 from harness.rundir.rows import (
@@ -113,49 +115,60 @@ class ObservationSet:
         good = ours & (heads["topic"] == batch.topics) & (heads["partition"] == batch.partitions)
         rows: list[Rows] = []
         kept: Indices | None = None
+        partitions = batch.partitions
         if not good.all():
+            anywhere = ours & (heads["topic"] == batch.topics)
+            anywhere &= heads["partition"] == ANY_PARTITION
+            good |= anywhere
+            partitions = np.where(anywhere, partitions | READ_ANYWHERE, partitions)
             kept, odd = np.flatnonzero(good), np.flatnonzero(~good)
             kinds = np.select([~decoded.intact[odd], ~ours[odd]], [CORRUPT, FOREIGN], MISROUTED)
             rows.append(_rows(batch, kinds, odd, heads))
             self.counts.corrupt += int(np.count_nonzero(kinds == CORRUPT))
             self.counts.foreign += int(np.count_nonzero(kinds == FOREIGN))
             self.counts.misrouted += int(np.count_nonzero(kinds == MISROUTED))
-        for chosen in _groups(batch.topics, batch.partitions, heads["incarnation"], kept):
-            rows += self._place(batch, chosen, added)
+        for chosen in _groups(batch.topics, partitions, heads["incarnation"], kept):
+            rows += self._place(batch, partitions, chosen, added)
         if rows:
             self._extras.append(np.concatenate(rows))
         return added
 
-    def _place(self, batch: ReadBatch, chosen: slice | Indices, added: Added) -> list[Rows]:
-        """Put the records of one incarnation × topic-partition into cells; rows for the others."""
+    def _place(
+        self, batch: ReadBatch, partitions: Ints, chosen: slice | Indices, added: Added
+    ) -> list[Rows]:
+        """Put the records of one incarnation × topic-partition into cells; rows for the others.
+
+        partitions: as the set keeps them apart.
+        """
         sequences: U64 = added.heads["sequence"][chosen]
         offsets = batch.offsets[chosen]
         first = chosen.start if isinstance(chosen, slice) else int(chosen[0])
-        topic, partition = int(batch.topics[first]), int(batch.partitions[first])
+        topic, partition = int(batch.topics[first]), int(partitions[first])
         file = self._file(int(added.heads["incarnation"][first]), topic)
         # Sequences are dense within a partition, and attempts outnumber appended records only by
         # what was lost. One far beyond its offset is made up; cells up to it would fill the disk.
-        limit = 2 * (int(offsets.max()) + 1) + _CELLS_AHEAD
+        lanes = self._info.load.partitions if partition & READ_ANYWHERE else 1
+        limit = 2 * lanes * (int(offsets.max()) + 1) + _CELLS_AHEAD
         if file is not None and int(sequences.max()) < limit:
             if _fill_empty(file, topic, partition, sequences, offsets):
                 added.fresh[chosen] = True
                 self.counts.cells += len(sequences)
                 return []
-            return self._merge(batch, file, np.arange(len(added.fresh))[chosen], added)
+            return self._merge(batch, file, partition, np.arange(len(added.fresh))[chosen], added)
         indices = np.arange(len(added.fresh))[chosen]
         far = sequences >= np.uint64(limit) if file is not None else np.ones(len(indices), np.bool_)
         stray = indices[far]
         self.counts.stray += len(stray)
         rows = [_rows(batch, np.full(len(stray), STRAY), stray, added.heads)]
         if len(stray) < len(indices):
-            rows += self._place(batch, indices[~far], added)
+            rows += self._place(batch, partitions, indices[~far], added)
         return rows
 
     def _merge(
-        self, batch: ReadBatch, file: ColumnFile, indices: Indices, added: Added
+        self, batch: ReadBatch, file: ColumnFile, partition: int, indices: Indices, added: Added
     ) -> list[Rows]:
         """As `_place`, where some attempts have a cell already or come twice in the batch."""
-        topic, partition = int(batch.topics[indices[0]]), int(batch.partitions[indices[0]])
+        topic = int(batch.topics[indices[0]])
         rows: list[Rows] = []
         while len(indices):
             # One round for each copy within the batch: the first of every sequence, then the next.

@@ -19,6 +19,7 @@ import numpy as np
 
 from harness.arrays import I64, Bools, Rows
 from harness.errors import RunDirError
+from harness.record.codec import ANY_PARTITION
 from harness.record.codecs import codec_named
 from harness.rundir.columns import OFFSET_MAX
 from harness.rundir.run_info import RunInfo
@@ -171,9 +172,9 @@ def _wrong_extras(rows: Rows, info: RunInfo) -> Iterable[tuple[str, Bools]]:
     yield "run hash", (ours & (rows["run"] != run)) | ((kind == FOREIGN) & (rows["run"] == run))
     yield "pad", (rows["pad"] != 0) | (rows["pad2"] != 0)
     at_home = (kind == COPY) | (kind == STRAY)
-    home = (rows["topic"] == rows["identity_topic"]) & (
-        rows["partition"] == rows["identity_partition"]
-    )
+    identity = rows["identity_partition"]
+    home = rows["topic"] == rows["identity_topic"]
+    home &= (rows["partition"] == identity) | (identity == ANY_PARTITION)
     yield "identity", (at_home & ~home) | ((kind == MISROUTED) & home)
 
 

@@ -43,7 +43,7 @@ def look_for_lost(
 
 
 def _wanted(info: RunInfo, each: Occurrence) -> Wanted | None:
-    if each.producer is None or each.sequence is None:
+    if each.producer is None or each.sequence is None or each.anywhere:
         return None
     topic = info.topics[each.topic]
     return Wanted(topic, each.topic, each.partition, each.producer, each.sequence)

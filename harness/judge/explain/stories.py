@@ -34,8 +34,14 @@ def witnesses(run: RunRecord, found: ProfileFindings) -> list[Witness]:
     return [
         witness
         for anomaly in ANOMALIES
-        for witness in _of_anomaly(scene, anomaly, found.samples.get(anomaly, []))
+        for witness in _of_anomaly(scene, anomaly, _with_a_lane(found, anomaly))
     ]
+
+
+def _with_a_lane(found: ProfileFindings, anomaly: str) -> list[Occurrence]:
+    """The samples of which a story can be told: of attempts that had a partition. What leaders and
+    faults did to the others is not known."""
+    return [each for each in found.samples.get(anomaly, []) if not each.anywhere]
 
 
 def _of_anomaly(scene: Scene, anomaly: str, samples: list[Occurrence]) -> Iterator[Witness]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.arrays import I64, Bools
 from harness.rundir import cells
+from harness.rundir.anywhere import READ_ANYWHERE
 from harness.rundir.copies import PartitionExtras
 from harness.rundir.drained import DrainedPartition
 from harness.rundir.member_journal import ACCEPT, REJECT, SYNCHRONOUS, Entries, Step
@@ -131,7 +132,8 @@ def _real(run: RunRecord, topic: int, partition: int, extras: PartitionExtras) -
     """The offsets at which the drain returned a record, sorted, each once."""
     parts = [extras.offsets]
     for file in run.drained.columns.values():
-        parts += [at[at >= 0] for at in cells.offsets(file, topic, partition)]
+        for number in (partition, partition | READ_ANYWHERE):
+            parts += [at[at >= 0] for at in cells.offsets(file, topic, number)]
     offsets = np.concatenate(parts).astype(np.int64)
     # A producer's cells mostly ascend already; only several producers have to be merged.
     if len(offsets) < 2 or bool((offsets[1:] > offsets[:-1]).all()):
