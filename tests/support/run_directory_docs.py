@@ -142,6 +142,11 @@ the state, and from {acked} on also carries bits 32 and up of an offset whose lo
 Extent head: magic `0x{magic:08x}` (uint32), topic index (uint16), 2 bytes of zeros, partition
 (uint32), capacity (uint32), first sequence (uint64), 8 bytes of zeros.
 
+Attempts whose partition was not known when they were made are in extents of a ledger with partition
+`0xffffffff`. Their cells have nine bytes: `low` is a uint64 with the offset's partition in bits 40
+and up. Observations of such attempts are in extents of the partition that they were read from,
+with bit 31 of its number set, in cells of five bytes.
+
 Header page:
 """
 
