@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,25 @@ def test_judging_imports_no_client_library() -> None:
         ROOT / "harness" / "load" / "schedule.py",
     ]
     assert [path.name for path in pure if client.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_the_table_of_layers_is_the_one_that_import_linter_holds() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contract = tomllib.load(file)["tool"]["importlinter"]["contracts"][0]
+    layers = [{each.strip() for each in layer.split("|")} for layer in contract["layers"]]
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page[page.index("| layer | what is in it |") :].partition("\n\n")[0].splitlines()[2:]
+    told = [
+        {
+            f"harness.{name.strip('/').removesuffix('.py')}"
+            for name in re.findall(r"`([a-z_./]+)`", row.split("|")[1])
+        }
+        for row in table
+    ]
+    assert told == layers[::-1]
+    there = {
+        f"harness.{path.stem}"
+        for path in (ROOT / "harness").iterdir()
+        if path.name not in ("__init__.py", "__pycache__", "py.typed")
+    }
+    assert there == set().union(*layers)
