@@ -29,7 +29,7 @@ from harness.load.transactions import TransactionalClient
 from harness.rundir.load_events import SLOT_US
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun
-from harness.system.collector import rare_collections
+from harness.system.garbage_collector import rare_collections
 
 _STALL_TIMEOUT_US: Final = 60_000_000
 _IDLE_S: Final = 0.005

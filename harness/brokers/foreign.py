@@ -14,7 +14,7 @@ from typing import Final
 
 from harness.brokers.kind import FILES, PROCESS, PROXY, BrokerControl, Brokers
 from harness.brokers.local.cluster import LocalCluster
-from harness.brokers.local.known import cluster_at
+from harness.brokers.local.recognised import cluster_at
 from harness.errors import UsageError
 
 LOCAL: Final = "local"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.brokers.kind import BrokerControl, Brokers
 from harness.brokers.local.cluster import LocalCluster
-from harness.brokers.local.known import cluster_with_id
+from harness.brokers.local.recognised import cluster_with_id
 from harness.errors import HarnessError
 
 

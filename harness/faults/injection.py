@@ -27,7 +27,7 @@ from harness.faults.interrupts import uninterrupted
 from harness.faults.registry import Fault
 from harness.kafka.leaders import POLL_S, Key, PartitionState, await_that
 from harness.record.codecs import codec_named
-from harness.replicas.dead import note_dead_logs
+from harness.replicas.dead_logs import note_dead_logs
 from harness.replicas.followers import follower_logs
 from harness.rundir.clock import from_us, now_us
 from harness.rundir.events import FaultEvent

@@ -13,30 +13,30 @@ from typing import Final
 import numpy as np
 
 from harness.arrays import I64, U8, Bools, Rows
-from harness.history.aside import Aside, note_aside, note_holes
 from harness.history.cells import Groups, MemoryColumns
 from harness.history.consumption import (
     consumption_of,
     put_inputs_first,
 )
-from harness.history.deleted import close_deleted, separate_topics
-from harness.history.described import info_of
-from harness.history.homes import find_homes
+from harness.history.deleted_topics import close_deleted, separate_topics
+from harness.history.described_run import info_of
+from harness.history.event_tables import History
 from harness.history.instants import batches_of, ended_us_of, timed_of, timeline_of
-from harness.history.keys import Keys
-from harness.history.levels import (
+from harness.history.isolation_levels import (
     READ_COMMITTED,
     level_of,
     set_aside,
     written_in_transactions,
 )
+from harness.history.keys import Keys
 from harness.history.lines import LineProblem, Refusals
-from harness.history.numbers import is_range, union
 from harness.history.proofs import proofs_of
 from harness.history.reads import Reads, rows_of
-from harness.history.tables import History
-from harness.history.torn import firm_of, undone_by_torn
+from harness.history.recorded_sequences import is_range, union
+from harness.history.set_aside import Aside, note_aside, note_holes
+from harness.history.torn_lines import firm_of, undone_by_torn
 from harness.history.transactions import NOT_ATTEMPTED, Transactions
+from harness.history.unknown_partitions import find_homes
 from harness.profiles import DeliveryProfile
 from harness.rundir.columns import ACKED, ACKED_NO_OFFSET, FAILED, NEVER, OPEN, SENT, pack_offsets
 from harness.rundir.drained import Drain

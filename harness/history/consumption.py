@@ -9,9 +9,9 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.arrays import Rows
-from harness.history.positions import last_commits
+from harness.history.committed_offsets import last_commits
+from harness.history.event_tables import History
 from harness.history.reads import Reads
-from harness.history.tables import History
 from harness.profiles import DeliveryProfile
 from harness.rundir.consumption import HISTORY_GROUP, INPUT_ROW, Committed, Consumption, Reset
 from harness.rundir.member_journal import ENTRY, NO_POSITION, SYNCHRONOUS, Journal, Step

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from harness.history.event_tables import CORRUPT, FOREIGN, INTACT
 from harness.history.lines import LineProblem, shown
-from harness.history.tables import CORRUPT, FOREIGN, INTACT
 from harness.rundir.columns import (
     ACKED_NO_OFFSET,
     FAILED,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from harness.arrays import Bools, Rows
-from harness.history.levels import READ_COMMITTED
+from harness.history.event_tables import History
+from harness.history.isolation_levels import READ_COMMITTED
 from harness.history.reads import Reads
-from harness.history.tables import History
 from harness.rundir.rows import BATCH
 from harness.rundir.timeline import Timeline
 

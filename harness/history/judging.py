@@ -12,11 +12,11 @@ from typing import Final
 
 from harness.errors import UsageError
 from harness.history.build import run_record_of
+from harness.history.event_tables import History
 from harness.history.events import TYPES
 from harness.history.lines import Block, Refusals, Source
 from harness.history.ndjson import NdjsonReader
 from harness.history.stream import STDIN, Stream
-from harness.history.tables import History
 from harness.history.verifiable import NAMES, VerifiableReader
 from harness.judge.judge import judge
 from harness.judge.verdict import Verdict

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness.arrays import I64
+from harness.history.event_tables import History
 from harness.history.reads import Reads
-from harness.history.tables import History
 from harness.record.keys import KeyTable
 from harness.rundir.columns import FAILED
 

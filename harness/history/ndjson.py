@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from harness.arrays import I64
+from harness.history.event_tables import INTACT, DrainClaim, History
 from harness.history.events import (
     ANSWERS,
     MILLISECONDS,
@@ -25,7 +26,6 @@ from harness.history.events import (
     problem_of,
 )
 from harness.history.lines import Block, LineProblem, Refusals, shown
-from harness.history.tables import INTACT, DrainClaim, History
 from harness.rundir.columns import ACKED, ACKED_NO_OFFSET
 from harness.rundir.member_journal import Step
 from harness.system.printable import printable

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.arrays import I64
+from harness.history.event_tables import DrainClaim, History
 from harness.history.reads import Reads
-from harness.history.tables import DrainClaim, History
 from harness.rundir.drained import DrainedPartition
 from harness.rundir.run_info import RunInfo
 

@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from harness.arrays import I64, Bools, Rows
-from harness.history.levels import READ_COMMITTED
-from harness.history.tables import CORRUPT, FOREIGN, INTACT, READ, Table
+from harness.history.event_tables import CORRUPT, FOREIGN, INTACT, READ, Table
+from harness.history.isolation_levels import READ_COMMITTED
 from harness.rundir import rows as row_files
 
 CONTENT: tuple[str, ...] = (

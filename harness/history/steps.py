@@ -14,6 +14,7 @@ import numpy as np
 from harness.anomalies import needing
 from harness.anomaly_record import Needs
 from harness.arrays import I64, Bools
+from harness.history.event_tables import History
 from harness.history.events import (
     ABORT_CALLED,
     ABORTED,
@@ -23,7 +24,6 @@ from harness.history.events import (
     STEPS,
 )
 from harness.history.lines import LineProblem, Refusals
-from harness.history.tables import History
 
 _NAMES: Final = {code: name for name, code in STEPS.items()}
 

@@ -19,6 +19,7 @@ from harness.anomalies import needing
 from harness.anomaly_record import Needs
 from harness.arrays import I64, U8
 from harness.errors import UsageError
+from harness.history.event_tables import History
 from harness.history.events import ABORT_CALLED as END_ABORT_CALLED
 from harness.history.events import ABORTED as END_ABORTED
 from harness.history.events import BEGIN, UNKNOWN_END
@@ -26,7 +27,6 @@ from harness.history.events import COMMIT_CALLED as CALLED
 from harness.history.events import COMMITTED as END_COMMITTED
 from harness.history.lines import Refusals
 from harness.history.steps import check_steps
-from harness.history.tables import History
 from harness.rundir.clock import NEVER_US
 from harness.rundir.columns import ACKED_NO_OFFSET, FAILED, UNKNOWN
 from harness.rundir.transactions import (

@@ -24,7 +24,10 @@ from typing import Any, Final
 import numpy as np
 
 from harness.arrays import I64
-from harness.history.assembly import (
+from harness.history.event_tables import History, Table
+from harness.history.events import INSTANT_MAX, NAME_MAX, PARTITION_MAX, is_name
+from harness.history.lines import Block, LineProblem, Refusals, shown
+from harness.history.verifiable_assembly import (
     ERRORED,
     READ_COLUMNS,
     SENT_COLUMNS,
@@ -33,10 +36,7 @@ from harness.history.assembly import (
     CountedRange,
     Start,
 )
-from harness.history.events import INSTANT_MAX, NAME_MAX, PARTITION_MAX, is_name
-from harness.history.lines import Block, LineProblem, Refusals, shown
-from harness.history.sharing import ACKNOWLEDGED, STRATEGY, Sharing
-from harness.history.tables import History, Table
+from harness.history.verifiable_share import ACKNOWLEDGED, STRATEGY, Sharing
 from harness.rundir.columns import OFFSET_MAX
 from harness.system.printable import printable
 

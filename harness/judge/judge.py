@@ -17,6 +17,7 @@ from harness.judge.disturbances import disturbances
 from harness.judge.disturbances import notes as disturbance_notes
 from harness.judge.explain import witnesses
 from harness.judge.exposure import Exposure, disturbed, exposures, trials
+from harness.judge.fault_windows import control_result, unlike
 from harness.judge.holes import hole_notes
 from harness.judge.loading import load_notes, load_obstacles, load_verdict
 from harness.judge.obstacles import fault_record, profile_obstacles, run_obstacles
@@ -33,7 +34,6 @@ from harness.judge.verdict import (
     Verdict,
     worst,
 )
-from harness.judge.windows import control_result, unlike
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.reconcile import reconcile
 from harness.rundir.run_info import ProfileRun

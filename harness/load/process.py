@@ -25,7 +25,7 @@ from gevent.event import Event
 from locust.env import Environment
 
 from harness.system.assets import folder
-from harness.system.collector import rare_collections
+from harness.system.garbage_collector import rare_collections
 from harness.errors import EXIT_HARNESS_FAILED, EXIT_KEPT, HarnessError
 from harness.system.lifeline import watch
 from harness.load.scenario import scenario

@@ -17,7 +17,7 @@ import yaml
 from harness.errors import UsageError, is_secret, remember_secret
 from harness.profiles.model import FALSE, TRUE, DeliveryProfile, Setting, text
 from harness.profiles.refusal import placeholder
-from harness.profiles.values import resolved
+from harness.profiles.value_references import resolved
 from harness.system.suggest import nearest
 
 _KNOWN: Final = Path(__file__).with_name("known_settings.yaml")

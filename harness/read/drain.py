@@ -38,20 +38,20 @@ from harness.brokers.kind import log_directories
 from harness.brokers.running import control_of
 from harness.errors import HarnessError
 from harness.kafka.environment import HarnessEnvironment
-from harness.read.capture import capture_groups
+from harness.read.committed_offsets import capture_groups
 from harness.read.drain_reading import ReadRange
 from harness.read.drain_workers import DrainWorkers
-from harness.read.positions import STRETCHES_MAX, Position
+from harness.read.read_positions import STRETCHES_MAX, Position
 from harness.read.survey import Key, Say, Survey
 from harness.replicas.files import Replica
-from harness.replicas.held import log_held
+from harness.replicas.held_offsets import log_held
 from harness.rundir.clock import now
 from harness.rundir.holes import Holes, PartitionHoles
 from harness.rundir.observations import ObservationSet
 from harness.rundir.proof import DrainProof, PartitionProof, blank_proof
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
-from harness.system.collector import rare_collections
+from harness.system.garbage_collector import rare_collections
 
 LogDirectory = Callable[[int], Path]
 

@@ -14,8 +14,8 @@ from typing import Final
 from confluent_kafka import KafkaError, Message, TopicPartition
 
 from harness.kafka.consumer import READ_MESSAGES_MAX, Unbatcher, new_consumer
-from harness.read.inputs import InputRows
-from harness.read.positions import Key, Position, Positions
+from harness.read.pipeline_inputs import InputRows
+from harness.read.read_positions import Key, Position, Positions
 from harness.record.codecs import codec_named
 from harness.rundir.observations import ObservationSet
 from harness.rundir.run_info import RunInfo

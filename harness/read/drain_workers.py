@@ -25,12 +25,12 @@ from confluent_kafka import KafkaException
 from harness.errors import EnvironmentFailure, HarnessError
 from harness.kafka.environment import HarnessEnvironment, told
 from harness.read.drain_reading import DrainReading, ReadRange, Say
-from harness.read.positions import Key, Position
+from harness.read.read_positions import Key, Position
 from harness.rundir.observations import ObservationSet
 from harness.rundir.rows import Counts
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
-from harness.system.collector import rare_collections
+from harness.system.garbage_collector import rare_collections
 from harness.system.lifeline import Child, watch
 
 SHARE_OFFSETS_MIN: Final = 1_000_000

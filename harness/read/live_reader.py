@@ -46,7 +46,7 @@ from harness.rundir.rows import BATCH, AppendedRows
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
 from harness.system import lifeline
-from harness.system.collector import rare_collections
+from harness.system.garbage_collector import rare_collections
 
 RESOLUTION_S: Final = 0.005
 _RECORD_S: Final = 0.1

@@ -16,7 +16,7 @@ from typing import Final
 from confluent_kafka import KafkaError, TopicPartition
 
 from harness.kafka.consumer import OnError, new_consumer
-from harness.read.positions import Key
+from harness.read.read_positions import Key
 
 _POLL_S: Final = 0.1
 _BATCH: Final = 1_000

@@ -6,7 +6,7 @@ passed over a record that it should have returned, or the log has none there. Wh
 matter: such a drain has not returned what the log holds, so it proves nothing.
 
     drained/holes.json      the holes of each topic-partition that was read at read_committed, and
-                            what the log of its leader held there (harness.replicas.held)
+                            what the log of its leader held there (harness.replicas.held_offsets)
 
 Pure functions over offsets; no client library is imported here.
 """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from harness.judge.bounds import bound_95_per_fault
-from harness.judge.until import Trial, faults_needed, progress_of, suspicions
+from harness.judge.progress_to_bound import Trial, faults_needed, progress_of, suspicions
 from harness.rundir.events import RunEvent
 from harness.rundir.run_record import load_run
 from harness.runs.session import RunRequest, Session

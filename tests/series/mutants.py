@@ -77,8 +77,8 @@ STAGES: Final = (
 FIRST: Final = {
     "harness/judge/loading.py": "tests/unit/test_judge_load.py",
     "harness/rundir/load_events.py": "tests/unit/test_judge_load.py",
-    "harness/judge/windows.py": "tests/unit/test_judge_windows.py",
-    "harness/judge/shown.py": "tests/unit/test_statistics.py",
+    "harness/judge/fault_windows.py": "tests/unit/test_judge_windows.py",
+    "harness/judge/control_so_far.py": "tests/unit/test_statistics.py",
     "harness/reconcile/send_times.py": "tests/unit/test_judge_windows.py",
     "harness/reconcile/consumers/effect_times.py": "tests/unit/test_judge_windows.py",
     "harness/judge/disturbances.py": "tests/unit/test_disturbances.py",
@@ -89,7 +89,7 @@ FIRST: Final = {
     "harness/reconcile/transaction_tally.py": "tests/unit/test_transaction_logs.py",
     "harness/reconcile/compaction.py": "tests/unit/test_history_keys.py",
     "harness/history/keys.py": "tests/unit/test_history_keys.py",
-    "harness/history/deleted.py": "tests/unit/test_topic_ids.py",
+    "harness/history/deleted_topics.py": "tests/unit/test_topic_ids.py",
     "harness/reconcile/transaction_rules.py": "tests/unit/test_transaction_logs.py",
     "harness/reconcile/consumers/": "tests/unit/test_consumers.py",
     "harness/rundir/rows.py": "tests/unit/test_row_damage.py",
@@ -97,10 +97,10 @@ FIRST: Final = {
     "harness/rundir/documents.py": "tests/unit/test_run_damage.py",
     "harness/reconcile/hung.py": "tests/unit/test_history_transactions.py",
     "harness/reconcile/blind_spots.py": "tests/unit/test_history_transactions.py",
-    "harness/history/torn.py": "tests/unit/test_history_input.py",
-    "harness/replicas/held.py": "tests/unit/test_holes.py",
+    "harness/history/torn_lines.py": "tests/unit/test_history_input.py",
+    "harness/replicas/held_offsets.py": "tests/unit/test_holes.py",
     "harness/rundir/holes.py": "tests/unit/test_holes.py",
-    "harness/read/positions.py": "tests/unit/test_holes.py",
+    "harness/read/read_positions.py": "tests/unit/test_holes.py",
     "harness/rundir/run_record.py": "tests/unit/test_run_damage.py",
     "harness/rundir/timeline.py": "tests/unit/test_run_damage.py",
     "harness/reconcile/anywhere.py": "tests/unit/test_anywhere.py",
@@ -203,7 +203,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("self._highest[mine[ends]] = highest[ends]", "pass"),
     ),
     *_in(
-        "history/deleted.py",
+        "history/deleted_topics.py",
         ("if len(ids) > 1:", "if len(ids) > 0:"),
         ("if last == identity:", "if True:"),
         ("claim = DrainClaim(False, None, None, None, None, reason)", "claim = DrainClaim(True, None, None, None, None, reason)"),
@@ -312,13 +312,13 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("(pairs[1:, 0] <= pairs[:-1, 1]).any()", "False"),
     ),
     *_in(
-        "read/positions.py",
+        "read/read_positions.py",
         ("np.concatenate([[self.next - 1], offsets[:-1]])", "np.concatenate([[offsets[0] - 1], offsets[:-1]])"),
         ("before[ends] + 1, offsets[ends] - 1]", "before[ends] + 1, offsets[ends]]"),
         ("            if self.noting:\n                self._note(np.array([[self.next, offset - 1]]))\n", ""),
     ),
     *_in(
-        "replicas/held.py",
+        "replicas/held_offsets.py",
         ("if batch.base_offset >= end:", "if batch.base_offset > end:"),
         ("if each[0] <= batch.producer_epoch]", "if each[0] == batch.producer_epoch]"),
         ("if each[0] <= batch.producer_epoch]", "]"),
@@ -419,7 +419,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("ceiling = max(self.highest + 1, stable)", "ceiling = self.highest + 1"),
     ),
     *_in(
-        "history/torn.py",
+        "history/torn_lines.py",
         ("_UNDOES.get(name, _EVERY)", "_UNDOES.get(name, frozenset())"),
         ('if name == "outcome" and within:', "if False:"),
         ('if name in ("attempt", "outcome") and history.homes_found:', "if False:"),
@@ -449,13 +449,13 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ('if found.counts["failed_visible"]:', "if False:"),
     ),
     *_in(
-        "history/homes.py",
+        "history/unknown_partitions.py",
         ("np.where(sent_topic == read_topic, read_from, -1)", "read_from"),
         ("np.where(sent_partition >= 0, sent_partition, says)", "says"),
         ("mine &= (sent_partition < 0) | (sent_partition == read_from)", "mine &= sent_partition < 0"),
     ),
     *_in(
-        "history/levels.py",
+        "history/isolation_levels.py",
         ("chosen[rows[refused]] = False", "pass"),
         ("chosen[rows[~uncommitted]] = False", "pass"),
         ("chosen[shown] = False", "pass"),
@@ -466,7 +466,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("& timed_of(reads)[rows]", "& (reads.read_us[rows] >= 0)"),
     ),
     *_in(
-        "history/torn.py",
+        "history/torn_lines.py",
         ("if history.homes_found:", "if False:"),
     ),
     *_in(
@@ -475,7 +475,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("if not readers.any:", "if False:"),
     ),
     *_in(
-        "history/aside.py",
+        "history/set_aside.py",
         ("alone &= first", "pass"),
         ("markers = min(bare, ended)", "markers = bare"),
         ("return (end, end) if len(missed) else (low, high)", "return low, high"),
@@ -565,7 +565,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("trials(info, anomaly, met) if named is not None else met", "met"),
     ),
     *_in(
-        "judge/windows.py",
+        "judge/fault_windows.py",
         ("min([fault.injected_us - BEFORE_US, *begins])", "min([fault.injected_us, *begins])"),
         ("min([fault.injected_us - BEFORE_US, *begins])", "fault.injected_us - BEFORE_US"),
         ("NO_END if fault.healed_us is None else fault.healed_us", "NO_END"),
@@ -576,7 +576,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("                break\n", "                pass\n"),
     ),
     *_in(
-        "judge/shown.py",
+        "judge/control_so_far.py",
         ("absent[absent < begin + int(there[-1])]", "absent"),
         ('(rows["incarnation"] == producer)', '(rows["incarnation"] != producer)'),
     ),
@@ -664,7 +664,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("if not self.proof.proven or self.proof.ceiling is not None or self.proof.end is None:", "if not self.proof.proven:"),
     ),
     *_in(
-        "reconcile/consumers/spans.py",
+        "reconcile/consumers/entry_times.py",
         ("known = np.where(at_us >= 0, at_us, NEVER)", "known = at_us"),
         ("return Span(np.minimum(upto, since), np.maximum(upto, since))", "return Span(upto, upto)"),
         ("return Span(np.minimum(upto, since), np.maximum(upto, since))", "return Span(upto, since)"),
@@ -721,7 +721,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("        if doubtful:\n", "        if False:\n"),
     ),
     *_in(
-        "history/positions.py",
+        "history/committed_offsets.py",
         ("for each in candidates if not _surpassed(each, candidates)]", "for each in candidates]"),
         ("return any(other[3] and other[1] > each[2] for", "return any(other[3] and other[1] >= each[2] for"),
         ("*unknown[unknown > last].tolist(),", ""),
@@ -733,7 +733,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("np.where(unsaid, assumed, partition)", "assumed"),
     ),
     *_in(
-        "history/sharing.py",
+        "history/verifiable_share.py",
         ("if last > ordered.get(key, -1):", "if False:"),
     ),
     *_in(

@@ -15,8 +15,8 @@ import pytest
 
 from harness.brokers.foreign import capabilities_of, connect
 from harness.brokers.local.config import BROKER_IDS, PORTS_PER_NODE, NodePorts
-from harness.brokers.local.known import cluster_at, cluster_with_id
 from harness.brokers.local.ports import Hold, bind, choose_ports, is_free, port_range
+from harness.brokers.local.recognised import cluster_at, cluster_with_id
 from harness.brokers.local.state import (
     ClusterState,
     NodeState,

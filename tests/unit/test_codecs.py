@@ -19,7 +19,7 @@ from harness.record.codecs import CODECS, codec_named
 from harness.record.encoder import Encoder
 from harness.record.json_codec import MESSAGE_BYTES_MIN, canonical, checksum
 from harness.record.uuid8 import UUID
-from harness.replicas.dead import note_dead_logs
+from harness.replicas.dead_logs import note_dead_logs
 from harness.replicas.search import Wanted, search_replicas
 from harness.rundir.observations import ObservationSet
 from harness.rundir.read_batch import ReadBatch

@@ -12,7 +12,7 @@ from harness.errors import EXIT_INCONCLUSIVE, RunDirError
 from harness.read import drain as drain_module
 from harness.read import survey
 from harness.read.drain import drain
-from harness.read.positions import Position, Positions
+from harness.read.read_positions import Position, Positions
 from harness.record.binary import decode
 from harness.rundir.proof import DrainProof, PartitionProof, blank_proof
 from harness.rundir.read_batch import ReadBatch

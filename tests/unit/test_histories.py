@@ -155,9 +155,9 @@ def test_a_line_is_accepted_by_the_reader_exactly_when_the_schema_accepts_it(
 def test_many_lines_at_once_are_accepted_exactly_when_each_by_itself_is(
     written: list[dict[str, Any]],
 ) -> None:
+    from harness.history.event_tables import History
     from harness.history.lines import Block
     from harness.history.ndjson import NdjsonReader
-    from harness.history.tables import History
 
     reader = NdjsonReader(History(), Refusals())
     together = reader._parsed(Block(Path("f"), list(range(len(written))), written))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.reconcile.consumers.spans import NEVER, span_of
+from harness.reconcile.consumers.entry_times import NEVER, span_of
 from harness.rundir.member_journal import ENTRY
 from tests.unit.test_histories import Judged, counts
 from tests.unit.test_histories import judge as judge  # the fixture

@@ -18,10 +18,10 @@ from rich.text import Text
 
 from harness.cli.main import main
 from harness.errors import UsageError
+from harness.history.event_tables import History
 from harness.history.judging import judge_files
 from harness.history.lines import Block, Refusals
 from harness.history.ndjson import NdjsonReader
-from harness.history.tables import History
 from harness.judge.verdict import BROKEN, KEPT
 from harness.system import output
 from harness.system.printable import printable

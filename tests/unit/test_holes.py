@@ -11,9 +11,9 @@ import pytest
 
 from harness.errors import RunDirError
 from harness.judge.judge import judge
-from harness.read.positions import Position
+from harness.read.read_positions import Position
 from harness.replicas.files import Replica
-from harness.replicas.held import log_held
+from harness.replicas.held_offsets import log_held
 from harness.rundir.holes import Holes, PartitionHoles, account
 from harness.rundir.replicas import LogHeld
 from harness.rundir.run_dir import RunDir
@@ -193,7 +193,7 @@ def test_holes_are_only_counted_where_nobody_asks_for_them(
     position = Position()
     position.passed(np.array([1, 5]))
     assert (position.holes, position.stretches) == (4, [])
-    monkeypatch.setattr("harness.read.positions.STRETCHES_MAX", 2)
+    monkeypatch.setattr("harness.read.read_positions.STRETCHES_MAX", 2)
     position = Position()
     position.begin(0, noting=True)
     position.passed(np.array([1, 3, 5, 7]))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.judge.availability import Window
+from harness.judge.fault_windows import by_window, unlike, windows
 from harness.judge.verdict import PromiseVerdict, Verdict
-from harness.judge.windows import by_window, unlike, windows
 from harness.rundir.recorded_faults import RecordedFault
 from tests.support.histories import (
     SLOT_US,

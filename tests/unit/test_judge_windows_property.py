@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judge.windows import BEFORE_US, by_window, windows
+from harness.judge.fault_windows import BEFORE_US, by_window, windows
 from harness.rundir.load_events import SentSlots
 from harness.rundir.recorded_faults import RecordedFault
 

@@ -14,7 +14,7 @@ from harness.members.lag import LagWatch
 from harness.members.member import Member, MemberIdentity
 from harness.members.process import KINDS, kind_of, new_member
 from harness.profiles import load_builtin
-from harness.read.inputs import InputRows
+from harness.read.pipeline_inputs import InputRows
 from harness.record.binary import INPUT, with_inputs
 from harness.record.encoder import Encoder
 from harness.rundir.clock import Clock

@@ -11,7 +11,7 @@ from harness.judge.explain.whereabouts import NEVER, PRESENT, TRUNCATED, UNKNOWN
 from harness.record.codecs import BINARY
 from harness.record.encoder import Encoder
 from harness.replicas.batches import batches, crc32c, crc_holds, payload, records
-from harness.replicas.dead import note_dead_logs
+from harness.replicas.dead_logs import note_dead_logs
 from harness.replicas.files import Replica
 from harness.replicas.search import Wanted, search_replicas
 from harness.rundir.recorded_faults import RecordedFault

@@ -17,7 +17,12 @@ from harness.cli.run_arguments import options_of
 from harness.errors import UsageError
 from harness.judge.aggregate import Outcome, aggregate
 from harness.judge.bounds import bound_95_per_fault
-from harness.judge.until import faults_needed, progress_of, promises_to_bound, suspicions
+from harness.judge.progress_to_bound import (
+    faults_needed,
+    progress_of,
+    promises_to_bound,
+    suspicions,
+)
 from harness.judge.verdict import Verdict
 from harness.report.aggregate import print_aggregate
 from harness.runs.plan import RunPlan, plan

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from harness.arrays import I64, Rows
+from harness.reconcile.consumers.entry_times import BEFORE_ALL, NEVER, Span
 from harness.reconcile.consumers.member_reading import TURNS, of_step
-from harness.reconcile.consumers.spans import BEFORE_ALL, NEVER, Span
 from harness.rundir.member_journal import SYNCHRONOUS, Entries, Step
 
 ATTEMPT: Final = np.dtype(

@@ -18,9 +18,9 @@ import numpy as np
 
 from harness.arrays import I64, Bools, Rows
 from harness.reconcile.consumers.commit_attempts import attempts_of
+from harness.reconcile.consumers.entry_times import BEFORE_ALL, NEVER, Span
 from harness.reconcile.consumers.input_partition import InputPartition
 from harness.reconcile.consumers.member_reading import TURNS, known_us, of_step
-from harness.reconcile.consumers.spans import BEFORE_ALL, NEVER, Span
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.consumption import Reset
 from harness.rundir.member_journal import Entries, Step

@@ -14,6 +14,7 @@ from harness.arrays import I64
 from harness.reconcile.consumers.blind_spots import blind_spots, missing_journals
 from harness.reconcile.consumers.consumed import Consumed
 from harness.reconcile.consumers.effect_times import effects_again, further_effects, handled
+from harness.reconcile.consumers.entry_times import Span, span_of
 from harness.reconcile.consumers.group import SHARE, Group, Key, groups_of
 from harness.reconcile.consumers.input_partition import InputPartition
 from harness.reconcile.consumers.member_reading import (
@@ -24,7 +25,6 @@ from harness.reconcile.consumers.member_reading import (
 )
 from harness.reconcile.consumers.ownership import Ownership
 from harness.reconcile.consumers.reprocessed import Work, reprocessed
-from harness.reconcile.consumers.spans import Span, span_of
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.copies import Extras
 from harness.rundir.member_journal import Journal, Step

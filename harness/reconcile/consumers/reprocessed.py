@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from harness.arrays import I64, Bools
+from harness.reconcile.consumers.entry_times import NEVER, Span
 from harness.reconcile.consumers.member_reading import of_step
-from harness.reconcile.consumers.spans import NEVER, Span
 from harness.rundir.member_journal import ACCEPT, SYNCHRONOUS, Entries, Step
 
 

@@ -1,8 +1,8 @@
 """What a group had committed in the end, as far as the commits of its members show.
 
 Where no coordinator was asked, it is the last confirmed commit. The order of one member's lines is
-the order; between members only what is certainly later counts (`reconcile/consumers/spans.py`).
-A commit of unknown outcome may be the last one as well.
+the order; between members only what is certainly later counts, as in
+reconcile/consumers/entry_times.py. A commit of unknown outcome may be the last one as well.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.arrays import U8
+from harness.reconcile.consumers.entry_times import span_of
 from harness.reconcile.consumers.member_reading import by_partition, of_step
-from harness.reconcile.consumers.spans import span_of
 from harness.rundir.member_journal import Journal, Step
 
 Key: TypeAlias = tuple[int, int]

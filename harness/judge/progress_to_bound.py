@@ -16,9 +16,9 @@ import numpy as np
 from harness.anomalies import CONSUMER_ANOMALIES, anomaly_of
 from harness.judge.bounds import CONFIDENCE, bound_95_per_fault
 from harness.judge.consuming import consumer_exposures
+from harness.judge.control_so_far import shown_so_far
 from harness.judge.exposure import Exposure, exposures, trials
-from harness.judge.shown import shown_so_far
-from harness.judge.windows import by_window, load_of, unlike, windows
+from harness.judge.fault_windows import by_window, load_of, unlike, windows
 from harness.rundir import cells
 from harness.rundir.columns import ACKED, unpack_offsets
 from harness.rundir.rows import COPY

@@ -15,8 +15,8 @@ import numpy as np
 
 from harness.anomalies import ANOMALIES
 from harness.arrays import I64, Bools
+from harness.history.event_tables import FOREIGN, INTACT, DrainClaim, History, Table
 from harness.history.lines import LineProblem, Refusals
-from harness.history.tables import FOREIGN, INTACT, DrainClaim, History, Table
 from harness.record.codec import run_hash
 from harness.rundir.columns import ACKED, SENT, UNKNOWN
 

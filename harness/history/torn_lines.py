@@ -13,7 +13,7 @@ from typing import Final
 
 from harness.anomalies import ANOMALIES, undone_by
 from harness.anomaly_record import Line
-from harness.history.tables import History
+from harness.history.event_tables import History
 
 _KIND: Final = re.compile(rb'"(?:type|name)"\s*:\s*"([a-z_]+)"')
 _EVERY: Final = frozenset(ANOMALIES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.history.consumption import consume_run
-from harness.history.tables import History
+from harness.history.event_tables import History
 from harness.profiles import DeliveryProfile
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from harness.arrays import I64, Bools
 from harness.errors import UsageError
+from harness.history.event_tables import History
 from harness.history.events import COMMITTED, ISOLATIONS
-from harness.history.tables import History
 from harness.profiles import DeliveryProfile
 from harness.rundir.columns import FAILED
 

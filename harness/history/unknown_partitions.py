@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.arrays import I64, Bools
-from harness.history.tables import INTACT, History
+from harness.history.event_tables import INTACT, History
 
 NOT_KNOWN = "{} (partition not known)"
 """The stand-in for a topic where no line says the partition."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.arrays import I64, Bools
-from harness.history.tables import INTACT, DrainClaim, History, Table
+from harness.history.event_tables import INTACT, DrainClaim, History, Table
 from harness.rundir.columns import ACKED, ACKED_NO_OFFSET
 
 _NOT_KNOWN: Final = -1

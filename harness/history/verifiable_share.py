@@ -19,10 +19,10 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from harness.history.assembly import CountedRange
+from harness.history.event_tables import DrainClaim, History
 from harness.history.events import PARTITION_MAX, is_name
 from harness.history.lines import LineProblem, shown
-from harness.history.tables import DrainClaim, History
+from harness.history.verifiable_assembly import CountedRange
 from harness.rundir.columns import OFFSET_MAX
 
 Key: TypeAlias = tuple[int, int]

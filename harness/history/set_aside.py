@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.arrays import I64, Bools, Rows
-from harness.history.levels import Key
+from harness.history.event_tables import History
+from harness.history.isolation_levels import Key
 from harness.history.reads import CONTENT, Reads, rows_of
-from harness.history.tables import History
 from harness.rundir.drained import DrainedPartition
 
 
