@@ -281,15 +281,15 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("    if kind is None:\n        raise ValueError(", "    if kind is None:\n        return RunEvent(phase='ended')\n    if kind is None:\n        raise ValueError("),
         ("    event = typed(kind, document)\n    to_us(event.at)", "    event = typed(kind, document)"),
         ("lag_ms_max: LagMs", "lag_ms_max: float"),
-        ("lag_ms_max: LagMs", "lag_ms_max: LagMs | str"),
         ("gt=-(1 << 62), lt=1 << 62", "gt=-(1 << 99), lt=1 << 99"),
     ),
     *_in(
         "rundir/documents.py",
         ("if (said, number.partition(\".\")[0]) != (name, version):", "if said != name:"),
         ("if (said, number.partition(\".\")[0]) != (name, version):", "if schema != known:"),
-        ("if schema is None and version == _FIRST:", "if schema is None:"),
         ("if len(found) < len(pairs):", "if False:"),
+        ("and _LOOSE_COLON.search(data) is None:", "and True:"),
+        ("if _keys(document) == data.count(b'\":') and", "if"),
     ),
     *_in(
         "rundir/drained.py",

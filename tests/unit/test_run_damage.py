@@ -77,6 +77,9 @@ WHOLE = b'{"at": "2026-01-01T00:00:00Z", "event": "run", "phase": "ended"}\n'
         b'{"at": "2026-01-01T00:00:00", "event": "run", "phase": "load_died"}\n',
         b'{"at": 5, "event": "run", "phase": "load_died"}\n',
         b'{"at": "yesterday", "event": "run", "phase": "load_died"}\n',
+        b'{"at": "yesterday", "event": "client_error", "code": "_TRANSPORT"}\n',
+        b'{"at": "2026-01-01T00:00:00Z", "event": "client_error", "code": 5}\n',
+        b'{"at" :"2026-01-01T00:00:00Z", "event": "run", "phase": "ended", "phase":"ended"}\n',
         b'{"at": "2026-01-01T00:00:00Z", "event": "run"}\n',
         b'{"at": "2026-01-01T00:00:00Z", "event": "fault", "phase": "failed", "fault": "f"}\n',
         b'{"at": "2026-01-01T00:00:00Z", "event": "fault", "phase": "x", "fault": "f", '
