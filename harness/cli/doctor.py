@@ -278,7 +278,7 @@ def check_fault_tools() -> list[Check]:
             "signals, proxies",
             "ok",
             "every broker process and link is the harness's own",
-            "kill, pause, restart, cut, blackhole, latency, refuse",
+            "kill, pause, restart, cut, blackhole",
         )
     ]
     faketime = _libfaketime()

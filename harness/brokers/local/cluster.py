@@ -184,17 +184,13 @@ class LocalCluster:
 
     # -- links -------------------------------------------------------------------------------
 
-    def set_link(
-        self, broker_id: int, listener: str, mode: str, *, latency_ms: float = 0.0
-    ) -> None:
+    def set_link(self, broker_id: int, listener: str, mode: str) -> None:
         """Change the link in front of a broker's `client` or `replication` listener.
 
-        Modes: pass, blackhole, cut_responses, refuse (see `proxy.py`). In force for every
-        connection when this returns. `latency_ms` is added each way.
+        Modes: pass, blackhole, cut_responses (see `proxy.py`). In force for every connection when
+        this returns.
         """
-        self._call(
-            "set_link", broker=broker_id, listener=listener, mode=mode, latency_ms=latency_ms
-        )
+        self._call("set_link", broker=broker_id, listener=listener, mode=mode)
 
     def close_connections(self, broker_id: int, listener: str) -> int:
         """Reset every connection through a link; how many there were."""

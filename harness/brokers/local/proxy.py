@@ -5,7 +5,6 @@
                     new ones are accepted and held. No byte is lost, so going back to `pass`
                     continues each connection, as TCP's retransmission would after an outage
     cut_responses   requests reach the broker, its responses are dropped
-    refuse          existing connections are reset, new ones refused
 
 A connection that lost bytes never goes on: going back to `pass` resets it. A change of mode is
 atomic: it is made between two events of the loop for all connections, no byte is kept in a
@@ -23,18 +22,16 @@ import contextlib
 import errno
 import socket
 import struct
-from collections import deque
 from typing import Final, Literal, get_args
 
 from harness.brokers.local.config import HOST
 from harness.brokers.local.ports import Hold
 from harness.errors import ClusterError
 
-Mode = Literal["pass", "blackhole", "cut_responses", "refuse"]
+Mode = Literal["pass", "blackhole", "cut_responses"]
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 
 _BUFFER_BYTES: Final = 256 * 1024
-_DELAYED_BYTES_MAX: Final = 4 * 1024 * 1024
 _BACKLOG: Final = 512
 _RESET: Final = struct.pack("ii", 1, 0)
 _shared: Final = memoryview(bytearray(_BUFFER_BYTES))
@@ -53,9 +50,6 @@ class Direction:
         self.ended = False
         self._loop = link.proxy.loop
         self._pending: memoryview | None = None
-        self._delayed: deque[tuple[float, bytes]] = deque()
-        self._delayed_bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
         self._running = False
         self._reading = False
         self._writing = False
@@ -64,8 +58,6 @@ class Direction:
         """Go on moving bytes."""
         self._running = True
         self._rearm()
-        if self._delayed:
-            self._write_due()
 
     def stop(self) -> None:
         """Leave everything as it is, until `start`."""
@@ -75,20 +67,13 @@ class Direction:
     def drop(self, dropping: bool) -> None:
         """Whether bytes are read and thrown away instead of forwarded."""
         self.dropping = dropping
-        if dropping and (self._pending is not None or self._delayed):
+        if dropping and self._pending is not None:
             self.lost = True
             self._pending = None
-            self._delayed.clear()
-            self._delayed_bytes = 0
             self._rearm()
 
     def _rearm(self) -> None:
-        reading = (
-            self._running
-            and not self.ended
-            and self._pending is None
-            and self._delayed_bytes < _DELAYED_BYTES_MAX
-        )
+        reading = self._running and not self.ended and self._pending is None
         if reading != self._reading:
             self._reading = reading
             if reading:
@@ -102,9 +87,6 @@ class Direction:
                 self._loop.add_writer(self.sink, self._writable)
             else:
                 self._loop.remove_writer(self.sink)
-        if not self._running and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _readable(self) -> None:
         try:
@@ -121,12 +103,6 @@ class Direction:
             self._finish()
         elif self.dropping:
             self.lost = True
-        elif self.link.proxy.latency_ms > 0 or self._delayed:
-            due = self._loop.time() + self.link.proxy.latency_ms / 1000
-            self._delayed.append((due, bytes(_shared[:size])))
-            self._delayed_bytes += size
-            self._rearm()
-            self._write_due()
         else:
             self._send(_shared[:size])
 
@@ -150,25 +126,10 @@ class Direction:
         self._send(pending)
         if self._pending is None and not self.link.closed:
             self._rearm()
-            self._write_due()
-            self._finish()
-
-    def _write_due(self) -> None:
-        self._timer = None
-        while self._delayed and self._pending is None and not self.link.closed:
-            due, data = self._delayed[0]
-            if due > self._loop.time():
-                self._timer = self._loop.call_at(due, self._write_due)
-                break
-            self._delayed.popleft()
-            self._delayed_bytes -= len(data)
-            self._send(memoryview(data))
-        if not self.link.closed:
-            self._rearm()
             self._finish()
 
     def _finish(self) -> None:
-        if self.ended and self._pending is None and not self._delayed and not self.dropping:
+        if self.ended and self._pending is None and not self.dropping:
             with contextlib.suppress(OSError):
                 self.sink.shutdown(socket.SHUT_WR)
             self.link.half_closed()
@@ -210,7 +171,7 @@ class Connection:
 
     def apply(self, mode: Mode) -> None:
         """Behave as the mode says from now on."""
-        if mode == "refuse" or (mode == "pass" and self.lost_bytes):
+        if mode == "pass" and self.lost_bytes:
             self.reset()
         elif self.requests is None or self.responses is None:
             if mode != "blackhole":
@@ -265,8 +226,6 @@ class Proxy:
         self.port = port
         self.broker_port = broker_port
         self.mode: Mode = "pass"
-        self.latency_ms = 0.0
-        """Added each way to what is read from now on."""
         self.connections: set[Connection] = set()
         self.accepted = 0
         self.forwarded_bytes = 0
@@ -279,15 +238,9 @@ class Proxy:
         self.loop = asyncio.get_running_loop()
         self._listen()
 
-    def set_mode(self, mode: Mode, latency_ms: float = 0.0) -> None:
+    def set_mode(self, mode: Mode) -> None:
         """Change how the link behaves; in force for every connection when this returns."""
         self.mode = mode
-        self.latency_ms = latency_ms
-        if mode == "refuse":
-            self._stop_listening()
-            self._hold.take()
-        elif self._listener is None:
-            self._listen()
         for connection in list(self.connections):
             connection.apply(mode)
 
@@ -300,7 +253,10 @@ class Proxy:
 
     def close(self) -> None:
         """Reset every connection and give the port up."""
-        self._stop_listening()
+        if self._listener is not None:
+            self.loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         self._hold.release()
         self.close_connections()
 
@@ -317,12 +273,6 @@ class Proxy:
         listener.setblocking(False)
         self._listener = listener
         self.loop.add_reader(listener, self._acceptable)
-
-    def _stop_listening(self) -> None:
-        if self._listener is not None:
-            self.loop.remove_reader(self._listener)
-            self._listener.close()
-            self._listener = None
 
     def _acceptable(self) -> None:
         assert self._listener is not None

@@ -295,16 +295,12 @@ class Supervisor:
 
     async def _set_link(self, request: dict[str, Any]) -> None:
         proxy, mode = self._proxy(request), request.get("mode")
-        latency_ms = float(request.get("latency_ms", 0.0))
         if mode not in MODES:
             raise UsageError(f"link mode {mode!r}: accepted are {', '.join(MODES)}.")
-        if not 0 <= latency_ms <= 60_000:
-            raise UsageError(f"latency_ms {latency_ms:g}: accepted are 0 to 60000.")
-        proxy.set_mode(mode, latency_ms)
+        proxy.set_mode(mode)
         log(
             f"broker {request['broker']}: {request['listener']} link {mode}, "
             f"{len(proxy.connections)} connections"
-            + (f", {latency_ms:g} ms each way" if latency_ms else "")
         )
 
     async def _close_connections(self, request: dict[str, Any]) -> int:
@@ -318,7 +314,7 @@ class Supervisor:
             if node.paused:
                 node.send(signal.SIGCONT)
             for proxy in node.proxies.values():
-                if proxy.mode != "pass" or proxy.latency_ms:
+                if proxy.mode != "pass":
                     proxy.set_mode("pass")
             if node.process is None:
                 node.start()
