@@ -19,9 +19,10 @@ from harness.errors import UsageError
 from harness.faults.backend import meeting_place
 from harness.faults.beside import BESIDE, SOURCE
 from harness.faults.interrupts import watch_parent
-from harness.faults.journal import COMPLETED, JournalFindings, findings
 from harness.kafka.environment import HarnessEnvironment
 from harness.rundir.events import ExperimentEvent
+from harness.rundir.experiment_journal import ExperimentJournal
+from harness.rundir.recorded_evidence import RecordedEvidence
 from harness.rundir.run_dir import RunDir
 
 
@@ -56,17 +57,24 @@ def after_experiment_control(context: dict[str, Any], state: Any, **_: Any) -> N
     _write("ended", context, journal)
     BESIDE.end(journal)
     if journal:
-        _complain(findings(journal), sys.stderr)
+        title = str(context.get("title", ""))
+        _complain(ExperimentJournal(1, title, journal), sys.stderr)
 
 
-def _complain(found: JournalFindings, output: TextIO) -> None:
+def _complain(journal: ExperimentJournal, output: TextIO) -> None:
     """Say at the end what went wrong; Chaos Toolkit's exit status alone can hide it."""
-    if found.sound:
+    reasons = journal.troubles()
+    for fault in journal.outputs:
+        if not fault["took_effect"]:
+            seen = RecordedEvidence(str(fault.get("fault")), fault.get("evidence") or {})
+            missing = (seen.shortcomings or ["no evidence"])[0]
+            reasons.append(f"{fault.get('fault')} shows no effect: {missing}")
+    if not reasons:
         return
     print("harness: the experiment was not carried out as written:", file=output)
-    for reason in found.reasons:
+    for reason in reasons:
         print(f"  - {reason}", file=output)
-    if found.status == COMPLETED and not found.deviated:
+    if journal.completed:
         print(
             "harness: `chaos run` ends with status 0 all the same: a failed action does not change "
             "its status. The journal holds every error.",

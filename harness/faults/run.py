@@ -12,11 +12,8 @@ import sys
 from collections.abc import Mapping
 
 from harness.faults.experiments import Experiment
-from harness.faults.journal import JournalFindings, read_journal
 from harness.rundir.run_dir import RunDir
 from harness.system.lifeline import Child
-
-__all__ = ["JournalFindings", "read_journal", "start_experiment"]
 
 
 def start_experiment(

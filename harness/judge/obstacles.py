@@ -6,21 +6,18 @@ is broken all the same. Sentences say who is to blame when it is not Kafka.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from harness.judge.verdict import FaultRecord
 from harness.reconcile.findings import ProfileFindings
 from harness.rundir.clock import from_us
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run_info import RunInfo
-from harness.rundir.run_record import ExperimentJournal, RunRecord
+from harness.rundir.run_record import RunRecord
 from harness.rundir.timeline import Timeline
 
 _NAMED: Final = 3
 _REASON_MAX: Final = 160
-_COMPLETED: Final = "completed"
-_SUCCEEDED: Final = "succeeded"
 
 
 def run_obstacles(run: RunRecord) -> list[str]:
@@ -34,7 +31,7 @@ def run_obstacles(run: RunRecord) -> list[str]:
         *_awaited(run.timeline),
         *_phases(run.timeline),
         *_generator(run.info, run.timeline),
-        *[trouble for journal in run.journals for trouble in journal_troubles(journal)],
+        *[trouble for journal in run.journals for trouble in journal.troubles()],
         *_faults(run),
     ]
 
@@ -142,54 +139,6 @@ def _generator(info: RunInfo, timeline: Timeline) -> list[str]:
         f"{limit_ms:g} ms are accepted): this says nothing about Kafka. Lower --rate, or give "
         "the machine more room"
     ]
-
-
-def journal_troubles(journal: ExperimentJournal) -> list[str]:
-    """What Chaos Toolkit's journal says went wrong; the exit code says too little."""
-    name, document = f"experiment {journal.experiment}", journal.document
-    if document is None:
-        return [f"{name} left no journal: it did not come to its end"]
-    troubles = []
-    status = document.get("status")
-    if status != _COMPLETED:
-        troubles.append(f"it ended as {status!r} and not as {_COMPLETED!r}")
-    states = document.get("steady_states")
-    states = states if isinstance(states, Mapping) else {}
-    for when in ("before", "after"):
-        state = states.get(when)
-        if isinstance(state, Mapping) and state.get("steady_state_met") is False:
-            probes = _names(
-                probe for probe in state.get("probes", []) if not probe.get("tolerance_met", True)
-            )
-            troubles.append(f"its steady state did not hold {when} the fault{probes}")
-    for section, what in (("run", "activity"), ("rollbacks", "rollback")):
-        for activity in document.get(section) or []:
-            if isinstance(activity, Mapping) and activity.get("status") != _SUCCEEDED:
-                troubles.append(
-                    f"{what} {_title(activity)!r} ended as {activity.get('status')!r}"
-                    f"{_cause(activity)}"
-                )
-    if document.get("deviated") and not troubles:
-        troubles.append("the system deviated from its steady state")
-    return [f"{name}: {', '.join(troubles)}"] if troubles else []
-
-
-def _names(probes: Any) -> str:
-    titles = [repr(_title(probe)) for probe in probes]
-    return f" ({', '.join(titles)})" if titles else ""
-
-
-def _title(activity: Mapping[str, Any]) -> str:
-    inner = activity.get("activity")
-    return str(inner.get("name", "?")) if isinstance(inner, Mapping) else "?"
-
-
-def _cause(activity: Mapping[str, Any]) -> str:
-    """The last line of an exception that the journal holds."""
-    lines = activity.get("exception")
-    if isinstance(lines, list) and lines:
-        return f": {str(lines[-1]).strip()}"
-    return ""
 
 
 def _faults(run: RunRecord) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from harness.rundir.clock import to_us
@@ -42,7 +43,7 @@ class RecordedEvidence:
 
     def __init__(self, fault: str, document: Mapping[str, Any]) -> None:
         self._fault = fault
-        self._document = document
+        self.document = document
 
     def check(self) -> None:
         """Raises ValueError, TypeError or KeyError for evidence that cannot be read."""
@@ -63,18 +64,18 @@ class RecordedEvidence:
     @property
     def moves_leader(self) -> bool:
         """Whether the fault is one that takes the leadership away."""
-        return bool(self._document.get("moves_leader", False))
+        return bool(self.document.get("moves_leader", False))
 
     @property
     def graceful(self) -> bool:
         """Whether it is a planned operation."""
-        return bool(self._document.get("graceful", False))
+        return bool(self.document.get("graceful", False))
 
     @property
     def nominal(self) -> bool:
         """Whether nothing was to be struck at all. Evidence of an unknown kind is not nominal."""
-        if "nominal" in self._document:
-            return self._document["nominal"] is True
+        if "nominal" in self.document:
+            return self.document["nominal"] is True
         return self._fault == _NOMINAL
 
     @property
@@ -98,7 +99,7 @@ class RecordedEvidence:
         others = any(self._all(kind) for kind in ("brokers", "links", "elections"))
         return bool(self.members) and not others
 
-    @property
+    @cached_property
     def brokers(self) -> list[BrokerTrace]:
         """What was done to brokers, in order."""
         return [
@@ -107,7 +108,7 @@ class RecordedEvidence:
             if "broker" in each
         ]
 
-    @property
+    @cached_property
     def links(self) -> list[BrokerTrace]:
         """Which links were cut, in order."""
         return [
@@ -140,13 +141,13 @@ class RecordedEvidence:
             yield each.told
 
     def _all(self, kind: str) -> list[Mapping[str, Any]]:
-        value = self._document.get(kind)
+        value = self.document.get(kind)
         if not isinstance(value, list):
             return []
         return [item for item in value if isinstance(item, Mapping)]
 
     def _texts(self, kind: str) -> list[str]:
-        value = self._document.get(kind)
+        value = self.document.get(kind)
         return [str(each) for each in value] if isinstance(value, list) else []
 
 

@@ -32,11 +32,14 @@ class RecordedFault:
     failure: str = ""
     begun_us: int = 2**62
     """When the first word of it was written."""
+    _seen: RecordedEvidence | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def seen(self) -> RecordedEvidence:
         """Its evidence, read."""
-        return RecordedEvidence(self.fault, self.evidence)
+        if self._seen is None or self._seen.document is not self.evidence:
+            self._seen = RecordedEvidence(self.fault, self.evidence)
+        return self._seen
 
     @property
     def moves_leader(self) -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,8 +22,8 @@ from harness.record.keys import KeyTable
 from harness.rundir.cells import Columns
 from harness.rundir.columns import ColumnFile
 from harness.rundir.consumption import Consumption, read_consumption
-from harness.rundir.documents import parse_json
 from harness.rundir.drained import Drain, DrainedPartition, read_drain
+from harness.rundir.experiment_journal import ExperimentJournal, read_journal_document
 from harness.rundir.hlog import Interval, intervals
 from harness.rundir.latency import METRICS
 from harness.rundir.read_times import Contested
@@ -62,15 +61,6 @@ class RecordedObservations:
     def timed(self) -> bool:
         """Whether the instant of any reading is known."""
         return bool(len(self.batches) or self.contested)
-
-
-@dataclass(frozen=True, slots=True)
-class ExperimentJournal:
-    """What Chaos Toolkit wrote about an experiment; `document` is None when it wrote nothing."""
-
-    number: int
-    experiment: str
-    document: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,22 +336,14 @@ def _journals(
     names = dict(enumerate(info.experiments, 1))
     for each in joined:
         names.setdefault(each.journal, each.title)
-    found = {number: _journal(run_dir.journal(number)) for number in names}
+    found = {number: read_journal_document(run_dir.journal(number)) for number in names}
     for number in range(1, len(run_dir.journals) + 1):
         if number not in names:
-            found[number] = document = _journal(run_dir.journal(number))
+            found[number] = document = read_journal_document(run_dir.journal(number))
             experiment = document.get("experiment") if document else None
             title = experiment.get("title") if isinstance(experiment, Mapping) else None
             names[number] = str(title or f"experiment {number}")
     return [ExperimentJournal(number, names[number], found[number]) for number in sorted(found)]
-
-
-def _journal(path: Path) -> Mapping[str, Any] | None:
-    try:
-        document = parse_json(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def _latency(folder: Path, info: RunInfo) -> dict[tuple[str, str], Iterable[Interval]]:

@@ -22,11 +22,11 @@ from harness.errors import ClusterError, FaultError, UsageError
 from harness.faults.backend import Target, attach
 from harness.faults.experiments import load_experiment
 from harness.faults.healing import living
-from harness.faults.journal import read_journal
 from harness.faults.registry import FAULTS, MEMBERS
 from harness.faults.run import start_experiment
 from harness.kafka.leaders import await_full_isr, await_that
 from harness.rundir.clock import to_us
+from harness.rundir.experiment_journal import ExperimentJournal, read_journal_document
 from tests.support.shortened import shortened
 from tests.support.struck import environment, local_of, struck_run
 from tests.support.timelines import lines_of
@@ -59,6 +59,11 @@ def produce_until_killed(target: Target) -> subprocess.Popen[bytes]:
 def events(target: Target) -> list[dict[str, Any]]:
     assert target.run_dir is not None
     return list(lines_of(target.run_dir, "fault"))
+
+
+def journal_at(path: Path) -> ExperimentJournal:
+    """As the judge reads it."""
+    return ExperimentJournal(1, "x", read_journal_document(path))
 
 
 def assert_whole(target: Target) -> None:
@@ -255,9 +260,10 @@ def test_an_experiment_that_is_ended_in_the_middle_of_a_hold_heals(
     # The hold was cut short: the leader was never killed, and no further fault was injected.
     assert {broker: local_of(run).pid(broker) for broker in local_of(run).broker_ids} == pids
     assert [event["phase"] for event in events(run)] == ["inject", "failed", "heal", "healed"]
-    found = read_journal(run.run_dir.journal(1))
-    assert found.status == "interrupted"
-    assert [each.name for each in found.failed] == ["hold"]
+    (trouble,) = journal_at(run.run_dir.journal(1)).troubles()
+    assert "it ended as 'interrupted' and not as 'completed'" in trouble
+    assert "activity 'hold' ended as" in trouble
+    assert "never-reached" not in trouble
 
 
 def test_an_experiment_leaves_nothing_in_home_or_the_current_folder(
@@ -277,9 +283,10 @@ def test_an_experiment_leaves_nothing_in_home_or_the_current_folder(
     assert child.process.wait(60) == 0, child.tail()
     child.release()
     assert (list(here.iterdir()), list(home.iterdir())) == ([], [])
-    found = read_journal(run.run_dir.journal(2))
-    assert found.sound
-    assert [fault["fault"] for fault in found.faults] == ["no_fault"]
+    found = journal_at(run.run_dir.journal(2))
+    assert found.troubles() == []
+    assert found.completed
+    assert [fault["fault"] for fault in found.outputs] == ["no_fault"]
     phases = [event["phase"] for event in lines_of(run.run_dir, "experiment")]
     assert phases == ["started", "method", "rollback", "ended"]
 
@@ -304,10 +311,10 @@ def test_chaos_run_alone_strikes_and_heals_a_cluster_without_any_run(
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    found = read_journal(tmp_path / "j.json")
-    assert found.sound, found.reasons
-    assert [fault["took_effect"] for fault in found.faults] == [True, True]
-    assert found.faults[0]["evidence"]["partitions"]
+    found = journal_at(tmp_path / "j.json")
+    assert found.troubles() == []
+    assert [fault["took_effect"] for fault in found.outputs] == [True, True]
+    assert found.outputs[0]["evidence"]["partitions"]
 
 
 def test_waiting_for_a_cluster_that_ends_fails_at_once() -> None:

@@ -631,7 +631,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
     ),
     *_in(
         "rundir/recorded_evidence.py",
-        ('return self._document["nominal"] is True', 'return bool(self._document["nominal"])'),
+        ('return self.document["nominal"] is True', 'return bool(self.document["nominal"])'),
         ("return self._fault == _NOMINAL", 'return not self._all("brokers")'),
     ),
     *_in(
