@@ -33,7 +33,7 @@ test-fast: $(STAMP)  ## the tests that need no broker
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy harness
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 series: $(STAMP)  ## ten runs of the default experiments with different seeds, and ten of no_fault

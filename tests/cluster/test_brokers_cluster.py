@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import javaproperties
 import psutil
@@ -20,6 +21,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from harness.brokers import KAFKA_VERSION, LocalCluster
+from harness.brokers.local import config as config_module
 from harness.brokers.local import launch as launch_module
 from harness.brokers.local.jars import cached_jars
 from harness.brokers.local.java import find_java
@@ -440,10 +442,10 @@ def test_stop_and_start_keep_data_and_ports() -> None:
 def test_a_cluster_that_does_not_start_shows_the_brokers_log_and_leaves_nothing(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = launch_module.server_settings
+    right = config_module.server_settings
 
-    def wrong(*args: object) -> dict[str, str]:
-        return {**right(*args), "num.io.threads": "none"}  # type: ignore[arg-type]
+    def wrong(*args: Any) -> dict[str, str]:
+        return {**right(*args), "num.io.threads": "none"}
 
     monkeypatch.setattr(launch_module, "server_settings", wrong)
     with pytest.raises(ClusterError) as failed:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from signal import SIGKILL
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,7 +207,7 @@ def test_a_transaction_that_ends_while_the_drain_waits_is_read(transactional: Re
 def unreplicated(cluster: LocalCluster, reading: Reading) -> Iterator[Reading]:
     """Fifty acknowledged records that no follower can fetch, and all replicas in sync."""
     reading.fill(10)
-    alone = {"acks": "1", "enable.idempotence": False}
+    alone: dict[str, Any] = {"acks": "1", "enable.idempotence": False}
     reading.write(reading.values(10), **alone)  # it connects before the seconds count
     await_settled(reading.config, reading.topics, PARTITIONS)
     leader = reading.leaders(reading.topics[0])[0]

@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from harness.brokers import LocalCluster
+from harness.kafka import consumer as consumer_module
 from harness.read import drain_reading as reading_module
 from harness.read.drain import drain
 from harness.rundir.holes import HoleAccount, Holes
@@ -115,7 +116,7 @@ def test_a_committed_record_that_the_reader_kept_for_itself_is_found(
     assert drained(transactional).complete
     offsets = _offsets(transactional)
     taken = offsets[len(offsets) // 2]
-    original = reading_module.new_consumer
+    original = consumer_module.new_consumer
 
     def forgetful(*args: Any, **more: Any) -> _Forgetful:
         return _Forgetful(

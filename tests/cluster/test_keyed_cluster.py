@@ -136,11 +136,15 @@ def test_what_brokers_clean_away_is_superseded_or_unseen_and_never_lost(
     )
     try:
         for topic in info.topics:
+
+            def cleaned(topic: str = topic) -> bool:
+                return (
+                    bool(list(lines_of(run_dir, "load"))) and min(first_offsets(cluster, topic)) > 0
+                )
+
             # While the load goes on, so that each log has closed segments to clean.
             wait_until(
-                lambda topic=topic: (
-                    bool(list(lines_of(run_dir, "load"))) and min(first_offsets(cluster, topic)) > 0
-                ),
+                cleaned,
                 f"the brokers to clean {topic}: {load.tail()}",
             )
         keep_what_is_left(cluster, info.topics[1])

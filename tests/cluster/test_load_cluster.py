@@ -47,6 +47,10 @@ NAMES = {OPEN: "open", FAILED: "failed", UNKNOWN: "unknown", SENT: "sent", ACKED
 PARTITIONS = 3
 
 
+SMALL_QUEUE: dict[str, Any] = {"queue.buffering.max.messages": 40, "linger.ms": 50}
+IMPATIENT: dict[str, Any] = {"delivery.timeout.ms": 2000, "request.timeout.ms": 1000}
+
+
 def prepare(
     cluster: LocalCluster,
     path: Path,
@@ -160,7 +164,7 @@ def attempted(run_dir: RunDir) -> Counter[str]:
 def records(cluster: LocalCluster, run_dir: RunDir) -> dict[tuple[int, int, int, int], list[int]]:
     """The same keys → offsets at which the record stands; read_committed for transactions."""
     info = run_dir.read_info()
-    found: dict[tuple[int, int, int, int], list[int]] = {}
+    found: dict[tuple[int, int, int, int], list[Any]] = {}
     codec = codec_named(info.load.codec)
     await_settled(dict(cluster.client_config), info.topics, PARTITIONS)
     for profile in info.profiles:
@@ -177,19 +181,20 @@ def records(cluster: LocalCluster, run_dir: RunDir) -> dict[tuple[int, int, int,
         )
         places = [TopicPartition(t, p, 0) for t in profile.topics for p in range(PARTITIONS)]
         consumer.assign(places)
-        ended: set[tuple[str, int]] = set()
+        ended: set[tuple[str | None, int | None]] = set()
         deadline = time.monotonic() + 60
         while len(ended) < len(places):
             assert time.monotonic() < deadline, f"{profile.profile}: not read to the end in 60 s"
             messages = consumer.consume(5000, 0.2)
             values = []
             for message in messages:
-                if message.error() is None:
+                error = message.error()
+                if error is None:
                     values.append(message)
-                elif message.error().code() == KafkaError._PARTITION_EOF:
+                elif error.code() == KafkaError._PARTITION_EOF:
                     ended.add((message.topic(), message.partition()))
                 else:
-                    raise AssertionError(message.error())
+                    raise AssertionError(error)
             decoded = codec.decode([message.value() for message in values])
             assert decoded.intact.all()
             assert (decoded.heads["run"] == codec.run_number(info.run_id)).all()
@@ -261,6 +266,8 @@ def test_a_quiet_run_accounts_for_every_record(cluster, start, tmp_path):
             # What a transaction aborts has no latency; it may be all of the warm-up.
             left_out_min = 0 if profile == "transactional" else 300
             assert total - 600 < measured.count <= total - left_out_min, (profile, metric)
+            assert measured.p50 is not None
+            assert measured.max is not None
             assert 0 < measured.p50 <= measured.max
     check_transactions(run_dir)
 
@@ -280,7 +287,7 @@ def check_transactions(run_dir: RunDir) -> Counter[str]:
             if line["step"] in ("committed", "aborted", "unknown"):
                 assert line["txn"] in ranges, "a result without its call"
                 results[line["txn"]] = line["step"]
-        covered = set()
+        covered: set[Any] = set()
         for txn, result in results.items():
             want = {"committed": "acked", "aborted": "failed", "unknown": "unknown"}[result]
             assert len({key.split(":")[0] for key in ranges[txn]}) == 2, "not in both topics"
@@ -366,7 +373,7 @@ def test_records_that_produce_refused_are_failed_and_absent(cluster, start, tmp_
         tmp_path / "run",
         ["idempotent"],
         rate=20_000,
-        **{"queue.buffering.max.messages": 40, "linger.ms": 50},
+        **SMALL_QUEUE,
     )
     child = start(run_dir)
     wait_until(lambda: attempted(run_dir)["failed"] > 5000, 60, "refused records", child)
@@ -396,7 +403,7 @@ def test_records_that_time_out_are_unknown_and_never_lost(cluster, start, silent
         cluster,
         tmp_path / "run",
         ["at-least-once"],
-        **{"delivery.timeout.ms": 2000, "request.timeout.ms": 1000},
+        **IMPATIENT,
     )
     child = start(run_dir)
     wait_until(lambda: attempted(run_dir)["acked"] > 300, 60, "acknowledgements", child)
@@ -432,7 +439,7 @@ def test_a_stop_without_brokers_leaves_what_is_open_unknown(cluster, start, sile
 def test_a_commit_whose_outcome_is_unknown_makes_a_new_incarnation(
     cluster, start, silent, tmp_path
 ):
-    timeouts = {
+    timeouts: dict[str, Any] = {
         "transaction.timeout.ms": 4000,
         "delivery.timeout.ms": 4000,
         "request.timeout.ms": 2000,
@@ -507,7 +514,7 @@ def test_settings_that_librdkafka_refuses_end_the_load_with_their_reason(cluster
 def test_locust_alone_prepares_a_run_and_exits_by_its_verdict(cluster, tmp_path):
     scenario = Path(__file__).parents[2] / "scenarios" / "steady.py"
     ended = subprocess.run(
-        [sys.executable, "-m", "locust", "-f", scenario, "--headless", "--only-summary"]
+        [sys.executable, "-m", "locust", "-f", str(scenario), "--headless", "--only-summary"]
         + ["--brokers", cluster.bootstrap, "--delivery-profile", "idempotent,transactional"]
         + ["--duration", "3", "--rate", "300", "--seed", "5", "--out", tmp_path / "run"],
         cwd=tmp_path,

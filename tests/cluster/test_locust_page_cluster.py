@@ -64,7 +64,7 @@ def page(cluster: LocalCluster, tmp_path: Path) -> Iterator[Page]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = tmp_path / "locust.log"
-    command = [sys.executable, "-m", "locust", "-f", SCENARIO, "--web-port", str(port)]
+    command = [sys.executable, "-m", "locust", "-f", str(SCENARIO), "--web-port", str(port)]
     command += ["--brokers", cluster.bootstrap]
     with log.open("wb") as output:
         process = subprocess.Popen(

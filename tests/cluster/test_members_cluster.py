@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -112,12 +113,12 @@ def test_a_killed_member_is_replaced_and_what_it_left_is_judged(
     planned = {name: load_builtin()[name].consume.members for name in names}  # type: ignore[union-attr]
     with running(cluster, tmp_path / "run", *names, rate_per_s=200) as run:
         for name in names:
-            await_that(lambda name=name: run.working(name, 1), f"member 1 of {name} to work")
+            await_that(partial(run.working, name, 1), f"member 1 of {name} to work")
         for name in names:
             os.kill(run.pids()[name, 1], signal.SIGKILL)
         for name in names:
             new = planned[name] + 1
-            await_that(lambda name=name, new=new: run.working(name, new), f"{name} {new} to work")
+            await_that(partial(run.working, name, new), f"{name} {new} to work")
     for name in names:
         ends = {journal.member: int(journal.entries["step"][-1]) for journal in run.journals(name)}
         assert ends.pop(1) != Step.CLOSED

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def producer_of(run: Target, **settings: object) -> Producer:
 
 
 def write(
-    run: Target, producer: int, first: int, client: Producer | None = None, **settings: object
+    run: Target, producer: int, first: int, client: Producer | None = None, **settings: Any
 ) -> list[int]:
     """Write records of one incarnation; the offsets at which they were acknowledged."""
     assert run.run_dir is not None
@@ -53,7 +54,7 @@ def write(
     values = Encoder(info.run_id, producer, 200).encode(
         0, 0, first, np.arange(RECORDS, dtype=np.int64)
     )
-    offsets: list[int] = []
+    offsets: list[Any] = []
     client = client or producer_of(run, **settings)
     for value in values:
         client.produce(
@@ -79,7 +80,7 @@ def test_records_of_every_compression_are_found_in_every_replica_where_they_were
     run: Target,
 ) -> None:
     offsets = {
-        producer: write(run, producer, 0, acks="all", **{"compression.type": codec})
+        producer: write(run, producer, 0, None, acks="all", **{"compression.type": codec})
         for producer, codec in enumerate(CODECS, 1)
     }
     await_full_isr(run.view, run.run_topics, 30)

@@ -56,7 +56,7 @@ def command(environment: dict[str, str], *words: str | Path, **more: Any) -> str
         timeout=200, check=False, **more,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-3000:]
-    return ended.stderr
+    return str(ended.stderr)
 
 
 def cluster_of(environment: dict[str, str]) -> LocalCluster:

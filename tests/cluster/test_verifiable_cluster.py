@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +140,14 @@ def kill_the_leader(cluster: LocalCluster, weak: Tool, safe: Tool) -> None:
     for producer in (weak, safe):
         reached = len(producer.events("producer_send_success"))
         await_that(
-            lambda producer=producer, reached=reached: len(
-                producer.events("producer_send_success")
-            ) > reached + 100,
+            partial(sent_more_than, producer, reached + 100),
             "records after the new leader's election",
             60,
         )  # fmt: skip
+
+
+def sent_more_than(producer: Any, count: int) -> bool:
+    return len(producer.events("producer_send_success")) > count
 
 
 def judged(files: list[Path], profile: str, capsys: pytest.CaptureFixture[str]) -> Any:
@@ -175,7 +178,7 @@ def test_verifiable_tools_under_a_leader_kill_are_judged_as_plain_sets_count_the
         readers = [start("reader", "--group-id", f"{topic}-group", "--verbose")]
         for producer in (weak, safe):
             await_that(
-                lambda producer=producer: len(producer.events("producer_send_success")) > 200,
+                partial(sent_more_than, producer, 200),
                 "the producers",
                 60,
             )

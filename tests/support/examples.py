@@ -25,7 +25,9 @@ def choose_examples(profile: str) -> None:
         )
     settings.load_profile(profile)
     if profile == REPEATABLE and hasattr(providers, "_get_local_constants"):
+        from hypothesis.internal.constants_ast import Constants
+
         # Hypothesis also tries constants of the modules imported so far. Which modules those are
         # depends on the tests that ran before in the same process.
-        none = providers.Constants()
+        none = Constants()
         providers._get_local_constants = lambda: none

@@ -165,16 +165,17 @@ class World:
         lines += [*self.watched, *drains]
         self.chance.shuffle(lines)
         steps = []
-        for each in self.transactions:
+        for transaction in self.transactions:
             names = {
                 "committed": ("begin", "commit_called", "committed"),
                 "unknown": ("begin", "commit_called", "unknown"),
                 "aborted": ("begin", "abort_called", "aborted"),
                 "uncalled": ("begin",),
-            }[each.end]
+            }[transaction.end]
             steps += [
-                {"type": "transaction", "producer": each.producer, "transaction": each.number,
-                 "step": step, "at_us": each.at_us + index * 10}
+                {"type": "transaction", "producer": transaction.producer,
+                 "transaction": transaction.number,
+                 "step": step, "at_us": transaction.at_us + index * 10}
                 for index, step in enumerate(names)
             ]  # fmt: skip
         return [*lines, *steps]

@@ -342,7 +342,7 @@ def event(name: str, at_us: int = START_US, **fields: Any) -> Event:
 SLOT_US = 250_000
 
 
-def slot(topic: str, number: int, partition: int = 0, **counts: int) -> Event:
+def slot(topic: str, number: int, partition: int = 0, **counts: Any) -> Event:
     """The load event of the n-th slot of 250 ms of a topic-partition."""
     from_us = START_US + number * SLOT_US
     fields = {"attempted": 0, "acked": 0, "failed": 0, "unknown": 0, **counts}
@@ -630,10 +630,10 @@ def _write_members(run_dir: RunDir, info: RunInfo, events: list[Any]) -> None:
     outputs = [each for each in events if isinstance(each, Output)]
     if len(info.topics) > 1 and consume is not None:
         rows = np.zeros(len(outputs), dtype=INPUT_ROW)
-        for row, each in zip(rows, outputs, strict=True):
-            row["output_offset"], row["input_offset"] = each.at, each.of
-            row["partition"], row["topic"] = each.partition, each.topic
-            row["input_topic"] = each.input_topic
+        for row, output in zip(rows, outputs, strict=True):
+            row["output_offset"], row["input_offset"] = output.at, output.of
+            row["partition"], row["topic"] = output.partition, output.topic
+            row["input_topic"] = output.input_topic
         (folder / "inputs.bin").write_bytes(rows.tobytes())
 
 

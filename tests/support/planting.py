@@ -41,8 +41,9 @@ def read_values(
         while len(values) < count:
             message = consumer.poll(10)
             assert message is not None, f"{topic}/{partition} gave only {len(values)} records"
-            if message.error() is not None:
-                assert message.error().code() != KafkaError._PARTITION_EOF, (
+            error = message.error()
+            if error is not None:
+                assert error.code() != KafkaError._PARTITION_EOF, (
                     f"{topic}/{partition} holds only {len(values)} records"
                 )
                 continue
@@ -103,7 +104,7 @@ def plant_foreign(client_config: dict[str, str], topic: str, partition: int, cou
     append(client_config, topic, partition, values)
 
 
-def _intended(count: int):  # type: ignore[no-untyped-def]
+def _intended(count: int):
     import numpy as np
 
     return np.arange(count, dtype=np.uint64) + np.uint64(now_us())

@@ -16,9 +16,10 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import NewTopic, OffsetSpec
 
 from harness.brokers import LocalCluster
+from harness.kafka.admin import admin_client
 from harness.kafka.topics import CREATE_TIMEOUT_S, await_created
 from harness.read.log_end import ending_logs
 from harness.record.encoder import Encoder
@@ -44,7 +45,7 @@ class Reading:
     ) -> None:
         self.cluster = cluster
         self.config = dict(cluster.client_config)
-        self.admin = AdminClient(self.config)
+        self.admin = admin_client(self.config)
         self.run_id = f"{new_run_id()}-{secrets.token_hex(2)}"
         self.sequences: dict[tuple[int, int, int], int] = {}
         self.producers: dict[tuple[tuple[str, object], ...], Producer] = {}
@@ -64,7 +65,7 @@ class Reading:
             for profile, topic in zip(profiles, topics, strict=True)
         ]
         plan = LoadPlan(1_000, "constant", 1, MESSAGE_BYTES, 1, PARTITIONS, 1, 0, 100)
-        cluster_id = str(self.admin.describe_cluster().result(10).cluster_id)  # type: ignore[attr-defined]
+        cluster_id = str(self.admin.describe_cluster().result(10).cluster_id)
         self.info = RunInfo(
             self.run_id,
             1,
@@ -97,7 +98,7 @@ class Reading:
 
     def describe(self, topic: str) -> Any:
         """By a new client: an old one may go on waiting for a dead controller."""
-        admin = AdminClient(self.config)
+        admin = admin_client(self.config)
         futures = admin.describe_topics(TopicCollection([topic]), request_timeout=10)
         return futures[topic].result(15)
 
@@ -138,7 +139,7 @@ class Reading:
         return encoder.encode(topic, partition, first, intended)
 
     def write(
-        self, values: list[bytes], *, topic: int = 0, partition: int = 0, **settings: object
+        self, values: list[bytes], *, topic: int = 0, partition: int = 0, **settings: Any
     ) -> list[int]:
         """Write values with acks=all; their offsets."""
         offsets: list[int] = []
@@ -233,7 +234,7 @@ def await_settled(config: dict[str, str], topics: Iterable[str], partitions: int
     keys = [(topic, partition) for topic in topics for partition in range(partitions)]
     deadline = time.monotonic() + 30
     while True:
-        admin = AdminClient(config)
+        admin = admin_client(config)
         ends, stable = (
             admin.list_offsets(
                 {TopicPartition(*key): OffsetSpec.latest() for key in keys}, isolation_level=level

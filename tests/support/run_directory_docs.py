@@ -180,7 +180,7 @@ def type_name(annotation: str, *, null: bool) -> str:
             parts = [each for each in (said(node.left), said(node.right)) if each]
             return " or ".join(parts)
         if isinstance(node, ast.Constant):
-            return ("null" if null else "") if node.value is None else f"`{node.value}`"
+            return ("null" if null else "") if node.value is None else f"`{node.value!s}`"
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
             inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
             parts = [said(each) for each in inner]

@@ -49,7 +49,7 @@ def schema_of(name: str) -> dict[str, Any]:
     """The JSON Schema of a document of `DOCUMENTS`."""
     kind, description = DOCUMENTS[name]
     _, definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
-    said = {}
+    said: dict[str, Any] = {}
     for module in (verdict, aggregate, percentiles):
         said |= strings_below(module)
     for title, definition in definitions.items():

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from harness.load.context import LoadContext
 from harness.rundir.run_dir import RunDir
-from tests.support.transaction_stage import Ranges, Stepped
+from harness.rundir.transaction_steps import SentRanges
+from tests.support.transaction_stage import Stepped
 
 
-def say(state: str, written: tuple[int, Ranges]) -> None:
+def say(state: str, written: tuple[int, SentRanges]) -> None:
     """Tell the parent where the transaction is."""
     number, ranges = written
     told = {"state": state, "incarnation": number, "ranges": [[*k, *v] for k, v in ranges.items()]}

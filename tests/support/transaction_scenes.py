@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from harness import faults
-from tests.support.transaction_stage import ABSENT, PRESENT, WHOLE, Ranges, Stage, Stepped
+from harness.rundir.transaction_steps import SentRanges
+from tests.support.transaction_stage import ABSENT, PRESENT, WHOLE, Stage, Stepped
 
 STEPS = ("begin", "sent", "commit", "abort")
 STRIKES = ("move", "kill")
@@ -78,7 +79,7 @@ def dies(stage: Stage, state: str) -> None:
     commits(stage, stage.client(), f"successor of the one that died {state}")
 
 
-def ranges_of(told: dict[str, Any]) -> Ranges:
+def ranges_of(told: dict[str, Any]) -> SentRanges:
     """The ranges in a line of a doomed process."""
     return {(t, p): (first, last) for t, p, first, last in told["ranges"]}
 

@@ -65,8 +65,10 @@ def write_set(folder: Path, info: Any, kind: str, reads: Reads, others: Sequence
 
 
 def add(written: ObservationSet, decoded: Any, partition: int, offset: int) -> None:
-    where = (np.array([number], dtype=np.int64) for number in (0, partition, offset))
-    written.add(ReadBatch(decoded, *where, lambda places: [0] * len(places)))
+    topics, partitions, offsets = (
+        np.array([number], dtype=np.int64) for number in (0, partition, offset)
+    )
+    written.add(ReadBatch(decoded, topics, partitions, offsets, lambda places: [0] * len(places)))
 
 
 def recorded(

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from harness.brokers.local.cluster import LocalCluster
-from harness.brokers.local.state import ClusterState, NodePorts, NodeState
+from harness.brokers.local.config import NodePorts
+from harness.brokers.local.state import ClusterState, NodeState
 from harness.brokers.presence import EXPERIMENTS, RUNS, Presence, present
 from harness.errors import UsageError
 from harness.faults.backend import Target

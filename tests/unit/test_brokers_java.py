@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
     monkeypatch.setattr(java, "_bundled", lambda: None)
-    monkeypatch.setattr(java.shutil, "which", lambda name: _which(tmp_path / "bin", name))
+    monkeypatch.setattr(shutil, "which", lambda name: _which(tmp_path / "bin", name))
     return tmp_path
 
 

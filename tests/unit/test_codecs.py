@@ -6,6 +6,7 @@ import contextlib
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,7 +122,9 @@ def test_json_refuses_what_its_uuid_cannot_hold(
     name: str, topic: int, partition: int, sequence: int, many: bool
 ) -> None:
     encoder = Encoder(RUN, 1, BYTES, 0, JSON)
-    where = (np.array([topic]), np.array([partition])) if many else (topic, partition)
+    where: tuple[Any, Any] = (
+        (np.array([topic]), np.array([partition])) if many else (topic, partition)
+    )
     sequences = np.array([sequence], dtype=np.uint64)
     with pytest.raises(HarnessError, match=f"{name} -?\\d+ does not fit"):
         encoder.encode_rows(*where, sequences, np.zeros(1, dtype=np.int64))

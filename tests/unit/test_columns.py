@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from harness.errors import EnvironmentFailure, RunDirError
-from harness.rundir import columns
+from harness.rundir import extents
 from harness.rundir.columns import (
     ACKED,
     ACKED_NO_OFFSET,
@@ -279,20 +281,21 @@ def test_an_offset_is_there_before_the_state_that_says_so(tmp_path: Path) -> Non
     class Watched:
         """An array that notes what both columns hold when it is written."""
 
-        def __init__(self, of: columns.Extent, written: object) -> None:
+        def __init__(self, of: extents.Extent, written: Any) -> None:
             self.of, self.written = of, written
 
         def __setitem__(self, at: object, value: object) -> None:
             seen.append((int(low.fget(self.of)[0]), int(high.fget(self.of)[0])))
-            self.written[at] = value  # type: ignore[index]
+            self.written[at] = value
 
-    low, high = columns.Extent.low, columns.Extent.high
+    low: Any = extents.Extent.low
+    high: Any = extents.Extent.high
     with new_file(tmp_path / "1.ledger") as file:
         file.mark(0, 0, 0, 1, OPEN)
         with pytest.MonkeyPatch.context() as patch:
             for name, column in (("low", low), ("high", high)):
-                watched = property(lambda of, column=column: Watched(of, column.fget(of)))
-                patch.setattr(columns.Extent, name, watched)
+                watched = property(partial(lambda column, of: Watched(of, column.fget(of)), column))
+                patch.setattr(extents.Extent, name, watched)
             file.scatter(0, 0, np.array([0], dtype=np.uint64), *pack_offsets(np.array([77])))
         assert seen == [(0, OPEN), (77, OPEN)]
         extent = file.extents(0, 0)[0]

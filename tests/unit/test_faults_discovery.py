@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from chaoslib.discovery.package import get_discover_function
@@ -27,9 +28,9 @@ def test_every_action_and_probe_is_discovered_under_its_public_module(
 
 
 def test_arguments_come_with_their_types_and_defaults(
-    found: dict[str, dict[str, object]],
+    found: dict[str, dict[str, Any]],
 ) -> None:
-    (argument,) = found["kill_transaction_coordinator"]["arguments"]  # type: ignore[misc]
+    (argument,) = found["kill_transaction_coordinator"]["arguments"]
     assert (argument["name"], argument["default"], argument["type"]) == (
         "evidence_timeout_s", 20.0, "number",
     )  # fmt: skip

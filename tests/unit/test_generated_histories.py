@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -52,7 +53,7 @@ def check(case: Case) -> None:
 
 
 CASES = st.builds(generate, st.integers(0, 2**62), st.integers(4, 60), transactional=st.booleans())
-QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+QUIET: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 
 @settings(max_examples=500, **QUIET)

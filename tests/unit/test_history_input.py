@@ -380,7 +380,7 @@ def test_a_torn_line_may_be_the_call_of_the_commit(judge: Judged) -> None:
 def test_a_torn_outcome_may_say_that_a_record_of_a_transaction_was_never_sent(
     failed: bool, judge: Judged
 ) -> None:
-    lines = [{**ATTEMPT, "transaction": 1},
+    lines: list[dict[str, Any]] = [{**ATTEMPT, "transaction": 1},
              *({"type": "transaction", "producer": 1, "transaction": 1, "step": step,
                 "at_us": 10**15} for step in ("begin", "commit_called", "committed")),
              {**DRAIN, "start": 0, "last_stable": 1}]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -265,7 +266,8 @@ def test_without_a_log_no_hole_is_checked() -> None:
 
 @pytest.mark.parametrize("kind", ["markers", "absent"])
 def test_a_log_without_a_record_that_was_read_shows_nothing(kind: str) -> None:
-    log = replace(LOG, **{kind: [2, 2, 5, 5, 9, 9]})
+    changed: dict[str, Any] = {kind: [2, 2, 5, 5, 9, 9]}
+    log = replace(LOG, **changed)
     found = account(replace(ENTRY, log=log), 18)
     assert (found.unchecked, found.unaccounted, found.obstacle) == (7, 0, "")
     assert found.unchecked_why == "the log of broker 1 holds no record at offset 2, which was read"

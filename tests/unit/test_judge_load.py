@@ -32,7 +32,9 @@ TOPIC = "t"
 def run(tmp_path: Path, *history: Any, unsent: int | None = 0, **more: Any) -> Verdict:
     """A run of one idempotent profile whose load stopped in order."""
     healthy = [each for each in HEALTHY if each.fields.get("phase") != "load_stopped"]
-    fields = {} if unsent is None else {"unsent": unsent, "unsent_by": {"idempotent": unsent}}
+    fields: dict[str, Any] = (
+        {} if unsent is None else {"unsent": unsent, "unsent_by": {"idempotent": unsent}}
+    )
     stopped = event("run", phase="load_stopped", **fields)
     info = run_info([profile(topics=[TOPIC], **more)])
     return judged(tmp_path / "run", [*history, healthy, stopped], info=info, healthy=False)
@@ -96,10 +98,10 @@ def test_a_load_that_did_not_say_what_it_left_unsent_has_no_plan(tmp_path: Path)
 
 
 def test_failed_attempts_are_told_with_their_reason_count_and_time(tmp_path: Path) -> None:
-    full = {"failed_by": {"_QUEUE_FULL": 2}}
+    full: dict[str, Any] = {"failed_by": {"_QUEUE_FULL": 2}}
     slots = [
-        slot(TOPIC, 0, attempted=8, acked=6, failed=2, **full),  # type: ignore[arg-type]
-        slot(TOPIC, 8, attempted=8, acked=5, failed=2, unknown=1, **full,  # type: ignore[arg-type]
+        slot(TOPIC, 0, attempted=8, acked=6, failed=2, **full),
+        slot(TOPIC, 8, attempted=8, acked=5, failed=2, unknown=1, **full,
              unknown_by={"_MSG_TIMED_OUT": 1}),
     ]  # fmt: skip
     history = [kept(11), [failed(s) for s in range(11, 15)], unknown(15), slots]
@@ -141,7 +143,7 @@ def test_a_break_is_a_break_however_much_of_the_load_failed(tmp_path: Path) -> N
 
 
 def test_what_was_aborted_on_purpose_says_nothing_against_the_load(tmp_path: Path) -> None:
-    aborted = slot(TOPIC, 0, attempted=9, acked=2, failed=7, failed_by={"aborted": 7})  # type: ignore[arg-type]
+    aborted = slot(TOPIC, 0, attempted=9, acked=2, failed=7, failed_by={"aborted": 7})
     found = run(tmp_path, kept(2), [failed(s) for s in range(2, 9)], aborted)
     assert [(each.code, each.count) for each in load_of(found).failures] == [("aborted", 7)]
     assert found.verdict == "kept"
@@ -149,7 +151,7 @@ def test_what_was_aborted_on_purpose_says_nothing_against_the_load(tmp_path: Pat
 
 
 def test_what_has_no_reason_on_record_is_told_as_such(tmp_path: Path) -> None:
-    partly = slot(TOPIC, 0, attempted=9, acked=6, failed=1, failed_by={"_TRANSPORT": 1})  # type: ignore[arg-type]
+    partly = slot(TOPIC, 0, attempted=9, acked=6, failed=1, failed_by={"_TRANSPORT": 1})
     found = run(tmp_path, kept(6), [failed(6), failed(7), unknown(8)], partly)
     told = {(e.outcome, e.code, e.count, e.first_at is None) for e in load_of(found).failures}
     assert told == {
@@ -160,7 +162,7 @@ def test_what_has_no_reason_on_record_is_told_as_such(tmp_path: Path) -> None:
 
 
 def test_the_failures_of_another_profile_are_not_told_here(tmp_path: Path) -> None:
-    elsewhere = slot("another", 0, failed=3, failed_by={"_QUEUE_FULL": 3})  # type: ignore[arg-type]
+    elsewhere = slot("another", 0, failed=3, failed_by={"_QUEUE_FULL": 3})
     assert load_of(run(tmp_path, kept(3), elsewhere)).failures == []
 
 

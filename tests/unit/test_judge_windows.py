@@ -136,8 +136,8 @@ def test_a_loss_that_cannot_be_placed_in_time_challenges_nothing_and_says_so(
 def test_attempts_of_several_producers_are_placed_by_the_slots_of_each(tmp_path: Path) -> None:
     """Producer 2 loses its only attempt in the fault; producer 3 sends before it and keeps it."""
     both = [
-        slot(CONTROL, 3, attempted=1, acked=1, attempted_by={"3": 1}),  # type: ignore[arg-type]
-        slot(CONTROL, 45, attempted=1, acked=1, attempted_by={"2": 1}),  # type: ignore[arg-type]
+        slot(CONTROL, 3, attempted=1, acked=1, attempted_by={"3": 1}),
+        slot(CONTROL, 45, attempted=1, acked=1, attempted_by={"2": 1}),
         acked(0, 0, topic=1, producer=2),
         acked(0, 1, topic=1, producer=3),
         observed(0, 1, topic=1, producer=3),

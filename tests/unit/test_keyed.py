@@ -261,16 +261,12 @@ def test_keyed_histories_are_judged_alike_in_chunks_of_any_size(
     info = run_info([profile()])
     load = info.load
     info.load = LoadPlan(load.rate_per_s, load.schedule, None, 100, keys, 1, 1, 0.0, 100.0)
-    whole = cells.CHUNK
-    try:
-        for chunk in (whole, 5, 2, 1):
-            cells.CHUNK = chunk
-            with tempfile.TemporaryDirectory() as folder:
-                found = reconciled(Path(folder) / "run", history, info=info)
-            assert found.keyed.inversions == expected, chunk
-            assert found.keyed.keys_inverted == len(inverted), chunk
-    finally:
-        cells.CHUNK = whole
+    for chunk in (cells.CHUNK, 5, 2, 1):
+        with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+            patch.setattr(cells, "CHUNK", chunk)
+            found = reconciled(Path(folder) / "run", history, info=info)
+        assert found.keyed.inversions == expected, chunk
+        assert found.keyed.keys_inverted == len(inverted), chunk
 
 
 @settings(max_examples=200, deadline=None)

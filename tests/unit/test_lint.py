@@ -23,12 +23,12 @@ def found(subject: Subject) -> set[tuple[str, str]]:
     return {(finding.rule, finding.severity) for finding in lint_subject(subject)}
 
 
-def producer(dialect: str = "librdkafka", **settings: str | int | bool) -> Subject:
+def producer(dialect: str = "librdkafka", /, **settings: str | int | bool) -> Subject:
     stated = {key.replace("_", "."): value for key, value in settings.items()}
     return Subject("p", producer=stated, dialect="java" if dialect == "java" else "librdkafka")
 
 
-def consumer(dialect: str = "librdkafka", **settings: str | int | bool) -> Subject:
+def consumer(dialect: str = "librdkafka", /, **settings: str | int | bool) -> Subject:
     stated = {key.replace("_", "."): value for key, value in settings.items()}
     return Subject("c", consumer=stated, dialect="java" if dialect == "java" else "librdkafka")
 
@@ -323,7 +323,7 @@ def changed(name: str, part: str, **settings: str | int | bool) -> DeliveryProfi
         ("share-group", set()),
     ],
 )
-def test_the_findings_of_the_builtin_profiles(profile: str, expected: set[str]) -> None:
+def test_the_findings_of_the_builtin_profiles(profile: str, expected: set[tuple[str, str]]) -> None:
     findings = lint(load_builtin()[profile], brokers=3, bootstrap="127.0.0.1:9092")
     assert {(finding.rule, finding.severity) for finding in findings} == expected
 

@@ -238,7 +238,7 @@ def test_no_advice_on_the_commit_settings_of_a_mode_brings_a_new_error(mode: Con
     for commit, store, named, promises, critical in product(
         stated, stored, group, judged, (True, False)
     ):
-        consumer = {**commit, **store, **named}
+        consumer: dict[str, Any] = {**commit, **store, **named}
         plan = ConsumePlan(mode=mode)
         profile = replace(
             base, consumer=consumer, promises=promises, critical=critical, consume=plan

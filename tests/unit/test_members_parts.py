@@ -83,7 +83,7 @@ def test_the_installed_client_takes_the_settings_of_every_kind_of_member(
     tmp_path: Path, name: str, protocol: str
 ) -> None:
     one = member(tmp_path, profile_run(name, protocol=protocol))
-    kind = ShareConsumer if one.consume.mode == "share" else Consumer
+    kind: Any = ShareConsumer if one.consume.mode == "share" else Consumer
     one.made(kind).close()
 
 

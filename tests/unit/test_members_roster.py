@@ -47,7 +47,7 @@ def rebalance(second: int, number: int, phase: Any, *partitions: int) -> Rebalan
     )
 
 
-EVENTS = [
+EVENTS: list[MemberEvent | RebalanceEvent] = [
     member(1, 1, "started"),
     member(1, 2, "started"),
     member(1, 7, "started", profile="another"),

@@ -109,7 +109,7 @@ def draw_history(chance: Chance, transactional: bool) -> tuple[Model, list[Any]]
                 _attempt(chance, model, producer, partition, sequence, outcome)
     history: list[Any] = []
     for (producer, partition, sequence), (outcome, at) in model.ledger.items():
-        more = {"at": at} if outcome == "acked" else {}
+        more: dict[str, Any] = {"at": at} if outcome == "acked" else {}
         history.append(MADE[outcome](sequence, producer=producer, partition=partition, **more))
     for producer, number, end, called_us, ranges in model.transactions:
         where = {(0, partition): span for partition, span in ranges.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -190,6 +192,8 @@ def test_values_encoded_in_chunks_are_those_encoded_one_by_one(several: bool) ->
     sequences = np.arange(10, 10 + count, dtype=np.uint64)
     intended_us = np.arange(count, dtype=np.int64) + 1_700_000_000_000_000
     numbers = np.arange(count) % 5
+    topics: Any
+    partitions: Any
     topics, partitions = (numbers, numbers[::-1]) if several else (2, 4)
     values = encoder.encode_rows(topics, partitions, sequences, intended_us)
     for row in (0, 255, 256, 257, count - 1):

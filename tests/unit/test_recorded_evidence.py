@@ -31,7 +31,7 @@ POD = {
 }
 
 
-def recorded(fault: str = "f", **evidence: Any) -> RecordedEvidence:
+def recorded(fault: str = "f", /, **evidence: Any) -> RecordedEvidence:
     return RecordedEvidence(fault, evidence)
 
 

@@ -199,7 +199,8 @@ def series(name: str = "p", acked: float = 1000.0) -> ProfileSeries:
     flat = np.full(8, 1000.0)
     burst = flat.copy()
     burst[5] = acked
-    return ProfileSeries(name, np.arange(8) * 0.25, 0.25, flat, burst, np.zeros(8), np.full(8, 4.0))
+    starts = np.arange(8, dtype=np.float64) * 0.25
+    return ProfileSeries(name, starts, 0.25, flat, burst, np.zeros(8), np.full(8, 4.0))
 
 
 def test_a_backlog_beyond_the_axis_is_cut_off_and_named() -> None:

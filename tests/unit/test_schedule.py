@@ -22,7 +22,7 @@ rates = st.one_of(
 
 
 def everything_until(schedule: Schedule, end_us: int) -> list[int]:
-    return schedule.due(end_us).tolist()
+    return list(map(int, schedule.due(end_us)))
 
 
 @given(

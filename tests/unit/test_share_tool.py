@@ -19,7 +19,7 @@ def of_offsets(name: str, *offsets: Any, **more: Any) -> dict[str, Any]:
     return {"timestamp": 3, "name": name, "count": len(offsets), "partitions": [part], **more}
 
 
-def acknowledged(*offsets: Any, success: bool = True, **more: Any) -> dict[str, Any]:
+def acknowledged(*offsets: Any, success: bool | None = True, **more: Any) -> dict[str, Any]:
     return of_offsets("offsets_acknowledged", *offsets, success=success, **more)
 
 

@@ -83,7 +83,7 @@ def doubled(*at_slots: int) -> list[Any]:
     """The control sends one record in each of these slots; each was read twice along with it."""
     found: list[Any] = []
     for sequence, at_slot in enumerate(at_slots):
-        sent = slot(CONTROL, at_slot, attempted=1, acked=1, attempted_by={"2": 1})  # type: ignore[arg-type]
+        sent = slot(CONTROL, at_slot, attempted=1, acked=1, attempted_by={"2": 1})
         where = {"topic": 1, "producer": 2}
         copies = [live(sequence, 2 * sequence + more, **where) for more in (0, 1)]
         found += [sent, acked(sequence, 2 * sequence, **where), *copies]
@@ -94,7 +94,7 @@ def passed_over(*at_slots: int) -> list[Any]:
     """The control sends one record in each of these slots; only one sent at the end was read."""
     last, where = len(at_slots), {"topic": 1, "producer": 2}
     sent = [
-        slot(CONTROL, at_slot, attempted=1, acked=1, attempted_by={"2": 1})  # type: ignore[arg-type]
+        slot(CONTROL, at_slot, attempted=1, acked=1, attempted_by={"2": 1})
         for at_slot in (*at_slots, 11)
     ]
     records = [acked(sequence, sequence, **where) for sequence in range(last + 1)]
@@ -148,7 +148,7 @@ def test_what_the_live_reader_has_not_come_to_yet_is_no_loss_of_the_control(tmp_
     info = run_info([profile(topics=[TOPIC]), control], aims={"lost": "control"})
     where = {"topic": 1, "producer": 2}
     waiting = [
-        slot(CONTROL, 8, attempted=2, acked=2, attempted_by={"2": 2}),  # type: ignore[arg-type]
+        slot(CONTROL, 8, attempted=2, acked=2, attempted_by={"2": 2}),
         [acked(sequence, sequence, **where) for sequence in (0, 1)],
         live(0, 0, **where),
     ]

@@ -51,7 +51,8 @@ def placed(all_lines: Lines) -> Lines:
             if homes
             else {"topic": f"{names[1]} (partition not known)", "partition": 0}
         )
-        more = {name: settled[name] for name in ("outcome", "offset") if name in settled}
+        kept: tuple[str, ...] = ("outcome", "offset")
+        more = {name: settled[name] for name in kept if name in settled}
         found.append({**line, **more, **place})
     return found
 

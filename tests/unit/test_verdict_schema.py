@@ -56,7 +56,10 @@ def document(tmp_path: Path) -> dict[str, Any]:
         fault("healed"),
     ]
     info = run_info([subject, control], aims={"lost": "leader-ack"})
-    return json.loads(json.dumps(judged(tmp_path / "run", history, info=info).to_json()))
+    found: dict[str, Any] = json.loads(
+        json.dumps(judged(tmp_path / "run", history, info=info).to_json())
+    )
+    return found
 
 
 def problems(document: Any) -> list[str]:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 Lane = tuple[str, int | None]
-Place = tuple[str, int, int]
+Place = tuple[str, int | None, int]
 Content = tuple[Any, ...]
 Identity = tuple[int, str, int | None, int]
 Line = dict[str, Any]
@@ -357,7 +357,7 @@ class _Judge:
 
     def _is_aside(self, content: Content, topic: str) -> bool:
         """1.6: whether a read_uncommitted reading of it shows nothing, since it may be aborted."""
-        attempt = self.attempts.get(content[1:])  # type: ignore[arg-type]
+        attempt = self.attempts.get(content[1:])
         if self.transactional or attempt is None or attempt.said == "failed":
             return False
         written = {
@@ -369,7 +369,7 @@ class _Judge:
     def _content(self, line: Line) -> Content:
         if line.get("content", "intact") != "intact":
             return (line["content"],)
-        topic = line.get("sent_topic", line["topic"])
+        topic: Any = line.get("sent_topic", line["topic"])
         said = line.get("sent_partition")
         if said is not None and said != line["partition"]:
             return ("intact", line["producer"], topic, said, line["sequence"])

@@ -211,7 +211,7 @@ def _find_home(line: Line, told: Told) -> None:
     """Where nothing else names the partition of an attempt, the first reading does."""
     if line.get("content", "intact") != "intact":
         return
-    home = line.get("sent_topic", line["topic"])
+    home: Any = line.get("sent_topic", line["topic"])
     says = line.get("sent_partition", line["partition"] if home == line["topic"] else None)
     attempt = told.attempts.get((line["producer"], home, None, line["sequence"]))
     if attempt is not None and attempt.partition is None:
