@@ -197,6 +197,9 @@ RULES: dict[str, tuple[Acks, Reads, Reads | None, list[Any], dict[str, int]]] = 
     "a copy on its own partition": (
         WHOLE, [*READ, (0, 0, 2)], None, [], {"duplicate": 1},
     ),
+    "acknowledged at the second copy on its partition": (
+        {0: (2, 1)}, [(0, 2, 0), (0, 2, 1)], None, [], {"duplicate": 1},
+    ),
     "a copy on another partition": (
         WHOLE, [*READ, (0, 1, 1)], None, [], {"duplicate": 1},
     ),
