@@ -9,6 +9,9 @@ Importing this package starts nothing and imports no client library. The functio
 of harness.errors, of which HarnessError is the base; they never print and never end the process.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from harness.errors import (
     ClusterError,
     EnvironmentFailure,
@@ -18,12 +21,14 @@ from harness.errors import (
     RunDirError,
     UsageError,
 )
-from harness.judge.aggregate import Aggregate
-from harness.judge.verdict import Verdict
 from harness.runs.library import judge_history, repeat, run, verify
 from harness.runs.options import RunOptions
 from harness.system.progress import ProgressEvent
 from harness.version import __version__
+
+if TYPE_CHECKING:
+    from harness.judge.aggregate import Aggregate
+    from harness.judge.verdict import Verdict
 
 __all__ = [
     "Aggregate",
@@ -43,6 +48,15 @@ __all__ = [
     "run",
     "verify",
 ]
+
+_ON_FIRST_USE: Final = {"Aggregate": "harness.judge.aggregate", "Verdict": "harness.judge.verdict"}
+"""Types whose modules need numpy, which importing this package does not bring."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_FIRST_USE:
+        return getattr(import_module(_ON_FIRST_USE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def discover(discover_system: bool = True) -> dict[str, object]:

@@ -9,7 +9,7 @@ A promise is `no_` and an anomaly's name.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import Final
 
 from harness.anomaly_record import Anomaly, AnomalyGroup, ExcludedBy, Line, Needs
 
@@ -320,14 +320,6 @@ TRANSACTION_ANOMALIES: Final = of_group(AnomalyGroup.TRANSACTIONS)
 CONSUMER_ANOMALIES: Final = of_group(AnomalyGroup.CONSUMERS)
 IN_READ_SUM: Final = tuple(each.name for each in RECORDS if each.in_read_sum)
 """read = distinct attempts seen + further copies + these + foreign records."""
-
-if TYPE_CHECKING:
-    AnomalyName: TypeAlias = str
-    PromiseName: TypeAlias = str
-else:
-    # What schemas are generated from takes the names as they are above.
-    AnomalyName = Literal[ANOMALIES]
-    PromiseName = Literal[PROMISES]
 
 
 def needing(needs: Needs) -> tuple[str, ...]:

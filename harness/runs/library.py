@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.judge.aggregate import Aggregate
-from harness.judge.verdict import Verdict
 from harness.runs.options import RunOptions
 from harness.system.progress import OnProgress
+
+if TYPE_CHECKING:
+    from harness.judge.aggregate import Aggregate
+    from harness.judge.verdict import Verdict
 
 
 def run(

@@ -94,7 +94,7 @@ FIRST: Final = {
     "harness/reconcile/consumers/": "tests/unit/test_consumers.py",
     "harness/rundir/rows.py": "tests/unit/test_row_damage.py",
     "harness/rundir/events.py": "tests/unit/test_run_damage.py",
-    "harness/rundir/documents.py": "tests/unit/test_run_damage.py",
+    "harness/rundir/documents.py": "tests/unit/test_old_runs.py",
     "harness/reconcile/hung.py": "tests/unit/test_history_transactions.py",
     "harness/reconcile/blind_spots.py": "tests/unit/test_history_transactions.py",
     "harness/history/torn_lines.py": "tests/unit/test_history_input.py",
