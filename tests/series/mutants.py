@@ -51,6 +51,7 @@ STAGES: Final = (
         "tests/unit/test_row_damage.py",
         "tests/unit/test_anywhere.py",
         "tests/unit/test_full_disk.py",
+        "tests/unit/test_documents.py",
     ),
     (
         "tests/unit/test_judge_availability.py",
