@@ -139,7 +139,7 @@ def first_answer(
     while not future.done() and not reasons.settled and time.monotonic() < deadline:
         admin.poll(0.05)
         if not future.done() and any(map(reasons.gone, reasons.by_address)):
-            named = _named(admin)
+            named = _named(client_config)
             gone = [broker for broker, address in named.items() if reasons.gone(address)]
             if gone and not future.done():
                 _raise_unreached(what, named, gone, reasons)
@@ -201,10 +201,14 @@ def _raise_unreached(
     )
 
 
-def _named(admin: AdminClient) -> dict[int, str]:
-    """The brokers that the cluster names, by whichever of them answers; none where none does."""
+def _named(client_config: Mapping[str, Any]) -> dict[int, str]:
+    """The brokers that the cluster names, by whichever of them answers; none where none does.
+
+    A client of its own asks. One that has learned the cluster's addresses may have let go of the
+    address that it was given, and then reaches nobody when none of the others answers.
+    """
     try:
-        found = admin.list_topics(timeout=SETTLE_S).brokers.values()
+        found = _client(client_config, Reasons()).list_topics(timeout=SETTLE_S).brokers.values()
     except KafkaException:
         return {}
     return {broker.id: f"{broker.host}:{broker.port}" for broker in found}
