@@ -35,7 +35,7 @@ def cpu_us(checkout: Path, only: list[str], out: Path) -> dict[str, float]:
     if not out.exists():
         raise SystemExit(f"{checkout}: the bench ended with {ended.returncode}:\n{ended.stderr}")
     document = json.loads(out.read_text(encoding="utf-8"))
-    return {case["name"]: case["cpu_us_per_record"] for case in document["cases"]}
+    return {case["name"]: case["cpu_us_per_record"] for case in document}
 
 
 def main() -> int:
