@@ -28,7 +28,7 @@ test: $(STAMP)  ## linter, type checker and every test but the long series
 	$(BIN)/python -m pytest -m "cluster and not long"
 
 test-fast: $(STAMP)  ## the tests that need no broker
-	$(BIN)/python -m pytest -n 2 -m "not long and not cluster"
+	$(BIN)/python -m pytest -n 2 -m "not long and not cluster and not kubernetes"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -81,7 +81,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "apt-get install python3-venv. Or name one: make PYTHON=/path/to/python3.11 …" >&2; exit 4; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once)" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,k8s]' >&2
 	@touch $(STAMP)
 
 clean:  ## remove .venv and what runs left behind
