@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from harness.kafka.wire import Address
+from harness.kafka.address import Address
 from harness.rundir.fault_evidence import BrokerEvidence, Cut
 
 PROCESS: Final = "process"

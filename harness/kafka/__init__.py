@@ -1,1 +1,1 @@
-"""What is asked of Kafka itself: topics, leaders, settings of clients, requests written by hand."""
+"""What is asked of Kafka itself: topics, leaders, settings of clients, requests of the protocol."""

@@ -1,67 +1,56 @@
 """Where the partitions of a share group begin: up to there every record is done with.
 
-confluent-kafka has no call for it, so this speaks the one request that is needed,
-DescribeShareGroupOffsets version 0 (KIP-932), to each broker until the group's coordinator has
-answered. Only over plaintext connections.
+confluent-kafka has no call for it. DescribeShareGroupOffsets (KIP-932) goes to each broker until
+the group's coordinator has answered. Only over plaintext connections.
 """
 
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Mapping, Sequence
-from typing import Final
 
-from harness.kafka.flexible import (
-    NO_TAGS,
-    FlexibleAnswer,
-    compact_length,
-    compact_string,
-    flexible_request,
+from kio.schema.describe_share_group_offsets.v0.request import (
+    DescribeShareGroupOffsetsRequest,
+    DescribeShareGroupOffsetsRequestGroup,
+    DescribeShareGroupOffsetsRequestTopic,
 )
-from harness.kafka.wire import exchange
+from kio.schema.describe_share_group_offsets.v0.response import (
+    DescribeShareGroupOffsetsResponse,
+)
+from kio.schema.types import GroupId, TopicName
+from kio.static.primitive import i32
 
-_KEY: Final = 90
-_VERSION: Final = 0
+from harness.kafka.wire import ask
+
 Offsets = dict[tuple[str, int], int]
 
 
-def offsets_request(correlation: int, group: str, topic: str, partitions: Sequence[int]) -> bytes:
-    """The bytes of a request for the start offsets of some partitions."""
-    body = compact_length(1) + compact_string(group)
-    body += compact_length(1) + compact_string(topic) + compact_length(len(partitions))
-    body += b"".join(struct.pack(">i", partition) for partition in partitions)
-    body += NO_TAGS * 3  # of the topic, of the group, of the request
-    return flexible_request(_KEY, _VERSION, correlation, body)
+def offsets_request(
+    group: str, topic: str, partitions: Sequence[int]
+) -> DescribeShareGroupOffsetsRequest:
+    """A request for the start offsets of some partitions."""
+    asked = DescribeShareGroupOffsetsRequestTopic(
+        topic_name=TopicName(topic), partitions=tuple(i32(number) for number in partitions)
+    )
+    return DescribeShareGroupOffsetsRequest(
+        groups=(DescribeShareGroupOffsetsRequestGroup(group_id=GroupId(group), topics=(asked,)),)
+    )
 
 
-def parse_offsets(answer: bytes, correlation: int) -> Offsets | None:
-    """Start offsets by (topic, partition), those that have one; None when the broker refused.
-
-    Raises ValueError when the bytes are no such answer.
-    """
-    reader = FlexibleAnswer(answer)
-    reader.header(correlation)
+def start_offsets(answer: DescribeShareGroupOffsetsResponse) -> Offsets | None:
+    """Start offsets by (topic, partition), those that have one; None when the broker refused."""
     found: Offsets = {}
-    refused = False
-    for _ in range(reader.length()):
-        reader.string()  # the group
-        for _ in range(reader.length()):
-            topic = reader.string()
-            reader.skip(16)  # the topic's id
-            for _ in range(reader.length()):
-                partition, start = reader.int32(), reader.int64()
-                reader.int32()  # leader epoch
-                refused |= reader.int16() != 0
-                reader.string()
-                reader.tags()
-                if start >= 0:
-                    found[topic, partition] = start
-            reader.tags()
-        refused |= reader.int16() != 0
-        reader.string()
-        reader.tags()
-    return None if refused else found
+    for group in answer.groups:
+        if group.error_code:
+            return None
+        for topic in group.topics:
+            for partition in topic.partitions:
+                if partition.error_code:
+                    return None
+                if partition.start_offset >= 0:
+                    key = (str(topic.topic_name), int(partition.partition_index))
+                    found[key] = int(partition.start_offset)
+    return found
 
 
 def share_offsets(
@@ -78,14 +67,17 @@ def share_offsets(
     protocol = client_config.get("security.protocol", "plaintext")
     if protocol.lower() != "plaintext":
         return None
+    request = offsets_request(group, topic, partitions)
     for server in client_config["bootstrap.servers"].split(","):
         host, _, port = server.strip().rpartition(":")
+        address = (host, int(port))
         try:
-            request = offsets_request(1, group, topic, partitions)
-            data = asyncio.run(exchange(host, int(port), request, timeout_s))
-            answer = parse_offsets(data, 1)
+            answer = asyncio.run(
+                ask(address, request, DescribeShareGroupOffsetsResponse, timeout_s)
+            )
         except (OSError, asyncio.IncompleteReadError, ValueError):
             continue  # another broker may be the coordinator, or may live
-        if answer is not None:
-            return answer
+        offsets = start_offsets(answer)
+        if offsets is not None:
+            return offsets
     return None

@@ -1,29 +1,62 @@
-"""Requests that no client library makes for us, written by hand, over plain connections.
+"""Requests that librdkafka does not make for us, over plaintext connections of our own.
 
-One question is asked here: which brokers do you see? A client library asks whichever broker it
-likes; readiness has to be asked of each one. So this speaks Metadata version 2, served by every
-Kafka 4.
+kio describes the messages of Kafka's protocol; this module frames them and sends them to one
+broker. A client library asks whichever broker it likes. Whether a broker is ready has to be asked
+of each one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-_METADATA: Final = 3
-_VERSION: Final = 2
-_CLIENT_ID: Final = b"delivery-harness"
+from kio.schema.metadata.v2.request import MetadataRequest
+from kio.schema.metadata.v2.response import MetadataResponse
+from kio.serial import entity_reader, entity_writer
+from kio.serial.errors import DecodeError
+from kio.static.primitive import i32
+from kio.static.protocol import RequestPayload, ResponsePayload
+
+from harness.kafka.address import Address
+
+_CLIENT_ID: Final = "delivery-harness"
 _ANSWER_BYTES_MAX: Final = 1 << 20
-Address = tuple[str, int]
-"""(host, port)"""
+_CORRELATION: Final = i32(1)
+AnswerT = TypeVar("AnswerT", bound=ResponsePayload)
 
 
-def framed(key: int, version: int, correlation: int, body: bytes) -> bytes:
-    """A request with its length and its header, as older message versions have it."""
-    head = struct.pack(">hhih", key, version, correlation, len(_CLIENT_ID)) + _CLIENT_ID
-    return struct.pack(">i", len(head) + len(body)) + head + body
+def encode(request: RequestPayload, correlation: int) -> bytes:
+    """A request's bytes, with its length and the header that its version has."""
+    header = type(request).__header_schema__
+    buffer = io.BytesIO()
+    entity_writer(header)(
+        buffer,
+        header(
+            request_api_key=type(request).__api_key__,
+            request_api_version=type(request).__version__,
+            correlation_id=i32(correlation),
+            client_id=_CLIENT_ID,
+        ),
+    )
+    entity_writer(type(request))(buffer, request)
+    return struct.pack(">i", buffer.tell()) + buffer.getvalue()
+
+
+def decode(data: bytes, kind: type[AnswerT], correlation: int) -> AnswerT:
+    """A response without its length. Raises ValueError when the bytes are no such answer."""
+    try:
+        header, length = entity_reader(kind.__header_schema__)(data, 0)
+        if header.correlation_id != correlation:
+            raise ValueError("not an answer to the question asked")
+        answer, size = entity_reader(kind)(data, length)
+    except DecodeError as error:
+        raise ValueError(f"an answer cut short: {error}") from error
+    if length + size != len(data):
+        raise ValueError(f"an answer with {len(data) - length - size} bytes too many")
+    return answer
 
 
 async def exchange(host: str, port: int, request: bytes, timeout_s: float) -> bytes:
@@ -44,6 +77,17 @@ async def exchange(host: str, port: int, request: bytes, timeout_s: float) -> by
             writer.close()
 
 
+async def ask(
+    address: Address, request: RequestPayload, kind: type[AnswerT], timeout_s: float
+) -> AnswerT:
+    """What the broker at `address` answers to one request.
+
+    Raises OSError, IncompleteReadError or ValueError as `exchange` and `decode` do.
+    """
+    answer = await exchange(*address, encode(request, _CORRELATION), timeout_s)
+    return decode(answer, kind, _CORRELATION)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """The cluster as one broker sees it."""
@@ -55,41 +99,18 @@ class View:
     """-1 when none is known. In KRaft a broker answers with some live broker's id."""
 
 
-def metadata_request(correlation: int) -> bytes:
-    """The bytes of a Metadata request for no topic."""
-    return framed(_METADATA, _VERSION, correlation, struct.pack(">i", 0))
+_NO_TOPIC: Final = MetadataRequest(topics=())
 
 
-def parse_metadata(answer: bytes, correlation: int) -> View:
-    """A Metadata answer of version 2. Raises ValueError when it is none."""
-    try:
-        (echoed, count) = struct.unpack_from(">ii", answer)
-        if echoed != correlation or not 0 <= count < 1000:
-            raise ValueError("not an answer to the question asked")
-        at = 8
-        brokers = set()
-        for _ in range(count):
-            (node,) = struct.unpack_from(">i", answer, at)
-            brokers.add(node)
-            _, at = _string(answer, at + 4)
-            _, at = _string(answer, at + 4)  # the port comes before the rack
-        cluster_id, at = _string(answer, at)
-        (controller,) = struct.unpack_from(">i", answer, at)
-    except struct.error as error:
-        raise ValueError(f"a Metadata answer cut short: {error}") from error
-    return View(frozenset(brokers), cluster_id, controller)
+def view_of(answer: MetadataResponse) -> View:
+    """What a Metadata answer says of the brokers. Version 2 is served by every Kafka 4."""
+    brokers = frozenset(int(broker.node_id) for broker in answer.brokers)
+    return View(brokers, answer.cluster_id or "", int(answer.controller_id))
 
 
-def _string(data: bytes, at: int) -> tuple[str, int]:
-    (length,) = struct.unpack_from(">h", data, at)
-    if length < 0:
-        return "", at + 2
-    return data[at + 2 : at + 2 + length].decode(), at + 2 + length
-
-
-async def ask(address: Address, timeout_s: float) -> View | None:
+async def ask_view(address: Address, timeout_s: float) -> View | None:
     """The view of the broker at `address`; None when it gives none in time."""
     try:
-        return parse_metadata(await exchange(*address, metadata_request(1), timeout_s), 1)
+        return view_of(await ask(address, _NO_TOPIC, MetadataResponse, timeout_s))
     except (OSError, asyncio.IncompleteReadError, ValueError):
         return None  # TimeoutError is an OSError

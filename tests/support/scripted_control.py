@@ -21,8 +21,8 @@ from pathlib import Path
 from harness.brokers.kind import FILES, PROCESS, PROXY, CutMode, Link
 from harness.brokers.local.evidence import Ended, Killed, Paused, Restarted, Resumed
 from harness.faults.backend import Target
+from harness.kafka.address import Address
 from harness.kafka.leaders import ClusterView, Key, PartitionState
-from harness.kafka.wire import Address
 from harness.rundir.clock import now
 from harness.rundir.fault_evidence import Cut
 from harness.rundir.run_dir import RunDir

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kio.schema.metadata.v2.request import MetadataRequest
+from kio.schema.metadata.v2.response import MetadataResponse
 
 from harness.brokers.foreign import capabilities_of, connect
 from harness.brokers.local.config import BROKER_IDS, PORTS_PER_NODE, NodePorts
@@ -33,7 +35,7 @@ from harness.brokers.local.state import (
     take_lock,
 )
 from harness.errors import ClusterError, UsageError
-from harness.kafka.wire import View, ask, exchange, metadata_request, parse_metadata
+from harness.kafka.wire import View, ask_view, decode, encode, exchange, view_of
 
 
 @pytest.fixture(autouse=True)
@@ -290,22 +292,22 @@ def answer(correlation: int = 1) -> bytes:
 
 
 def test_a_metadata_answer_is_read() -> None:
-    assert parse_metadata(answer(), 1) == View(frozenset({2, 3}), "cluster", 3)
+    assert view_of(decode(answer(), MetadataResponse, 1)) == View(frozenset({2, 3}), "cluster", 3)
 
 
 @pytest.mark.parametrize("length", range(0, len(answer()) - 4, 3))
 def test_a_metadata_answer_cut_short_is_refused_and_not_guessed(length: int) -> None:
     with pytest.raises(ValueError, match="answer"):
-        parse_metadata(answer()[:length], 1)
+        decode(answer()[:length], MetadataResponse, 1)
 
 
 def test_an_answer_to_another_question_is_refused() -> None:
     with pytest.raises(ValueError, match="not an answer"):
-        parse_metadata(answer(correlation=2), 1)
+        decode(answer(correlation=2), MetadataResponse, 1)
 
 
 def test_a_metadata_request_carries_its_length() -> None:
-    request = metadata_request(1)
+    request = encode(MetadataRequest(topics=()), 1)
     assert struct.unpack(">i", request[:4])[0] == len(request) - 4
 
 
@@ -320,7 +322,7 @@ def test_an_answer_of_an_impossible_length_is_not_waited_for(length: int) -> Non
         try:
             port = server.sockets[0].getsockname()[1]
             with pytest.raises(ValueError, match=f"an answer of {length} bytes"):
-                await exchange("127.0.0.1", port, metadata_request(1), 5.0)
+                await exchange("127.0.0.1", port, encode(MetadataRequest(topics=()), 1), 5.0)
         finally:
             server.close()
 
@@ -331,7 +333,7 @@ def test_a_broker_that_accepts_and_never_answers_is_given_up_in_time() -> None:
     async def main() -> View | None:
         server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
         try:
-            return await ask(server.sockets[0].getsockname()[:2], 0.2)
+            return await ask_view(server.sockets[0].getsockname()[:2], 0.2)
         finally:
             server.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+from kio.schema.alter_partition_reassignments.v0.response import AlterPartitionReassignmentsResponse
 
 from harness.faults.roles import (
     CoordinatedClient,
@@ -12,7 +13,8 @@ from harness.faults.roles import (
     java_hash,
     transactional_ids,
 )
-from harness.kafka.reassignment import parse_reassignment, reassignment_request
+from harness.kafka.reassignment import reassignment_request, refused_partitions
+from harness.kafka.wire import decode, encode
 from harness.rundir.fault_evidence import Election, FaultEvidence, PartitionMove, shortcomings
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 
@@ -61,8 +63,12 @@ def test_every_instance_of_a_transactional_profile_has_an_id_of_its_own() -> Non
     ]
 
 
+def parse(data: bytes, correlation: int) -> dict[tuple[str, int], str]:
+    return refused_partitions(decode(data, AlterPartitionReassignmentsResponse, correlation))
+
+
 def test_the_request_holds_each_partition_with_its_replicas_in_order() -> None:
-    sent = reassignment_request(7, {("t", 2): [3, 1]}, 500)
+    sent = encode(reassignment_request({("t", 2): [3, 1]}, 0.5), 7)
     assert struct.unpack_from(">ihhi", sent) == (len(sent) - 4, 45, 0, 7)
     assert sent.endswith(
         struct.pack(">i", 500) + b"\x02\x02t\x02" + struct.pack(">i", 2)
@@ -75,11 +81,11 @@ def test_a_refused_partition_is_named_with_the_brokers_words() -> None:
     answer = (
         struct.pack(">i", 7) + b"\0" + struct.pack(">ih", 0, 0) + b"\0\x02\x02t\x02" + partition
     )
-    assert parse_reassignment(answer + b"\0\0", 7) == {("t", 2): "error 39 bad"}
+    assert parse(answer + b"\0\0", 7) == {("t", 2): "error 39 bad"}
     with pytest.raises(ValueError, match="cut short"):
-        parse_reassignment(answer[:-3], 7)
+        parse(answer[:-3], 7)
     with pytest.raises(ValueError, match="not an answer"):
-        parse_reassignment(answer + b"\0\0", 8)
+        parse(answer + b"\0\0", 8)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
-"""The one request about share groups that is written by hand: its bytes, and what is read of an
-answer."""
+"""The one request about share groups that the harness sends itself: its bytes, and what an answer
+says."""
 
 from __future__ import annotations
 
 import struct
 
 import pytest
+from kio.schema.describe_share_group_offsets.v0.response import (
+    DescribeShareGroupOffsetsResponse,
+)
 
-from harness.kafka.share_offsets import offsets_request, parse_offsets, share_offsets
+from harness.kafka.share_offsets import Offsets, offsets_request, share_offsets, start_offsets
+from harness.kafka.wire import decode, encode
 
 
 def answer(*partitions: tuple[int, int, int], group_error: int = 0, correlation: int = 1) -> bytes:
@@ -21,8 +25,12 @@ def answer(*partitions: tuple[int, int, int], group_error: int = 0, correlation:
     return struct.pack(">i", correlation) + b"\0" + struct.pack(">i", 0) + b"\x02" + group + b"\0"
 
 
+def parse_offsets(data: bytes, correlation: int) -> Offsets | None:
+    return start_offsets(decode(data, DescribeShareGroupOffsetsResponse, correlation))
+
+
 def test_the_request_is_what_the_protocol_says() -> None:
-    assert offsets_request(5, "g", "t", [0, 2]) == bytes.fromhex(
+    assert encode(offsets_request("g", "t", [0, 2]), 5) == bytes.fromhex(
         "0000002d"  # length
         "005a0000" "00000005" "0010" + b"delivery-harness".hex() + "00"
         "02" "0267"  # one group, g

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from harness.kafka.wire import Address, ask
+from harness.kafka.address import Address
+from harness.kafka.wire import ask_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ def witness(
     async def both() -> LinkProbe:
         async with asyncio.TaskGroup() as asking:
             held = asking.create_task(asyncio.sleep(hold_s))
-            through = asking.create_task(ask(through_link, 2 * patience_s))
-            past = await ask(past_link, patience_s)
+            through = asking.create_task(ask_view(through_link, 2 * patience_s))
+            past = await ask_view(past_link, patience_s)
             await held
             came = through.done() and through.result() is not None
             through.cancel()

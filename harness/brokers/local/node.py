@@ -149,7 +149,7 @@ class Node:
         seen = (
             None
             if asked is None
-            else await wire.ask((HOST, self.state.ports.direct), _ASK_TIMEOUT_S)
+            else await wire.ask_view((HOST, self.state.ports.direct), _ASK_TIMEOUT_S)
         )
         self.ready = (
             seen is not None

@@ -11,7 +11,7 @@ from harness.brokers.local.config import HOST
 from harness.brokers.local.evidence import Ended, Killed, Paused, Restarted, Resumed, Signalled
 from harness.brokers.local.link_probe import witness
 from harness.brokers.local.state import read_state
-from harness.kafka.wire import Address
+from harness.kafka.address import Address
 from harness.rundir.clock import now
 from harness.rundir.fault_evidence import Cut
 from harness.system.stopped import state_after_stop
