@@ -1,7 +1,8 @@
-"""Where Kafka is: three local broker processes, or any bootstrap servers."""
+"""Where Kafka is: local broker processes, a cluster of Strimzi, or any bootstrap servers."""
 
-from harness.brokers.foreign import ForeignBrokers, capabilities_of, connect
+from harness.brokers.foreign import ForeignBrokers
 from harness.brokers.kind import BrokerControl, Brokers, BrokerStatus
+from harness.brokers.kinds import capabilities_of, connect
 from harness.brokers.local.cluster import LocalCluster
 from harness.brokers.local.jars import KAFKA_VERSION
 

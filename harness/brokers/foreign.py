@@ -2,7 +2,7 @@
 
 No fault can signal their processes or cut their links. Nothing is connected to here; the session
 checks what it needs of them before it makes a topic. Addresses of a local cluster of ours are not
-foreign: they name that cluster.
+foreign: they name that cluster (harness/brokers/kinds.py).
 """
 
 from __future__ import annotations
@@ -12,17 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from harness.brokers.kind import FILES, PROCESS, PROXY, BrokerControl, Brokers
-from harness.brokers.local.cluster import LocalCluster
-from harness.brokers.local.recognised import cluster_at
+from harness.brokers.kind import BrokerControl
+from harness.brokers.strimzi.target import ACCEPTED as STRIMZI_ADDRESS
 from harness.errors import UsageError
 
-LOCAL: Final = "local"
-_LOCAL_NAMED: Final = "local:"
-_STRIMZI: Final = "strimzi://"
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})")
 _PORT_MAX: Final = 65_535
-_ACCEPTED: Final = "accepted are local, local:NAME and HOST:PORT[,HOST:PORT…]"
+_ACCEPTED: Final = f"accepted are local, local:NAME, HOST:PORT[,HOST:PORT…] and {STRIMZI_ADDRESS}"
 
 
 class ForeignBrokers:
@@ -68,44 +64,3 @@ def parse_bootstrap(text: str, origin: str = "--brokers") -> list[str]:
             raise UsageError(f"{origin} {text}: {address!r} is no HOST:PORT; {accepted}.")
         found.append(address)
     return found
-
-
-def capabilities_of(spec: str) -> frozenset[str]:
-    """What faults can do to the brokers that a --brokers value names, before any is reached.
-
-    Raises UsageError for a value that names none.
-    """
-    check_spec(spec)
-    local = spec == LOCAL or spec.startswith(_LOCAL_NAMED) or cluster_at(spec.split(","))
-    return frozenset({PROCESS, PROXY, FILES}) if local else frozenset()
-
-
-def check_spec(spec: str) -> None:
-    """Raises UsageError for a --brokers value that names no brokers."""
-    if spec.startswith(_STRIMZI):
-        raise UsageError(
-            f"--brokers {spec}: Strimzi clusters come with their own work and are not there yet; "
-            f"{_ACCEPTED}. The brokers of a Strimzi cluster can be named by HOST:PORT."
-        )
-    if spec != LOCAL and not spec.startswith(_LOCAL_NAMED):
-        parse_bootstrap(spec)
-
-
-def connect(spec: str, client_config: Mapping[str, str] | None = None) -> Brokers:
-    """The running brokers that a --brokers value names.
-
-    `local` is the one kept cluster, `local:NAME` a running one by name; addresses of a running
-    local cluster are that cluster. Raises UsageError for a value that names none, ClusterError
-    when the local cluster that is meant does not run.
-    """
-    check_spec(spec)
-    if spec == LOCAL:
-        cluster = LocalCluster.attach()
-    elif spec.startswith(_LOCAL_NAMED):
-        cluster = LocalCluster.attach(spec.removeprefix(_LOCAL_NAMED))
-    elif (directory := cluster_at(spec.split(","))) is not None:
-        cluster = LocalCluster.attach(str(directory))
-    else:
-        return ForeignBrokers(spec, client_config)
-    cluster.add_client_settings(client_config or {})
-    return cluster

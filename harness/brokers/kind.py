@@ -34,7 +34,7 @@ class Brokers(Protocol):
 
     @property
     def kind(self) -> str:
-        """`local` or `foreign`."""
+        """`local`, `strimzi` or `foreign`."""
 
     @property
     def bootstrap(self) -> str:

@@ -19,7 +19,7 @@ from harness.profiles.java import read_properties
 from harness.profiles.load import load_builtin
 from harness.profiles.model import is_true
 from harness.profiles.rule import Finding
-from harness.profiles.validate import FileReport, validate
+from harness.profiles.validate import FileReport, validate_all
 from harness.system.output import console, print_json
 
 KINDS: Final = ("profiles", "experiments", "scenarios", "faults")
@@ -32,15 +32,15 @@ def add_validate_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help="profile YAML, topic YAML (a list, or Strimzi's KafkaTopic), or a Java client's "
-        ".properties",
+        help="profile YAML, topic YAML, Strimzi's resources (Kafka, KafkaNodePool, KafkaTopic, "
+        "KafkaUser), or a Java client's .properties",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
 
 
 def run_validate(args: argparse.Namespace) -> int:
     """Lint files: 1 for errors, 0 for warnings alone, 2 for a file that cannot be read as one."""
-    reports = [with_client(validate(Path(file))) for file in args.files]
+    reports = [with_client(each) for each in validate_all([Path(file) for file in args.files])]
     errors = sum(report.count("error") for report in reports)
     warnings = sum(report.count("warning") for report in reports)
     if args.json:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.brokers import BrokerControl, Brokers, connect
-from harness.brokers.foreign import LOCAL
+from harness.brokers.kinds import LOCAL
 from harness.brokers.running import brokers_with_id
 from harness.errors import FaultError, HarnessError, UsageError
 from harness.faults.beside import BESIDE

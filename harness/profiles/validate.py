@@ -2,19 +2,21 @@
 
 *.yaml with `profiles:`       delivery profiles, as --profiles takes them
 *.yaml with `topics:`         topics: name, partitions, replication.factor, config
-*.yaml with `kind: KafkaTopic` Strimzi's topic resources; other kinds in the file are passed by
+*.yaml with `kind: …`         Strimzi's Kafka, KafkaNodePool, KafkaTopic and KafkaUser; other
+                              resources of Kubernetes are passed by
 *.properties                  settings of a Java client (or librdkafka's names)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import UsageError
+from harness.profiles import rules_strimzi  # noqa: F401  (it enters its rules)
 from harness.profiles.documents import Located, read_yaml_documents
 from harness.profiles.java import translate
 from harness.profiles.lint import lint, lint_subject
@@ -29,10 +31,12 @@ from harness.profiles.settings import (
     is_connection,
     topic_settings,
 )
+from harness.profiles.strimzi import Resource, Resources, is_strimzi, resource_findings
 from harness.system.suggest import nearest
 
 PROPERTIES: Final = (".properties", ".conf", ".config")
 YAML: Final = (".yaml", ".yml", ".json")
+KUBERNETES: Final = "Kubernetes"
 _FACTOR: Final = ("replication.factor", "replication_factor", "replicationFactor", "replicas")
 _TOPIC_FIELDS: Final = ("name", "topic", "topicName", "partitions", "config", "critical", *_FACTOR)
 
@@ -43,9 +47,11 @@ class FileReport:
 
     file: str
     kind: str = "unknown"
-    """profiles, topics or properties"""
+    """profiles, topics, properties or Kubernetes"""
     subjects: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    resources: list[Resource] = field(default_factory=list)
+    """Strimzi's, in the order of the file."""
     error: str | None = None
     """Why the file cannot be judged at all."""
 
@@ -78,6 +84,22 @@ def validate(path: Path) -> FileReport:
 
     Why a file cannot be read at all is in `error`.
     """
+    return validate_all([path])[0]
+
+
+def validate_all(paths: Sequence[Path]) -> list[FileReport]:
+    """Look at files that belong together: node pools in one say how many brokers there are for the
+    Kafka resource in another."""
+    reports = [_read(path) for path in paths]
+    beside = Resources([resource for report in reports for resource in report.resources])
+    for report in reports:
+        for resource in report.resources:
+            report.findings += resource_findings(resource, beside)
+        report.findings.sort(key=lambda finding: finding.severity != "error")
+    return reports
+
+
+def _read(path: Path) -> FileReport:
     report = FileReport(str(path))
     try:
         suffix = path.suffix.lower()
@@ -93,7 +115,6 @@ def validate(path: Path) -> FileReport:
             )
     except UsageError as error:
         report.error = str(error)
-    report.findings.sort(key=lambda finding: finding.severity != "error")
     return report
 
 
@@ -119,9 +140,14 @@ def _yaml(path: Path, report: FileReport) -> None:
                     unknown=loaded.unknown.get(name),
                 )
         elif isinstance(content, Mapping) and "kind" in content and "apiVersion" in content:
+            report.kind = KUBERNETES
             if content["kind"] == "KafkaTopic":
-                report.kind = "topics"
                 _Topics(document, report).strimzi()
+            elif is_strimzi(content):
+                report.subjects.append(f"{content['kind']} {Resource(document).name}")
+                report.refuse(document.refusals)
+            if is_strimzi(content):
+                report.resources.append(Resource(document))
         elif isinstance(content, list) or (isinstance(content, Mapping) and "topics" in content):
             report.kind = "topics"
             _Topics(document, report).listed()
@@ -130,8 +156,8 @@ def _yaml(path: Path, report: FileReport) -> None:
             break
     if report.kind == "unknown":
         raise UsageError(
-            f"{path}: `profiles:`, `topics:` or resources of kind KafkaTopic are expected at the "
-            "top of a YAML file."
+            f"{path}: `profiles:`, `topics:` or resources of Kubernetes, with apiVersion and kind, "
+            "are expected at the top of a YAML file."
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.brokers.foreign import capabilities_of
+from harness.brokers.kinds import capabilities_of
 from harness.errors import redact_argv
 from harness.kafka.client_check import check_connection, check_producer
 from harness.profiles import Overrides

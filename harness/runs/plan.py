@@ -15,7 +15,8 @@ from typing import Final
 
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.brokers import KAFKA_VERSION
-from harness.brokers.foreign import LOCAL, capabilities_of, parse_bootstrap
+from harness.brokers.foreign import parse_bootstrap
+from harness.brokers.kinds import LOCAL, capabilities_of, kind_of
 from harness.errors import UsageError, redact_argv
 from harness.faults.experiments import Experiment, load_experiment, validate_for
 from harness.faults.registry import FAULTS, coordinates_transactions
@@ -70,7 +71,7 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
         check_producer(subject, overrides.origins)
     experiments = [load_experiment(name) for name in options.experiments or DEFAULT_EXPERIMENTS]
     capabilities = capabilities_of(brokers)
-    kind = "local" if capabilities else "foreign"
+    kind = kind_of(brokers)
     for experiment in experiments:
         consuming = any(profile.consume is not None for profile in subjects)
         validate_for(experiment, capabilities, kind, members=consuming)

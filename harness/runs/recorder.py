@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.brokers import Brokers, connect
-from harness.brokers.foreign import LOCAL
+from harness.brokers.kinds import LOCAL
 from harness.errors import (
     EXIT_HARNESS_FAILED,
     EXIT_INCONCLUSIVE,

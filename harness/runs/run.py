@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from harness.brokers import Brokers, LocalCluster
-from harness.brokers.foreign import LOCAL, connect
+from harness.brokers.kinds import LOCAL, connect
 from harness.errors import Interrupted
 from harness.judge.verdict import BROKEN, KEPT, Verdict
 from harness.profiles import load_builtin

@@ -187,7 +187,7 @@ def test_addresses_of_our_own_cluster_alone_give_control_over_it(
     assert local_of(target).name == cluster.name
     target.require(FAULTS["cut_replication_then_kill_leader"])
     # At an address that its state does not name, such as a tunnel's, it is known by its id.
-    monkeypatch.setattr("harness.brokers.foreign.cluster_at", lambda _: None)
+    monkeypatch.setattr("harness.brokers.kinds.cluster_at", lambda _: None)
     assert local_of(attach()).name == cluster.name
 
 

@@ -169,12 +169,6 @@ def test_only_local_brokers_can_be_killed_or_cut_off(spec: str, capabilities: se
     assert capabilities_of(spec) == capabilities
 
 
-@pytest.mark.parametrize("call", [capabilities_of, connect])
-def test_strimzi_is_refused_as_work_to_come(call: object) -> None:
-    with pytest.raises(UsageError, match="not there yet"):
-        call("strimzi://kafka/cluster")  # type: ignore[operator]
-
-
 def test_foreign_brokers_carry_the_settings_and_never_print_them() -> None:
     brokers = connect("kafka:9092", {"sasl.password": "hush", "bootstrap.servers": "other:1"})
     assert isinstance(brokers, ForeignBrokers)

@@ -15,7 +15,7 @@ import pytest
 from kio.schema.metadata.v2.request import MetadataRequest
 from kio.schema.metadata.v2.response import MetadataResponse
 
-from harness.brokers.foreign import capabilities_of, connect
+from harness.brokers.kinds import capabilities_of, connect
 from harness.brokers.local.config import BROKER_IDS, PORTS_PER_NODE, NodePorts
 from harness.brokers.local.ports import Hold, bind, choose_ports, is_free, port_range
 from harness.brokers.local.recognised import cluster_at, cluster_with_id

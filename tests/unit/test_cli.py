@@ -36,7 +36,7 @@ from harness.runs.run import guardrail_lines
         (["run", "--properties", "/nowhere/client.properties"], "/nowhere/client.properties"),
         (["run", "--profiles", "/nowhere/mine.yaml"], "/nowhere/mine.yaml"),
         (["run", "--all", "--profile", "idempotent"], "--all"),
-        (["run", "--brokers", "strimzi://kafka/prod"], "Strimzi"),
+        (["run", "--brokers", "strimzi://kafka"], "the name of the Kafka resource is missing"),
         (["run", "--brokers", "127.0.0.1"], "HOST:PORT"),
         (["run", "--brokers", "127.0.0.1:9092"], "no_fault"),
         (

@@ -14,6 +14,7 @@ from harness.profiles.lint import RULES
 from harness.profiles.model import DeliveryProfile
 from harness.profiles.refusal import KINDS
 from harness.profiles.settings import client_settings, topic_settings
+from harness.profiles.strimzi import STRIMZI_RULES
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "profiles.md"
@@ -248,7 +249,7 @@ def test_the_transaction_log_belongs_to_the_envelope_of_transactions_alone() -> 
     assert envelope_breaches(profiles[IDEMPOTENT], cluster) == []
 
 
-@pytest.mark.parametrize("name", [*load_builtin(), *RULES, *KINDS])
+@pytest.mark.parametrize("name", [*load_builtin(), *RULES, *STRIMZI_RULES, *KINDS])
 def test_every_profile_and_every_rule_is_documented(name: str) -> None:
     rows = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     assert any(line.startswith(f"| `{name}` |") for line in rows), f"{name} has no row in {DOCS}"
@@ -257,7 +258,7 @@ def test_every_profile_and_every_rule_is_documented(name: str) -> None:
 def test_no_rule_is_documented_that_does_not_exist() -> None:
     guardrails = DOCS.read_text(encoding="utf-8").partition("## Guardrails")[2]
     named = {line.split("`")[1] for line in guardrails.splitlines() if line.startswith("| `")}
-    assert named == {*RULES, *KINDS}
+    assert named == {*RULES, *STRIMZI_RULES, *KINDS}
 
 
 def test_topic_settings_are_handed_over_as_text() -> None:

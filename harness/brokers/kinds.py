@@ -1,0 +1,74 @@
+"""The broker kinds by the value of --brokers that means each of them.
+
+local, local:NAME                   a cluster that the harness started
+HOST:PORT[,HOST:PORT…]              brokers that somebody else runs; addresses of a local cluster
+                                    of ours name that cluster
+strimzi://NAMESPACE/CLUSTER[?…]     a Kafka resource of Strimzi (harness/brokers/strimzi/)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from harness.brokers.foreign import ForeignBrokers, parse_bootstrap
+from harness.brokers.kind import FILES, PROCESS, PROXY, Brokers
+from harness.brokers.local.cluster import LocalCluster
+from harness.brokers.local.recognised import cluster_at
+from harness.brokers.strimzi.target import SCHEME, parse_target
+
+LOCAL: Final = "local"
+FOREIGN: Final = "foreign"
+STRIMZI: Final = "strimzi"
+_LOCAL_NAMED: Final = "local:"
+
+
+def kind_of(spec: str) -> str:
+    """`local`, `strimzi` or `foreign`, before any broker is reached.
+
+    Raises UsageError for a value that names none.
+    """
+    if spec == LOCAL or spec.startswith(_LOCAL_NAMED):
+        return LOCAL
+    if spec.startswith(SCHEME):
+        parse_target(spec)
+        return STRIMZI
+    return LOCAL if cluster_at(parse_bootstrap(spec)) else FOREIGN
+
+
+def capabilities_of(spec: str) -> frozenset[str]:
+    """What faults can do to the brokers that a --brokers value names, before any is reached.
+
+    Raises UsageError for a value that names none.
+    """
+    return _CAPABILITIES[kind_of(spec)]
+
+
+_CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
+    LOCAL: frozenset({PROCESS, PROXY, FILES}),
+    STRIMZI: frozenset(),
+    FOREIGN: frozenset(),
+}
+
+
+def connect(spec: str, client_config: Mapping[str, str] | None = None) -> Brokers:
+    """The running brokers that a --brokers value names.
+
+    `local` is the one kept cluster, `local:NAME` a running one by name; addresses of a running
+    local cluster are that cluster. Raises UsageError for a value that names none, ClusterError
+    when the cluster that is meant does not run or cannot be found.
+    """
+    if spec.startswith(SCHEME):
+        from harness.brokers.strimzi.cluster import StrimziBrokers
+
+        return StrimziBrokers.find(spec, client_config)
+    if spec == LOCAL:
+        cluster = LocalCluster.attach()
+    elif spec.startswith(_LOCAL_NAMED):
+        cluster = LocalCluster.attach(spec.removeprefix(_LOCAL_NAMED))
+    elif (directory := cluster_at(parse_bootstrap(spec))) is not None:
+        cluster = LocalCluster.attach(str(directory))
+    else:
+        return ForeignBrokers(spec, client_config)
+    cluster.add_client_settings(client_config or {})
+    return cluster
