@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from harness.kafka.address import Address
+from harness.rundir.events import PodEvent
 from harness.rundir.fault_evidence import BrokerEvidence, Cut
 
 PROCESS: Final = "process"
-"""Broker processes can be killed, paused, watched and started again."""
+"""Brokers can be killed, stopped in order, watched and started again."""
+PAUSE: Final = "pause"
+"""Broker processes can be made to stand still and go on."""
+REASSIGN: Final = "reassign"
+"""The replicas of a partition can be given a new order, so that another one is the preferred."""
 PROXY: Final = "proxy"
 """Links can be cut between clients and a broker, and between brokers."""
 FILES: Final = "files"
@@ -42,7 +47,7 @@ class Brokers(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What can be done here: `process`, `proxy`, `files`."""
+        """What can be done here: `process`, `pause`, `reassign`, `proxy`, `files`."""
 
     @property
     def client_config(self) -> dict[str, str]:
@@ -125,8 +130,22 @@ class BrokerControl(Protocol):
         Whoever did what is healed. Safe to call at any time and again.
         """
 
+    def follow_up(self, evidence: BrokerEvidence) -> None:
+        """Note in evidence of this object what became of a broker that it ended, where this kind
+        brings back by itself what ends. Waits until it is back, for a bounded time."""
+
+    def require_ready(self) -> None:
+        """Raises ClusterError when the brokers are not in a state in which a run can begin."""
+
+    def require_rights(self, needs: frozenset[str]) -> None:
+        """Raises ClusterError when whoever asks may not do here what these capabilities take."""
+
     def require_running(self) -> None:
         """Raises ClusterError once the cluster is gone and there is nothing left to wait for."""
+
+    def watch_restarts(self, append: Callable[[PodEvent], None]) -> Callable[[], None]:
+        """Begin to record brokers that end or start again by whomever, where this kind can see
+        it apart from its own deeds; what ends the watch. Raises ClusterError."""
 
     def logs(self, broker: int) -> Path:
         """The file with what a broker printed, over all its starts."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness.brokers.foreign import ForeignBrokers, parse_bootstrap
-from harness.brokers.kind import FILES, PROCESS, PROXY, Brokers
+from harness.brokers.kind import PAUSE, PROCESS, Brokers
 from harness.brokers.local.cluster import LocalCluster
 from harness.brokers.local.recognised import cluster_at
 from harness.brokers.strimzi.target import SCHEME, parse_target
@@ -45,8 +45,8 @@ def capabilities_of(spec: str) -> frozenset[str]:
 
 
 _CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
-    LOCAL: frozenset({PROCESS, PROXY, FILES}),
-    STRIMZI: frozenset(),
+    LOCAL: LocalCluster.capabilities,
+    STRIMZI: frozenset({PROCESS, PAUSE}),
     FOREIGN: frozenset(),
 }
 

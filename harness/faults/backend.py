@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from harness.brokers import BrokerControl, Brokers, connect
-from harness.brokers.kinds import LOCAL
+from harness.brokers.kind import PROXY, REASSIGN
+from harness.brokers.kinds import LOCAL, STRIMZI
 from harness.brokers.running import brokers_with_id
 from harness.errors import FaultError, HarnessError, UsageError
 from harness.faults.beside import BESIDE
@@ -62,6 +63,8 @@ class Target:
             raise UsageError(refusal(fault, missing, self.brokers.kind))
         if MEMBERS in fault.needs and not self.consuming():
             raise UsageError(memberless(fault.name))
+        if self.brokers.control is not None:
+            self.brokers.control.require_rights(fault.needs)
 
     def beside(self) -> list[RunDir]:
         """The runs that are recorded on these brokers now, the own one left out."""
@@ -144,11 +147,19 @@ def consuming_profiles(run_dir: RunDir) -> list[ProfileRun]:
 
 def refusal(fault: Fault, missing: frozenset[str], kind: str) -> str:
     """Why a fault cannot be injected into brokers of a kind."""
+    why = _NOT_ON_STRIMZI.get(min(missing), "") if kind == STRIMZI else ""
     return (
         f"fault {fault.name}: needs {' and '.join(sorted(missing))} control, which brokers of kind "
-        f"{kind!r} do not offer. It can strike a cluster that the harness starts itself: "
+        f"{kind!r} do not offer. {why}It can strike a cluster that the harness starts itself: "
         "--brokers local, or `harness cluster up`."
     )
+
+
+_NOT_ON_STRIMZI: Final = {
+    PROXY: "Links between pods are cut by NetworkPolicies or Chaos Mesh, which this version does "
+    "not use. ",
+    REASSIGN: "Replicas are reordered over connections without TLS and login alone. ",
+}
 
 
 def memberless(fault: str) -> str:

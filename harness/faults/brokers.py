@@ -7,8 +7,15 @@ what a fault paused or cut itself it lets go again, whatever ends it.
 import time
 from typing import Final
 
-from harness.brokers.kind import PROCESS, PROXY
-from harness.faults.deeds import cut, kill, pause, require_longer, require_shorter
+from harness.brokers.kind import PAUSE, PROCESS, PROXY
+from harness.faults.deeds import (
+    broker_setting,
+    cut,
+    kill,
+    pause,
+    require_longer,
+    require_shorter,
+)
 from harness.faults.fault import fault
 from harness.faults.injection import Injection
 from harness.faults.roles import all_brokers, leader
@@ -27,6 +34,9 @@ __all__ = [
 
 LAG_SETTING: Final = "replica.lag.time.max.ms"
 SESSION_SETTING: Final = "broker.session.timeout.ms"
+SESSION_MS: Final = 9000
+"""Kafka's default of that setting."""
+PAUSE_S: Final = 6.0
 _ANSWER_S: Final = 10.0
 """So long a broker may take to show that it lives."""
 _LAG_SHARE: Final = 0.8
@@ -46,7 +56,7 @@ def kill_leader(injection: Injection, evidence_timeout_s: float = 20.0) -> None:
     kill(injection, leader(injection), evidence_timeout_s)
 
 
-@fault(PROCESS, role="followers and leader", moves_leader=True)
+@fault(PROCESS, PAUSE, role="followers and leader", moves_leader=True)
 def stop_followers_then_kill_leader(
     injection: Injection, hold_s: float = 1.5, evidence_timeout_s: float = 20.0
 ) -> None:
@@ -99,17 +109,21 @@ def cut_responses(injection: Injection, hold_s: float = 0.7) -> None:
     )
 
 
-@fault(PROCESS, role="leader", moves_leader=True)
+@fault(PAUSE, role="leader", moves_leader=True)
 def pause_leader(
-    injection: Injection, hold_s: float = 6.0, evidence_timeout_s: float = 20.0
+    injection: Injection, hold_s: float | None = None, evidence_timeout_s: float = 20.0
 ) -> None:
     """SIGSTOP the leader until another one is elected, then SIGCONT it.
 
     It stays stopped for `hold_s`, and for longer, `evidence_timeout_s` at most, while no other
-    broker is elected. The old leader wakes up believing that it leads, as after a long pause for
-    garbage collection or of a virtual machine. `hold_s` must exceed the brokers'
-    broker.session.timeout.ms.
+    broker is elected. Without `hold_s` for 6 s, or for a third more than the brokers'
+    broker.session.timeout.ms where that is longer; it must exceed that. The old leader wakes up
+    believing that it leads, as after a long pause for garbage collection or of a virtual machine.
     """
+    if hold_s is None:
+        session_ms = float(broker_setting(injection.at, SESSION_SETTING) or SESSION_MS)
+        hold_s = max(PAUSE_S, session_ms / 750)
+        injection.evidence.hold_s = hold_s
     require_longer(injection, SESSION_SETTING, "nobody else would be elected")
     pause(injection, leader(injection), hold_s, evidence_timeout_s)
 

@@ -1,6 +1,6 @@
 """Faults of the brokers that coordinate transactions and consumer groups."""
 
-from harness.brokers.kind import PROCESS
+from harness.brokers.kind import PROCESS, REASSIGN
 from harness.faults.deeds import kill, move
 from harness.faults.fault import fault
 from harness.faults.injection import Injection
@@ -27,7 +27,7 @@ def kill_transaction_coordinator(injection: Injection, evidence_timeout_s: float
     kill(injection, transaction_coordinator(injection), evidence_timeout_s)
 
 
-@fault(PROCESS, role=TRANSACTION_COORDINATOR, moves_leader=True)
+@fault(REASSIGN, role=TRANSACTION_COORDINATOR, moves_leader=True)
 def move_transaction_coordinator(injection: Injection, evidence_timeout_s: float = 20.0) -> None:
     """Elect another broker as coordinator of most transactional.ids, nobody dies.
 
@@ -50,7 +50,7 @@ def kill_group_coordinator(
     kill(injection, group_coordinator(injection, profile), evidence_timeout_s)
 
 
-@fault(PROCESS, MEMBERS, role="group coordinator", moves_leader=True)
+@fault(REASSIGN, MEMBERS, role="group coordinator", moves_leader=True)
 def move_group_coordinator(
     injection: Injection, profile: str | None = None, evidence_timeout_s: float = 20.0
 ) -> None:

@@ -208,6 +208,8 @@ class Injection:
 
         with contextlib.suppress(FaultError):
             await_that(pending, "new leaders", timeout_s=timeout_s, poll_s=POLL_S)
+        for each in self.evidence.brokers:
+            self.at.control.follow_up(each)
         self._note_dead_logs()
 
     def _note_dead_logs(self) -> None:

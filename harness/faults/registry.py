@@ -9,15 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from harness.brokers.kind import PROCESS, PROXY
+from harness.brokers.kind import PAUSE, PROCESS, PROXY, REASSIGN
 from harness.errors import UsageError
 from harness.system.suggest import nearest
 
 __all__ = [
     "FAULTS",
     "MEMBERS",
+    "PAUSE",
     "PROCESS",
     "PROXY",
+    "REASSIGN",
     "Fault",
     "coordinates_transactions",
     "fault_named",

@@ -3,8 +3,10 @@
 Three signs are on record of every run, since the observer looks at its partitions all the time: a
 partition's leader epoch grew, its in-sync replicas became fewer, a broker was registered no more.
 A fault on record explains the signs from its injection to 10 s after it was healed; one that struck
-nothing but group members explains none. What is left over is grouped: signs at most 10 s apart are
-one disturbance. See docs/verification.md, 5.9. A pure function.
+nothing but group members explains none. Where brokers are pods, a fourth sign is a pod that ended
+or a container that started again; only a fault that struck that very pod, by its uid, explains it.
+What is left over is grouped: signs at most 10 s apart are one disturbance. See
+docs/verification.md, 5.9. A pure function.
 """
 
 from __future__ import annotations
@@ -33,9 +35,11 @@ class Sign:
 
     at_us: int
     kind: str
-    """leader, isr or broker"""
+    """leader, isr, broker or pod"""
     key: TopicPartition | None = None
     broker: int | None = None
+    text: str = ""
+    """What became of a pod, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Disturbance:
             parts.append(f"{_many(len(moved))} got a new leader epoch")
         if shrunk:
             parts.append(f"the in-sync replicas of {_many(len(shrunk))} became fewer")
+        parts += dict.fromkeys(sign.text for sign in self.signs if sign.text)
         return ", ".join(parts)
 
     def record(self) -> DisturbanceRecord:
@@ -97,11 +102,12 @@ class Disturbance:
 def disturbances(timeline: Timeline) -> list[Disturbance]:
     """Every disturbance of a run that no fault on record explains, in order."""
     windows = [_explains(fault) for fault in timeline.faults if not fault.seen.members_alone]
-    left = [
+    unexplained = [
         sign
-        for sign in sorted(_signs(timeline), key=lambda each: each.at_us)
+        for sign in _signs(timeline)
         if not any(begin <= sign.at_us <= end for begin, end in windows)
     ]
+    left = sorted([*unexplained, *_pods(timeline)], key=lambda each: each.at_us)
     found: list[list[Sign]] = []
     for sign in left:
         if found and sign.at_us - found[-1][-1].at_us <= APART_US:
@@ -149,6 +155,25 @@ def _signs(timeline: Timeline) -> Iterator[Sign]:
     for before, after in pairwise(timeline.brokers):
         for broker in sorted(before.brokers - after.brokers):
             yield Sign(after.at_us, "broker", broker=broker)
+
+
+def _pods(timeline: Timeline) -> Iterator[Sign]:
+    """The pods that no fault struck at that time, also while a fault on other pods went on."""
+    struck = [(fault.pods, *_explains(fault)) for fault in timeline.faults]
+    for event in timeline.pods:
+        if any(event.uid in uids and begin <= event.at_us <= end for uids, begin, end in struck):
+            continue
+        said = ", ".join(
+            part
+            for part in (
+                f"exit status {event.exit_code}" if event.exit_code is not None else "",
+                event.reason or "",
+            )
+            if part
+        )
+        what = "ended" if event.phase == "ended" else "had its container started again"
+        text = f"pod {event.pod} {what}" + (f" ({said})" if said else "")
+        yield Sign(event.at_us, "pod", text=text)
 
 
 def _many(count: int) -> str:

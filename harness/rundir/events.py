@@ -154,6 +154,27 @@ class BrokersEvent(TimelineEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PodEvent(TimelineEvent):
+    """A pod of a Kafka node has ended, or its container has started again in it, whoever made it.
+    A fault on record did it when its evidence holds the same uid."""
+
+    NAME: ClassVar[str] = "pod"
+
+    phase: Literal["ended", "restarted"]
+    node: Whole
+    """the Kafka node's id"""
+    pod: str
+    uid: str
+    """of the pod that ended, or in which the container started again"""
+    uid_after: str | None = None
+    """of the pod that had its name then, where there was one"""
+    exit_code: int | None = None
+    """of the container that ended"""
+    reason: str | None = None
+    """as Kubernetes names it, such as Evicted or OOMKilled"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetsEvent(TimelineEvent):
     """How far readers at read_committed can read in a partition of a transactional topic."""
 
@@ -323,9 +344,9 @@ class RecoveredEvent(TimelineEvent):
 EVENTS: Final[Mapping[str, type[TimelineEvent]]] = {
     kind.NAME: kind
     for kind in (
-        RunEvent, FaultEvent, ExperimentEvent, LeaderEvent, IsrEvent, BrokersEvent, OffsetsEvent,
-        LoadEvent, GeneratorEvent, IncarnationEvent, IncarnationsEvent, ClientErrorEvent,
-        ReaderEvent, MemberEvent, RebalanceEvent, LagEvent, RecoveredEvent,
+        RunEvent, FaultEvent, ExperimentEvent, LeaderEvent, IsrEvent, BrokersEvent, PodEvent,
+        OffsetsEvent, LoadEvent, GeneratorEvent, IncarnationEvent, IncarnationsEvent,
+        ClientErrorEvent, ReaderEvent, MemberEvent, RebalanceEvent, LagEvent, RecoveredEvent,
     )
 }  # fmt: skip
 """name → its dataclass"""

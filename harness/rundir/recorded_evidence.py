@@ -36,6 +36,8 @@ class BrokerTrace:
     at_us: int | None
     told: str
     """It and what was seen of it, in one sentence."""
+    pod_uid: str = ""
+    """Of the pod that it was done to; empty where brokers are no pods."""
 
 
 class RecordedEvidence:
@@ -161,7 +163,7 @@ def _action(sent: Mapping[str, Any]) -> str:
 
 def _broker_trace(sent: Mapping[str, Any], deed: str, action: str) -> BrokerTrace:
     broker = int(sent["broker"])
-    what = f"{action or 'something'} to broker {broker}"
+    what = str(sent.get("what") or f"{action or 'something'} to broker {broker}")
     return BrokerTrace(
         broker,
         deed,
@@ -169,6 +171,7 @@ def _broker_trace(sent: Mapping[str, Any], deed: str, action: str) -> BrokerTrac
         what,
         to_us(str(sent["at"])) if sent.get("at") else None,
         str(sent.get("told") or (_told_of_process(sent) if "signal" in sent else what)),
+        str(sent.get("uid") or ""),
     )
 
 

@@ -69,6 +69,11 @@ class RecordedFault:
         ]
 
     @property
+    def pods(self) -> set[str]:
+        """The uids of the pods that it struck."""
+        return {each.pod_uid for each in self.seen.brokers if each.pod_uid}
+
+    @property
     def brokers(self) -> set[int]:
         """The brokers that it struck, themselves or by cutting a link of theirs."""
         return {each.broker for each in [*self.seen.brokers, *self.seen.links]}

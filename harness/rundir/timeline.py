@@ -33,6 +33,7 @@ from harness.rundir.events import (
     LoadEvent,
     MemberEvent,
     OffsetsEvent,
+    PodEvent,
     ReaderEvent,
     RebalanceEvent,
     RunEvent,
@@ -145,6 +146,8 @@ class Timeline:
     leaders: dict[TopicPartition, list[LeaderChange]] = field(default_factory=dict)
     isr: dict[TopicPartition, list[BrokerSet]] = field(default_factory=dict)
     brokers: list[BrokerSet] = field(default_factory=list)
+    pods: list[PodEvent] = field(default_factory=list)
+    """Pods that ended, and containers that started again, whoever made them."""
     offsets: dict[TopicPartition, tuple[I64, I64, I64]] = field(default_factory=dict)
     """(at_us, last stable offset, high watermark) of the transactional topics"""
     generator_at_us: I64 = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -285,6 +288,8 @@ class _Taker:
                 timeline.isr.setdefault((event.topic, event.partition), []).append(isr)
             case BrokersEvent():
                 timeline.brokers.append(BrokerSet(event.at_us, frozenset(event.brokers)))
+            case PodEvent():
+                timeline.pods.append(event)
             case FaultEvent():
                 note_fault(self._faults, timeline.faults, event)
             case RunEvent():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from harness.brokers import BrokerControl
-from harness.errors import ClusterError
+from harness.errors import ClusterError, HarnessError
 from harness.faults.injection import open_faults
 from harness.rundir.events import FaultEvent, RunEvent
 from harness.rundir.run_dir import RunDir
@@ -49,9 +49,13 @@ def keep_broker_logs(control: BrokerControl, run_dir: RunDir) -> None:
     kept takes them with it.
     """
     run_dir.logs.mkdir(exist_ok=True)
-    for broker in control.broker_ids:
-        # A log that cannot be copied must not hide why the run is not kept.
-        with contextlib.suppress(OSError), control.logs(broker).open("rb") as log:
+    # A log that cannot be copied must not hide why the run is not kept.
+    try:
+        brokers = control.broker_ids
+    except HarnessError:
+        return
+    for broker in brokers:
+        with contextlib.suppress(OSError, HarnessError), control.logs(broker).open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - BROKER_LOG_BYTES_MAX))
             (run_dir.logs / f"broker-{broker}.log").write_bytes(log.read(BROKER_LOG_BYTES_MAX))
 

@@ -16,7 +16,7 @@ from typing import Final
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.brokers import KAFKA_VERSION
 from harness.brokers.foreign import parse_bootstrap
-from harness.brokers.kinds import LOCAL, capabilities_of, kind_of
+from harness.brokers.kinds import LOCAL, STRIMZI, capabilities_of, kind_of
 from harness.errors import UsageError, redact_argv
 from harness.faults.experiments import Experiment, load_experiment, validate_for
 from harness.faults.registry import FAULTS, coordinates_transactions
@@ -38,6 +38,7 @@ from harness.runs.session import RunRequest
 from harness.system.suggest import nearest
 
 DEFAULT_EXPERIMENTS: Final = ("stop_followers_then_kill_leader", "cut_responses")
+DEFAULTS_BY_KIND: Final = {STRIMZI: ("stop_followers_then_kill_leader", "kill_leader")}
 WARM_UP_S: Final = 4.0
 LAG_LIMIT_MS: Final = 1000.0
 MESSAGE_BYTES_MAX: Final = 900_000
@@ -69,9 +70,9 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
     subjects = [overrides.apply(profile) for profile in selected(options)]
     for subject in subjects:
         check_producer(subject, overrides.origins)
-    experiments = [load_experiment(name) for name in options.experiments or DEFAULT_EXPERIMENTS]
-    capabilities = capabilities_of(brokers)
-    kind = kind_of(brokers)
+    capabilities, kind = capabilities_of(brokers), kind_of(brokers)
+    names = options.experiments or DEFAULTS_BY_KIND.get(kind, DEFAULT_EXPERIMENTS)
+    experiments = [load_experiment(name) for name in names]
     for experiment in experiments:
         consuming = any(profile.consume is not None for profile in subjects)
         validate_for(experiment, capabilities, kind, members=consuming)

@@ -75,6 +75,8 @@ def record(options: RunOptions, answer: Path) -> int:
     request = request_of(options, overrides)
     brokers = brokers_of(options.brokers or "", overrides)
     check_connection(overrides.connection, overrides.origins)
+    if brokers.control is not None:
+        brokers.control.require_ready()
     run_dir = RunDir.create(request.out)
     _log_to(run_dir.logs / "recorder.log")
     session = Session.prepare(request, run_dir, brokers)

@@ -84,7 +84,12 @@ def broken_before(error: Exception, run_dir: RunDir) -> Verdict:
 def brokers_for(plan: RunPlan, progress: Progress) -> Iterator[Brokers]:
     """The brokers of a run, and their end when the run is over."""
     if plan.brokers != LOCAL:
-        yield connect(plan.brokers, plan.connection)
+        brokers = connect(plan.brokers, plan.connection)
+        if brokers.control is not None:
+            needs = [experiment.needs for experiment in plan.request.experiments]
+            brokers.control.require_ready()
+            brokers.control.require_rights(frozenset().union(*needs))
+        yield brokers
         return
     progress.stage("starting three brokers")
     cluster = LocalCluster.start(

@@ -85,6 +85,7 @@ class Session:
         self._observer: Observer | None = None
         self._reader: Child | None = None
         self._members: Child | None = None
+        self._end_of_restarts: Callable[[], None] = lambda: None
 
     @classmethod
     def prepare(cls, request: RunRequest, run_dir: RunDir, brokers: Brokers) -> Session:
@@ -150,6 +151,8 @@ class Session:
         self._announced = Announced.on(self.brokers, self.facts.cluster_id, self.run_dir, self.info)
         self._observer = Observer(self.run_dir, self.info, self.brokers.client_config)
         self._observer.start()
+        if self.brokers.control is not None:
+            self._end_of_restarts = self.brokers.control.watch_restarts(self.run_dir.append)
         self._reader = Child(
             [sys.executable, "-m", "harness.read.live_reader", str(self.run_dir.path)],
             log=self.run_dir.logs / "reader.log",
@@ -217,6 +220,7 @@ class Session:
         if self._reader is not None:
             self._reader.stop(grace_s=15)
             self._reader = None
+        self._end_of_restarts()
         if self._observer is not None:
             observer, self._observer = self._observer, None
             observer.stop()
@@ -227,6 +231,7 @@ class Session:
             if child is not None:
                 child.stop(grace_s=1)
         self._members = self._reader = None
+        self._end_of_restarts()
         if self._observer is not None:
             observer, self._observer = self._observer, None
             with contextlib.suppress(Exception):  # the start has failed for another reason

@@ -14,17 +14,18 @@ its verbs return. What a test lists in `missing` does not happen, or is not seen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.brokers.kind import FILES, PROCESS, PROXY, CutMode, Link
+from harness.brokers.kind import FILES, PAUSE, PROCESS, PROXY, REASSIGN, CutMode, Link
 from harness.brokers.local.evidence import Ended, Killed, Paused, Restarted, Resumed
 from harness.faults.backend import Target
 from harness.kafka.address import Address
 from harness.kafka.leaders import ClusterView, Key, PartitionState
 from harness.rundir.clock import now
-from harness.rundir.fault_evidence import Cut
+from harness.rundir.events import PodEvent
+from harness.rundir.fault_evidence import BrokerEvidence, Cut
 from harness.rundir.run_dir import RunDir
 from harness.system.stopped import STOPPED
 
@@ -48,6 +49,8 @@ class Script:
     cut: dict[tuple[int, str], str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     """The verbs that were used, in order."""
+    followed: list[int] = field(default_factory=list)
+    """Whose evidence was followed up."""
 
     def add_topic(self, topic: str, *first: int) -> None:
         """A partition for each of `first`, which leads it."""
@@ -84,7 +87,7 @@ class Script:
 class ScriptedControl:
     """A `BrokerControl` over a script."""
 
-    capabilities = frozenset({PROCESS, PROXY, FILES})
+    capabilities = frozenset({PROCESS, PAUSE, REASSIGN, PROXY, FILES})
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -175,8 +178,25 @@ class ScriptedControl:
         self.script.paused.clear()
         self.script.cut.clear()
 
+    def follow_up(self, evidence: BrokerEvidence) -> None:
+        """It stays as it is until it is healed."""
+        self.script.followed.append(evidence.broker)
+
+    def require_ready(self) -> None:
+        """A script is always ready."""
+
+    def require_rights(self, needs: frozenset[str]) -> None:
+        """Everybody may."""
+
     def require_running(self) -> None:
         """A script does not end."""
+
+    def watch_restarts(
+        self,
+        append: Callable[[PodEvent], None],  # noqa: ARG002
+    ) -> Callable[[], None]:
+        """Nothing restarts by itself."""
+        return lambda: None
 
     def logs(self, broker: int) -> Path:
         """No file."""

@@ -160,8 +160,9 @@ def test_what_is_no_bootstrap_server_is_refused_by_name(text: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "capabilities"),
     [
-        ("local", {"process", "proxy", "files"}),
-        ("local:mine", {"process", "proxy", "files"}),
+        ("local", {"process", "pause", "reassign", "proxy", "files"}),
+        ("local:mine", {"process", "pause", "reassign", "proxy", "files"}),
+        ("strimzi://kafka/my-cluster", {"process", "pause"}),
         ("kafka:9092", set()),
     ],
 )

@@ -225,3 +225,38 @@ def test_a_disturbance_is_told_of_a_record_only_where_it_is_nearer_than_a_fault(
     assert "no fault on record explains" in story(tmp_path / "b", struck(16, 18), moves)
     far_away = story(tmp_path / "c", leader(0, 1, 0), leader(31, 2, 1))
     assert "no fault is on record" in far_away
+
+
+def pod(second: float, uid: str, phase: str = "ended", **more: Any) -> Event:
+    return event("pod", at(second), phase=phase, node=2, pod="c-b-2", uid=uid, **more)
+
+
+def struck_pod(begun_s: float, healed_s: float, uid: str) -> list[Event]:
+    evidence = {"brokers": [{"broker": 2, "deed": "kill", "uid": uid}]}
+    return [
+        fault("inject", begun_s * SECOND),
+        fault("injected", begun_s * SECOND, evidence=evidence, took_effect=True),
+        fault("healed", healed_s * SECOND),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("events", "texts"),
+    [
+        ([struck_pod(5, 30, "one"), pod(6, "one")], []),
+        ([pod(6, "one")], ["pod c-b-2 ended"]),
+        # Another pod ends while the fault goes on: nobody's fault on record.
+        ([struck_pod(5, 30, "one"), pod(6, "one"), pod(9, "two", exit_code=137, reason="Evicted")],
+         ["pod c-b-2 ended (exit status 137, Evicted)"]),
+        # The same pod, long after the fault on it was healed.
+        ([struck_pod(5, 30, "one"), pod(60, "one", "restarted", reason="OOMKilled")],
+         ["pod c-b-2 had its container started again (OOMKilled)"]),
+        ([pod(6, "one"), pod(8, "one")], ["pod c-b-2 ended"]),
+    ],
+)  # fmt: skip
+def test_a_pod_that_ends_is_explained_by_a_fault_on_that_pod_alone(
+    events: list[Any], texts: list[str]
+) -> None:
+    found = seen(*events)
+    assert [each.text for each in found] == texts
+    assert all(each.record().brokers_gone == [] for each in found)

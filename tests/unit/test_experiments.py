@@ -14,7 +14,7 @@ from harness.faults.experiments import find, list_experiments, load_experiment, 
 from harness.faults.registry import FAULTS, MEMBERS
 from harness.system.assets import folder
 
-LOCAL = frozenset({"process", "proxy"})
+LOCAL = frozenset({"process", "pause", "reassign", "proxy"})
 CONSUMING = {"unprocessed": "consume-auto-commit", "repeated": "consume-at-least-once"}
 SHIPPED = {experiment.name: experiment for experiment in list_experiments()}
 
@@ -181,6 +181,16 @@ def test_what_strikes_group_members_is_refused_in_a_run_without_any(name: str) -
 def test_a_fault_that_needs_a_proxy_is_refused_without_one() -> None:
     with pytest.raises(UsageError, match="needs proxy control"):
         validate_for(SHIPPED["cut_responses"], frozenset({"process"}))
+
+
+def test_strimzi_suffers_what_needs_no_link_cut_and_no_replicas_reordered() -> None:
+    capabilities = frozenset({"process", "pause"})
+    for experiment in SHIPPED.values():
+        if {"proxy", "reassign"} & experiment.needs:
+            with pytest.raises(UsageError, match=r"do not offer\. (Links|Replicas)"):
+                validate_for(experiment, capabilities, "strimzi")
+        else:
+            validate_for(experiment, capabilities, "strimzi")
 
 
 def test_every_fault_is_a_public_function() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from harness.brokers.kind import FILES, PROCESS, PROXY, BrokerStatus
+from harness.brokers.kind import FILES, PAUSE, PROCESS, PROXY, REASSIGN, BrokerStatus
 from harness.brokers.local import control
 from harness.brokers.local.cache import Progress
 from harness.brokers.local.config import bootstrap
@@ -40,7 +40,7 @@ class LocalCluster:
     """Three combined KRaft nodes on 127.0.0.1, every client and replication link proxied."""
 
     kind = "local"
-    capabilities = frozenset({PROCESS, PROXY, FILES})
+    capabilities = frozenset({PROCESS, PAUSE, REASSIGN, PROXY, FILES})
 
     def __init__(self, directory: Path, state: ClusterState) -> None:
         """Use `start` or `attach`."""

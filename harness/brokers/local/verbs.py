@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -13,7 +14,8 @@ from harness.brokers.local.link_probe import witness
 from harness.brokers.local.state import read_state
 from harness.kafka.address import Address
 from harness.rundir.clock import now
-from harness.rundir.fault_evidence import Cut
+from harness.rundir.events import PodEvent
+from harness.rundir.fault_evidence import BrokerEvidence, Cut
 from harness.system.stopped import state_after_stop
 
 if TYPE_CHECKING:
@@ -98,9 +100,25 @@ class LocalControl:
         """Resume what is paused, pass on all links, start dead brokers, wait until ready."""
         self._cluster.heal(timeout_s)
 
+    def follow_up(self, evidence: BrokerEvidence) -> None:
+        """Nothing: what ended stays down until `heal`."""
+
+    def require_ready(self) -> None:
+        """Nothing: a cluster is attached to once it is ready."""
+
+    def require_rights(self, needs: frozenset[str]) -> None:
+        """Nothing: the brokers are processes of this user."""
+
     def require_running(self) -> None:
         """Raises ClusterError once the supervisor is gone."""
         self._cluster.phase()
+
+    def watch_restarts(
+        self,
+        append: Callable[[PodEvent], None],  # noqa: ARG002
+    ) -> Callable[[], None]:
+        """Nothing: a local broker that ends is seen by what its cluster says."""
+        return lambda: None
 
     def logs(self, broker: int) -> Path:
         """The file with what a broker printed, over all its starts."""

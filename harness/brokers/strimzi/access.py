@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
-from harness.brokers.strimzi.objects import GROUP, VERSION, Document
+from harness.brokers.strimzi.objects import CONTAINER, GROUP, VERSION, Document
 from harness.errors import ClusterError, HarnessError, UsageError, scrub
 
 INSTALL: Final = "pip install 'delivery-harness[k8s]'"
@@ -136,18 +136,46 @@ class Kubernetes:
             f"get secrets in namespace {namespace}",
         )
 
-    def pods(self, namespace: str, selector: str) -> list[Document]:
-        """The pods that a selector of labels matches."""
-        found = self._json(
-            lambda: self.core.list_namespaced_pod(
-                namespace,
-                label_selector=selector,
-                _preload_content=False,
-                _request_timeout=TIMEOUT_S,
-            ),
-            f"list pods in namespace {namespace}",
+    def pods_at(self, namespace: str, selector: str) -> tuple[list[Document], str]:
+        """(the pods that a selector of labels matches, the version of that list)."""
+        found = (
+            self._json(
+                lambda: self.core.list_namespaced_pod(
+                    namespace,
+                    label_selector=selector,
+                    _preload_content=False,
+                    _request_timeout=TIMEOUT_S,
+                ),
+                f"list pods in namespace {namespace}",
+            )
+            or {}
         )
-        return list((found or {}).get("items", []))
+        version = str(found.get("metadata", {}).get("resourceVersion", ""))
+        return list(found.get("items", [])), version
+
+    def log(self, namespace: str, pod: str, *, previous: bool, bytes_max: int) -> bytes:
+        """What a broker's container printed, or the one before it in the same pod.
+
+        The end of it, `bytes_max` at most; empty where there is no such container.
+        """
+        try:
+            answer = self.ask(
+                lambda: self.core.read_namespaced_pod_log(
+                    pod,
+                    namespace,
+                    container=CONTAINER,
+                    previous=previous,
+                    limit_bytes=bytes_max,
+                    _preload_content=False,
+                    _request_timeout=TIMEOUT_S,
+                ),
+                f"get pods/log in namespace {namespace}",
+            )
+        except ClusterError as error:
+            if previous:
+                return b""  # the container has not started again
+            return f"{error}\n".encode()
+        return b"" if answer is None else bytes(answer.data)
 
     def versions(self, group: str) -> list[str]:
         """The versions in which an API group is served; none where it is not."""

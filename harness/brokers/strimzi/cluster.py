@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
-from harness.brokers.kind import BrokerControl
+from harness.brokers.kind import PAUSE, PROCESS, BrokerControl
 from harness.brokers.local.cache import cache_folder
 from harness.brokers.strimzi.access import Kubernetes, in_pod
 from harness.brokers.strimzi.identity import (
@@ -33,6 +33,7 @@ from harness.brokers.strimzi.objects import (
     not_ready,
 )
 from harness.brokers.strimzi.target import StrimziTarget, parse_target
+from harness.brokers.strimzi.verbs import StrimziControl
 from harness.errors import ClusterError, EnvironmentFailure, UsageError
 from harness.kafka.environment import HarnessEnvironment
 from harness.system.suggest import nearest
@@ -48,7 +49,7 @@ class StrimziBrokers:
     """A Kafka cluster that Strimzi runs, reached as one of its KafkaUsers."""
 
     kind = "strimzi"
-    capabilities: frozenset[str] = frozenset()
+    capabilities = frozenset({PROCESS, PAUSE})
 
     def __init__(
         self, target: StrimziTarget, kubernetes: Kubernetes, kafka: Document, listener: Listener,
@@ -65,7 +66,9 @@ class StrimziBrokers:
         self.cluster_id: str | None = status.get("clusterId")
         spoken = status.get("kafkaVersion") or kafka["spec"]["kafka"].get("version")
         self.kafka_version = str(spoken or "unknown (the Kafka resource names none)")
-        self.control: BrokerControl | None = None
+        self.control: BrokerControl | None = StrimziControl(
+            target, kubernetes, self._client_config, self.capabilities
+        )
 
     @classmethod
     def find(cls, spec: str, settings: Mapping[str, str] | None = None) -> StrimziBrokers:

@@ -1,0 +1,70 @@
+"""A pod deleted by Chaos Toolkit's Kubernetes extension, with a selector that names it alone.
+
+Its `terminate_pods` succeeds with an empty list where a selector matches nothing; here that is a
+failure. It makes a client of its own from the same kubeconfig and context.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from harness.brokers.strimzi.access import INSTALL, Kubernetes, in_pod, kubeconfig_path
+from harness.brokers.strimzi.objects import CLUSTER_LABEL, POD_LABEL
+from harness.brokers.strimzi.target import StrimziTarget
+from harness.errors import ClusterError, UsageError, scrub
+
+_IN_POD: Final = "CHAOSTOOLKIT_IN_POD"
+_OWN_GRACE: Final = -1
+"""How terminate_pods spells the grace period that the pod itself asks for."""
+
+
+def delete_pod(
+    kubernetes: Kubernetes, target: StrimziTarget, pod: str, grace_s: int | None
+) -> None:
+    """Delete one pod of a cluster; does not wait for its end.
+
+    grace_s: None for the pod's own grace period. Raises ClusterError when nothing was deleted.
+    """
+    try:
+        from chaosk8s.pod.actions import terminate_pods
+        from chaoslib.exceptions import ChaosException
+    except ImportError:
+        raise UsageError(
+            f"faults on pods need the package chaostoolkit-kubernetes: {INSTALL}."
+        ) from None
+    selector = f"{CLUSTER_LABEL}={target.cluster},{POD_LABEL}={pod}"
+    secrets = {"KUBERNETES_CONTEXT": kubernetes.context} if kubernetes.context else None
+    try:
+        with _identity_of_the_pod():
+            deleted = terminate_pods(
+                label_selector=selector,
+                qty=1,
+                grace_period=_OWN_GRACE if grace_s is None else grace_s,
+                ns=target.namespace,
+                secrets=secrets,
+            )
+    except ChaosException as error:
+        raise ClusterError(f"pod {pod}: it could not be deleted: {scrub(str(error))}") from None
+    except Exception as error:
+        kubernetes.explain(error, f"delete pods in namespace {target.namespace}")
+    if deleted != [pod]:
+        raise ClusterError(
+            f"pod {pod}: the selector {selector} matched {', '.join(deleted) or 'no pod'} in "
+            f"namespace {target.namespace}, so the fault did not strike what it was aimed at."
+        )
+
+
+@contextmanager
+def _identity_of_the_pod() -> Iterator[None]:
+    """The extension takes a pod's service account only when a variable says so."""
+    if kubeconfig_path() is not None or not in_pod() or _IN_POD in os.environ:
+        yield
+        return
+    os.environ[_IN_POD] = "true"
+    try:
+        yield
+    finally:
+        del os.environ[_IN_POD]
