@@ -73,6 +73,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_doctor_arguments(
         commands.add_parser("doctor", help="what this machine has, and what is missing for what")
     )
+    from harness.cli.k8s import add_k8s_arguments
+
+    add_k8s_arguments(
+        commands.add_parser("k8s", help="Strimzi's Kafka and runs in Kubernetes, by kubectl")
+    )
     return parser
 
 
@@ -115,6 +120,10 @@ def dispatch(args: argparse.Namespace) -> int:
         from harness.cli.cluster import run_cluster
 
         return run_cluster(args)
+    if args.command == "k8s":
+        from harness.cli.k8s import run_k8s
+
+        return run_k8s(args)
     from harness.cli.doctor import run_doctor
 
     return run_doctor(args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -19,6 +19,62 @@ from tests.support.manifests import (
     pod_specs,
     resources,
 )
+
+FORBIDDEN: Final = [
+    "listeners",
+    "advertised.",
+    "broker.",
+    "listener.",
+    "host.name",
+    "port",
+    "inter.broker.listener.name",
+    "sasl.",
+    "ssl.",
+    "security.",
+    "password.",
+    "log.dir",
+    "zookeeper.connect",
+    "zookeeper.set.acl",
+    "zookeeper.ssl",
+    "zookeeper.clientCnxnSocket",
+    "authorizer.",
+    "super.user",
+    "cruise.control.metrics.topic",
+    "cruise.control.metrics.reporter.bootstrap.servers",
+    "node.id",
+    "process.roles",
+    "controller.",
+    "metadata.log.dir",
+    "zookeeper.metadata.migration.enable",
+    "client.quota.callback.static.kafka.admin.",
+    "client.quota.callback.static.produce",
+    "client.quota.callback.static.fetch",
+    "client.quota.callback.static.storage.per.volume.limit.min.available.",
+    "client.quota.callback.static.excluded.principal.name.list",
+    "prometheus.metrics.reporter.",
+    "cordoned.log.dirs",
+]
+ALLOWED: Final = [
+    "zookeeper.connection.timeout.ms",
+    "sasl.server.max.receive.size",
+    "ssl.cipher.suites",
+    "ssl.protocol",
+    "ssl.enabled.protocols",
+    "ssl.secure.random.implementation",
+    "cruise.control.metrics.topic.num.partitions",
+    "cruise.control.metrics.topic.replication.factor",
+    "cruise.control.metrics.topic.retention.ms",
+    "cruise.control.metrics.topic.auto.create.retries",
+    "cruise.control.metrics.topic.auto.create.timeout.ms",
+    "cruise.control.metrics.topic.min.insync.replicas",
+    "broker.session.timeout.ms",
+    "broker.heartbeat.interval.ms",
+    "controller.socket.timeout.ms",
+    "controller.quorum.election.backoff.max.ms",
+    "controller.quorum.election.timeout.ms",
+    "controller.quorum.fetch.timeout.ms",
+]
+"""FORBIDDEN_PREFIXES and their EXCEPTIONS in KafkaClusterSpec of io.strimzi:api 1.2.0."""
 
 
 def name_of(path: Path) -> str:
@@ -158,6 +214,17 @@ def test_brokers_keep_what_the_envelope_asks_for(overlay: str) -> None:
     for pool in pools:
         (volume,) = pool["spec"]["storage"]["volumes"]
         assert volume["type"] == "persistent-claim"
+
+
+def is_dropped(setting: str) -> bool:
+    return setting not in ALLOWED and any(setting.startswith(each) for each in FORBIDDEN)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_strimzi_drops_none_of_the_brokers_settings(overlay: str) -> None:
+    assert is_dropped("broker.rack")
+    (kafka,) = of_kind(overlay, "Kafka")
+    assert [name for name in kafka["spec"]["kafka"]["config"] if is_dropped(name)] == []
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
