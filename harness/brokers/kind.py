@@ -8,14 +8,14 @@ validation. Each verb returns its evidence, and that object says itself whether 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from harness.kafka.address import Address
 from harness.rundir.events import PodEvent
-from harness.rundir.fault_evidence import BrokerEvidence, Cut
+from harness.rundir.fault_evidence import BrokerEvidence, Cut, OperatorStopped
 
 PROCESS: Final = "process"
 """Brokers can be killed, stopped in order, watched and started again."""
@@ -23,6 +23,14 @@ PAUSE: Final = "pause"
 """Broker processes can be made to stand still and go on."""
 REASSIGN: Final = "reassign"
 """The replicas of a partition can be given a new order, so that another one is the preferred."""
+ZONES: Final = "zones"
+"""Brokers are in zones, and those of one can be killed at once."""
+CONTAINER: Final = "container"
+"""The process in a broker's container can be killed without the pod."""
+ROLL: Final = "roll"
+"""Somebody restarts all brokers in turn when asked."""
+OPERATOR: Final = "operator"
+"""Whoever brings brokers back can be stopped."""
 PROXY: Final = "proxy"
 """Links can be cut between clients and a broker, and between brokers."""
 FILES: Final = "files"
@@ -30,6 +38,8 @@ FILES: Final = "files"
 
 Link = Literal["client", "replication"]
 """What a broker is reached by: its listener for clients, or the one for other brokers."""
+RollBy = Literal["annotation", "change"]
+"""What asks for a roll."""
 CutMode = Literal["blackhole", "cut_responses"]
 """blackhole: nothing comes through, either way. cut_responses: requests do, answers do not."""
 
@@ -47,7 +57,7 @@ class Brokers(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What can be done here: `process`, `pause`, `reassign`, `proxy`, `files`."""
+        """What can be done here: `process`, `pause`, `proxy` and the other names above."""
 
     @property
     def client_config(self) -> dict[str, str]:
@@ -155,6 +165,25 @@ class BrokerControl(Protocol):
 
     def admin_address(self, broker: int) -> Address:
         """Where a request that no client library makes reaches this broker, past every link."""
+
+
+class OperatedControl(BrokerControl, Protocol):
+    """What else can be done where an operator runs the brokers in Kubernetes."""
+
+    def zones(self) -> dict[int, str]:
+        """Broker → its zone (needs `zones`)."""
+
+    def kill_together(self, brokers: Sequence[int]) -> Sequence[BrokerEvidence]:
+        """End several brokers without warning before any of them is gone, and see them end."""
+
+    def kill_process(self, broker: int) -> BrokerEvidence:
+        """End the process in a broker's container without warning (needs `container`)."""
+
+    def roll(self, by: RollBy, timeout_s: float) -> Sequence[BrokerEvidence]:
+        """Let the operator restart every broker in turn, and see it done (needs `roll`)."""
+
+    def stop_operator(self) -> OperatorStopped:
+        """Stop the operator; `heal` brings it back (needs `operator`)."""
 
 
 def log_directories(control: BrokerControl | None) -> Callable[[int], Path] | None:

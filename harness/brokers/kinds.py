@@ -12,7 +12,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness.brokers.foreign import ForeignBrokers, parse_bootstrap
-from harness.brokers.kind import PAUSE, PROCESS, Brokers
+from harness.brokers.kind import (
+    CONTAINER,
+    OPERATOR,
+    PAUSE,
+    PROCESS,
+    REASSIGN,
+    ROLL,
+    ZONES,
+    Brokers,
+)
 from harness.brokers.local.cluster import LocalCluster
 from harness.brokers.local.recognised import cluster_at
 from harness.brokers.strimzi.target import SCHEME, parse_target
@@ -46,7 +55,7 @@ def capabilities_of(spec: str) -> frozenset[str]:
 
 _CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
     LOCAL: LocalCluster.capabilities,
-    STRIMZI: frozenset({PROCESS, PAUSE}),
+    STRIMZI: frozenset({PROCESS, PAUSE, REASSIGN, ZONES, CONTAINER, ROLL, OPERATOR}),
     FOREIGN: frozenset(),
 }
 

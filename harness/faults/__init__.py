@@ -5,12 +5,13 @@ does, needs and provokes stands in docs/faults.md; `harness list faults` names t
 these imports. A module's `__all__` holds what of it is public here.
 """
 
-from harness.faults import brokers, coordinators, healing, members, nominal, probes
+from harness.faults import brokers, coordinators, healing, members, nominal, operated, probes
 from harness.faults.brokers import *  # noqa: F403
 from harness.faults.coordinators import *  # noqa: F403
 from harness.faults.healing import *  # noqa: F403
 from harness.faults.members import *  # noqa: F403
 from harness.faults.nominal import *  # noqa: F403
+from harness.faults.operated import *  # noqa: F403
 from harness.faults.probes import *  # noqa: F403
 
 __all__: list[str] = []
@@ -19,4 +20,5 @@ __all__ += coordinators.__all__
 __all__ += healing.__all__
 __all__ += members.__all__
 __all__ += nominal.__all__
+__all__ += operated.__all__
 __all__ += probes.__all__

@@ -12,17 +12,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from harness.brokers import BrokerControl, Brokers, connect
-from harness.brokers.kind import PROXY, REASSIGN
+from harness.brokers.kind import PROXY, OperatedControl
 from harness.brokers.kinds import LOCAL, STRIMZI
 from harness.brokers.running import brokers_with_id
-from harness.errors import FaultError, HarnessError, UsageError
+from harness.errors import ClusterError, FaultError, HarnessError, UsageError
 from harness.faults.beside import BESIDE
 from harness.faults.registry import MEMBERS, Fault
 from harness.kafka.environment import HarnessEnvironment
 from harness.kafka.leaders import ClusterView, Key, PartitionState, answered
+from harness.kafka.quorum import Quorum, describe_quorum
 from harness.kafka.reassignment import reorder_replicas
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun
@@ -49,6 +50,11 @@ class Target:
             "the harness has it only over a cluster it started. Use --brokers local, or "
             "`harness cluster up` and no other address in HARNESS_BROKERS."
         )
+
+    @property
+    def operated(self) -> OperatedControl:
+        """As `control`, of brokers that an operator runs; `require` has seen that they are."""
+        return cast("OperatedControl", self.control)
 
     def take_turn(self) -> None:
         """Raises UsageError when another experiment strikes these brokers now."""
@@ -133,7 +139,22 @@ class Target:
 
     def reorder_replicas(self, broker: int, replicas: Mapping[Key, Sequence[int]]) -> None:
         """Give partitions their replicas in a new order, asked of that broker."""
-        reorder_replicas(self.control.admin_address(broker), replicas)
+        settings = self.brokers.client_config
+        reorder_replicas(self.control.admin_address(broker), replicas, settings)
+
+    def quorum(self) -> Quorum:
+        """Who is the active controller, asked of the first broker that answers.
+
+        Raises FaultError when none does.
+        """
+        failure = FaultError("asking for the active controller: there is no broker to ask.")
+        for broker in self.view.brokers():
+            try:
+                address = self.control.admin_address(broker)
+                return describe_quorum(address, self.brokers.client_config)
+            except (FaultError, ClusterError) as error:
+                failure = FaultError(str(error))
+        raise failure
 
     def aimed_partitions(self) -> list[PartitionState]:
         """Every partition of the aimed topics, as it is now."""
@@ -158,7 +179,6 @@ def refusal(fault: Fault, missing: frozenset[str], kind: str) -> str:
 _NOT_ON_STRIMZI: Final = {
     PROXY: "Links between pods are cut by NetworkPolicies or Chaos Mesh, which this version does "
     "not use. ",
-    REASSIGN: "Replicas are reordered over connections without TLS and login alone. ",
 }
 
 

@@ -18,7 +18,7 @@ from harness.faults.deeds import (
 )
 from harness.faults.fault import fault
 from harness.faults.injection import Injection
-from harness.faults.roles import all_brokers, leader
+from harness.faults.roles import all_brokers, controller, follower, leader
 from harness.kafka.leaders import await_full_isr, followers_of
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
@@ -26,6 +26,8 @@ from harness.kafka.leaders import await_full_isr, followers_of
 __all__ = [
     "cut_replication_then_kill_leader",
     "cut_responses",
+    "kill_controller",
+    "kill_follower",
     "kill_leader",
     "pause_leader",
     "rolling_restart",
@@ -54,6 +56,27 @@ def kill_leader(injection: Injection, evidence_timeout_s: float = 20.0) -> None:
     broker stays dead until `heal`.
     """
     kill(injection, leader(injection), evidence_timeout_s)
+
+
+@fault(PROCESS, role="follower")
+def kill_follower(injection: Injection) -> None:
+    """SIGKILL the broker that follows most of the busiest leader's partitions.
+
+    No leader moves; the ISR shrinks, and grows again when the broker is back.
+    """
+    injection.kill(follower(injection).broker)
+    injection.observe_end()
+
+
+@fault(PROCESS, role="active controller")
+def kill_controller(injection: Injection, evidence_timeout_s: float = 20.0) -> None:
+    """SIGKILL the node that is the active controller.
+
+    Waits until another node is, in a newer epoch, at most `evidence_timeout_s`. Where the node is a
+    broker too, the partitions that it led move as well.
+    """
+    injection.kill(controller(injection).broker)
+    injection.observe_controller(evidence_timeout_s)
 
 
 @fault(PROCESS, PAUSE, role="followers and leader", moves_leader=True)

@@ -208,6 +208,30 @@ class Injection:
 
         with contextlib.suppress(FaultError):
             await_that(pending, "new leaders", timeout_s=timeout_s, poll_s=POLL_S)
+        self._follow_up()
+
+    def observe_end(self) -> None:
+        """Note who leads now, and what became of brokers that were ended."""
+        self.observe()
+        self._follow_up()
+
+    def observe_controller(self, timeout_s: float) -> None:
+        """Wait until another node is the active controller, in a newer epoch."""
+
+        def pending() -> str | None:
+            quorum = self.at.quorum()
+            for each in self.evidence.controllers:
+                each.leader_after, each.epoch_after = quorum.leader, quorum.epoch
+            left = [
+                missing for each in self.evidence.controllers for missing in each.shortcomings()
+            ]
+            return left[0] if left else None
+
+        with contextlib.suppress(FaultError):
+            await_that(pending, "another controller", timeout_s=timeout_s, poll_s=POLL_S)
+        self.observe_end()
+
+    def _follow_up(self) -> None:
         for each in self.evidence.brokers:
             self.at.control.follow_up(each)
         self._note_dead_logs()

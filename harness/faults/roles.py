@@ -15,11 +15,11 @@ from typing import Final
 
 from confluent_kafka import Producer
 
-from harness.errors import FaultError
+from harness.errors import FaultError, UsageError
 from harness.faults.backend import Target
 from harness.faults.injection import Injection
 from harness.kafka.leaders import PartitionState, answered, most_led
-from harness.rundir.fault_evidence import Coordination
+from harness.rundir.fault_evidence import ControllerMove, Coordination
 from harness.rundir.member_names import transactional_id
 from harness.rundir.run_info import RunInfo
 
@@ -42,6 +42,48 @@ def leader(injection: Injection) -> Struck:
     broker, led = most_led(injection.at.aimed_partitions())
     injection.aim(f"broker {broker}, leader of {len(led)} partitions", led)
     return Struck(broker, led)
+
+
+def follower(injection: Injection) -> Struck:
+    """The follower of most partitions that the busiest leader leads; aims at those it follows."""
+    led = most_led(injection.at.aimed_partitions())[1]
+    count = Counter(broker for each in led for broker in each.replicas if broker != each.leader)
+    if not count:
+        raise FaultError("no partition has a follower: the replication factor is 1.")
+    broker = min(count, key=lambda each: (-count[each], each))
+    followed = [each for each in led if broker in each.replicas]
+    injection.aim(f"broker {broker}, follower of {len(followed)} partitions", followed)
+    return Struck(broker, followed)
+
+
+def controller(injection: Injection) -> Struck:
+    """The node that is the active controller; aims at the partitions that it leads, if any."""
+    quorum = injection.at.quorum()
+    if quorum.leader < 0:
+        raise FaultError("there is no active controller now. Heal the cluster first.")
+    led = [each for each in injection.at.aimed_partitions() if each.leader == quorum.leader]
+    injection.evidence.controllers = [ControllerMove(quorum.leader, quorum.epoch)]
+    injection.aim(f"node {quorum.leader}, the active controller", led)
+    return Struck(quorum.leader, led)
+
+
+def zone_of_the_leader(injection: Injection) -> list[int]:
+    """The brokers of the zone of the busiest leader; aims at every partition that they lead.
+
+    Raises UsageError when there is no broker in another zone.
+    """
+    zones = injection.at.operated.zones()
+    partitions = injection.at.aimed_partitions()
+    zone = zones[most_led(partitions)[0]]
+    struck = sorted(broker for broker, its_zone in zones.items() if its_zone == zone)
+    if len(struck) == len(zones):
+        raise UsageError(
+            f"{injection.fault.name}: all brokers are in zone {zone}, so nobody would be left. "
+            "Spread the brokers over zones (rack of the Kafka resource, labels of the nodes)."
+        )
+    led = [each for each in partitions if each.leader in struck]
+    injection.aim(f"zone {zone}: brokers {', '.join(map(str, struck))}", led)
+    return struck
 
 
 def all_brokers(injection: Injection) -> list[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from kio.schema.alter_partition_reassignments.v0.request import (
     AlterPartitionReassignmentsRequest,
@@ -27,6 +28,7 @@ from harness.kafka.address import Address
 from harness.kafka.wire import ask
 
 Key = tuple[str, int]
+_PLAINTEXT: Final[Mapping[str, str]] = {}
 
 
 def reassignment_request(
@@ -69,9 +71,14 @@ def _refusal(code: int, message: str | None) -> str:
 
 
 def reorder_replicas(
-    address: Address, replicas: Mapping[Key, Sequence[int]], timeout_s: float = 10.0
+    address: Address,
+    replicas: Mapping[Key, Sequence[int]],
+    settings: Mapping[str, str] = _PLAINTEXT,
+    timeout_s: float = 10.0,
 ) -> None:
     """Give partitions their replicas in a new order, asked of the broker at `address`.
+
+    settings: librdkafka's, of which TLS and the login are taken.
 
     Raises FaultError when it does not answer in `timeout_s` or refuses.
     """
@@ -80,7 +87,9 @@ def reorder_replicas(
     )
     request = reassignment_request(replicas, timeout_s)
     try:
-        answer = asyncio.run(ask(address, request, AlterPartitionReassignmentsResponse, timeout_s))
+        answer = asyncio.run(
+            ask(address, request, AlterPartitionReassignmentsResponse, timeout_s, settings)
+        )
     except (OSError, asyncio.IncompleteReadError, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise FaultError(f"{what}: no answer within {timeout_s:g} s ({reason}).") from error

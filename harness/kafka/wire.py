@@ -1,4 +1,4 @@
-"""Requests that librdkafka does not make for us, over plaintext connections of our own.
+"""Requests that librdkafka does not make for us, over connections of our own.
 
 kio describes the messages of Kafka's protocol; this module frames them and sends them to one
 broker. A client library asks whichever broker it likes. Whether a broker is ready has to be asked
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -21,10 +22,12 @@ from kio.static.primitive import i32
 from kio.static.protocol import RequestPayload, ResponsePayload
 
 from harness.kafka.address import Address
+from harness.kafka.login import log_in, tls_context
 
 _CLIENT_ID: Final = "delivery-harness"
 _ANSWER_BYTES_MAX: Final = 1 << 20
 _CORRELATION: Final = i32(1)
+_PLAINTEXT: Final[Mapping[str, str]] = {}
 AnswerT = TypeVar("AnswerT", bound=ResponsePayload)
 
 
@@ -59,8 +62,27 @@ def decode(data: bytes, kind: type[AnswerT], correlation: int) -> AnswerT:
     return answer
 
 
+class WireConnection:
+    """One open connection, and its requests in turn."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def exchange(self, request: bytes) -> bytes:
+        """Send a request; the answer without its length. Raises ValueError for one too long."""
+        self._writer.write(request)
+        (length,) = struct.unpack(">i", await self._reader.readexactly(4))
+        if not 0 < length <= _ANSWER_BYTES_MAX:
+            raise ValueError(f"an answer of {length} bytes")
+        return await self._reader.readexactly(length)
+
+    async def ask(self, request: RequestPayload, kind: type[AnswerT]) -> AnswerT:
+        """The answer to a request."""
+        return decode(await self.exchange(encode(request, _CORRELATION)), kind, _CORRELATION)
+
+
 async def exchange(host: str, port: int, request: bytes, timeout_s: float) -> bytes:
-    """Send a request over its own connection; the answer without its length.
+    """Send a request over its own plaintext connection; the answer without its length.
 
     Raises OSError (TimeoutError is one) or IncompleteReadError when none comes, and ValueError
     when what comes is too long for one.
@@ -68,24 +90,32 @@ async def exchange(host: str, port: int, request: bytes, timeout_s: float) -> by
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection(host, port)
         try:
-            writer.write(request)
-            (length,) = struct.unpack(">i", await reader.readexactly(4))
-            if not 0 < length <= _ANSWER_BYTES_MAX:
-                raise ValueError(f"an answer of {length} bytes")
-            return await reader.readexactly(length)
+            return await WireConnection(reader, writer).exchange(request)
         finally:
             writer.close()
 
 
 async def ask(
-    address: Address, request: RequestPayload, kind: type[AnswerT], timeout_s: float
+    address: Address,
+    request: RequestPayload,
+    kind: type[AnswerT],
+    timeout_s: float,
+    settings: Mapping[str, str] = _PLAINTEXT,
 ) -> AnswerT:
     """What the broker at `address` answers to one request.
 
-    Raises OSError, IncompleteReadError or ValueError as `exchange` and `decode` do.
+    settings: librdkafka's, of which TLS and the login are taken. Raises OSError (TimeoutError and
+    LoginRefused are such), IncompleteReadError or ValueError when no answer comes.
     """
-    answer = await exchange(*address, encode(request, _CORRELATION), timeout_s)
-    return decode(answer, kind, _CORRELATION)
+    async with asyncio.timeout(timeout_s):
+        context = tls_context(settings)
+        reader, writer = await asyncio.open_connection(*address, ssl=context)
+        try:
+            connection = WireConnection(reader, writer)
+            await log_in(connection, settings)
+            return await connection.ask(request, kind)
+        finally:
+            writer.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def old_api(resource: Resource, _: Resources) -> Iterator[Flaw]:
 
 @resource_rule("strimzi-no-cluster", "KafkaNodePool", "KafkaTopic", "KafkaUser")
 def no_cluster(resource: Resource, _: Resources) -> Iterator[Flaw]:
-    if resource.cluster is None:
+    if resource.cluster is None and resource.whole:
         yield Flaw(
             ("metadata", "labels"),
             "error",
@@ -104,6 +104,8 @@ def default_copies(resource: Resource, _: Resources) -> Iterator[Flaw]:
          "offsets"),
     ):  # fmt: skip
         stated = as_int(config.get(name))
+        if stated is None and not resource.whole:
+            continue
         if stated is None or stated < wanted:
             yield Flaw(
                 (*CONFIG, name),
@@ -193,7 +195,7 @@ def open_listener(resource: Resource, _: Resources) -> Iterator[Flaw]:
 
 @resource_rule("kafka-no-authorization", "Kafka")
 def no_authorization(resource: Resource, _: Resources) -> Iterator[Flaw]:
-    if not resource.get("spec", "kafka", "authorization"):
+    if resource.whole and not resource.get("spec", "kafka", "authorization"):
         yield Flaw(
             ("spec", "kafka"),
             "warning",

@@ -17,6 +17,10 @@ from harness.profiles.rule import Finding, Severity
 GROUP: Final = "kafka.strimzi.io"
 CLUSTER_LABEL: Final = "strimzi.io/cluster"
 KINDS: Final = ("Kafka", "KafkaNodePool", "KafkaTopic", "KafkaUser")
+_REQUIRED: Final = {
+    "Kafka": (("spec", "kafka", "listeners"),),
+    "KafkaNodePool": (("spec", "replicas"), ("spec", "roles"), ("spec", "storage")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,12 @@ class Resource:
             return self.name
         value = self.mapping("metadata", "labels").get(CLUSTER_LABEL)
         return None if value is None else str(value)
+
+    @property
+    def whole(self) -> bool:
+        """Does it have what Strimzi's definition requires? A patch of Kustomize does not."""
+        wanted = _REQUIRED.get(self.kind, ())
+        return all(self.get(*keys) is not None for keys in wanted)
 
     def get(self, *keys: Any) -> Any:
         """The value under nested keys; None where there is none."""
@@ -79,13 +89,16 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Everything that was given together."""
+    """Everything that was given of one folder."""
 
     all: Sequence[Resource]
 
     def of(self, kind: str, cluster: str | None) -> list[Resource]:
         """The resources of a kind that belong to a cluster."""
-        return [each for each in self.all if each.kind == kind and each.cluster == cluster]
+        return [
+            each for each in self.all
+            if each.kind == kind and each.cluster == cluster and each.whole
+        ]  # fmt: skip
 
     def brokers(self, cluster: str | None) -> int | None:
         """How many brokers a cluster's node pools have together; None where none is there."""

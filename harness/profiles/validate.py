@@ -88,11 +88,18 @@ def validate(path: Path) -> FileReport:
 
 
 def validate_all(paths: Sequence[Path]) -> list[FileReport]:
-    """Look at files that belong together: node pools in one say how many brokers there are for the
-    Kafka resource in another."""
+    """Look at files. Those of one folder belong together: node pools in one say how many brokers
+    there are for the Kafka resource in another."""
     reports = [_read(path) for path in paths]
-    beside = Resources([resource for report in reports for resource in report.resources])
-    for report in reports:
+    for path, report in zip(paths, reports, strict=True):
+        beside = Resources(
+            [
+                resource
+                for other, each in zip(paths, reports, strict=True)
+                if other.parent == path.parent
+                for resource in each.resources
+            ]
+        )
         for resource in report.resources:
             report.findings += resource_findings(resource, beside)
         report.findings.sort(key=lambda finding: finding.severity != "error")
@@ -148,6 +155,8 @@ def _yaml(path: Path, report: FileReport) -> None:
                 report.refuse(document.refusals)
             if is_strimzi(content):
                 report.resources.append(Resource(document))
+        elif _is_json_patch(content):
+            report.kind = KUBERNETES
         elif isinstance(content, list) or (isinstance(content, Mapping) and "topics" in content):
             report.kind = "topics"
             _Topics(document, report).listed()
@@ -159,6 +168,15 @@ def _yaml(path: Path, report: FileReport) -> None:
             f"{path}: `profiles:`, `topics:` or resources of Kubernetes, with apiVersion and kind, "
             "are expected at the top of a YAML file."
         )
+
+
+def _is_json_patch(content: Any) -> bool:
+    """Whether a document is a patch of Kustomize by operations (RFC 6902)."""
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and all(isinstance(each, Mapping) and {"op", "path"} <= set(each) for each in content)
+    )
 
 
 @dataclass(frozen=True, slots=True)

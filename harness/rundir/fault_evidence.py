@@ -176,6 +176,49 @@ class MemberStruck:
 
 
 @dataclass(slots=True)
+class ControllerMove:
+    """Who was the active controller before and after; -1: nobody, None: nobody said."""
+
+    leader_before: int
+    epoch_before: int
+    leader_after: int | None = None
+    epoch_after: int | None = None
+
+    def shortcomings(self) -> list[str]:
+        """What is missing for the conclusion that another node took over."""
+        moved = (
+            self.leader_after not in (None, -1, self.leader_before)
+            and (self.epoch_after or 0) > self.epoch_before
+        )
+        if moved:
+            return []
+        return [
+            f"controller {self.leader_before} in epoch {self.epoch_before} before, "
+            f"{self.leader_after} in {self.epoch_after} after: no other controller was seen"
+        ]
+
+
+@dataclass(slots=True)
+class OperatorStopped:
+    """An operator that was scaled to zero, so that nobody brings back what ends."""
+
+    deployment: str
+    replicas: int
+    """How many there were."""
+    at: str
+    pods: list[str] = field(default_factory=list)
+    """The operator's pods then."""
+    left: list[str] = field(default_factory=list)
+    """Which of them were still there when the fault went on."""
+
+    def shortcomings(self) -> list[str]:
+        """What is missing for the conclusion that it is gone."""
+        if not self.pods:
+            return [f"{self.deployment}: it had no pod, so nothing was stopped"]
+        return [f"{self.deployment}: pod {each} was not seen to end" for each in self.left]
+
+
+@dataclass(slots=True)
 class PartitionMove:
     """A partition the fault was aimed at. -1: no leader, None: no leader told its epoch."""
 
@@ -224,6 +267,9 @@ class FaultEvidence:
     coordinates: list[Coordination] = field(default_factory=list)
     """Whose coordinator was struck, where the fault aims at one."""
     members: list[MemberStruck] = field(default_factory=list)
+    controllers: list[ControllerMove] = field(default_factory=list)
+    """Who was and became the active controller, where the fault aims at it."""
+    operators: list[OperatorStopped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -257,9 +303,11 @@ def shortcomings(evidence: FaultEvidence) -> list[str]:
         return [*_unmoved(evidence.partitions), *(f"struck: {each.told()}" for each in struck)]
     found = [missing for each in struck for missing in each.shortcomings()]
     found += [missing for each in evidence.members for missing in each.shortcomings()]
+    found += [missing for each in evidence.controllers for missing in each.shortcomings()]
+    found += [missing for each in evidence.operators for missing in each.shortcomings()]
     if not (struck or evidence.elections):
         return found if evidence.members else ["nothing shows that anything was struck"]
-    if not evidence.partitions:
+    if not evidence.partitions and not evidence.controllers:
         found.append("no partition was aimed at")
     if evidence.moves_leader:
         for move in evidence.partitions:

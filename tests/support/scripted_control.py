@@ -18,14 +18,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.brokers.kind import FILES, PAUSE, PROCESS, PROXY, REASSIGN, CutMode, Link
+from harness.brokers.kind import (
+    CONTAINER,
+    FILES,
+    OPERATOR,
+    PAUSE,
+    PROCESS,
+    PROXY,
+    REASSIGN,
+    ROLL,
+    ZONES,
+    CutMode,
+    Link,
+    RollBy,
+)
 from harness.brokers.local.evidence import Ended, Killed, Paused, Restarted, Resumed
 from harness.faults.backend import Target
 from harness.kafka.address import Address
 from harness.kafka.leaders import ClusterView, Key, PartitionState
+from harness.kafka.quorum import Quorum
 from harness.rundir.clock import now
 from harness.rundir.events import PodEvent
-from harness.rundir.fault_evidence import BrokerEvidence, Cut
+from harness.rundir.fault_evidence import BrokerEvidence, Cut, OperatorStopped
 from harness.rundir.run_dir import RunDir
 from harness.system.stopped import STOPPED
 
@@ -87,7 +101,9 @@ class Script:
 class ScriptedControl:
     """A `BrokerControl` over a script."""
 
-    capabilities = frozenset({PROCESS, PAUSE, REASSIGN, PROXY, FILES})
+    capabilities = frozenset(
+        {PROCESS, PAUSE, REASSIGN, PROXY, FILES, ZONES, CONTAINER, ROLL, OPERATOR}
+    )
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -143,6 +159,28 @@ class ScriptedControl:
             exit_status=1 if "exit" in script.missing else 143,
             restarted_pid=script.pids[broker],
         )  # fmt: skip
+
+    def zones(self) -> dict[int, str]:
+        """Each broker has a zone of its own."""
+        return {each: f"zone-{each}" for each in BROKERS}
+
+    def kill_together(self, brokers: Sequence[int]) -> list[Killed]:
+        """They are dead, and others lead."""
+        return [self.kill(each) for each in brokers]
+
+    def kill_process(self, broker: int) -> Killed:
+        """It is dead, and others lead."""
+        return self.kill(broker)
+
+    def roll(self, by: RollBy, timeout_s: float) -> list[Restarted]:  # noqa: ARG002
+        """Each hands over and comes back."""
+        return [self.restart(each) for each in BROKERS]
+
+    def stop_operator(self) -> OperatorStopped:
+        """It is gone."""
+        self.script.note("stop operator", 0)
+        left = ["operator-1"] if "operator" in self.script.missing else []
+        return OperatorStopped("operator", 1, now(), ["operator-1"], left)
 
     def cut(
         self,
@@ -277,6 +315,13 @@ class ScriptedTarget(Target):
     def __init__(self, script: Script, run_dir: RunDir | None) -> None:
         super().__init__(ScriptedBrokers(script), ScriptedView(script), run_dir)
         self.script = script
+
+    def quorum(self) -> Quorum:
+        """The live broker with the smallest id; another one in a newer epoch."""
+        live = self.script.live()
+        if "controller" in self.script.missing:
+            return Quorum(min(BROKERS), 7)
+        return Quorum(min(live), 7 + len(BROKERS) - len(live))
 
     def reorder_replicas(self, broker: int, replicas: Mapping[Key, Sequence[int]]) -> None:
         assert broker in self.script.live()

@@ -162,7 +162,10 @@ def test_what_is_no_bootstrap_server_is_refused_by_name(text: str) -> None:
     [
         ("local", {"process", "pause", "reassign", "proxy", "files"}),
         ("local:mine", {"process", "pause", "reassign", "proxy", "files"}),
-        ("strimzi://kafka/my-cluster", {"process", "pause"}),
+        (
+            "strimzi://kafka/my-cluster",
+            {"process", "pause", "reassign", "zones", "container", "roll", "operator"},
+        ),
         ("kafka:9092", set()),
     ],
 )

@@ -9,12 +9,15 @@ import pytest
 import yaml
 
 from harness import faults
+from harness.brokers.kinds import capabilities_of
 from harness.errors import UsageError
 from harness.faults.experiments import find, list_experiments, load_experiment, validate_for
 from harness.faults.registry import FAULTS, MEMBERS
 from harness.system.assets import folder
 
 LOCAL = frozenset({"process", "pause", "reassign", "proxy"})
+OPERATED = frozenset({"zones", "container", "roll", "operator"})
+"""What an operator in Kubernetes brings with it."""
 CONSUMING = {"unprocessed": "consume-auto-commit", "repeated": "consume-at-least-once"}
 SHIPPED = {experiment.name: experiment for experiment in list_experiments()}
 
@@ -169,7 +172,11 @@ def test_foreign_brokers_suffer_only_what_needs_no_control_over_them(name: str) 
             validate_for(SHIPPED[name], frozenset())
     else:
         validate_for(SHIPPED[name], frozenset())
-    validate_for(SHIPPED[name], LOCAL, "local")
+    if not FAULTS[name].needs & OPERATED:
+        validate_for(SHIPPED[name], LOCAL, "local")
+    else:
+        with pytest.raises(UsageError, match="brokers of kind 'local'"):
+            validate_for(SHIPPED[name], LOCAL, "local")
 
 
 @pytest.mark.parametrize("name", [name for name in FAULTS if MEMBERS in FAULTS[name].needs])
@@ -183,11 +190,11 @@ def test_a_fault_that_needs_a_proxy_is_refused_without_one() -> None:
         validate_for(SHIPPED["cut_responses"], frozenset({"process"}))
 
 
-def test_strimzi_suffers_what_needs_no_link_cut_and_no_replicas_reordered() -> None:
-    capabilities = frozenset({"process", "pause"})
+def test_strimzi_suffers_what_needs_no_link_cut() -> None:
+    capabilities = capabilities_of("strimzi://kafka/my-cluster")
     for experiment in SHIPPED.values():
-        if {"proxy", "reassign"} & experiment.needs:
-            with pytest.raises(UsageError, match=r"do not offer\. (Links|Replicas)"):
+        if "proxy" in experiment.needs:
+            with pytest.raises(UsageError, match=r"do not offer\. Links"):
                 validate_for(experiment, capabilities, "strimzi")
         else:
             validate_for(experiment, capabilities, "strimzi")

@@ -35,6 +35,7 @@ LEADER = 2
 QUICK: dict[str, dict[str, Any]] = {
     "cut_replication_then_kill_leader": {"hold_s": 0.01},
     "cut_responses": {"hold_s": 0.01},
+    "kill_leader_without_operator": {"hold_s": 0.0},
     "kill_member": {"moment": "any"},
     "no_fault": {"hold_s": 0.01},
     "pause_leader": {"hold_s": 0.03},
@@ -44,6 +45,10 @@ QUICK: dict[str, dict[str, Any]] = {
     "stop_followers_then_kill_leader": {"hold_s": 0.01},
 }
 """Arguments that let a fault be over at once."""
+WITHOUT_EVIDENCE_TIMEOUT = (
+    "cut_responses", "kill_follower", "no_fault", "roll_by_annotation", "roll_by_change",
+    "rolling_restart",
+)  # fmt: skip
 OF_BROKERS = [name for name, fault in FAULTS.items() if fault.needs != {MEMBERS}]
 OF_MEMBERS = [name for name, fault in FAULTS.items() if fault.needs == {MEMBERS}]
 
@@ -79,7 +84,7 @@ def strike(tmp_path: Path, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(decorator, "attach", lambda: target)
         monkeypatch.setattr(healing, "attach", lambda: target)
         arguments = dict(QUICK.get(name, {}))
-        if missing and name not in ("cut_responses", "no_fault", "rolling_restart"):
+        if missing and name not in WITHOUT_EVIDENCE_TIMEOUT:
             arguments["evidence_timeout_s"] = 0.05
 
         def inject() -> dict[str, Any]:
@@ -140,7 +145,9 @@ def test_a_fault_of_brokers_takes_effect_is_recorded_and_healed(
     assert not recorded.idle
     assert recorded.evidence == output["evidence"]
     # The leader of the run's partitions, and whoever coordinates: found when it struck.
-    if "coordinator" not in name:
+    if name in ("kill_follower", "kill_controller"):
+        assert recorded.brokers == {1}
+    elif "coordinator" not in name:
         assert LEADER in recorded.brokers
     elif name.startswith("kill"):
         assert recorded.brokers <= script_leaders(output)
@@ -180,6 +187,12 @@ def test_the_deeds_on_brokers_come_in_the_order_that_the_fault_says(strike: Stri
         ("cut_responses", ["cut 2", "restore 2"]),
         ("pause_leader", ["pause 2", "resume 2"]),
         ("rolling_restart", ["restart 2", "restart 1", "restart 3"]),
+        ("kill_follower", ["kill 1"]),
+        ("kill_controller", ["kill 1"]),
+        ("kill_zone", ["kill 2"]),
+        ("kill_leader_in_container", ["kill 2"]),
+        ("kill_leader_without_operator", ["stop operator 0", "kill 2"]),
+        ("roll_by_annotation", ["restart 1", "restart 2", "restart 3"]),
     ):
         script, inject = strike(name)
         inject()
@@ -212,6 +225,17 @@ NEAR_MISSES = [
     ("kill_group_coordinator", "election", "no other leader was seen"),
     ("move_group_coordinator", "election", "no other leader was seen"),
     ("no_fault", "calm", "without a fault"),
+    ("kill_follower", "exit", "exit status 143, expected -9"),
+    ("kill_controller", "exit", "exit status 143, expected -9"),
+    ("kill_controller", "controller", "no other controller was seen"),
+    ("kill_zone", "exit", "exit status 143, expected -9"),
+    ("kill_zone", "election", "no other leader was seen"),
+    ("kill_leader_in_container", "election", "no other leader was seen"),
+    ("kill_leader_without_operator", "operator", "operator-1 was not seen to end"),
+    ("kill_leader_without_operator", "exit", "exit status 143, expected -9"),
+    ("roll_by_annotation", "new process", "no new process took its place"),
+    ("roll_by_change", "exit", "exit status 1, expected one of"),
+    ("roll_by_change", "election", "no other leader was seen"),
 ]
 
 

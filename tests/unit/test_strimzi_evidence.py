@@ -75,9 +75,9 @@ def test_a_fault_on_a_pod_is_told_and_read_back() -> None:
     read.check()
     (trace,) = read.brokers
     assert (trace.broker, trace.deed, trace.pod_uid) == (2, "kill", "uid-1")
-    assert trace.what == "pod c-brokers-2 of broker 2 (uid-1) deleted with 1 s of grace"
+    assert trace.what == "pod c-brokers-2 of node 2 (uid-1) deleted with 1 s of grace"
     assert list(read.lines()) == [
-        "pod c-brokers-2 of broker 2 (uid-1) deleted with 1 s of grace, exit status 137 after "
+        "pod c-brokers-2 of node 2 (uid-1) deleted with 1 s of grace, exit status 137 after "
         "1.8 s, it led 3 partitions before and 3 when it ended, pod uid-2 took its place and was "
         "ready after 33.0 s"
     ]

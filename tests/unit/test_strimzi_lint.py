@@ -166,6 +166,26 @@ def test_every_rule_has_a_case_that_fires_it() -> None:
     assert set(STRIMZI_RULES) <= fired
 
 
+def test_a_patch_is_judged_by_what_it_states_alone(tmp_path: Path) -> None:
+    kafka = "apiVersion: kafka.strimzi.io/v1\nkind: Kafka\nmetadata: {name: c}\n"
+    config = "spec: {kafka: {config: {min.insync.replicas: 1}}}\n"
+    pools = "apiVersion: kafka.strimzi.io/v1\nkind: KafkaNodePool\nmetadata: {name: b}\n"
+    operations = "- {op: replace, path: /spec/replicas, value: 1}\n"
+    found = findings(tmp_path, kafka=kafka + config, pools=pools, operations=operations)
+    assert [each[:2] for each in found] == [("kafka-default-copies", "error")]
+
+
+def test_folders_are_looked_at_apart(tmp_path: Path) -> None:
+    for folder, count in (("base", 3), ("laptop", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "kafka.yaml").write_text(GOOD_KAFKA)
+        (tmp_path / folder / "pool.yaml").write_text(pool("b", "broker", count))
+    paths = sorted(tmp_path.glob("*/*.yaml"))
+    assert {report.file: report.count("error") for report in validate_all(paths)} == {
+        str(path): 3 if path.match("laptop/kafka.yaml") else 0 for path in paths
+    }
+
+
 def test_other_resources_of_kubernetes_are_passed_by(tmp_path: Path) -> None:
     path = tmp_path / "deployment.yaml"
     path.write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -126,6 +126,56 @@ class Kubernetes:
                 f"list {plural}.{GROUP} in namespace {namespace}",
             )
         return list((found or {}).get("items", []))
+
+    def object(
+        self, group: str, version: str, plural: str, namespace: str, name: str
+    ) -> Document | None:
+        """A resource of any group in a namespace; None when there is none of that name."""
+        return self.ask(
+            lambda: self._custom.get_namespaced_custom_object(
+                group, version, namespace, plural, name, _request_timeout=TIMEOUT_S
+            ),
+            f"get {plural}.{group} in namespace {namespace}",
+        )
+
+    def objects(
+        self, group: str, version: str, plural: str, namespace: str, **more: Any
+    ) -> list[Document]:
+        """All resources of a kind of any group in a namespace."""
+        found = self.ask(
+            lambda: self._custom.list_namespaced_custom_object(
+                group, version, namespace, plural, _request_timeout=TIMEOUT_S, **more
+            ),
+            f"list {plural}.{group} in namespace {namespace}",
+        )
+        return list((found or {}).get("items", []))
+
+    def patch(
+        self,
+        group: str,
+        version: str,
+        plural: str,
+        namespace: str,
+        name: str,
+        change: Mapping[str, Any],
+    ) -> None:
+        """A merge patch (RFC 7386). Raises ClusterError when there is nothing of that name."""
+        answer = self.ask(
+            lambda: self._custom.patch_namespaced_custom_object(
+                group, version, namespace, plural, name, dict(change), _request_timeout=TIMEOUT_S,
+                _content_type="application/merge-patch+json",
+            ),
+            f"patch {plural}.{group} in namespace {namespace}",
+        )  # fmt: skip
+        if answer is None:
+            raise ClusterError(f"{plural}.{group} {name}: there is none in namespace {namespace}.")
+
+    def node(self, name: str) -> Document | None:
+        """A node of Kubernetes; None when there is none of that name."""
+        return self._json(
+            lambda: self.core.read_node(name, _preload_content=False, _request_timeout=TIMEOUT_S),
+            "get nodes",
+        )
 
     def secret(self, namespace: str, name: str) -> Document | None:
         """A secret with its values; None when there is none of that name."""

@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
-from harness.brokers.kind import PAUSE, PROCESS, BrokerControl
+from harness.brokers.kind import (
+    CONTAINER,
+    OPERATOR,
+    PAUSE,
+    PROCESS,
+    REASSIGN,
+    ROLL,
+    ZONES,
+    BrokerControl,
+)
 from harness.brokers.local.cache import cache_folder
 from harness.brokers.strimzi.access import Kubernetes, in_pod
 from harness.brokers.strimzi.identity import (
@@ -32,8 +41,8 @@ from harness.brokers.strimzi.objects import (
     named,
     not_ready,
 )
+from harness.brokers.strimzi.operated import StrimziOperated
 from harness.brokers.strimzi.target import StrimziTarget, parse_target
-from harness.brokers.strimzi.verbs import StrimziControl
 from harness.errors import ClusterError, EnvironmentFailure, UsageError
 from harness.kafka.environment import HarnessEnvironment
 from harness.system.suggest import nearest
@@ -49,7 +58,7 @@ class StrimziBrokers:
     """A Kafka cluster that Strimzi runs, reached as one of its KafkaUsers."""
 
     kind = "strimzi"
-    capabilities = frozenset({PROCESS, PAUSE})
+    capabilities = frozenset({PROCESS, PAUSE, REASSIGN, ZONES, CONTAINER, ROLL, OPERATOR})
 
     def __init__(
         self, target: StrimziTarget, kubernetes: Kubernetes, kafka: Document, listener: Listener,
@@ -66,7 +75,7 @@ class StrimziBrokers:
         self.cluster_id: str | None = status.get("clusterId")
         spoken = status.get("kafkaVersion") or kafka["spec"]["kafka"].get("version")
         self.kafka_version = str(spoken or "unknown (the Kafka resource names none)")
-        self.control: BrokerControl | None = StrimziControl(
+        self.control: BrokerControl | None = StrimziOperated(
             target, kubernetes, self._client_config, self.capabilities
         )
 

@@ -102,7 +102,7 @@ class PodEnded(OnPod):
 
     def _what(self) -> str:
         grace = "its own time" if self.grace_s is None else f"{self.grace_s} s"
-        return f"pod {self.pod} of broker {self.broker} ({self.uid}) deleted with {grace} of grace"
+        return f"pod {self.pod} of node {self.broker} ({self.uid}) deleted with {grace} of grace"
 
     def _gone(self) -> list[str]:
         found = [] if self.gone else ["it was not seen to end"]
@@ -169,8 +169,7 @@ class PodRolled(PodRestarted):
 
     def _what(self) -> str:
         return (
-            f"pod {self.pod} of broker {self.broker} ({self.uid}) rolled by the operator "
-            f"({self.by})"
+            f"pod {self.pod} of node {self.broker} ({self.uid}) rolled by the operator ({self.by})"
         )
 
 

@@ -6,6 +6,7 @@ struck; judging compares the two (harness/judge/disturbances.py).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -29,6 +30,7 @@ class RestartWatch:
         self._make, self._append = watch, append
         self._watch = watch()
         self._known = dict(self._watch.present)
+        self._complained = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pods", daemon=True)
         self._thread.start()
@@ -50,9 +52,15 @@ class RestartWatch:
                     if self._stop.is_set():
                         return
             except ClusterError as error:
-                logger.warning("watching the pods was interrupted: %s", error)
+                if not self._complained:
+                    logger.warning("pods cannot be watched, and are looked at now and then: %s",
+                                   error)  # fmt: skip
+                self._complained = True
                 if self._stop.wait(_AGAIN_S):
                     return
+                with contextlib.suppress(ClusterError):
+                    self._watch = self._make()
+                    self._compare(self._watch.present)
 
     def _compare(self, present: dict[str, PodState]) -> None:
         for event in changes_of(self._known, present):

@@ -5,29 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from harness.brokers.kind import PAUSE, PROCESS
+from harness.brokers.kind import CONTAINER, OPERATOR, PAUSE, PROCESS, ROLL
 from harness.brokers.strimzi.access import Kubernetes
 from harness.errors import ClusterError
 
-RIGHTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    PROCESS: (("list", "pods"), ("watch", "pods"), ("delete", "pods")),
+ALWAYS: Final[tuple[tuple[str, ...], ...]] = (("list", "pods"),)
+"""A run looks at the pods, so that it sees those that end without a fault."""
+RIGHTS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    PROCESS: (("watch", "pods"), ("delete", "pods")),
     # A web socket is opened by GET; Kubernetes 1.35 and newer ask for create as well.
-    PAUSE: (("list", "pods"), ("watch", "pods"), ("get", "pods/exec"), ("create", "pods/exec")),
+    PAUSE: (("get", "pods/exec"), ("create", "pods/exec")),
+    CONTAINER: (("watch", "pods"), ("get", "pods/exec"), ("create", "pods/exec")),
+    ROLL: (
+        ("watch", "pods"),
+        ("list", "strimzipodsets", "core.strimzi.io"),
+        ("patch", "strimzipodsets", "core.strimzi.io"),
+        ("patch", "kafkas", "kafka.strimzi.io"),
+    ),
+    OPERATOR: (("watch", "pods"), ("get", "deployments", "apps"), ("patch", "deployments", "apps")),
 }
-"""Capability → verbs and resources."""
+"""Capability → verbs, resources and, but for Kubernetes' own, API groups."""
 
 
 def require_rights(kubernetes: Kubernetes, namespace: str, needs: frozenset[str]) -> None:
     """Raises ClusterError that names every right that is missing."""
-    wanted = dict.fromkeys(right for need in sorted(needs) for right in RIGHTS.get(need, ()))
+    wanted = dict.fromkeys(
+        [*ALWAYS, *(right for need in sorted(needs) for right in RIGHTS.get(need, ()))]
+    )
     missing = [
-        f"{verb} {resource}"
-        for verb, resource in wanted
-        if not kubernetes.may(verb, resource, namespace)
+        f"{verb} {'.'.join((resource, *group))}"
+        for verb, resource, *group in wanted
+        if not kubernetes.may(verb, resource, namespace, *group)
     ]
     if missing:
         raise ClusterError(
-            f"Kubernetes at {kubernetes.host} ({kubernetes.identity}): the faults need rights that "
-            f"this identity does not have in namespace {namespace}: {', '.join(missing)}. Bind it "
-            "to a Role that has them; docs/faults.md says what each fault takes."
+            f"Kubernetes at {kubernetes.host} ({kubernetes.identity}): a run with these faults "
+            f"takes rights that this identity does not have in namespace {namespace}: "
+            f"{', '.join(missing)}. Bind it to a Role that has them; docs/faults.md says what each "
+            "fault takes."
         )

@@ -16,9 +16,9 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -78,6 +78,8 @@ class StrimziControl:
         self._paused: dict[int, int] = {}
         """Broker → how often its container had started again when it was paused."""
         self._admin: AdminClient | None = None
+        self._selector = node_selector(target.cluster)
+        self._operator_stopped = False
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     # -- what there is -----------------------------------------------------------------------
@@ -198,6 +200,8 @@ class StrimziControl:
         """Note the pod that took the place of one that was deleted, and when it was ready."""
         if not isinstance(evidence, PodEnded) or evidence.uid not in self._endings:
             return
+        if self._operator_stopped:
+            return  # nobody makes the next pod
         watch, since = self._endings.pop(evidence.uid)
 
         def pending() -> str | None:
@@ -250,16 +254,18 @@ class StrimziControl:
         )
 
     def admin_address(self, broker: int) -> Address:
-        """Not to be had here. Raises UsageError."""
-        raise UsageError(
-            f"broker {broker}: requests by hand go over plain connections alone, and those to a "
-            "Strimzi cluster need its login (capability reassign)."
-        )
+        """The broker's advertised address, as the cluster names it. Raises ClusterError."""
+        there = self._metadata(ANSWER_S)
+        if there is None or broker not in there.brokers:
+            raise ClusterError(f"broker {broker}: the cluster names no address of it now.")
+        return str(there.brokers[broker].host), int(there.brokers[broker].port)
 
     # -- how ---------------------------------------------------------------------------------
 
     def _watch(self) -> PodWatch:
-        selector = node_selector(self._target.cluster)
+        return self._watch_of(self._selector)
+
+    def _watch_of(self, selector: str) -> PodWatch:
         return PodWatch(self._kubernetes, self._target.namespace, selector)
 
     def _pod(self, watch: PodWatch, broker: int) -> PodState:
@@ -279,29 +285,44 @@ class StrimziControl:
     def _delete(
         self, kind: type[Ended], broker: int, grace_s: int | None, timeout_s: float
     ) -> Ended:
+        return self._delete_all(kind, [broker], grace_s, timeout_s)[0]
+
+    def _delete_all(
+        self,
+        kind: type[Ended],
+        brokers: Sequence[int],
+        grace_s: int | None,
+        timeout_s: float = END_TIMEOUT_S,
+    ) -> list[Ended]:
         watch = self._watch()
-        pod = self._pod(watch, broker)
-        led_before = self._led(broker)
-        ended = kind(broker, pod.name, pod.uid, now(), pod.node, grace_s=grace_s,
-                     led_before=led_before)  # fmt: skip
+        pods = {broker: self._pod(watch, broker) for broker in brokers}
+        led = {broker: self._led(broker) for broker in brokers}
         since = time.monotonic()
-        delete_pod(self._kubernetes, self._target, pod.name, grace_s)
-        self._endings[pod.uid] = (watch, since)
+        endings: dict[str, Ended] = {}
+        for broker, pod in pods.items():
+            endings[pod.uid] = kind(broker, pod.name, pod.uid, now(), pod.node, grace_s=grace_s,
+                                    led_before=led[broker])  # fmt: skip
+            delete_pod(self._kubernetes, self._target, pod.name, grace_s)
+            self._endings[pod.uid] = (watch, since)
 
         def note(_: str, seen: PodState) -> None:
-            if seen.uid == pod.uid and seen.exit_code is not None:
+            ended = endings.get(seen.uid)
+            if ended is not None and seen.exit_code is not None:
                 ended.exit_code, ended.reason = seen.exit_code, seen.reason
 
         def pending() -> str | None:
-            there = watch.present.get(pod.name)
-            ended.gone = there is None or there.uid != pod.uid or ended.exit_code is not None
-            return None if ended.gone else "it still runs"
+            for ended in endings.values():
+                there = watch.present.get(ended.pod)
+                gone = there is None or there.uid != ended.uid or ended.exit_code is not None
+                if gone and not ended.gone:
+                    ended.gone = True
+                    ended.ended_after_s = round(time.monotonic() - since, 3)
+                    ended.led_at_end = self._led(ended.broker)
+            left = [each.pod for each in endings.values() if not each.gone]
+            return f"{', '.join(left)} still run" if left else None
 
         watch.await_that(pending, timeout_s, note)
-        if ended.gone:
-            ended.ended_after_s = round(time.monotonic() - since, 3)
-            ended.led_at_end = self._led(broker)
-        return ended
+        return list(endings.values())
 
     def _signal(self, kind: type[Sent], broker: int, signal: str, watch: PodWatch) -> Sent:
         pod = self._pod(watch, broker)
@@ -334,15 +355,17 @@ class StrimziControl:
 
     def _led(self, broker: int) -> int | None:
         """How many partitions a broker leads now, as any other broker says; None: nobody does."""
-        self._admin = self._admin or admin_client(self._client_config)
         # Not long where others are paused: they have to go on before they are taken for lagging.
-        timeout_s = PAUSED_ANSWER_S if self._paused else ANSWER_S
+        there = self._metadata(PAUSED_ANSWER_S if self._paused else ANSWER_S)
+        if there is None:
+            return None
+        parts = [part for each in there.topics.values() for part in each.partitions.values()]
+        return sum(1 for part in parts if part.leader == broker)
+
+    def _metadata(self, timeout_s: float) -> Any | None:
+        """What any broker says of all; None when none answers."""
+        self._admin = self._admin or admin_client(self._client_config)
         try:
-            topics = self._admin.list_topics(timeout=timeout_s).topics
+            return self._admin.list_topics(timeout=timeout_s)
         except KafkaException:
             return None
-        return sum(
-            partition.leader == broker
-            for topic in topics.values()
-            for partition in topic.partitions.values()
-        )
