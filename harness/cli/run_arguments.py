@@ -35,6 +35,15 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         "(default: stop_followers_then_kill_leader, then cut_responses)",
     )
     what.add_argument(
+        "--fault-command",
+        action="append",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="a fault of your own: inject='COMMAND' heal='COMMAND', and hold_s=, timeout_s=, "
+        "isr_timeout_s=, expect=any|leader_change|isr_shrink|none, aims=ANOMALY:PROFILE "
+        "(repeatable; one after the other, after the experiments; no default experiments then)",
+    )
+    what.add_argument(
         "--no-control",
         action="store_true",
         help="do not add the control profiles; nothing then shows that the faults hit",
@@ -135,6 +144,7 @@ def options_of(args: argparse.Namespace) -> RunOptions:
         all_profiles=args.all,
         profiles_file=Path(args.profiles) if args.profiles else None,
         experiments=tuple(args.experiment or ()),
+        fault_commands=tuple(tuple(texts) for texts in args.fault_command or ()),
         control=not args.no_control,
         until_bound=args.until_bound,
         brokers=args.brokers,

@@ -5,8 +5,18 @@ does, needs and provokes stands in docs/faults.md; `harness list faults` names t
 these imports. A module's `__all__` holds what of it is public here.
 """
 
-from harness.faults import brokers, coordinators, healing, members, nominal, operated, probes
+from harness.faults import (
+    brokers,
+    command,
+    coordinators,
+    healing,
+    members,
+    nominal,
+    operated,
+    probes,
+)
 from harness.faults.brokers import *  # noqa: F403
+from harness.faults.command import *  # noqa: F403
 from harness.faults.coordinators import *  # noqa: F403
 from harness.faults.healing import *  # noqa: F403
 from harness.faults.members import *  # noqa: F403
@@ -16,6 +26,7 @@ from harness.faults.probes import *  # noqa: F403
 
 __all__: list[str] = []
 __all__ += brokers.__all__
+__all__ += command.__all__
 __all__ += coordinators.__all__
 __all__ += healing.__all__
 __all__ += members.__all__

@@ -182,8 +182,8 @@ class Beside:
             if done[name]:
                 done[name] -= 1
                 continue
-            needs = FAULTS[name].needs
-            if needs and (members or needs != {MEMBERS}):
+            fault = FAULTS[name]
+            if not fault.nominal and (members or fault.needs != {MEMBERS}):
                 found.append(name)
         return found
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from harness.version import __version__
 
-_ACTIONS: Final = ("brokers", "coordinators", "members", "nominal", "healing")
+_ACTIONS: Final = ("brokers", "command", "coordinators", "members", "nominal", "healing")
 _PROBES: Final = ("probes",)
 
 

@@ -13,8 +13,9 @@ Everything else is Chaos Toolkit's own format, checked by its own validation.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ import yaml
 from harness.anomalies import ANOMALIES
 from harness.errors import UsageError
 from harness.faults.backend import memberless, refusal
+from harness.faults.command_arguments import commands_in, experiment_document
 from harness.faults.document import EXTENSION, MODULE, called
 from harness.faults.registry import FAULTS, MEMBERS, fault_named
 from harness.system.assets import folder
@@ -46,6 +48,14 @@ class Experiment:
     """Names of the injected faults, each as often as it is injected, in order."""
     needs: frozenset[str]
     """Capabilities that the brokers must offer."""
+    variables: tuple[str, ...] = ()
+    """Environment variables that its configuration is read from, and that have no default."""
+    commands_s: float = 0.0
+    """The most that commands of the user's take in it, beyond what faults take otherwise."""
+    healing_s: float = 0.0
+    """The same for healing it once somebody asks for its end."""
+    document: Mapping[str, Any] | None = None
+    """Of an experiment that the harness has made: it is in no file before the run."""
 
 
 def list_experiments() -> list[Experiment]:
@@ -59,8 +69,19 @@ def load_experiment(name_or_path: str) -> Experiment:
     Raises UsageError that names the file, the field and what is accepted.
     """
     path = find(name_or_path)
-    document = _document(path)
+    return _checked(path, _document(path))
+
+
+def command_experiment(texts: Sequence[str], number: int) -> Experiment:
+    """The experiment of the n-th --fault-command. Raises UsageError for texts that are wrong."""
+    document = experiment_document(texts)
+    made = _checked(Path(f"fault-command-{number}"), document)
+    return replace(made, document=document)
+
+
+def _checked(path: Path, document: dict[str, Any]) -> Experiment:
     _check_with_chaos_toolkit(path, document)
+    commands = commands_in(document, str(path))
     extension = _extension(path, document)
     faults = tuple(_injected(path, document))
     _check_rollback(path, document, faults)
@@ -79,6 +100,9 @@ def load_experiment(name_or_path: str) -> Experiment:
         aims=_aims(path, extension),
         faults=faults,
         needs=frozenset().union(*(FAULTS[name].needs for name in faults)),
+        variables=tuple(_variables(document)),
+        commands_s=sum(each.longest_s for each in commands),
+        healing_s=max((each.healing_s for each in commands), default=0.0),
     )
 
 
@@ -91,6 +115,12 @@ def validate_for(
 ) -> None:
     """Refuse an experiment whose faults these brokers, or a run without group members, cannot
     suffer. Raises UsageError."""
+    for name in experiment.variables:
+        if name not in os.environ:
+            raise UsageError(
+                f"experiment {experiment.name}: its configuration is read from the environment "
+                f"variable {name}, which is not set."
+            )
     capabilities |= {MEMBERS}
     for name in experiment.faults:
         if MEMBERS in FAULTS[name].needs and not members:
@@ -99,7 +129,8 @@ def validate_for(
         if missing:
             raise UsageError(
                 f"experiment {experiment.name}: {refusal(FAULTS[name], missing, kind)} "
-                "An experiment without such needs is no_fault."
+                "An experiment without such needs is no_fault; a fault of your own is "
+                "--fault-command inject='…' heal='…'."
             )
 
 
@@ -153,7 +184,7 @@ def _check_with_chaos_toolkit(path: Path, document: dict[str, Any]) -> None:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        ensure_experiment_is_valid(document)
+        ensure_experiment_is_valid(_with_variables(document))
     except ChaosException as error:
         raise UsageError(f"{path}: Chaos Toolkit refuses it: {error}") from error
     except (AttributeError, KeyError, TypeError) as error:
@@ -199,6 +230,28 @@ def _activities(document: dict[str, Any]) -> Iterator[Any]:
     yield from document.get("rollbacks") or []
 
 
+def _with_variables(document: dict[str, Any]) -> dict[str, Any]:
+    """As if each environment variable of its configuration were set: only a run needs them."""
+    configuration = document.get("configuration")
+    if not isinstance(configuration, dict):
+        return document
+    missing = [name for name in _variables(document) if name not in os.environ]
+    filled = {
+        key: {**entry, "default": "0"}  # can be read as each type that Chaos Toolkit knows
+        if isinstance(entry, dict) and entry.get("key") in missing
+        else entry
+        for key, entry in configuration.items()
+    }
+    return {**document, "configuration": filled}
+
+
+def _variables(document: dict[str, Any]) -> Iterator[str]:
+    configuration = document.get("configuration") or {}
+    for entry in configuration.values() if isinstance(configuration, dict) else ():
+        if isinstance(entry, dict) and entry.get("type") == "env" and "default" not in entry:
+            yield str(entry.get("key"))
+
+
 def _injected(path: Path, document: dict[str, Any]) -> Iterator[str]:
     for activity in document.get("method") or []:
         name = called(activity)
@@ -213,7 +266,7 @@ def _injected(path: Path, document: dict[str, Any]) -> Iterator[str]:
 
 def _check_rollback(path: Path, document: dict[str, Any], faults: tuple[str, ...]) -> None:
     rollbacks = [called(activity) for activity in document.get("rollbacks") or []]
-    if any(FAULTS[name].needs for name in faults) and "heal" not in rollbacks:
+    if any(not FAULTS[name].nominal for name in faults) and "heal" not in rollbacks:
         raise UsageError(
             f"{path}: rollbacks: an experiment with faults must end with the action heal of "
             f"{MODULE}, so that it leaves no broker stopped."

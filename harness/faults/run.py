@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 
 from harness.faults.experiments import Experiment
+from harness.rundir.documents import write_json
 from harness.rundir.run_dir import RunDir
 from harness.system.lifeline import Child
 
@@ -22,9 +23,14 @@ def start_experiment(
     """Start `chaos run` for the n-th experiment of a run, from 1.
 
     The journal becomes `run_dir.journal(number)` when it ends, its log logs/chaos-<n>.log.
+    An experiment that the harness has made is written to `run_dir.experiment(number)` first.
     `environment`: how its actions find run and brokers, see harness.faults.backend.
     """
     journal = run_dir.journal(number).resolve()
+    path = experiment.path
+    if experiment.document is not None:
+        path = run_dir.experiment(number).resolve()
+        write_json(path, experiment.document)
     return Child(
         [
             sys.executable,
@@ -39,7 +45,7 @@ def start_experiment(
             str(journal),
             "--rollback-strategy",
             "always",
-            str(experiment.path),
+            str(path),
         ],
         log=run_dir.logs / f"chaos-{number}.log",
         environment=environment,

@@ -87,6 +87,9 @@ class ClusterView:
     client_config: librdkafka settings, bootstrap.servers included.
     """
 
+    may_elect = True
+    """False once the cluster has refused this client's right to ask for an election."""
+
     def __init__(self, client_config: Mapping[str, str]) -> None:
         self._admin = admin_client(
             client_config, socket_timeout_s=5.0, settings={"reconnect.backoff.max.ms": 500}
@@ -103,6 +106,10 @@ class ClusterView:
     def brokers(self) -> list[int]:
         """Ids of the brokers that are registered and not fenced."""
         return sorted(self._metadata().brokers)
+
+    def addresses(self) -> dict[int, str]:
+        """HOST:PORT of each of `brokers`, as the cluster advertises it to this client."""
+        return {each.id: f"{each.host}:{each.port}" for each in self._metadata().brokers.values()}
 
     def partitions(self, topics: Sequence[str]) -> list[PartitionState]:
         """Every partition of `topics`, in that order. Raises FaultError for an unknown topic."""
@@ -141,10 +148,20 @@ class ClusterView:
         return None if entry is None or entry.value is None else str(entry.value)
 
     def elect_preferred(self, keys: Iterable[Key]) -> None:
-        """Ask that the first replica of each partition becomes its leader; does not wait for it."""
+        """Ask that the first replica of each partition becomes its leader; does not wait for it.
+
+        Where this client has not the right to (Alter on the cluster), `may_elect` becomes False.
+        """
         # No timeout is passed: confluent-kafka 2.16.1 raises SystemError for any it is given.
         future = self._admin.elect_leaders(ElectionType.PREFERRED, [At(*key) for key in keys])
-        results = _answer(future, "electing preferred leaders", timeout_s=6.0)
+        try:
+            results = _answer(future, "electing preferred leaders", timeout_s=6.0)
+        except FaultError as refused:
+            reason = refused.__cause__
+            if isinstance(reason, KafkaException) and reason.args[0].code() == _NO_RIGHT:
+                self.may_elect = False
+                return
+            raise
         for at, error in results.items():
             # Documented as an exception, handed out as its error.
             cause = error.args[0] if isinstance(error, KafkaException) else error
@@ -172,6 +189,7 @@ class ClusterView:
             raise FaultError(f"asking for the cluster's metadata: {_reason(error)}") from error
 
 
+_NO_RIGHT: Final = KafkaError.CLUSTER_AUTHORIZATION_FAILED
 _PREFERRED_NOT_AVAILABLE: Final = KafkaError.PREFERRED_LEADER_NOT_AVAILABLE
 
 
@@ -234,13 +252,14 @@ def await_preferred(
 ) -> None:
     """Elect preferred leaders of the topics that `topics` names at each look; wait until they lead.
 
+    Where this client has not the right to ask for an election, whoever leads is accepted.
     Metadata names a leader before that broker has taken over, and what is sent with acks=0 in
     between is lost: so a leader counts once it answers as one, which ListOffsets shows.
     """
 
     def pending() -> str | None:
         states = view.partitions(topics())
-        away = [state for state in states if not state.preferred]
+        away = [state for state in states if not state.preferred and view.may_elect]
         if not away:
             answering = view.epochs(state.key for state in states)
             silent = [str(state) for state in states if state.key not in answering]

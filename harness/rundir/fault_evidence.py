@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Protocol
 
+from harness.rundir.command_evidence import CommandEvidence
 from harness.system.stopped import STOPPED
 
 KILL: Final = "kill"
@@ -270,6 +271,8 @@ class FaultEvidence:
     controllers: list[ControllerMove] = field(default_factory=list)
     """Who was and became the active controller, where the fault aims at it."""
     operators: list[OperatorStopped] = field(default_factory=list)
+    commands: list[CommandEvidence] = field(default_factory=list)
+    """Of a fault that is a command of the user's."""
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -298,7 +301,11 @@ def _plain(value: Any) -> Any:
 
 def shortcomings(evidence: FaultEvidence) -> list[str]:
     """What is missing for the conclusion that the fault took effect; empty when nothing is."""
-    struck: list[BrokerEvidence | Cut] = [*evidence.brokers, *evidence.links]
+    struck: list[BrokerEvidence | Cut | CommandEvidence] = [
+        *evidence.brokers,
+        *evidence.links,
+        *evidence.commands,
+    ]
     if evidence.nominal:
         return [*_unmoved(evidence.partitions), *(f"struck: {each.told()}" for each in struck)]
     found = [missing for each in struck for missing in each.shortcomings()]
@@ -309,7 +316,7 @@ def shortcomings(evidence: FaultEvidence) -> list[str]:
         return found if evidence.members else ["nothing shows that anything was struck"]
     if not evidence.partitions and not evidence.controllers:
         found.append("no partition was aimed at")
-    if evidence.moves_leader:
+    if evidence.moves_leader and not evidence.commands:
         for move in evidence.partitions:
             done = move.has_new_epoch() if evidence.graceful else move.has_moved()
             if not done:

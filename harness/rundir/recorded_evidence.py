@@ -138,9 +138,11 @@ class RecordedEvidence:
         return self._texts("notes")
 
     def lines(self) -> Iterator[str]:
-        """What was done to brokers and links, a sentence each."""
+        """What was done to brokers and links, and by commands of the user's, a sentence each."""
         for each in [*self.brokers, *self.links]:
             yield each.told
+        for command in self._all("commands"):
+            yield str(command.get("told", ""))
 
     def _all(self, kind: str) -> list[Mapping[str, Any]]:
         value = self.document.get(kind)

@@ -80,6 +80,10 @@ class RunDir:
         """Chaos Toolkit's journal of the n-th experiment, from 1."""
         return self.path / ("journal.json" if number == 1 else f"journal-{number}.json")
 
+    def experiment(self, number: int) -> Path:
+        """The n-th experiment, where the harness made it of --fault-command."""
+        return self.path / f"experiment-{number}.json"
+
     def claim_journal(self, *, above: int) -> int:
         """The number of a journal that nobody else writes, from `above` + 1; its file is made.
 

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Final
 
+from harness.faults.experiments import Experiment
 from harness.faults.run import start_experiment
 from harness.rundir.events import RunEvent
 from harness.runs.progress import Progress
@@ -19,6 +20,7 @@ from harness.system.lifeline import Child
 SETTLE_S: Final = 3.0
 """Load that goes on after the last experiment, so that recovery is on record."""
 EXPERIMENT_TIMEOUT_S: Final = 900.0
+HEALING_TIMEOUT_S: Final = 60.0
 
 
 def load_and_break(session: Session, request: RunRequest, progress: Progress, stop: Stop) -> None:
@@ -51,7 +53,7 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
                         experiment, run_dir, rounds.next_journal(), session.environment()
                     )
                 )
-                await_experiment(child, load, session, progress, stop)
+                await_experiment(child, load, session, progress, stop, experiment)
                 if stop():
                     return
             if load.process.poll() is not None or rounds.enough(progress.note):
@@ -77,10 +79,15 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
 
 
 def await_experiment(
-    child: Child, load: Child, session: Session, progress: Progress, stop: Stop
+    child: Child,
+    load: Child,
+    session: Session,
+    progress: Progress,
+    stop: Stop,
+    experiment: Experiment,
 ) -> None:
     """Wait for an experiment; a stop asks it to heal and end, a dead load ends it too."""
-    deadline = time.monotonic() + EXPERIMENT_TIMEOUT_S
+    deadline = time.monotonic() + EXPERIMENT_TIMEOUT_S + experiment.commands_s
     asked = False
     while child.process.poll() is None:
         ending = stop() or load.process.poll() is not None or time.monotonic() > deadline
@@ -88,7 +95,7 @@ def await_experiment(
             asked = True
             with contextlib.suppress(ProcessLookupError):
                 child.process.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + HEALING_TIMEOUT_S + experiment.healing_s
         elif asked and time.monotonic() > deadline:
             child.process.kill()
         session.check_recording()

@@ -29,6 +29,8 @@ class RunOptions:
     """A YAML file with profiles of the user's own."""
     experiments: tuple[str, ...] = ()
     """Names or files, carried out in this order; without any, the default ones."""
+    fault_commands: tuple[tuple[str, ...], ...] = ()
+    """KEY=VALUE texts as each --fault-command takes them; carried out after the experiments."""
     control: bool = True
     """Add the control profiles that the experiments name."""
     until_bound: float | None = None
@@ -76,7 +78,7 @@ class RunOptions:
                 words.append(option)
             else:
                 for each in value if isinstance(value, tuple) else (value,):
-                    words += [option, str(each)]
+                    words += [option, *(each if isinstance(each, tuple) else (str(each),))]
         return words
 
 
@@ -86,6 +88,7 @@ _OPTIONS: Final = {
     "all_profiles": "--all",
     "profiles_file": "--profiles",
     "experiments": "--experiment",
+    "fault_commands": "--fault-command",
     "control": "--no-control",
     "until_bound": "--until-bound",
     "brokers": "--brokers",

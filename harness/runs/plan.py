@@ -18,7 +18,12 @@ from harness.brokers import KAFKA_VERSION
 from harness.brokers.foreign import parse_bootstrap
 from harness.brokers.kinds import LOCAL, STRIMZI, capabilities_of, kind_of
 from harness.errors import UsageError, redact_argv
-from harness.faults.experiments import Experiment, load_experiment, validate_for
+from harness.faults.experiments import (
+    Experiment,
+    command_experiment,
+    load_experiment,
+    validate_for,
+)
 from harness.faults.registry import FAULTS, coordinates_transactions
 from harness.kafka.client_check import check_connection, check_producer
 from harness.profiles import (
@@ -71,8 +76,7 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
     for subject in subjects:
         check_producer(subject, overrides.origins)
     capabilities, kind = capabilities_of(brokers), kind_of(brokers)
-    names = options.experiments or DEFAULTS_BY_KIND.get(kind, DEFAULT_EXPERIMENTS)
-    experiments = [load_experiment(name) for name in names]
+    experiments = experiments_of(options, kind)
     for experiment in experiments:
         consuming = any(profile.consume is not None for profile in subjects)
         validate_for(experiment, capabilities, kind, members=consuming)
@@ -107,6 +111,17 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
         keep_cluster=options.keep_cluster,
         keep_topics=options.keep_topics,
     )
+
+
+def experiments_of(options: RunOptions, kind: str) -> list[Experiment]:
+    """The experiments that were asked for, then one for each --fault-command; without either the
+    default ones of a kind of brokers."""
+    commands = [
+        command_experiment(texts, number) for number, texts in enumerate(options.fault_commands, 1)
+    ]
+    default = () if commands else DEFAULTS_BY_KIND.get(kind, DEFAULT_EXPERIMENTS)
+    names = options.experiments or default
+    return [*(load_experiment(name) for name in names), *commands]
 
 
 def seed_of(options: RunOptions) -> int:
@@ -241,7 +256,7 @@ def check_bounded(bound: float | None, experiments: list[Experiment]) -> None:
             f"--until-bound {bound:g}: a chance between 0 and 1 is expected, such "
             "as 0.1: zero breaches in 29 faults bound the chance per fault to 0.1."
         )
-    if not any(FAULTS[name].needs for each in experiments for name in each.faults):
+    if not any(not FAULTS[name].nominal for each in experiments for name in each.faults):
         raise UsageError(
             "--until-bound: the experiments inject no fault, so no number of rounds reaches a "
             "bound. Name one that does: --experiment stop_followers_then_kill_leader."

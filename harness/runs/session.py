@@ -122,7 +122,7 @@ class Session:
                 1
                 for experiment in request.experiments
                 for fault in experiment.faults
-                if FAULTS[fault].needs
+                if not FAULTS[fault].nominal
             ),
             findings=[
                 {"profile": profile.name, **finding.to_json()}

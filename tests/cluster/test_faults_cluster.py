@@ -84,9 +84,10 @@ def assert_whole(target: Target) -> None:
 BROKER_FAULTS = sorted(
     name
     for name, fault in FAULTS.items()
-    if "coordinator" not in name and MEMBERS not in fault.needs
+    if "coordinator" not in name and MEMBERS not in fault.needs and name != "run_command"
 )
-"""Coordinators and consumer groups have tests of their own, with transactions and members."""
+"""Coordinators and consumer groups have tests of their own, with transactions and members; so have
+commands of the user's."""
 
 
 @pytest.mark.parametrize("name", BROKER_FAULTS)

@@ -280,6 +280,9 @@ class ScriptedView(ClusterView):
     def brokers(self) -> list[int]:
         return self._script.live()
 
+    def addresses(self) -> dict[int, str]:
+        return {each: f"scripted:{each}" for each in self._script.live()}
+
     def partitions(self, topics: Sequence[str]) -> list[PartitionState]:
         script = self._script
         return [

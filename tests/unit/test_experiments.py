@@ -166,7 +166,11 @@ def test_a_path_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
-def test_foreign_brokers_suffer_only_what_needs_no_control_over_them(name: str) -> None:
+def test_foreign_brokers_suffer_only_what_needs_no_control_over_them(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in SHIPPED[name].variables:
+        monkeypatch.setenv(variable, "true")
     if FAULTS[name].needs - {MEMBERS}:
         with pytest.raises(UsageError, match=f"experiment {name}: .*brokers of kind 'foreign'"):
             validate_for(SHIPPED[name], frozenset())

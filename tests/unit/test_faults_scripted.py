@@ -49,7 +49,10 @@ WITHOUT_EVIDENCE_TIMEOUT = (
     "cut_responses", "kill_follower", "no_fault", "roll_by_annotation", "roll_by_change",
     "rolling_restart",
 )  # fmt: skip
-OF_BROKERS = [name for name, fault in FAULTS.items() if fault.needs != {MEMBERS}]
+OF_BROKERS = [
+    name for name, fault in FAULTS.items() if fault.needs != {MEMBERS} and name != "run_command"
+]
+"""A command of the user's has tests of its own: tests/unit/test_fault_command.py."""
 OF_MEMBERS = [name for name, fault in FAULTS.items() if fault.needs == {MEMBERS}]
 
 Strike = Callable[..., tuple[Script, Callable[..., dict[str, Any]]]]

@@ -107,6 +107,10 @@ OTHER = harness.RunOptions(
     all_profiles=True,
     profiles_file=Path("mine.yaml"),
     experiments=("no_fault", "own.yaml"),
+    fault_commands=(
+        ("inject=break it", "heal=repair it"),
+        ("inject=a", "heal=b", "hold_s=3"),
+    ),
     control=False,
     until_bound=0.1,
     brokers="b:9092",
