@@ -18,15 +18,15 @@ import numpy as np
 from harness.arrays import I64
 from harness.errors import RunDirError
 from harness.reconcile.findings import ProfileFindings
-from harness.reconcile.lane import Lane
+from harness.reconcile.lane import Lane, Reading
 from harness.reconcile.partition_walk import PartitionWalk
 from harness.reconcile.send_times import SendTimes
 from harness.record.codec import ANY_PARTITION
 from harness.rundir import cells
 from harness.rundir.anywhere import READ_ANYWHERE, positions
 from harness.rundir.cells import Columns
-from harness.rundir.columns import NEVER, unpack_offsets
-from harness.rundir.copies import Copies, Extras
+from harness.rundir.columns import unpack_offsets
+from harness.rundir.copies import Copies, Extras, LaneCopies
 from harness.rundir.drained import DrainedAnywhere
 from harness.rundir.run_record import RunRecord
 
@@ -72,25 +72,16 @@ class LaneAnywhere(Lane):
 
     def _chunk(self, first: int, count: int) -> None:
         low, state = cells.cells(self.ledger, *self.partition_walk.key, first, count)
-        drained_at, copies = self._read(self.drained, first, count, self.drained_copies.within)
-        live_at, more_live = self._read(self.live, first, count, self.live_copies.within)
-        acked_at = unpack_offsets(low, state)
-        present, attempted = drained_at >= 0, state != NEVER
-        self._outcomes(state, attempted, present)
-        self._lost(first, state, acked_at, present, live_at, more_live)
-        only_live = self._only_live(live_at, more_live, drained_at, copies)
-        self._covered(attempted, drained_at, live_at, more_live)
-        self._copies(first, attempted, copies)
-        self._copies_live(first, attempted, live_at, present, *only_live)
-        self._phantoms(first, attempted, drained_at)
-        self._failed_visible(first, state, drained_at, live_at)
-        self.gaps.add(first, state, present)
-        self._inconsistent(first, acked_at, drained_at, copies, live_at, more_live)
-        self._vanished(first, *only_live)
+        drained = self._read(self.drained, first, count, self.drained_copies)
+        live = self._read(self.live, first, count, self.live_copies)
+        self._apply_rules(first, state, unpack_offsets(low, state), drained, live)
+
+    def _inversions(self, *_: object) -> None:
+        """None: partitions have no order among each other."""
 
     def _read(
-        self, columns: Columns | None, first: int, count: int, further: object
-    ) -> tuple[I64, Copies]:
+        self, columns: Columns | None, first: int, count: int, further: LaneCopies
+    ) -> Reading:
         """The first position at which each attempt was read, −1 for none, and all further ones."""
         at = np.full(count, -1, dtype=np.int64)
         sequences: list[I64] = []
@@ -104,8 +95,7 @@ class LaneAnywhere(Lane):
             sequences.append(again)
             places.append(here[again])
             at = np.where(at >= 0, at, here)
-        assert callable(further)
-        copies: Copies = further(first, count)
+        copies = further.within(first, count)
         pairs = Copies(
             np.concatenate([*sequences, copies.sequences]),
             np.concatenate([*places, copies.offsets]),

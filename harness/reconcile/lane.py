@@ -35,6 +35,9 @@ from harness.rundir.read_times import first_reads
 from harness.rundir.run_record import RunRecord
 from harness.rundir.transactions import NOT_KNOWN_US
 
+Reading = tuple[I64, Copies]
+"""The first offset at which each attempt was read, −1 for none, and all further copies."""
+
 
 class Lane:
     """One incarnation on one topic-partition, walked from its first sequence to its last."""
@@ -102,11 +105,16 @@ class Lane:
             ) and self._undisturbed(first, low, state, drained_low, drained_high):
                 self.partition_walk.coverage.again += int(np.count_nonzero(seen_live))
                 return
-        acked_at = unpack_offsets(low, state)
-        drained_at, copies = drained_copies.merged(unpack_offsets(drained_low, drained_high))
-        live_at, more_live = live_copies.merged(unpack_offsets(live_low, live_high))
-        present = drained_at >= 0
-        attempted = state != NEVER
+        drained = drained_copies.merged(unpack_offsets(drained_low, drained_high))
+        live = live_copies.merged(unpack_offsets(live_low, live_high))
+        self._apply_rules(first, state, unpack_offsets(low, state), drained, live)
+
+    def _apply_rules(
+        self, first: int, state: U8, acked_at: I64, drained: Reading, live: Reading
+    ) -> None:
+        """Every rule, on cells and where each of them was read."""
+        key, (drained_at, copies), (live_at, more_live) = self.partition_walk.key, drained, live
+        present, attempted = drained_at >= 0, state != NEVER
         self._outcomes(state, attempted, present)
         self._lost(first, state, acked_at, present, live_at, more_live)
         only_live = self._only_live(live_at, more_live, drained_at, copies)
@@ -166,13 +174,7 @@ class Lane:
         self.counts["seen"] += int(np.count_nonzero(attempted & present))
 
     def _lost(
-        self,
-        first: int,
-        state: U8,
-        acked_at: I64,
-        present: Bools,
-        live_at: I64,
-        more_live: Copies,
+        self, first: int, state: U8, acked_at: I64, present: Bools, live_at: I64, more_live: Copies
     ) -> None:
         """Acknowledged and absent: lost where the drain proves it, otherwise unseen."""
         absent = (state >= SENT) & ~present
@@ -335,13 +337,7 @@ class Lane:
         self.partition_walk.suspects.add(self.incarnation, first + where, at)
 
     def _precommitted(
-        self,
-        tally: Tally,
-        first: int,
-        state: U8,
-        drained_at: I64,
-        live_at: I64,
-        more_live: Copies,
+        self, tally: Tally, first: int, state: U8, drained_at: I64, live_at: I64, more_live: Copies
     ) -> None:
         """Visible to read_committed before its commit was called, or without any call of it."""
         read_us, timed = first_reads(

@@ -136,6 +136,12 @@ def _in(path: str, *changes: tuple[str, str]) -> list[Mutant]:
 MUTANTS: Final[Sequence[Mutant]] = [
     *_in(
         "reconcile/lane.py",
+        ("        self._lost(first, state, acked_at, present, live_at, more_live)\n", ""),
+        ("        self._phantoms(first, attempted, drained_at)\n", ""),
+        ("        self._vanished(first, *only_live)\n", ""),
+        ("        self.gaps.add(first, state, present)\n", ""),
+        ("        self._failed_visible(first, state, drained_at, live_at)\n", ""),
+        ("        self._inconsistent(first, acked_at, drained_at, copies, live_at, more_live)\n", ""),
         ("absent = (state >= SENT) & ~present", "absent = (state > SENT) & ~present"),
         ("absent = (state >= SENT) & ~present", "absent = (state >= UNKNOWN) & ~present"),
         ("absent = (state >= SENT) & ~present", "absent = (state >= SENT) & present"),
@@ -802,12 +808,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
     ),
     *_in(
         "reconcile/anywhere.py",
-        ("        self._lost(first, state, acked_at, present, live_at, more_live)\n", ""),
-        ("        self._phantoms(first, attempted, drained_at)\n", ""),
-        ("        self._vanished(first, *only_live)\n", ""),
-        ("        self.gaps.add(first, state, present)\n", ""),
-        ("        self._failed_visible(first, state, drained_at, live_at)\n", ""),
-        ("        self._inconsistent(first, acked_at, drained_at, copies, live_at, more_live)\n", ""),
+        ("def _inversions(self, *_: object)", "def _no_inversions(self, *_: object)"),
         ("            sequences.append(again)\n            places.append(here[again])\n", ""),
         ("here = positions(number, unpack_offsets(low, high))", "here = unpack_offsets(low, high)"),
         ("yield positions(number, at[at >= 0])", "yield at[at >= 0]"),
