@@ -40,7 +40,7 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         nargs="+",
         metavar="KEY=VALUE",
         help="a fault of your own: inject='COMMAND' heal='COMMAND', and hold_s=, timeout_s=, "
-        "isr_timeout_s=, expect=any|leader_change|isr_shrink|none, aims=ANOMALY:PROFILE "
+        "isr_timeout_s=, expect= (any, leader_change, isr_shrink or none), aims=ANOMALY:PROFILE "
         "(repeatable; one after the other, after the experiments; no default experiments then)",
     )
     what.add_argument(
