@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from harness.version import __version__
 
-_ACTIONS: Final = ("brokers", "command", "coordinators", "members", "nominal", "healing")
+_ACTIONS: Final = (
+    "brokers", "command", "coordinators", "members", "nominal", "operated", "healing",
+)  # fmt: skip
 _PROBES: Final = ("probes",)
 
 
