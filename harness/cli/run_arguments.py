@@ -14,6 +14,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     _add_what(parser.add_argument_group("what is judged"))
     _add_where(parser.add_argument_group("where"))
     _add_load(parser.add_argument_group("load"))
+    _add_workers(parser.add_argument_group("several load processes"))
     output = parser.add_argument_group("output")
     output.add_argument(
         "--out", metavar="DIR", help="the run directory (default reports/runs/<run_id>)"
@@ -137,6 +138,42 @@ def _add_load(load: argparse._ArgumentGroup) -> None:
     add("--seed", type=int, metavar="N", help="every random choice follows from it")
 
 
+def _add_workers(workers: argparse._ArgumentGroup) -> None:
+    add = workers.add_argument
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="spread the load over N processes of this machine (default: one makes it)",
+    )
+    add(
+        "--expect-workers",
+        type=int,
+        metavar="N",
+        help="wait for N workers that `harness worker` starts, here or elsewhere",
+    )
+    add(
+        "--expect-workers-max-wait",
+        type=float,
+        default=DEFAULTS.expect_workers_max_wait_s,
+        metavar="S",
+        help="give up after S seconds (default 0: never)",
+    )
+    add(
+        "--master-bind-host",
+        default=DEFAULTS.master_bind_host,
+        metavar="HOST",
+        help="where workers find this run; * for all addresses (default %(default)s)",
+    )
+    add(
+        "--master-bind-port",
+        type=int,
+        default=DEFAULTS.master_bind_port,
+        metavar="PORT",
+        help="its port (default %(default)s)",
+    )
+
+
 def options_of(args: argparse.Namespace) -> RunOptions:
     """What was asked for, apart from --repeat and --json."""
     return RunOptions(
@@ -162,6 +199,11 @@ def options_of(args: argparse.Namespace) -> RunOptions:
         keys=args.keys,
         partitions=args.partitions,
         producers=args.producers,
+        workers=args.workers,
+        expect_workers=args.expect_workers,
+        expect_workers_max_wait_s=args.expect_workers_max_wait,
+        master_bind_host=args.master_bind_host,
+        master_bind_port=args.master_bind_port,
         seed=args.seed,
         out=Path(args.out) if args.out else None,
     )

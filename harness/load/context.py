@@ -12,6 +12,7 @@ from harness.kafka.environment import HarnessEnvironment
 from harness.load.slots import Slots
 from harness.rundir.clock import NEVER_US, Clock
 from harness.rundir.latency import IntervalRecorder
+from harness.rundir.ledger import NUMBERS
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun, RunInfo
 
@@ -82,6 +83,7 @@ class LoadContext:
 
     connection: librdkafka's connection settings; may hold secrets, so they are never written.
     warm_until_us: records intended before this instant are left out of latency.
+    numbers: what its incarnations may be called.
     """
 
     run_dir: RunDir
@@ -91,6 +93,7 @@ class LoadContext:
     slots: Slots
     start_call: Callable[[Callable[[], Any]], Call] = call_now
     warm_until_us: int = field(default=NEVER_US)
+    numbers: range = NUMBERS
     latency: Latencies = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,14 +105,17 @@ class LoadContext:
         self.latency.close()
 
     @classmethod
-    def of(cls, run_dir: RunDir, **fields: Any) -> LoadContext:
-        """The context of a prepared run; connection settings come from the environment."""
+    def of(cls, run_dir: RunDir, *, clock: Clock | None = None, **fields: Any) -> LoadContext:
+        """The context of a prepared run; connection settings come from the environment.
+
+        clock: one that another process began, where there is one.
+        """
         info = run_dir.read_info()
         return cls(
             run_dir=run_dir,
             info=info,
             connection=HarnessEnvironment.read().connection(info.bootstrap),
-            clock=Clock(),
+            clock=clock or Clock(),
             slots=Slots(run_dir, info),
             **fields,
         )

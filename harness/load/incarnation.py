@@ -22,6 +22,7 @@ from harness.load.outcomes import Delivered, OnDelivery, Report, Reports, groups
 from harness.record.codec import run_hash
 from harness.record.codecs import codec_named
 from harness.record.encoder import Encoder
+from harness.rundir.clock import from_us
 from harness.rundir.events import IncarnationEvent
 from harness.rundir.ledger import Ledger
 from harness.rundir.load_events import LEFT_OPEN, SLOT_US
@@ -74,7 +75,9 @@ class Incarnation:
                 "Correct them in the profile or in --config."
             ) from None
         run = run_hash(info.run_id)
-        self.ledger = Ledger.create(context.run_dir.ledger, run=run, profile=profile.profile)
+        self.ledger = Ledger.create(
+            context.run_dir.ledger, run=run, profile=profile.profile, numbers=context.numbers
+        )
         self.number = self.ledger.incarnation
         self._encoder = Encoder(
             info.run_id, self.number, info.load.message_bytes, info.seed + self.number, codec
@@ -85,6 +88,7 @@ class Incarnation:
         }
         context.run_dir.append(
             IncarnationEvent(
+                at=from_us(context.clock.now_us()),
                 source="load",
                 profile=profile.profile,
                 incarnation=self.number,
@@ -282,6 +286,7 @@ class Incarnation:
         self.open_records = 0
         self._context.run_dir.append(
             IncarnationEvent(
+                at=from_us(at_us),
                 source="load",
                 profile=self.profile.profile,
                 incarnation=self.number,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import locust  # noqa: F401 - patches the process: before everything that opens sockets or starts threads
 
 # ruff: noqa: I001
+import hashlib
 import importlib.util
 import sys
 from pathlib import Path
 
 from harness.errors import EXIT_KEPT, HarnessError, UsageError
 from harness.load.users import ProducerUser
+from harness.system.assets import folder
 
 
 def scenario(path: Path) -> type[ProducerUser]:
@@ -57,6 +59,30 @@ def scenario(path: Path) -> type[ProducerUser]:
             f"--scenario {path}: {users[0].__name__} has no task; mark one with @task."
         )
     return users[0]
+
+
+def scenario_name(path: Path) -> str:
+    """What a master calls a Locust file: the name that it has, and what is in it."""
+    return f"{path.stem}:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+
+
+def scenario_named(name: str, given: Path | None) -> type[ProducerUser]:
+    """What a worker takes for a master's scenario: its own --scenario, or the built-in one.
+
+    Raises UsageError where it has none, or where another text is in it.
+    """
+    stem = name.partition(":")[0]
+    path = given or folder("scenarios") / f"{stem}.py"
+    if not path.is_file():
+        raise UsageError(
+            f"it has no scenario {stem}. Start it with the file of the run: --scenario FILE."
+        )
+    if scenario_name(path) != name:
+        raise UsageError(
+            f"its scenario {path.name} is not the one of the run, {stem}.py. Start it with the "
+            "file of the run: --scenario FILE."
+        )
+    return scenario(path)
 
 
 def main(arguments: list[str]) -> int:

@@ -26,6 +26,7 @@ import numpy as np
 
 from harness.arrays import I64
 from harness.errors import UsageError
+from harness.rundir.run_info import RunInfo
 
 RAMP_S: Final = 10.0
 BURST_ON_S: Final = 1.0
@@ -224,6 +225,20 @@ def parse(
         case "poisson", []:
             return Poisson(share, seed=seed)
     raise _unknown(text)
+
+
+def schedule_of(info: RunInfo, instance: int) -> Schedule:
+    """The schedule of each profile's client with that number, the same on whichever worker it is.
+
+    Profiles share their instances' seeds: the same arrivals under the same fault.
+    """
+    return parse(
+        info.load.schedule,
+        info.load.rate_per_s,
+        seed=info.seed * 1_000 + instance,
+        producer=instance,
+        producers=info.load.producers,
+    )
 
 
 def _unknown(text: str) -> UsageError:

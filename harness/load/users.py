@@ -7,16 +7,15 @@ the records acknowledged in the slot, its length their number of bytes, and it i
 record of the slot failed or its outcome is unknown. This is for Locust's live page; what a verdict
 says comes from the ledger and the HDR logs.
 
-All users of a run live in one Locust process: the run's ledger, clock and start are theirs in
-common. Distributed Locust workers would each need a share of the rate and would send their
-ledgers home; that is not built, and a worker says so.
+All users of a run have one clock and one start in common. They live in one Locust process, or are
+shared among Locust's workers (share_load.py): each has some of the pairs of profile and instance.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import gevent
@@ -29,7 +28,8 @@ from harness.errors import HarnessError
 from harness.load.client import Client
 from harness.load.context import Call, LoadContext, call_now
 from harness.load.pace import TICK_US, Pace
-from harness.load.schedule import parse
+from harness.load.schedule import schedule_of
+from harness.load.shares import Pair
 from harness.load.transactions import TransactionalClient
 from harness.rundir.events import RunEvent
 from harness.rundir.load_events import SLOT_US
@@ -66,20 +66,36 @@ class Load:
     on_failure: told, once, that a user could not do its work.
     """
 
-    def __init__(self, run_dir: RunDir, *, on_failure: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        run_dir: RunDir,
+        *,
+        on_failure: Callable[[str], None],
+        pairs: Sequence[Pair] | None = None,
+        **context: Any,
+    ) -> None:
+        """pairs: which ones are made here; without it all. context: fields of the LoadContext."""
         info = run_dir.read_info()
-        self.instances = [
+        everybody = [
             (profile, instance)
             for instance in range(info.load.producers)
             for profile in info.profiles
         ]
+        self.instances = [
+            (profile, instance)
+            for profile, instance in everybody
+            if pairs is None or (profile.profile, instance) in pairs
+        ]
         self._pool = ThreadPool(len(self.instances) + 2)
-        self.context = LoadContext.of(run_dir, start_call=self._start_call)
+        self.context = LoadContext.of(run_dir, start_call=self._start_call, **context)
         self.run_dir = run_dir
         self.info = info
         self.stop_timeout_s = STOP_TIMEOUT_S
-        self.poll_s = POLL_S * max(1.0, len(self.instances) / 10)
+        # All clients of the run count, wherever they are: batches are as large on several workers
+        # as in one process, and so is the work for a record.
+        self.poll_s = POLL_S * max(1.0, len(everybody) / 10)
         """With many clients each is polled less often: a poll costs the same every time."""
+        self._tick_us = min(TICK_US, CLIENT_TICK_US * len(everybody))
         self.failure: str | None = None
         self._on_failure = on_failure
         self._clients: list[Client] = []
@@ -104,17 +120,11 @@ class Load:
     def user_classes(self, base: type[ProducerUser]) -> list[type[ProducerUser]]:
         """One class for each profile of the run, each with as many users as it has instances."""
         return [
-            type(
-                profile.profile,
-                (base,),
-                {
-                    "load": self,
-                    "profile": profile,
-                    "fixed_count": self.info.load.producers,
-                    "instances": iter(range(self.info.load.producers)),
-                    "__doc__": profile.summary,
-                    "__module__": base.__module__,
-                },
+            user_class(
+                base,
+                profile,
+                [instance for each, instance in self.instances if each is profile],
+                self,
             )
             for profile in self.info.profiles
         ]
@@ -131,38 +141,34 @@ class Load:
         self._started.wait()
         if self._stopping:
             return None
-        load = self.info.load
-        schedule = parse(
-            load.schedule,
-            load.rate_per_s,
-            seed=self._seed(profile, instance),
-            producer=instance,
-            producers=load.producers,
-        )
-        tick_us = min(TICK_US, CLIENT_TICK_US * len(self.instances))
-        return Pace(client, schedule, self._start_us, tick_us)
-
-    def _seed(self, profile: ProfileRun, instance: int) -> int:
-        # Profiles share their instances' seeds: the same arrivals under the same fault.
-        del profile
-        return self.info.seed * 1_000 + instance
+        schedule = schedule_of(self.info, instance)
+        return Pace(client, schedule, self._start_us, self._tick_us)
 
     def _begin(self) -> None:
+        if not self.await_clients():
+            return
+        self.run_dir.append(RunEvent(source="load", phase="load_started"))
+        self.start_at(self.context.clock.now_us() + START_DELAY_US)
+        gevent.sleep((self.context.warm_until_us - self.context.clock.now_us()) / 1e6)
+        self.run_dir.append(RunEvent(source="load", phase="warmed_up"))
+
+    def await_clients(self) -> bool:
+        """Wait until every client has connected; false when the load was stopped meanwhile."""
         deadline_us = self.context.clock.now_us() + int(READY_TIMEOUT_S * 1e6)
         while not self._everybody_ready():
             if self._stopping:
-                return
+                return False
             if self.context.clock.now_us() > deadline_us:
                 break  # an unreachable cluster is for the judge: the load starts all the same
             gevent.sleep(0.01)
-        self._start_us = self.context.clock.now_us() + START_DELAY_US
-        warm_up_us = int(self.info.load.warm_up_s * 1e6)
-        self.context.warm_until_us = self._start_us + warm_up_us
-        self.run_dir.append(RunEvent(source="load", phase="load_started"))
+        return True
+
+    def start_at(self, start_us: int) -> None:
+        """Let the users go on: their first records are due at this instant."""
+        self._start_us = start_us
+        self.context.warm_until_us = start_us + int(self.info.load.warm_up_s * 1e6)
         self._greenlets.append(self._spawn(self._write_slots))
         self._started.set()
-        gevent.sleep((START_DELAY_US + warm_up_us) / 1e6)
-        self.run_dir.append(RunEvent(source="load", phase="warmed_up"))
 
     @property
     def running_s(self) -> float:
@@ -224,15 +230,15 @@ class Load:
         for client in self._clients:
             client.close("ended")
         self.context.close()
-        unsent = {name: count for name, count in self._unsent.items() if count}
-        self.run_dir.append(
-            RunEvent(
-                source="load",
-                phase="load_stopped",
-                unsent=self._unsent.total(),
-                unsent_by=unsent,
-            )
-        )
+        self._tell_end()
+
+    @property
+    def unsent(self) -> dict[str, int]:
+        """Records that were due and never attempted, by profile, where there are any."""
+        return {name: count for name, count in self._unsent.items() if count}
+
+    def _tell_end(self) -> None:
+        self.run_dir.append(load_stopped(self.unsent))
 
 
 class ProducerUser(User):  # type: ignore[misc]
@@ -317,3 +323,34 @@ class ProducerUser(User):  # type: ignore[misc]
         """Await what is open, then close the ledger."""
         if self.pace is not None and self.load is not None:
             self.load.leave(self.pace)
+
+
+def user_class(
+    base: type[ProducerUser],
+    profile: ProfileRun,
+    instances: Sequence[int],
+    load: Load | None = None,
+) -> type[ProducerUser]:
+    """The users of a profile. load: None on a master, which has no users of its own."""
+    return type(
+        profile.profile,
+        (base,),
+        {
+            "load": load,
+            "profile": profile,
+            "fixed_count": len(instances),
+            "instances": iter(instances),
+            "__doc__": profile.summary,
+            "__module__": base.__module__,
+        },
+    )
+
+
+def load_stopped(unsent: Mapping[str, int]) -> RunEvent:
+    """The last word of a load."""
+    return RunEvent(
+        source="load",
+        phase="load_stopped",
+        unsent=sum(unsent.values()),
+        unsent_by=dict(unsent),
+    )

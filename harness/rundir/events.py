@@ -1,7 +1,7 @@
 """The events of a timeline: one dataclass for each, which its writer fills and its reader gets.
 
-A line of timeline.ndjson is a JSON object with `at` (RFC 3339, UTC, microseconds), `event` (the
-name in `EVENTS`), `source` (who wrote it) and the fields of that event. A field without
+A line of timeline.ndjson is a JSON object with `at` (RFC 3339, UTC, microseconds), `event` (its
+name, in event_lines.py), `source` (who wrote it) and the fields of that event. A field without
 a value is left out of the line. A reader passes over fields that it does not know. An event or a
 phase that it does not know counts as a line that cannot be read, and so does a field of another
 type: it may tell of a fault, or of the end of a load.
@@ -11,14 +11,12 @@ No client library is imported here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from msgspec import Meta
 
 from harness.rundir.clock import to_us
-from harness.rundir.documents import typed
 
 Whole: TypeAlias = Annotated[int, Meta(gt=-(1 << 62), lt=1 << 62)]
 """A whole number that a column of int64 can hold."""
@@ -255,6 +253,34 @@ class IncarnationsEvent(TimelineEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerEvent(TimelineEvent):
+    """A load process among several takes part, is heard of no more, has handed in all that it
+    recorded, or came too late for this run."""
+
+    NAME: ClassVar[str] = "worker"
+
+    phase: Literal["joined", "lost", "arrived", "late"]
+    name: str
+    """its host and its process"""
+    worker: Whole | None = None
+    """joined, lost, arrived: its number, from 1"""
+    clients: list[str] | None = None
+    """joined: what it runs, as `profile/instance`"""
+    first: Whole | None = None
+    """joined: its first number for producer incarnations"""
+    last: Whole | None = None
+    """joined: its last one"""
+    same_machine: bool | None = None
+    """joined: does it run where the master does, and write into the run directory?"""
+    clock_offset_us: Whole | None = None
+    """joined, arrived: how far its clock is ahead of the master's, which is taken off from every
+    instant that it writes"""
+    clock_error_us: Whole | None = None
+    """joined, arrived: half the delay of the round trip by which that was found"""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientErrorEvent(TimelineEvent):
     """A Kafka client reported an error."""
 
@@ -339,45 +365,3 @@ class RecoveredEvent(TimelineEvent):
     fault: str
     after_ms: Whole
     """since the fault's first event, within a second"""
-
-
-EVENTS: Final[Mapping[str, type[TimelineEvent]]] = {
-    kind.NAME: kind
-    for kind in (
-        RunEvent, FaultEvent, ExperimentEvent, LeaderEvent, IsrEvent, BrokersEvent, PodEvent,
-        OffsetsEvent, LoadEvent, GeneratorEvent, IncarnationEvent, IncarnationsEvent,
-        ClientErrorEvent, ReaderEvent, MemberEvent, RebalanceEvent, LagEvent, RecoveredEvent,
-    )
-}  # fmt: skip
-"""name → its dataclass"""
-
-
-def decode(document: Mapping[str, Any]) -> TimelineEvent:
-    """The event of a line.
-
-    Raises ValueError for an event or a phase that this version does not know, a field of another
-    type, and an instant that is none.
-    """
-    kind = EVENTS.get(document["event"])
-    if kind is None:
-        raise ValueError("this version knows no such event")
-    event = typed(kind, document)
-    to_us(event.at)
-    return event
-
-
-def encode(event: TimelineEvent, at: str) -> dict[str, Any]:
-    """The document of an event, which happened `at` this instant unless it says another one."""
-    document = {"at": event.at or at, "event": event.NAME, "source": event.source}
-    for name in _FIELDS[event.NAME]:
-        value = getattr(event, name)
-        if value is not None:
-            document[name] = value
-    return document
-
-
-_FIELDS: Final = {
-    name: [each.name for each in fields(kind) if each.name not in ("at", "source")]
-    for name, kind in EVENTS.items()
-}
-"""event → its own fields"""

@@ -10,10 +10,12 @@ process has died is unknown; a ledger that is closed in order says so itself.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from harness.arrays import I64, U64
+from harness.errors import HarnessError
 from harness.record.codec import ANY_PARTITION
 from harness.rundir.anywhere import pack_positions
 from harness.rundir.columns import (
@@ -25,6 +27,9 @@ from harness.rundir.columns import (
     ColumnFile,
     pack_offsets,
 )
+
+NUMBERS: Final = range(1, 1 << 32)
+"""What an incarnation may be called where nobody handed out numbers; 0 is nobody."""
 
 
 class Ledger:
@@ -39,13 +44,13 @@ class Ledger:
         self._settled: dict[tuple[int, int], int] = {}
 
     @classmethod
-    def create(cls, folder: Path, *, run: int, profile: str) -> Ledger:
-        """Take the smallest free incarnation number ≥ 1 of `folder` and make its ledger.
+    def create(cls, folder: Path, *, run: int, profile: str, numbers: range = NUMBERS) -> Ledger:
+        """Take the smallest free incarnation number of `numbers` in `folder` and make its ledger.
 
-        The number is taken by creating the file, which fails for all processes but one.
+        The number is taken by creating the file, which fails for all processes but one. Raises
+        HarnessError where none is free.
         """
-        incarnation = 1
-        while True:
+        for incarnation in numbers:
             try:
                 return cls(
                     ColumnFile.create(
@@ -57,7 +62,11 @@ class Ledger:
                     )
                 )
             except FileExistsError:
-                incarnation += 1
+                continue
+        raise HarnessError(
+            f"{folder}: no incarnation number of {numbers.start} to {numbers.stop - 1} is free: "
+            "so many producers met a fatal error. Lower --rate, or correct what they report."
+        )
 
     @property
     def incarnation(self) -> int:

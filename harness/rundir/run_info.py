@@ -111,6 +111,8 @@ class LoadPlan:
     """The generator may wake this late; beyond it the verdict is inconclusive."""
     codec: str = "binary"
     """How identities are put into values: a name of `harness.record.codecs`."""
+    workers: int = 0
+    """Over how many Locust workers it was to be spread; 0: one process makes it."""
 
 
 @dataclass(slots=True)

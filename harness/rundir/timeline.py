@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from harness.arrays import F64, I64
+from harness.rundir.event_lines import decode
 from harness.rundir.events import (
     BrokersEvent,
     ExperimentEvent,
@@ -38,7 +39,6 @@ from harness.rundir.events import (
     RebalanceEvent,
     RunEvent,
     TimelineEvent,
-    decode,
 )
 from harness.rundir.load_events import Failure, LoadLog, Sender, SentSlots
 from harness.rundir.recorded_faults import RecordedFault, note_fault

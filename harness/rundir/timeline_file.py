@@ -18,7 +18,8 @@ from typing import Any, Final, TypeVar
 from harness.errors import RunDirError
 from harness.rundir.clock import now
 from harness.rundir.documents import check_schema, parse_json
-from harness.rundir.events import TimelineEvent, decode, encode
+from harness.rundir.event_lines import decode, encode
+from harness.rundir.events import TimelineEvent
 
 TIMELINE_SCHEMA: Final = "delivery-timeline/1"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
-import sys
 import time
 from typing import Final
 
+from harness.errors import EXIT_HARNESS_FAILED, EnvironmentFailure, HarnessError
 from harness.faults.experiments import Experiment
 from harness.faults.run import start_experiment
 from harness.rundir.events import RunEvent
@@ -15,12 +16,19 @@ from harness.runs.progress import Progress
 from harness.runs.rounds import Rounds
 from harness.runs.session import RunRequest, Session, wait_for_event
 from harness.runs.stop import Stop
+from harness.runs.workers import load_command
 from harness.system.lifeline import Child
 
 SETTLE_S: Final = 3.0
 """Load that goes on after the last experiment, so that recovery is on record."""
 EXPERIMENT_TIMEOUT_S: Final = 900.0
 HEALING_TIMEOUT_S: Final = 60.0
+WARM_UP_TIMEOUT_S: Final = 60.0
+WORKERS_START_S: Final = 120.0
+"""Workers have so long to connect and to take their shares; the master itself says who did not."""
+WORKERS_STOP_S: Final = 600.0
+"""What workers elsewhere recorded has to come over first; the master itself gives up on a worker
+that hands in nothing for a minute."""
 
 
 def load_and_break(session: Session, request: RunRequest, progress: Progress, stop: Stop) -> None:
@@ -28,20 +36,13 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
     run_dir = session.run_dir
     load = stop.watch_over(
         Child(
-            [
-                sys.executable,
-                "-m",
-                "harness.load.process",
-                str(run_dir.path),
-                str(request.scenario),
-            ],
+            load_command(run_dir.path, request.scenario, request.workers),
             log=run_dir.logs / "load.log",
             environment=session.environment(),
         )
     )
-    progress.stage("warming up the load")
     try:
-        if not wait_for_event(run_dir, load, RunEvent, "warmed_up", what="the load", stop=stop):
+        if not await_warm_up(session, request, load, progress, stop):
             return
         warmed_up = time.monotonic()
         rounds = Rounds(session, request, warmed_up)
@@ -67,7 +68,7 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
             progress.follow(run_dir)
     finally:
         progress.stage("stopping the load")
-        status = load.stop(grace_s=60)
+        status = load.stop(grace_s=60 if request.workers is None else WORKERS_STOP_S)
         if status != 0:
             run_dir.append(
                 RunEvent(
@@ -76,6 +77,37 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
                     reason=f"the load process ended with status {status}: {load.tail(3)}",
                 )
             )
+
+
+def await_warm_up(
+    session: Session, request: RunRequest, load: Child, progress: Progress, stop: Stop
+) -> bool:
+    """Await the end of the warm-up; false when `stop` said so first.
+
+    Raises HarnessError when the load does not come that far.
+    """
+    workers = request.workers
+    timeout_s = WARM_UP_TIMEOUT_S if workers is None else WARM_UP_TIMEOUT_S + WORKERS_START_S
+    if workers is None or not workers.expected:
+        progress.stage("warming up the load")
+    else:
+        progress.stage(workers.told)
+        timeout_s += math.inf if workers.wait_s is None else workers.wait_s
+    try:
+        return wait_for_event(
+            session.run_dir,
+            load,
+            RunEvent,
+            "warmed_up",
+            what="the load",
+            stop=stop,
+            timeout_s=timeout_s,
+        )
+    except HarnessError:
+        if workers is None or load.process.poll() != EXIT_HARNESS_FAILED:
+            raise
+        # The master says in one sentence what it lacks.
+        raise EnvironmentFailure(load.tail(1)) from None
 
 
 def await_experiment(

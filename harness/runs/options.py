@@ -62,6 +62,15 @@ class RunOptions:
     partitions: int = 3
     producers: int = 1
     """Client instances of each profile."""
+    workers: int | None = None
+    """Spread the load over this many processes of this machine; without it one process makes it."""
+    expect_workers: int | None = None
+    """Spread it over this many workers that somebody starts: wait for them."""
+    expect_workers_max_wait_s: float = 0
+    """Wait so long at most; 0: until they come."""
+    master_bind_host: str = "127.0.0.1"
+    """Where expected workers find the run: an address of this machine, or * for all of them."""
+    master_bind_port: int = 5557
     seed: int | None = None
     """Every random choice follows from it; drawn where there is none."""
     out: Path | None = None
@@ -106,6 +115,11 @@ _OPTIONS: Final = {
     "keys": "--keys",
     "partitions": "--partitions",
     "producers": "--producers",
+    "workers": "--workers",
+    "expect_workers": "--expect-workers",
+    "expect_workers_max_wait_s": "--expect-workers-max-wait",
+    "master_bind_host": "--master-bind-host",
+    "master_bind_port": "--master-bind-port",
     "out": "--out",
     "seed": "--seed",
 }

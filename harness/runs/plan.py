@@ -40,6 +40,7 @@ from harness.rundir.run_info import LoadPlan, new_run_id
 from harness.runs.options import COMPRESSIONS, SCHEDULES, RunOptions
 from harness.runs.scenarios import scenario_file
 from harness.runs.session import RunRequest
+from harness.runs.workers import workers_plan
 from harness.system.suggest import nearest
 
 DEFAULT_EXPERIMENTS: Final = ("stop_followers_then_kill_leader", "cut_responses")
@@ -85,6 +86,9 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
     check_transactions(subjects, experiments)
     aims = aims_of(experiments)
     load = load_plan(options)
+    controls = controls_for(aims, subjects, load_builtin()) if options.control else []
+    workers = workers_plan(options, len(subjects) + len(controls))
+    load.workers = 0 if workers is None else workers.count
     scenario = scenario_file(options.scenario)
     check_bound(options, aims, subjects)
     run_id = new_run_id()
@@ -93,7 +97,7 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
     return RunPlan(
         request=RunRequest(
             subjects=subjects,
-            controls=controls_for(aims, subjects, load_builtin()) if options.control else [],
+            controls=controls,
             load=load,
             experiments=experiments,
             seed=seed,
@@ -104,6 +108,7 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
             aims=aims,
             until_bound=options.until_bound,
             scenario=scenario,
+            workers=workers,
         ),
         brokers=brokers,
         connection=overrides.connection,

@@ -37,6 +37,7 @@ from harness.runs.announced import Announced
 from harness.runs.judging import judge_run
 from harness.runs.observer import Observer
 from harness.runs.scenarios import scenario_file
+from harness.runs.workers import WorkersPlan
 from harness.system.lifeline import Child
 from harness.version import __version__
 
@@ -64,6 +65,8 @@ class RunRequest:
     """Repeat the experiments until each promise that they aim at has this bound per fault."""
     scenario: Path = field(default_factory=lambda: scenario_file(None))
     """The Locust file whose users make the load."""
+    workers: WorkersPlan | None = None
+    """Over which processes the load is spread; None: one makes it."""
 
     @property
     def profiles(self) -> list[DeliveryProfile]:

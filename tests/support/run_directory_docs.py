@@ -22,6 +22,7 @@ import numpy as np
 from harness.rundir import (
     columns,
     consumption,
+    event_lines,
     events,
     extents,
     holes,
@@ -85,7 +86,7 @@ FILES = [
     ("`replicas/<fault_id>.json`", "what the logs of killed brokers alone held, noted before their "
      "return", "the fault", "replicas.py"),
     ("`timeline.ndjson`", "one event a line, see below", "every process of the run",
-     "timeline_file.py, events.py; timeline.py reads it for a judgement"),
+     "timeline_file.py, events.py, event_lines.py; timeline.py reads it for a judgement"),
     ("`journal.json`, `journal-<n>.json`", "Chaos Toolkit's journal of the n-th experiment, as it "
      "writes it", "Chaos Toolkit; experiments beside the run", "run_record.py"),
     ("`experiment-<n>.json`", "the n-th experiment, where it was made of `--fault-command`; the "
@@ -302,7 +303,7 @@ def lines() -> Iterator[str]:
     )
     yield ""
     said = strings_below(events)
-    for name, kind in events.EVENTS.items():
+    for name, kind in event_lines.EVENTS.items():
         yield f"### {name}"
         yield ""
         yield " ".join(str(kind.__doc__).split())
