@@ -39,6 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="load, break, heal, read back, judge", epilog=_EXIT_CODES)
     add_run_arguments(run)
 
+    from harness.cli.worker import add_worker_arguments
+
+    add_worker_arguments(
+        commands.add_parser("worker", help="make a share of the load of runs that wait for workers")
+    )
+
     verify = commands.add_parser(
         "verify",
         help="judge a run again from its directory, or a history recorded elsewhere",
@@ -102,6 +108,10 @@ def dispatch(args: argparse.Namespace) -> int:
         from harness.cli.run import run_run
 
         return run_run(args)
+    if args.command == "worker":
+        from harness.cli.worker import run_worker
+
+        return run_worker(args)
     if args.command == "verify":
         return run_verify(args)
     if args.command == "bench":

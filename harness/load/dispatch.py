@@ -6,7 +6,7 @@ producer that moved would begin its schedule anew, or be there twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from harness.load.shares import Pair
@@ -26,8 +26,8 @@ class FixedDispatcher(Iterator[dict[str, Counts]]):
     dispatch_in_progress = True
     """While it is true, Locust does not dispatch again for a worker that joins or leaves."""
 
-    def __init__(self, users: Mapping[str, Counts]) -> None:
-        """users: worker's id → its users."""
+    def __init__(self, users: Callable[[], Mapping[str, Counts]]) -> None:
+        """users: gives worker's id → its users, once Locust has fired its test_start."""
         self._users = users
         self._due = False
 
@@ -45,4 +45,6 @@ class FixedDispatcher(Iterator[dict[str, Counts]]):
         if not self._due:
             raise StopIteration
         self._due = False
-        return {worker: dict(counts) for worker, counts in self._users.items()}
+        users = {worker: dict(counts) for worker, counts in self._users().items()}
+        # Where a run could not be prepared there is nobody; Locust expects somebody.
+        return users or {"": {}}

@@ -22,7 +22,7 @@ from locust.runners import STATE_MISSING, MasterRunner
 from harness.errors import EnvironmentFailure
 from harness.load import messages as m
 from harness.load.arrivals import Arrivals
-from harness.load.dispatch import FixedDispatcher, user_counts
+from harness.load.dispatch import Counts, FixedDispatcher, user_counts
 from harness.load.introductions import ANSWER_S, POLL_S, Channel, Introductions
 from harness.load.run_worker import LOST_AFTER_US, RunWorker
 from harness.load.schedule import schedule_of
@@ -71,6 +71,8 @@ class MasterSide:
         self._assigned: dict[int, m.Assigned] = {}
         self._late: set[str] = set()
         self._greenlets: list[Any] = []
+        self._users: dict[str, Counts] = {}
+        runner.environment.dispatcher_class = lambda **_: FixedDispatcher(lambda: self._users)
         self._arrivals = Arrivals(self._channel, lambda: self.workers)
         for kind, handler in (
             (m.Assigned, self._on_assigned),
@@ -119,7 +121,7 @@ class MasterSide:
         scenario: its name, or its file, as workers know it. Raises EnvironmentFailure when a worker
         cannot take part.
         """
-        self.run_dir, self.start_us = run_dir, None
+        self.run_dir, self.start_us, self._users, self.workers = run_dir, None, {}, []
         self._assigned, self._late = {}, set()
         info = run_dir.read_info()
         profiles = [each.profile for each in info.profiles]
@@ -143,10 +145,9 @@ class MasterSide:
         self._await_assigned()
         for worker in self.workers:
             run_dir.append(*worker.joined())
-        table = {
+        self._users = {
             worker.client_id: user_counts(profiles, worker.share.pairs) for worker in self.workers
         }
-        self.runner.environment.dispatcher_class = lambda **_: FixedDispatcher(table)
         self._arrivals.begin(run_dir, info.run_id)
 
     def _assignment(

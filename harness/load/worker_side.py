@@ -156,6 +156,8 @@ class WorkerSide:
             on_failure=lambda why: self._send(m.Failed(given.run_id, given.worker, why)),
         )
         self.environment.user_classes = self.load.user_classes(scenario)
+        clients = ", ".join(f"{profile}/{instance}" for profile, instance in given.pairs)
+        log.info("run %s: worker %d makes the load of %s", given.run_id, given.worker, clients)
         return shared
 
     def _check_cluster(self, bootstrap: str, cluster_id: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +25,6 @@ LOCUST_NAMES: Final[Mapping[str, str]] = {
 """What an option of `harness run` is called here, where the names differ."""
 _WHOLE: Final = re.compile(r"[+-]?\d+")
 _OPTION: Final = re.compile(r"(?<![\w-])--[a-z-]+")
-_DISTRIBUTED: Final = {
-    "LOCUST_MODE_MASTER": "--master",
-    "LOCUST_MODE_WORKER": "--worker",
-    "LOCUST_PROCESSES": "--processes",
-}
 
 
 class Offered(list[str]):
@@ -96,23 +91,6 @@ def add_arguments(parser: Any, **_: Any) -> None:
     add("--seed", default="", help="every random choice follows from it")
     add("--out", default="", help="the run directory; otherwise reports/runs/<run_id>")
     add("--keep-topics", action="store_true", default=False, help="do not delete the topics")
-
-
-def distributed(argv: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    """The option that asks Locust for several processes; None where none does."""
-    for argument in argv:
-        name = argument.partition("=")[0]
-        if name in _DISTRIBUTED.values():
-            return name
-    return next((name for name in _DISTRIBUTED if environment.get(name)), None)
-
-
-def refuse_distributed(option: str) -> str:
-    """Why a Locust of several processes is refused."""
-    return (
-        f"{option}: all producers of a run share one ledger folder, one clock and one start. Run "
-        "this scenario in one Locust process, without --master, --worker and --processes."
-    )
 
 
 def profile_names(options: Any) -> list[str]:

@@ -18,10 +18,12 @@ def request_of(options: RunOptions, overrides: Overrides) -> RunRequest:
     """A run without experiments. Raises UsageError for what cannot be run."""
     run_id = new_run_id()
     seed = seed_of(options)
+    load = load_plan(options)
+    load.workers = options.expect_workers or 0
     return RunRequest(
         subjects=[overrides.apply(each) for each in selected(options)],
         controls=[],
-        load=load_plan(options),
+        load=load,
         experiments=[],
         seed=seed,
         run_id=run_id,
@@ -64,6 +66,7 @@ def command_of(options: RunOptions, seed: int) -> list[str]:
         ("--duration", options.duration_s),
         ("--brokers", options.brokers),
         ("--properties", options.properties),
+        ("--processes", options.expect_workers),
     ):
         if given:
             command += [option, str(given)]

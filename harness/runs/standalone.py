@@ -6,8 +6,8 @@
                 decides the exit status of Locust
 
 When HARNESS_RUN_DIR is set somebody else prepared the run and will judge it: then there is only
-load. All producers of a run have to live in one Locust process, so a distributed Locust is
-refused.
+load. With --master, --worker or --processes the master does all of this but the load, which its
+workers make (standalone_workers.py).
 """
 
 from __future__ import annotations
@@ -17,121 +17,34 @@ import logging
 import os
 import signal
 import sys
-import tempfile
-import time
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import flask
 import gevent
 from locust import LoadTestShape
 from locust.argument_parser import get_parser
-from locust.runners import LocalRunner
+from locust.runners import MasterRunner, WorkerRunner
 
-from harness.errors import (
-    EXIT_HARNESS_FAILED,
-    EXIT_INTERRUPTED_TWICE,
-    EXIT_USAGE,
-    HarnessError,
-    UsageError,
-)
+from harness.errors import EXIT_HARNESS_FAILED, EXIT_INTERRUPTED_TWICE, HarnessError
 from harness.kafka.environment import HarnessEnvironment
 from harness.load.users import Load, ProducerUser
 from harness.report.terminal import print_verdict
-from harness.rundir.documents import read_json
 from harness.rundir.events import RunEvent
 from harness.rundir.run_dir import RunDir
-from harness.runs.announced import WAITING
-from harness.runs.locust_options import (
-    add_arguments,
-    distributed,
-    form_error,
-    in_locust_names,
-    refuse_distributed,
-    run_options,
-)
+from harness.runs.locust_options import add_arguments, form_error, in_locust_names, run_options
 from harness.runs.locust_request import check
-from harness.runs.options import RunOptions, options_to_json
-from harness.system.lifeline import Child
+from harness.runs.options import RunOptions
+from harness.runs.plan import WARM_UP_S
+from harness.runs.recording import Recorder
+from harness.runs.standalone_workers import MasterOfRuns, WorkerOfRuns
 from harness.system.output import console
 
-PREPARE_TIMEOUT_S: Final = 90.0
-PROGRESS_S: Final = 30.0
-"""So often it is said that judging goes on."""
 LOCUST_STOP_TIMEOUT_S: Final = 60.0
 SPAWN_RATE_PER_S: Final = 100
 SWARM_ENDPOINT: Final = "locust.swarm"
 """What the page's START button posts to."""
 
 log = logging.getLogger(__name__)
-
-
-class Recorder:
-    """The recorder process of one test."""
-
-    def __init__(self, options: RunOptions) -> None:
-        # Its mode is 0700: the options may hold secrets, which no command line may show.
-        self._folder = tempfile.TemporaryDirectory(prefix="harness-")
-        self._answer = Path(self._folder.name) / "answer.json"
-        asked = Path(self._folder.name) / "options.json"
-        asked.write_bytes(options_to_json(options))
-        self._child = Child(
-            [sys.executable, "-m", "harness.runs.recorder", str(asked), str(self._answer)],
-            log=Path(self._folder.name) / "recorder.log",
-        )
-
-    def await_run_dir(self) -> RunDir:
-        """The prepared run. Raises HarnessError with what the recorder had to say."""
-        started = time.monotonic()
-        ended = False
-        while not self._answer.exists() and not ended:
-            # It may end right after its answer, so the answer is looked for once more.
-            ended = self._child.process.poll() is not None
-            if time.monotonic() > started + PREPARE_TIMEOUT_S:
-                raise HarnessError(
-                    f"the run was not prepared within {PREPARE_TIMEOUT_S:g} s:\n"
-                    f"{self._child.tail()}"
-                )
-            gevent.sleep(0.05)
-        if not self._answer.exists():
-            raise HarnessError(
-                f"the process that prepares the run ended after {time.monotonic() - started:.1f} s "
-                f"with status {self._child.process.returncode}:\n{self._child.tail()}"
-            )
-        answer = read_json(self._answer, "the recorder's answer")
-        if "error" in answer:
-            error = UsageError if answer["exit_code"] == EXIT_USAGE else HarnessError
-            raise error(answer["error"])
-        return RunDir(Path(answer["run_dir"]))
-
-    def judge(self, run_dir: RunDir) -> int:
-        """End the recording and await the verdict, however long reading takes; its exit status."""
-        self._child.process.terminate()
-        started = told = time.monotonic()
-        waiting = False
-        while self._child.process.poll() is None:
-            gevent.sleep(0.05)
-            if not waiting and (line := waited_for(run_dir)):
-                waiting = True
-                log.info("%s", line)
-            if time.monotonic() > told + PROGRESS_S:
-                told = time.monotonic()
-                log.info("still reading and judging after %.0f s; Ctrl-C ends it", told - started)
-        return self._child.stop(grace_s=0)
-
-    def close(self) -> None:
-        """Safe to call again."""
-        self._child.stop(grace_s=15)
-        self._folder.cleanup()
-
-
-def waited_for(run_dir: RunDir) -> str:
-    """What the recorder says of an experiment whose end it awaits; empty while it awaits none."""
-    try:
-        lines = (run_dir.logs / "recorder.log").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return next((line for line in lines if line.startswith(WAITING)), "")
 
 
 class Standalone:
@@ -141,6 +54,10 @@ class Standalone:
         self.scenario = scenario
         self.environment: Any = None
         self.load: Load | None = None
+        self.master: MasterOfRuns | None = None
+        """Set where workers make the load."""
+        self.worker: WorkerOfRuns | None = None
+        """Set where this process is one of them."""
         self.recorder: Recorder | None = None
         self.run_dir: RunDir | None = None
         self.failed = False
@@ -151,8 +68,14 @@ class Standalone:
         """One user for each client. Raises UsageError for what cannot be run."""
         if self.load is not None:
             return len(self.load.instances)
-        request = check(run_options(self.environment.parsed_options))
+        if self.master is not None and self.master.side.workers:
+            return self.master.side.clients
+        request = check(self._options())
         return len(request.subjects) * request.load.producers
+
+    def _options(self) -> RunOptions:
+        options = run_options(self.environment.parsed_options)
+        return options if self.master is None else self.master.with_own(options)
 
     # -- listeners -------------------------------------------------------------------------
 
@@ -160,9 +83,15 @@ class Standalone:
         """Refuse what cannot be run, and give users the time to await what is open."""
         self.environment = environment
         environment.stop_timeout = max(environment.stop_timeout or 0, LOCUST_STOP_TIMEOUT_S)
-        if not isinstance(environment.runner, LocalRunner):
-            log.error("%s", refuse_distributed("this runner"))
-            sys.exit(EXIT_USAGE)
+        try:
+            if isinstance(environment.runner, WorkerRunner):
+                self.worker = WorkerOfRuns(environment, self.scenario)
+                return
+        except HarnessError as error:
+            log.error("%s", error)
+            sys.exit(error.exit_code)
+        if isinstance(environment.runner, MasterRunner):
+            self.master = MasterOfRuns(environment, self.scenario, self._fail, self.over)
         if environment.web_ui is not None:
             environment.web_ui.app.before_request(self.refuse_form)
         if environment.shape_class is not None:
@@ -192,6 +121,8 @@ class Standalone:
 
     def on_test_start(self, environment: Any, **_: Any) -> None:
         """Prepare a run and make its users."""
+        if self.worker is not None:
+            return  # its master has assigned them
         if self._judging is not None:
             self._judging.join()
         try:
@@ -199,9 +130,12 @@ class Standalone:
             if given is not None:
                 self.run_dir = RunDir(given)
             else:
-                self.recorder = Recorder(run_options(environment.parsed_options))
+                self.recorder = Recorder(self._options())
                 self.run_dir = self.recorder.await_run_dir()
                 log.info("run directory %s", self.run_dir.path)
+            if self.master is not None:
+                environment.user_classes = self.master.begin(self.run_dir)
+                return
             self.load = Load(self.run_dir, on_failure=self._fail)
             environment.user_classes = self.load.user_classes(self.scenario)
         except HarnessError as error:
@@ -212,6 +146,10 @@ class Standalone:
         if self.load is not None:
             self.load.end()
             self.load = None
+        if self.worker is not None:
+            return
+        if self.master is not None:
+            self.master.end()
         environment.user_classes = [self.scenario]
         if self.recorder is not None:
             self._judging = gevent.spawn(self._judge)
@@ -268,6 +206,7 @@ class Standalone:
             os._exit(EXIT_INTERRUPTED_TWICE)
         self.stop_asked = True
         if self.environment.web_ui is not None:
+            self.environment.runner.stop()
             self.environment.runner.quit()
             self.environment.web_ui.stop()
 
@@ -276,12 +215,13 @@ class Standalone:
         options = self.environment.parsed_options
         if self.failed or self.stop_asked:
             return True
-        if self.load is None:
+        producing = self.master.side if self.master is not None else self.load
+        if producing is None or self.run_dir is None:
             return False
         limits = [float(options.run_time)] if options.run_time else []
         if options.duration:
-            limits.append(options.duration + self.load.info.load.warm_up_s)
-        return bool(limits) and self.load.running_s > min(limits)
+            limits.append(options.duration + WARM_UP_S)
+        return bool(limits) and producing.running_s > min(limits)
 
 
 class Producers(LoadTestShape):  # type: ignore[misc]
@@ -310,11 +250,6 @@ class Producers(LoadTestShape):  # type: ignore[misc]
 
 def take_part(events: Any, scenario: type[ProducerUser]) -> Standalone:
     """Register a scenario's users with Locust's events."""
-    option = distributed(sys.argv[1:], os.environ)
-    if option is not None:
-        # A worker would wait for its master before it asks anything of ours.
-        log.error("%s", refuse_distributed(option))
-        sys.exit(EXIT_USAGE)
     standalone = Standalone(scenario)
     events.init_command_line_parser.add_listener(add_arguments)
     events.init.add_listener(standalone.on_init)
