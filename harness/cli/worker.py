@@ -27,7 +27,6 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--brokers",
-        default="",
         metavar="local:NAME|HOST:PORT,…|strimzi://NS/CLUSTER",
         help="the brokers of the run as they are reached from here; otherwise HARNESS_BROKERS, or "
         "where the run reaches them",
@@ -61,7 +60,7 @@ def run_worker(args: argparse.Namespace) -> int:
     options = WorkerOptions(
         master_host=args.master_host,
         master_port=args.master_port,
-        brokers=args.brokers,
+        brokers=args.brokers or "",
         config=tuple(args.config),
         properties=None if args.properties is None else Path(args.properties),
         scenario=args.scenario,

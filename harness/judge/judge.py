@@ -20,7 +20,12 @@ from harness.judge.exposure import Exposure, disturbed, exposures, trials
 from harness.judge.fault_windows import control_result, unlike
 from harness.judge.holes import hole_notes
 from harness.judge.loading import load_notes, load_obstacles, load_verdict
-from harness.judge.obstacles import fault_record, profile_obstacles, run_obstacles
+from harness.judge.obstacles import (
+    clock_notes,
+    fault_record,
+    profile_obstacles,
+    run_obstacles,
+)
 from harness.judge.phases import latency_phases
 from harness.judge.promises import WHOLE_RUN, PromiseCase, judge_promise
 from harness.judge.samples import samples
@@ -72,7 +77,11 @@ def judge_findings(run: RunRecord, findings: list[ProfileFindings]) -> Verdict:
         run_id=info.run_id,
         seed=info.seed,
         verdict=verdict,
-        reasons=[*_reasons(run, profiles, findings, obstacles), *_rounds(run)],
+        reasons=[
+            *_reasons(run, profiles, findings, obstacles),
+            *_rounds(run),
+            *clock_notes(run.timeline),
+        ],
         profiles=profiles,
         faults=[fault_record(fault) for fault in run.timeline.faults],
         findings=list(info.findings),

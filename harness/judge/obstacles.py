@@ -29,6 +29,7 @@ def run_obstacles(run: RunRecord) -> list[str]:
         *_unreadable(run.timeline),
         *_ledgers(run),
         *_awaited(run.timeline),
+        *_lost_workers(run.timeline),
         *_phases(run.timeline),
         *_generator(run.info, run.timeline),
         *[trouble for journal in run.journals for trouble in journal.troubles()],
@@ -94,6 +95,27 @@ def _awaited(timeline: Timeline) -> list[str]:
     if more > 0:
         sentences.append(f"of {more} more load processes what they recorded did not arrive")
     return sentences
+
+
+def _lost_workers(timeline: Timeline) -> list[str]:
+    """Load processes of which nothing more was heard, and whose record is here all the same."""
+    return [
+        f"worker {number}, {each.name}, was lost at {from_us(each.lost_us)[11:19]} UTC: its part "
+        "of the load ended there, and what it had open is of unknown outcome"
+        for number, each in sorted(timeline.workers.items())
+        if each.lost_us is not None and each.same_machine
+    ]
+
+
+def clock_notes(timeline: Timeline) -> list[str]:
+    """How exact end-to-end latencies are of records that were sent on other machines."""
+    return [
+        f"worker {number}, {each.name}, has a clock of its own, {each.clock_offset_us / 1000:+.3f} "
+        f"ms from the master's, known to {each.clock_error_us / 1000:.3f} ms: its instants are "
+        "corrected by that, and the end-to-end latencies of its records are as exact as that"
+        for number, each in sorted(timeline.workers.items())
+        if not each.same_machine
+    ]
 
 
 def _phases(timeline: Timeline) -> list[str]:

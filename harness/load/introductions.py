@@ -13,6 +13,7 @@ from harness.errors import EnvironmentFailure
 from harness.load import messages as m
 from harness.load.clock_offset import ROUND_TRIPS, ClockOffset, RoundTrip, clock_offset
 from harness.rundir.clock import Clock
+from harness.system.machine import machine_id
 from harness.version import __version__
 
 ANSWER_S: Final = 10.0
@@ -55,6 +56,7 @@ class Introductions:
         self._runner = channel.runner
         self._clock = clock
         self._stopped = stopped
+        self.who = m.Who(machine_id(), clock.epoch_ns)
         self._trips: dict[str, list[RoundTrip]] = {}
         channel.listen(m.Identity, self._on_identity)
         channel.listen(m.ClockTold, self._on_time)
@@ -85,7 +87,7 @@ class Introductions:
             "--expect-workers-max-wait."
         )
 
-    def ask_who(self, run_id: str) -> list[str]:
+    def ask_who(self) -> list[str]:
         """The clients that answered, those with a number of their own in its order."""
         clients = [each.id for each in self._runner.clients.ready]
         self.identities.clear()  # what an earlier process has left is another matter by now
@@ -101,7 +103,7 @@ class Introductions:
             if now_us - asked_us > 1_000_000:  # one that has just connected may not listen yet
                 asked_us = now_us
                 for each in missing:
-                    self._channel.send(each, m.Who(run_id))
+                    self._channel.send(each, self.who)
             gevent.sleep(POLL_S)
         for each in clients:
             identity = self.identities[each]

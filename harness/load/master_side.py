@@ -31,7 +31,6 @@ from harness.load.users import READY_TIMEOUT_S, START_DELAY_US, load_stopped
 from harness.rundir.clock import Clock
 from harness.rundir.events import RunEvent, WorkerEvent
 from harness.rundir.run_dir import RunDir
-from harness.system.machine import machine_id
 
 ASSIGN_S: Final = 60.0
 COME_BACK_S: Final = 10.0
@@ -103,7 +102,7 @@ class MasterSide:
         run_dir = self.run_dir
         assert run_dir is not None
         for _ in range(int(ANSWER_S)):
-            self._channel.send(client_id, m.Who(""))
+            self._channel.send(client_id, self._there.who)
             gevent.sleep(1.0)
             if client_id in self._there.identities:
                 break
@@ -125,7 +124,7 @@ class MasterSide:
         self._assigned, self._late = {}, set()
         info = run_dir.read_info()
         profiles = [each.profile for each in info.profiles]
-        clients = self._there.ask_who(info.run_id)
+        clients = self._there.ask_who()
         most = len(profiles) * info.load.producers
         for spare in clients[most:]:
             log.warning("worker %s has no client in this run", self._there.identities[spare].name)
@@ -159,13 +158,11 @@ class MasterSide:
             run_id=run_id,
             run_json=run_json,
             run_dir=str(self.run_dir.path.resolve()),
-            machine=machine_id(),
             scenario=scenario,
             worker=share.worker,
             pairs=list(share.pairs),
             first=share.first,
             last=share.last,
-            epoch_ns=self.clock.epoch_ns,
             clock_offset_us=worker.offset.offset_us,
         )
 

@@ -45,10 +45,12 @@ M = TypeVar("M", bound=LoadMessage)
 
 @dataclass(frozen=True, slots=True)
 class Who(LoadMessage):
-    """A run asks who is there."""
+    """The master asks who is there. On its machine a worker takes the master's clock: the monotonic
+    clock is the machine's, and epoch_ns is where the master's begins."""
 
     NAME = "harness.who"
-    run_id: str
+    machine: str
+    epoch_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +103,18 @@ class Assignment(LoadMessage):
     """A worker's part of a run.
 
     run_json: the run's run.json, which holds no secret; run_dir: where it is on the master's
-    machine; epoch_ns: of the master's clock; clock_offset_us: how far the worker's clock is ahead.
+    machine; clock_offset_us: how far the worker's clock is ahead.
     """
 
     NAME = "harness.assignment"
     run_id: str
     run_json: str
     run_dir: str
-    machine: str
     scenario: str
     worker: int
     pairs: list[tuple[str, int]]
     first: int
     last: int
-    epoch_ns: int
     clock_offset_us: int
 
 

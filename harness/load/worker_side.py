@@ -70,7 +70,8 @@ class WorkerSide:
         self._number = number
         self._log_file = log_file
         self._assignment: m.Assignment | None = None
-        self._run_id = ""
+        self._with_master = False
+        """Is this the master's machine? Then the master's clock is this worker's too."""
         self._run_dir: RunDir | None = None
         self._partial: LockedFolder | None = None
         self._threads = ThreadPool(1)
@@ -99,7 +100,9 @@ class WorkerSide:
 
     # -- before the load -------------------------------------------------------------------
 
-    def _on_who(self, _: m.Who) -> None:
+    def _on_who(self, who: m.Who) -> None:
+        self._with_master = who.machine == machine_id()
+        self.clock = Clock(who.epoch_ns) if self._with_master else Clock()
         self._send(
             m.Identity(
                 host=platform.node(),
@@ -130,9 +133,9 @@ class WorkerSide:
     def _take(self, given: m.Assignment) -> bool:
         """Prepare for a share; whether it is written into the run directory itself."""
         scenario = self._scenario(given.scenario)
-        here = given.machine == machine_id()
         run_dir = RunDir(Path(given.run_dir))
-        shared = here and not self._apart and _reads(run_dir.run_json) == given.run_json
+        shared = self._with_master and not self._apart
+        shared = shared and _reads(run_dir.run_json) == given.run_json
         self._partial = None
         if not shared:
             name = f"{given.run_id}-{given.first}-{given.last}"
@@ -150,7 +153,7 @@ class WorkerSide:
         self.load = SharedLoad(
             run_dir,
             pairs=given.pairs,
-            clock=Clock(given.epoch_ns if here else self.clock.epoch_ns - offset_ns),
+            clock=self.clock if self._with_master else Clock(self.clock.epoch_ns - offset_ns),
             numbers=range(given.first, given.last + 1),
             on_ready=lambda: self._send(m.Ready(given.run_id, given.worker)),
             on_failure=lambda why: self._send(m.Failed(given.run_id, given.worker, why)),

@@ -39,8 +39,10 @@ from harness.rundir.events import (
     RebalanceEvent,
     RunEvent,
     TimelineEvent,
+    WorkerEvent,
 )
 from harness.rundir.load_events import Failure, LoadLog, Sender, SentSlots
+from harness.rundir.load_workers import LoadWorker, note_worker
 from harness.rundir.recorded_faults import RecordedFault, note_fault
 from harness.rundir.timeline_file import TimelineDamage
 from harness.system.printable import printable
@@ -163,6 +165,8 @@ class Timeline:
     handed_out: list[IncarnationRange] = field(default_factory=list)
     arrived: set[tuple[int, int]] = field(default_factory=set)
     """(first, last) of the ranges of `handed_out` of which everything is in the run directory"""
+    workers: dict[int, LoadWorker] = field(default_factory=dict)
+    """The load processes of a run over several, by number."""
     first_records: dict[int, int] = field(default_factory=dict)
     """incarnation → which of its client's records was its first one"""
     lags: dict[tuple[str, str, int], tuple[I64, I64, I64]] = field(default_factory=dict)
@@ -313,6 +317,8 @@ class _Taker:
                 else:
                     handed_out = IncarnationRange(event.first, event.last, event.to or "")
                     timeline.handed_out.append(handed_out)
+            case WorkerEvent():
+                note_worker(timeline.workers, event)
             case MemberEvent() | RebalanceEvent():
                 moment = MemberMoment(
                     event.at_us, event.profile, event.member, event.phase, event.reason or ""

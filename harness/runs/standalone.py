@@ -240,6 +240,9 @@ class Producers(LoadTestShape):  # type: ignore[misc]
         standalone = self.standalone
         assert standalone is not None
         if standalone.over():
+            if standalone.master is not None:
+                # Without a page Locust quits after this, and then it does not stop its workers.
+                standalone.environment.runner.stop()
             return None
         try:
             return standalone.user_count(), SPAWN_RATE_PER_S

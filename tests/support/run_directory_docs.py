@@ -85,6 +85,8 @@ FILES = [
      "the verification", "replicas.py"),
     ("`replicas/<fault_id>.json`", "what the logs of killed brokers alone held, noted before their "
      "return", "the fault", "replicas.py"),
+    ("`workers/<n>/`", "files of worker n on another machine, while they come in; merged into "
+     "those above once each is complete, and then gone", "the load's master", "partial.py"),
     ("`timeline.ndjson`", "one event a line, see below", "every process of the run",
      "timeline_file.py, events.py, event_lines.py; timeline.py reads it for a judgement"),
     ("`journal.json`, `journal-<n>.json`", "Chaos Toolkit's journal of the n-th experiment, as it "

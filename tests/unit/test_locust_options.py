@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ from harness.errors import UsageError
 from harness.profiles import load_builtin
 from harness.runs import locust_options
 from harness.runs.locust_options import (
-    distributed,
     form_error,
     in_locust_names,
     profile_names,
@@ -166,36 +162,6 @@ def test_what_was_typed_reaches_the_recorder_as_it_is(parser: Parser) -> None:
         out=Path("/tmp/a b"),
     )
     assert options_from_json(options_to_json(options)) == options
-
-
-@pytest.mark.parametrize(
-    ("argv", "environment", "option"),
-    [
-        (["-f", "x.py", "--worker"], {}, "--worker"),
-        (["--processes=2"], {}, "--processes"),
-        (["--master"], {}, "--master"),
-        ([], {"LOCUST_MODE_WORKER": "1"}, "LOCUST_MODE_WORKER"),
-        (["--master-host", "x", "--headless"], {"LOCUST_MODE_MASTER": ""}, None),
-    ],
-)
-def test_a_locust_of_several_processes_is_seen(
-    argv: list[str], environment: dict[str, str], option: str | None
-) -> None:
-    assert distributed(argv, environment) == option
-
-
-def test_a_worker_is_refused_at_once_instead_of_waiting_for_its_master(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "locust", "-f", SCENARIO, "--worker"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(SCENARIO.parent.parent)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ended.returncode == 2
-    assert "--worker: all producers of a run share" in ended.stderr
-    assert "Traceback" not in ended.stderr
 
 
 def test_every_option_is_documented(parser: Parser) -> None:

@@ -26,12 +26,12 @@ from harness.report.svg import (
 )
 from harness.report.timeline_chart import latency_chart, throughput_chart
 from harness.rundir.clock import from_us
+from harness.rundir.event_lines import decode
 from harness.rundir.events import (
     ClientErrorEvent,
     GeneratorEvent,
     LeaderEvent,
     TimelineEvent,
-    decode,
 )
 from harness.rundir.hlog import CELLS, cells_of
 from harness.rundir.latency import percentile_us
