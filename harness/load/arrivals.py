@@ -52,7 +52,7 @@ class Arrivals:
             return None
         return next((each for each in self._workers() if each.share.first == first), None)
 
-    def on_ended(self, client_id: str, ended: m.Ended) -> None:
+    def on_ended(self, client_id: str, ended: m.LoadEnded) -> None:
         """The load of a worker is over."""
         for worker in self._workers():
             if ended.run_id == self._run_id and worker.client_id == client_id:

@@ -77,7 +77,7 @@ class MasterSide:
             (m.Assigned, self._on_assigned),
             (m.Ready, self._on_ready),
             (m.Failed, self._on_failed),
-            (m.Ended, self._arrivals.on_ended),
+            (m.LoadEnded, self._arrivals.on_ended),
             (m.Chunk, self._arrivals.on_chunk),
             (m.Complete, self._arrivals.on_complete),
         ):
@@ -209,7 +209,7 @@ class MasterSide:
         self.start_us = self.clock.now_us() + START_DELAY_US + 4 * slowest_us
         run_dir.append(RunEvent(source="load", phase="load_started"))
         for worker in self.workers:
-            self._channel.send(worker.client_id, m.Start(info.run_id, self.start_us))
+            self._channel.send(worker.client_id, m.LoadStart(info.run_id, self.start_us))
         self._greenlets = [
             gevent.spawn(self._tell_warmed_up, run_dir, info.load.warm_up_s),
             gevent.spawn(self._watch),

@@ -139,7 +139,7 @@ class Ready(LoadMessage):
 
 
 @dataclass(frozen=True, slots=True)
-class Start(LoadMessage):
+class LoadStart(LoadMessage):
     """start_us: when the first records are due, by the master's clock."""
 
     NAME = "harness.start"
@@ -158,7 +158,7 @@ class Failed(LoadMessage):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended(LoadMessage):
+class LoadEnded(LoadMessage):
     """A worker's load is over and its ledgers are closed. unsent: records due and not attempted, by
     profile, up to `at_us`."""
 

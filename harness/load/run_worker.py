@@ -28,7 +28,7 @@ class RunWorker:
     offset: ClockOffset = field(default_factory=lambda: ClockOffset(0, 0))
     assigned: m.Assigned | None = None
     ready: bool = False
-    ended: m.Ended | None = None
+    ended: m.LoadEnded | None = None
     lost_us: int | None = None
     """Since when nothing was heard of it, by the master's clock."""
     told_lost: bool = False

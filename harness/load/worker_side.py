@@ -80,7 +80,7 @@ class WorkerSide:
             (m.Who, self._on_who, False),
             (m.ClockAsked, self._on_clock, False),
             (m.Assignment, self._on_assignment, True),
-            (m.Start, self._on_start, False),
+            (m.LoadStart, self._on_start, False),
             (m.Received, self._handing_in.on_received, False),
             (m.Merged, self._handing_in.on_merged, False),
             (m.LeftoverWanted, self._on_leftover, True),
@@ -184,7 +184,7 @@ class WorkerSide:
 
     # -- the load --------------------------------------------------------------------------
 
-    def _on_start(self, start: m.Start) -> None:
+    def _on_start(self, start: m.LoadStart) -> None:
         if self.load is not None and self._run_of_load == start.run_id:
             self.load.start_at(start.start_us)
 
@@ -209,7 +209,9 @@ class WorkerSide:
         self.load = None
         load.stop()
         load.end()
-        self._send(m.Ended(given.run_id, given.worker, load.context.clock.now_us(), load.unsent))
+        self._send(
+            m.LoadEnded(given.run_id, given.worker, load.context.clock.now_us(), load.unsent)
+        )
         if self._partial is not None:
             self._keep_log(run_dir)
             self._hand_in(self._partial, given.run_id, given.first)
