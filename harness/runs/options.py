@@ -66,7 +66,7 @@ class RunOptions:
     """Spread the load over this many processes of this machine; without it one process makes it."""
     expect_workers: int | None = None
     """Spread it over this many workers that somebody starts: wait for them."""
-    expect_workers_max_wait_s: float = 0
+    expect_workers_max_wait_s: float = 0.0
     """Wait so long at most; 0: until they come."""
     master_bind_host: str = "127.0.0.1"
     """Where expected workers find the run: an address of this machine, or * for all of them."""

@@ -128,6 +128,11 @@ OTHER = harness.RunOptions(
     keys=4,
     partitions=5,
     producers=6,
+    workers=2,
+    expect_workers=3,
+    expect_workers_max_wait_s=4.5,
+    master_bind_host="*",
+    master_bind_port=5600,
     seed=7,
     out=Path("out dir"),
 )
