@@ -14,10 +14,10 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: run test lint test-fast series transactions starts repeats members kills histories oracles mutated mutants bench old-against-new growth clean help
+.PHONY: run test lint test-fast kubernetes kubernetes-down kubernetes-packages series transactions starts repeats members kills histories oracles mutated mutants bench old-against-new growth clean help
 
 help:  ## what can be made
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(STAMP)  ## every built-in profile under the default experiments, judged
 	@$(BIN)/harness run $(RUN)
@@ -26,6 +26,7 @@ run: $(STAMP)  ## every built-in profile under the default experiments, judged
 test: $(STAMP)  ## linter, type checker and every test but the long series
 	@$(MAKE) --no-print-directory -j2 lint test-fast
 	$(BIN)/python -m pytest -m "cluster and not long"
+	$(BIN)/python -m pytest -m "kubernetes and not long"
 
 test-fast: $(STAMP)  ## the tests that need no broker
 	$(BIN)/python -m pytest -n 2 -m "not long and not cluster and not kubernetes"
@@ -74,6 +75,15 @@ old-against-new: $(STAMP)  ## CPU time a record beside an earlier checkout: OLD=
 
 growth: $(STAMP)  ## load and verification of one, ten and a hundred million records
 	$(BIN)/harness bench --only footprint --growth 100000000 --json reports/runs/growth.json
+
+kubernetes: $(STAMP)  ## a Kubernetes on this machine that stays, for trying things; prints its KUBECONFIG
+	@$(BIN)/python -m tests.kubernetes.lab.developer up
+
+kubernetes-down: $(STAMP)  ## remove that Kubernetes, and wait until it is gone
+	@$(BIN)/python -m tests.kubernetes.lab.developer down
+
+kubernetes-packages: $(STAMP)  ## install the Debian packages that a node of Kubernetes needs (root)
+	@$(BIN)/python -m tests.kubernetes.lab.packages
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || { \

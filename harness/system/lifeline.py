@@ -31,9 +31,10 @@ class Child:
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         piped: bool = False,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         """`piped`: its standard input and output are pipes to its parent, and only its standard
-        error goes to `log`."""
+        error goes to `log`. `pass_fds`: further descriptors that it inherits."""
         reading, self._writing = os.pipe()
         os.set_inheritable(self._writing, False)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ class Child:
                     **(environment or {}),
                     LIFELINE_FD: str(reading),
                 },
-                pass_fds=(reading,),
+                pass_fds=(reading, *pass_fds),
                 start_new_session=True,
                 cwd=cwd,
             )

@@ -1,0 +1,72 @@
+"""Fixtures of the tests on a real Kubernetes, which is built from source and started here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from tests.kubernetes.lab import programs
+from tests.kubernetes.lab.control_plane import ControlPlane
+from tests.kubernetes.lab.crds import crd_files
+from tests.kubernetes.lab.needs import (
+    REQUIRED,
+    is_required,
+    missing_for_control_plane,
+    missing_for_node,
+)
+from tests.kubernetes.lab.node import Node
+
+_REPORTED: Final[list[str]] = []
+"""How long what the fixtures started took, for the end of the report."""
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build before the first test begins: a cold build takes longer than a test may."""
+    used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    wanted = not used.isdisjoint({"control_plane", "node"})
+    if wanted and not session.config.option.collectonly and not missing_for_control_plane():
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+
+        def progress(line: str) -> None:
+            if reporter is not None:
+                reporter.write_line(line)
+
+        for program in programs.ALL:
+            program.path(progress)
+        crd_files(progress)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how long Kubernetes took to start."""
+    for line in _REPORTED:
+        terminalreporter.write_line(line)
+
+
+def _need(missing: str) -> None:
+    """Skip, or fail where the tests are required, when something is missing."""
+    if missing and is_required():
+        pytest.fail(f"{REQUIRED}=required, and Kubernetes cannot run here: {missing}")
+    if missing:
+        pytest.skip(f"Kubernetes cannot run here: {missing}")
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """A real API server with the real CustomResourceDefinitions, for the whole session."""
+    _need(missing_for_control_plane())
+    with ControlPlane.start() as plane:
+        plane.apply_crds(crd_files())
+        _REPORTED.append(f"Kubernetes' control plane was ready in {plane.started_in_s:.1f} s")
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Node]:
+    """A real node that runs pods, with the real CustomResourceDefinitions, for the session."""
+    _need(missing_for_node())
+    with Node.start() as started:
+        started.control.apply_crds(crd_files())
+        _REPORTED.append(f"Kubernetes' node was ready in {started.started_in_s:.1f} s")
+        yield started

@@ -1,0 +1,3 @@
+module example.test/lifeline
+
+go 1.26.0
