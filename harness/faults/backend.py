@@ -2,15 +2,16 @@
 
 Everything comes from the environment (harness/kafka/environment.py), because Chaos Toolkit calls a
 fault without a caller of ours in between. Without any of its variables it is the one kept local
-cluster, and the topics of the runs that are recorded there now, else those named `harness-*`. Every
-run that is recorded on the cluster gets a record of each fault, whichever run the fault was aimed
-at (harness/faults/beside.py).
+cluster, and the topics of the runs that are recorded there now, else those named `harness-*`. In an
+experiment's file the entry `harness_brokers` of its configuration goes before HARNESS_BROKERS,
+unless a run of the harness has started it. Every run that is recorded on the cluster gets a record
+of each fault, whichever run the fault was aimed at (harness/faults/beside.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -19,6 +20,7 @@ from harness.brokers.kind import PROXY, OperatedControl
 from harness.brokers.kinds import LOCAL, STRIMZI
 from harness.brokers.running import brokers_with_id
 from harness.errors import ClusterError, FaultError, HarnessError, UsageError
+from harness.faults.activity import CONFIGURED
 from harness.faults.beside import BESIDE
 from harness.faults.registry import MEMBERS, Fault
 from harness.kafka.environment import HarnessEnvironment
@@ -193,6 +195,10 @@ def memberless(fault: str) -> str:
 def attach(environment: Mapping[str, str] | None = None) -> Target:
     """The brokers that the environment names. Raises UsageError or ClusterError when none run."""
     told = HarnessEnvironment.read(environment)
+    named = CONFIGURED.get()
+    if named is not None and told.run_dir is None:
+        # A run of the harness has its brokers already, and its experiment strikes no others.
+        told = replace(told, brokers=named, cluster=None)
     run_dir = None if told.run_dir is None else RunDir(told.run_dir)
     config = told.client_config
     bootstrap = told.brokers or config.get("bootstrap.servers")
@@ -207,12 +213,18 @@ def attach(environment: Mapping[str, str] | None = None) -> Target:
     return Target(brokers, view, run_dir)
 
 
-def meeting_place() -> Path | None:
-    """Where runs on the brokers that faults strike are found; None when there is no such place."""
+def meeting_place(brokers: str | None = None) -> Path | None:
+    """Where runs on the brokers that faults strike are found; None when there is no such place.
+
+    brokers: those that the experiment's configuration names.
+    """
+    token = CONFIGURED.set(brokers)
     try:
         return attach().brokers.meeting_place
     except HarnessError:
         return None  # the first activity says why
+    finally:
+        CONFIGURED.reset(token)
 
 
 def _controlled(view: ClusterView) -> Brokers | None:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
 from harness.errors import UsageError
+from harness.faults.activity import configured_brokers
 from harness.faults.backend import meeting_place
 from harness.faults.beside import BESIDE, SOURCE
 from harness.faults.interrupts import watch_parent
@@ -31,11 +32,13 @@ def configure_control(**_: Any) -> None:
     watch_parent()
 
 
-def before_experiment_control(context: dict[str, Any], **_: Any) -> None:
+def before_experiment_control(
+    context: dict[str, Any], configuration: Mapping[str, Any] | None = None, **_: Any
+) -> None:
     """The experiment begins."""
     _write("started", context)
     try:
-        BESIDE.begin(context, meeting_place())
+        BESIDE.begin(context, meeting_place(configured_brokers(configuration)))
     except UsageError as error:
         # Each activity refuses as well: an exception of a control only ends up in the log.
         print(f"harness: {error}", file=sys.stderr, flush=True)

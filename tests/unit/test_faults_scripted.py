@@ -381,7 +381,7 @@ def test_a_fault_of_a_known_deed_on_a_new_role_is_one_function(
     monkeypatch.setattr(decorator, "FAULTS", registry.FAULTS)
 
     @decorator.fault(PROCESS, role="first follower")
-    def kill_follower(injection: Injection, evidence_timeout_s: float = 20.0) -> None:
+    def kill_first_follower(injection: Injection, evidence_timeout_s: float = 20.0) -> None:
         """SIGKILL a follower of the broker that leads most partitions.
 
         The one with the lowest id.
@@ -391,13 +391,15 @@ def test_a_fault_of_a_known_deed_on_a_new_role_is_one_function(
         kill(injection, Struck(first, led.partitions), evidence_timeout_s)
 
     script, _ = strike("kill_leader")
-    output = kill_follower(evidence_timeout_s=0.05)
-    assert registry.fault_named("kill_follower").description == (
+    output = kill_first_follower(evidence_timeout_s=0.05)
+    assert registry.fault_named("kill_first_follower").description == (
         "SIGKILL a follower of the broker that leads most partitions"
     )
-    assert list(inspect.signature(kill_follower).parameters) == ["evidence_timeout_s"]
+    assert list(inspect.signature(kill_first_follower).parameters) == [
+        "evidence_timeout_s", "configuration",
+    ]  # fmt: skip
     assert (output["fault"], output["took_effect"], script.done) == (
-        "kill_follower", True, ["kill 1"],
+        "kill_first_follower", True, ["kill 1"],
     )  # fmt: skip
     assert phases(run_dir) == ["inject", "injected"]
 

@@ -77,6 +77,11 @@ class Kubernetes:
         package = kubernetes_package()
         context = context or os.environ.get("KUBERNETES_CONTEXT") or None
         path = kubeconfig_path()
+        if path is not None and os.pathsep in path:
+            raise UsageError(
+                f"KUBECONFIG {path}: several files, and Chaos Toolkit's extension, which deletes "
+                "pods, reads one. Merge them: kubectl config view --flatten > FILE."
+            )
         if path is not None:
             return cls(_from_file(package, path, context), _identity(path, context), context)
         if context is not None:

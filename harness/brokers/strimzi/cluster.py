@@ -44,6 +44,7 @@ from harness.brokers.strimzi.objects import (
 from harness.brokers.strimzi.operated import StrimziOperated
 from harness.brokers.strimzi.target import StrimziTarget, parse_target
 from harness.errors import ClusterError, EnvironmentFailure, UsageError
+from harness.kafka.client_check import refusal
 from harness.kafka.environment import HarnessEnvironment
 from harness.system.suggest import nearest
 
@@ -126,6 +127,12 @@ class StrimziBrokers:
             own = listener.own_certificate and listener.certificates
             signed_by = None if own else kubernetes.secret(target.namespace, name)
             found["ssl.ca.pem"] = authority(listener, signed_by, name)
+        refused = refusal({**found, **given})
+        if refused is not None and refused[0] in found:
+            raise ClusterError(
+                f"{where}: what its secrets hold is of no use: {refused[0]}: {refused[1]} It comes "
+                f"from {authority_secret(target.cluster)} or the secret of user {target.user}."
+            )
         return cls(target, kubernetes, kafka, listener, {**found, **given})
 
     def __repr__(self) -> str:

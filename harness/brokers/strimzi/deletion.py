@@ -38,7 +38,7 @@ def delete_pod(
     selector = f"{CLUSTER_LABEL}={target.cluster},{POD_LABEL}={pod}"
     secrets = {"KUBERNETES_CONTEXT": kubernetes.context} if kubernetes.context else None
     try:
-        with _identity_of_the_pod():
+        with _same_access():
             deleted = terminate_pods(
                 label_selector=selector,
                 qty=1,
@@ -58,13 +58,23 @@ def delete_pod(
 
 
 @contextmanager
-def _identity_of_the_pod() -> Iterator[None]:
-    """The extension takes a pod's service account only when a variable says so."""
-    if kubeconfig_path() is not None or not in_pod() or _IN_POD in os.environ:
-        yield
-        return
-    os.environ[_IN_POD] = "true"
+def _same_access() -> Iterator[None]:
+    """The extension asks the API server that was asked before.
+
+    The kubernetes package reads KUBECONFIG when it is imported, and the extension takes a pod's
+    service account only when a variable says so.
+    """
+    from kubernetes.config import kube_config
+
+    path, at_import = kubeconfig_path(), kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+    said = os.environ.get(_IN_POD)
+    if path is not None:
+        kube_config.KUBE_CONFIG_DEFAULT_LOCATION = path
+    elif in_pod():
+        os.environ[_IN_POD] = "true"
     try:
         yield
     finally:
-        del os.environ[_IN_POD]
+        kube_config.KUBE_CONFIG_DEFAULT_LOCATION = at_import
+        if said is None:
+            os.environ.pop(_IN_POD, None)
