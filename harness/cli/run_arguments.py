@@ -119,6 +119,13 @@ def _add_load(load: argparse._ArgumentGroup) -> None:
         metavar="B",
         help="bytes a record",
     )
+    add(
+        "--codec",
+        default=DEFAULTS.codec,
+        metavar="NAME",
+        help="what values are: binary (an identity, then filling), or json (an event with the "
+        "identity as a UUID; lengths vary around --message-size)",
+    )
     add("--compression", metavar="C", help="none, gzip, snappy, lz4 or zstd")
     add(
         "--keys",
@@ -195,6 +202,7 @@ def options_of(args: argparse.Namespace) -> RunOptions:
         schedule=args.schedule,
         duration_s=args.duration,
         message_bytes=args.message_size,
+        codec=args.codec,
         compression=args.compression,
         keys=args.keys,
         partitions=args.partitions,

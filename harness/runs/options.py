@@ -55,6 +55,8 @@ class RunOptions:
     duration_s: float | None = None
     """Seconds of load after the warm-up at least; without it as long as the experiments take."""
     message_bytes: int = 200
+    codec: str = "binary"
+    """How a record's identity is put into its value: a name of `harness.record.codecs`."""
     compression: str | None = None
     """One of COMPRESSIONS; without it what the profile says."""
     keys: int = 0
@@ -111,6 +113,7 @@ _OPTIONS: Final = {
     "schedule": "--schedule",
     "duration_s": "--duration",
     "message_bytes": "--message-size",
+    "codec": "--codec",
     "compression": "--compression",
     "keys": "--keys",
     "partitions": "--partitions",

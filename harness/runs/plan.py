@@ -35,7 +35,8 @@ from harness.profiles import (
     read_properties,
     split_settings,
 )
-from harness.record.binary import MESSAGE_BYTES_MIN
+from harness.record.codec import Codec
+from harness.record.codecs import BINARY, CODECS
 from harness.rundir.run_info import LoadPlan, new_run_id
 from harness.runs.options import COMPRESSIONS, SCHEDULES, RunOptions
 from harness.runs.scenarios import scenario_file
@@ -91,6 +92,8 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
     load.workers = 0 if workers is None else workers.count
     scenario = scenario_file(options.scenario)
     check_bound(options, aims, subjects)
+    controls = controls_for(aims, subjects, load_builtin()) if options.control else []
+    check_codec(options, [*subjects, *controls])
     run_id = new_run_id()
     seed = seed_of(options)
     said = redact_argv(list(options.argv() if command is None else command))
@@ -299,9 +302,10 @@ def check_transactions(subjects: list[DeliveryProfile], experiments: list[Experi
 
 def load_plan(options: RunOptions) -> LoadPlan:
     """The load, its numbers checked."""
+    codec = codec_of(options.codec)
     for value, option, least, most in (
         (options.rate_per_s, "--rate", 0.1, 1_000_000),
-        (options.message_bytes, "--message-size", MESSAGE_BYTES_MIN, MESSAGE_BYTES_MAX),
+        (options.message_bytes, "--message-size", codec.message_bytes_min, MESSAGE_BYTES_MAX),
         (options.keys, "--keys", 0, 10_000_000),
         (options.partitions, "--partitions", 1, 10_000),
         (options.producers, "--producers", 1, 1_000),
@@ -325,4 +329,28 @@ def load_plan(options: RunOptions) -> LoadPlan:
         producers=options.producers,
         warm_up_s=WARM_UP_S,
         lag_limit_ms=LAG_LIMIT_MS,
+        codec=codec.name,
     )
+
+
+def codec_of(name: str) -> Codec:
+    """A codec by its name. Raises UsageError that suggests the nearest one."""
+    if name not in CODECS:
+        raise UsageError(
+            f"--codec {name}: unknown{nearest(name, CODECS)}; accepted are {', '.join(CODECS)}."
+        )
+    return CODECS[name]
+
+
+def check_codec(options: RunOptions, profiles: Sequence[DeliveryProfile]) -> None:
+    """The output of a pipeline names its input in the binary codec alone."""
+    pipelines = [
+        each.name
+        for each in profiles
+        if each.consume is not None and each.consume.mode == "transactional"
+    ]
+    if pipelines and options.codec != BINARY.name:
+        raise UsageError(
+            f"--codec {options.codec}: profile {pipelines[0]} is a pipeline, whose output names "
+            f"its input in the {BINARY.name} codec alone. Leave --codec out, or that profile."
+        )

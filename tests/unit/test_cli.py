@@ -30,6 +30,12 @@ from harness.runs.run import guardrail_lines
         (["run", "--duration", "0"], "--duration"),
         (["run", "--seed", "-1"], "--seed"),
         (["run", "--compression", "rar"], "zstd"),
+        (["run", "--codec", "jsn"], "did you mean json"),
+        (["run", "--codec", "json", "--message-size", "100"], "--message-size 100: accepted is 1"),
+        (
+            ["run", "--codec", "json", "--profile", "exactly-once-pipeline"],
+            "profile exactly-once-pipeline is a pipeline",
+        ),
         (["run", "--config", "acks"], "key=value"),
         (["run", "--config", "lingr.ms=1"], "linger.ms"),
         (["run", "--config", "topic.min.insync.replica=1"], "min.insync.replicas"),

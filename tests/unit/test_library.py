@@ -124,6 +124,7 @@ OTHER = harness.RunOptions(
     schedule="burst",
     duration_s=3.0,
     message_bytes=77,
+    codec="json",
     compression="zstd",
     keys=4,
     partitions=5,
