@@ -28,7 +28,7 @@ from harness.version import __version__
 
 if TYPE_CHECKING:
     from harness.judge.aggregate import Aggregate
-    from harness.judge.verdict import Verdict
+    from harness.rundir.verdict import Verdict
 
 __all__ = [
     "Aggregate",
@@ -49,7 +49,7 @@ __all__ = [
     "verify",
 ]
 
-_ON_FIRST_USE: Final = {"Aggregate": "harness.judge.aggregate", "Verdict": "harness.judge.verdict"}
+_ON_FIRST_USE: Final = {"Aggregate": "harness.judge.aggregate", "Verdict": "harness.rundir.verdict"}
 """Types whose modules need numpy, which importing this package does not bring."""
 
 

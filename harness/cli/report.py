@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from harness.errors import EXIT_KEPT, RunDirError, UsageError
-from harness.report.document import read_verdict
 from harness.report.html import write_report
 from harness.report.terminal import plain_columns, witness_lines
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict_file import read_verdict
 from harness.system.output import console
 
 

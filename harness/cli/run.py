@@ -11,11 +11,11 @@ from harness.cli.interrupts import interruptible
 from harness.cli.run_arguments import options_of
 from harness.errors import HarnessError
 from harness.judge.judge import exit_code
-from harness.judge.verdict import BROKEN, Verdict
 from harness.report.aggregate import print_aggregate
 from harness.report.progress import TerminalProgress
 from harness.report.terminal import print_verdict
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict import BROKEN, Verdict
 from harness.runs.plan import plan
 from harness.runs.repeat import plan_series, run_series
 from harness.runs.run import broken_before, run_plan, verdict_reached

@@ -19,9 +19,9 @@ from harness.history.ndjson import NdjsonReader
 from harness.history.stream import STDIN, Stream
 from harness.history.verifiable import NAMES, VerifiableReader
 from harness.judge.judge import judge
-from harness.judge.verdict import Verdict
 from harness.profiles import DeliveryProfile, choose, load_profiles
 from harness.rundir.run_record import RunRecord
+from harness.rundir.verdict import Verdict
 from harness.system.printable import printable
 
 DEFAULT_PROFILE: Final = "at-least-once"

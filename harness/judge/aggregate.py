@@ -16,8 +16,7 @@ from msgspec import Meta
 from harness.anomalies import ANOMALIES
 from harness.errors import EXIT_BROKEN, EXIT_HARNESS_FAILED, EXIT_INCONCLUSIVE, EXIT_KEPT
 from harness.judge.bounds import bound_95_per_fault
-from harness.judge.fields import Count, FaultBound, Positive, Role, one_of
-from harness.judge.verdict import (
+from harness.rundir.verdict import (
     BROKEN,
     INCONCLUSIVE,
     KEPT,
@@ -29,6 +28,7 @@ from harness.judge.verdict import (
     Verdict,
     worst,
 )
+from harness.rundir.verdict_fields import Count, FaultBound, Positive, Role, one_of
 
 AGGREGATE_SCHEMA: Final = "delivery-aggregate/1"
 FAILED: Final = "failed"

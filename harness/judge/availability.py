@@ -20,11 +20,11 @@ from typing import Final
 import numpy as np
 
 from harness.arrays import F64, Bools
-from harness.judge.verdict import Availability
 from harness.rundir.load_events import SLOT_US
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run_info import ProfileRun
 from harness.rundir.timeline import LoadSeries, Timeline
+from harness.rundir.verdict import Availability
 
 _WINDOW_SLOTS_MIN: Final = 4
 _WINDOW_SLOTS_MAX: Final = 40

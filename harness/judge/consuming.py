@@ -14,13 +14,13 @@ import numpy as np
 from harness.arrays import I64
 from harness.judge.availability import striking
 from harness.judge.exposure import AROUND_US, Exposure, exposures, hit_partitions
-from harness.judge.verdict import ConsumerLag, ConsumeVerdict
 from harness.reconcile.findings import ProfileFindings
 from harness.rundir.member_journal import Journal, Step
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run_info import ProfileRun
 from harness.rundir.run_record import RunRecord
 from harness.rundir.timeline import Timeline
+from harness.rundir.verdict import ConsumerLag, ConsumeVerdict
 
 _CALM_US: Final = 3_000_000
 _UNDISTURBED: Final = "its consumers noticed nothing of it: none died or rebalanced"

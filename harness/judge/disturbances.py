@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from harness.judge.verdict import DisturbanceRecord
 from harness.rundir.clock import from_us
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run_info import ProfileRun
 from harness.rundir.timeline import Timeline, TopicPartition
+from harness.rundir.verdict import DisturbanceRecord
 
 AFTER_US: Final = 10_000_000
 """So long after a fault was healed its consequences may still show; leaders move back, and the

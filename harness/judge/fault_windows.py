@@ -18,12 +18,12 @@ from typing import Final
 import numpy as np
 
 from harness.judge.availability import Window, within
-from harness.judge.verdict import ControlResult, FaultCount
 from harness.reconcile.findings import ProfileFindings
 from harness.rundir.clock import from_us
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run_info import ProfileRun
 from harness.rundir.timeline import LoadSeries, Timeline
+from harness.rundir.verdict import ControlResult, FaultCount
 
 BEFORE_US: Final = 1_000_000
 """How long before a fault struck its window begins."""

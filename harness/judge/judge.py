@@ -29,7 +29,11 @@ from harness.judge.obstacles import (
 from harness.judge.phases import latency_phases
 from harness.judge.promises import WHOLE_RUN, PromiseCase, judge_promise
 from harness.judge.samples import samples
-from harness.judge.verdict import (
+from harness.reconcile.findings import ProfileFindings
+from harness.reconcile.reconcile import reconcile
+from harness.rundir.run_info import ProfileRun
+from harness.rundir.run_record import RunRecord
+from harness.rundir.verdict import (
     BROKEN,
     INCONCLUSIVE,
     KEPT,
@@ -39,10 +43,6 @@ from harness.judge.verdict import (
     Verdict,
     worst,
 )
-from harness.reconcile.findings import ProfileFindings
-from harness.reconcile.reconcile import reconcile
-from harness.rundir.run_info import ProfileRun
-from harness.rundir.run_record import RunRecord
 
 _EXIT_CODES: Final = {KEPT: EXIT_KEPT, BROKEN: EXIT_BROKEN, INCONCLUSIVE: EXIT_INCONCLUSIVE}
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from harness.judge.verdict import FailureVerdict, LoadVerdict
 from harness.reconcile.findings import ProfileFindings
 from harness.rundir.clock import from_us
 from harness.rundir.load_events import ABORTED_ON_PURPOSE, FAILED, UNKNOWN, Failure
 from harness.rundir.run_record import RunRecord
+from harness.rundir.verdict import FailureVerdict, LoadVerdict
 
 UNSENT_SHARE_MAX: Final = 0.1
 """More of the planned records than this unsent: the load is not the one that was asked for."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.judge.verdict import FaultRecord
 from harness.reconcile.findings import ProfileFindings
 from harness.rundir.clock import from_us
 from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run_info import RunInfo
 from harness.rundir.run_record import RunRecord
 from harness.rundir.timeline import Timeline
+from harness.rundir.verdict import FaultRecord
 
 _NAMED: Final = 3
 _REASON_MAX: Final = 160

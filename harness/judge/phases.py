@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from harness.judge.availability import Window, within
-from harness.judge.verdict import Phases
 from harness.rundir.hlog import CELLS, Interval
 from harness.rundir.latency import METRICS, percentiles
+from harness.rundir.verdict import Phases
 
 _NAMES: Final = ("before", "during", "after")
 

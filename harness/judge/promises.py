@@ -22,7 +22,7 @@ from typing import Final
 from harness.anomalies import anomaly_of, sentence
 from harness.judge.bounds import bound_95_per_fault
 from harness.judge.exposure import Exposure
-from harness.judge.verdict import (
+from harness.rundir.verdict import (
     BROKEN,
     INCONCLUSIVE,
     KEPT,

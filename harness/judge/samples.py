@@ -7,10 +7,10 @@ from bisect import bisect_right
 import numpy as np
 
 from harness.anomalies import ANOMALIES
-from harness.judge.verdict import Sample
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.record.codec import ANY_PARTITION
 from harness.rundir.run_record import RunRecord
+from harness.rundir.verdict import Sample
 
 
 def samples(run: RunRecord, found: ProfileFindings) -> list[Sample]:

@@ -8,32 +8,15 @@ from typing import Final
 
 import numpy as np
 
-from harness.anomalies import ANOMALIES
 from harness.arrays import I64
 from harness.reconcile.consumers.consumed import Consumed
 from harness.rundir.run_info import ProfileRun
+from harness.rundir.verdict_fields import COUNTS
 
 STRETCH_US: Final = 250_000
 """Times of anomalies are known to this length, which is that of the load's slots."""
 SAMPLES_MAX: Final = 20
 """Samples kept of each anomaly of a profile."""
-
-OUTCOMES: Final = (
-    "attempted",
-    "acked",
-    "failed",
-    "unknown",
-    "unknown_present",
-    "sent",
-    "read",
-    "foreign",
-)
-OF_DUPLICATES: Final = "duplicate_live"
-"""How many of the duplicates are copies that only the live reader saw."""
-UNACCOUNTED: Final = "unaccounted"
-"""Records that the drain returned of producers whose ledger never arrived."""
-COUNTS: Final = (*OUTCOMES, *ANOMALIES, OF_DUPLICATES, UNACCOUNTED)
-"""The keys of `counts` in verdict.json, in order."""
 
 
 @dataclass(frozen=True, slots=True)

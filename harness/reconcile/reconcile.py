@@ -18,7 +18,7 @@ from harness.errors import HarnessError, RunDirError
 from harness.reconcile.anywhere import Anywhere, topics_anywhere
 from harness.reconcile.blind_spots import blind_spots
 from harness.reconcile.consumers.reconcile import judge_consumers
-from harness.reconcile.findings import UNACCOUNTED, ProfileFindings
+from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.hung import hung_transactions
 from harness.reconcile.partition import Partition
 from harness.reconcile.transaction_rules import judge_transactions
@@ -26,6 +26,7 @@ from harness.reconcile.transaction_tally import Tally
 from harness.rundir.anywhere import READ_ANYWHERE
 from harness.rundir.copies import NO_EXTRAS, Extras
 from harness.rundir.run_record import RunRecord
+from harness.rundir.verdict_fields import UNACCOUNTED
 
 
 def reconcile(run: RunRecord) -> list[ProfileFindings]:

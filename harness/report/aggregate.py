@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.judge.aggregate import FAILED, Aggregate, ProfileSum
-from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT
 from harness.report.terminal import plain_columns
 from harness.report.wording import many, percent
+from harness.rundir.verdict import BROKEN, INCONCLUSIVE, KEPT
 
 _STYLES = {KEPT: "bold green", BROKEN: "bold red", INCONCLUSIVE: "bold yellow", FAILED: "bold red"}
 

@@ -17,7 +17,11 @@ from harness.anomalies import (
 )
 from harness.errors import redact
 from harness.judge.bounds import bound_95_per_fault
-from harness.judge.verdict import (
+from harness.report import wording
+from harness.rundir.clock import to_us
+from harness.rundir.recorded_evidence import RecordedEvidence
+from harness.rundir.run_info import RunInfo
+from harness.rundir.verdict import (
     BROKEN,
     INCONCLUSIVE,
     KEPT,
@@ -31,10 +35,6 @@ from harness.judge.verdict import (
     Verdict,
     Witness,
 )
-from harness.report import wording
-from harness.rundir.clock import to_us
-from harness.rundir.recorded_evidence import RecordedEvidence
-from harness.rundir.run_info import RunInfo
 
 GLYPHS: Final = {KEPT: "✓", BROKEN: "✗", INCONCLUSIVE: "?", NOT_APPLICABLE: "n/a"}
 DECISIVE: Final = (

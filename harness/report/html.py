@@ -16,9 +16,7 @@ from markupsafe import Markup
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.errors import RunDirError, redact_argv
 from harness.judge.promises import WHOLE_RUN
-from harness.judge.verdict import Verdict
 from harness.report import facts, wording
-from harness.report.document import read_verdict
 from harness.report.repeat import repeat_command
 from harness.report.series import RunSeries, read_series
 from harness.report.spectrum_chart import METRIC_NAMES, spectrum_chart
@@ -30,6 +28,8 @@ from harness.rundir.hlog import Counts
 from harness.rundir.latency import METRICS, merge, read_log
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
+from harness.rundir.verdict import Verdict
+from harness.rundir.verdict_file import read_verdict
 from harness.system.assets import folder
 
 TEMPLATE: Final = "report.html.j2"

@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 
 from harness.arrays import F64
-from harness.judge.verdict import FaultRecord
 from harness.rundir.clock import to_us
 from harness.rundir.events import (
     ClientErrorEvent,
@@ -24,6 +23,7 @@ from harness.rundir.events import (
     RunEvent,
     TimelineEvent,
 )
+from harness.rundir.verdict import FaultRecord
 
 POINTS_MAX: Final = 480
 """More slots than this are put together: a report stays readable and small after hours of load."""

@@ -22,7 +22,9 @@ from rich.text import Text
 from harness.anomalies import ANOMALIES, BY_NAME, own_columns
 from harness.anomaly_record import AnomalyGroup
 from harness.judge.loading import TOLD_SHARE, unacknowledged
-from harness.judge.verdict import (
+from harness.report.facts import Consumers, consumers, first_witnesses
+from harness.report.wording import assurance, headline, load_lines, standing, tally
+from harness.rundir.verdict import (
     BROKEN,
     INCONCLUSIVE,
     KEPT,
@@ -30,9 +32,7 @@ from harness.judge.verdict import (
     ProfileVerdict,
     Verdict,
 )
-from harness.report.document import verdict_of
-from harness.report.facts import Consumers, consumers, first_witnesses
-from harness.report.wording import assurance, headline, load_lines, standing, tally
+from harness.rundir.verdict_file import verdict_of
 from harness.system.printable import printable
 
 COLUMNS_MAX: Final = 100

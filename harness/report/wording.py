@@ -11,7 +11,8 @@ from typing import Final
 
 from harness.anomalies import ANOMALIES, anomaly_of
 from harness.judge.loading import TOLD_SHARE, unacknowledged
-from harness.judge.verdict import (
+from harness.rundir.recorded_evidence import RecordedEvidence
+from harness.rundir.verdict import (
     BROKEN,
     INCONCLUSIVE,
     KEPT,
@@ -22,7 +23,6 @@ from harness.judge.verdict import (
     PromiseVerdict,
     Verdict,
 )
-from harness.rundir.recorded_evidence import RecordedEvidence
 
 CONFIDENCE: Final = 0.95
 MODES: Final[Mapping[str, str]] = {

@@ -18,19 +18,18 @@ from harness.brokers import BrokerControl
 from harness.brokers.kind import log_directories
 from harness.errors import ClusterError, RunDirError
 from harness.judge.judge import judge_findings
-from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, Verdict
 from harness.kafka.admin import reason
 from harness.kafka.reach import first_answer
 from harness.read.drain import drain
 from harness.reconcile.reconcile import reconcile
-from harness.report.document import read_verdict
 from harness.report.html import write_report
-from harness.rundir.documents import write_json
 from harness.rundir.events import RunEvent
 from harness.rundir.proof import DrainProof
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import RunInfo
 from harness.rundir.run_record import load_replicas, load_run
+from harness.rundir.verdict import BROKEN, INCONCLUSIVE, KEPT, Verdict
+from harness.rundir.verdict_file import read_verdict, write_verdict
 from harness.runs.replica_look import look_for_lost
 
 Say = Callable[[str], None]
@@ -76,7 +75,7 @@ def judge_run(
         run.replicas = load_replicas(run_dir, number)
     verdict = judge_findings(run, findings)
     path = run_dir.verdict(number)
-    write_json(path, verdict.to_json())
+    write_verdict(path, verdict)
     write_better_report(run_dir, number, verdict)
     return verdict
 
@@ -121,7 +120,7 @@ def judge_again(run_dir: RunDir, drained: int, number: int) -> tuple[Verdict, Pa
     run = load_run(run_dir, drained)
     verdict = judge_findings(run, reconcile(run))
     path = run_dir.verdict(number)
-    write_json(path, verdict.to_json())
+    write_verdict(path, verdict)
     return verdict, write_better_report(run_dir, number, verdict)
 
 

@@ -14,7 +14,7 @@ from harness.system.progress import OnProgress
 
 if TYPE_CHECKING:
     from harness.judge.aggregate import Aggregate
-    from harness.judge.verdict import Verdict
+    from harness.rundir.verdict import Verdict
 
 
 def run(

@@ -13,9 +13,9 @@ from typing import Final
 
 from harness.errors import HarnessError, UsageError
 from harness.judge.aggregate import Aggregate, Outcome, aggregate
-from harness.judge.verdict import Verdict
 from harness.rundir.documents import write_json
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict import Verdict
 from harness.runs.options import RunOptions
 from harness.runs.plan import RunPlan, plan
 from harness.runs.progress import Progress

@@ -14,11 +14,11 @@ from typing import Any, Final
 from harness.brokers import Brokers, LocalCluster
 from harness.brokers.kinds import LOCAL, connect
 from harness.errors import Interrupted
-from harness.judge.verdict import BROKEN, KEPT, Verdict
 from harness.profiles import load_builtin
-from harness.report.document import read_verdict
 from harness.rundir.events import RunEvent
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict import BROKEN, KEPT, Verdict
+from harness.rundir.verdict_file import read_verdict
 from harness.runs.aftermath import heal, keep_broker_logs, put_away
 from harness.runs.load_and_faults import load_and_break
 from harness.runs.plan import RunPlan

@@ -25,7 +25,6 @@ from harness.brokers import Brokers
 from harness.errors import HarnessError
 from harness.faults.experiments import Experiment
 from harness.faults.registry import FAULTS
-from harness.judge.verdict import Verdict
 from harness.kafka.environment import told
 from harness.kafka.topics import ClusterFacts, cluster_facts, create_topics, delete_topics, finite
 from harness.profiles import DeliveryProfile, envelope_breaches, lint
@@ -33,6 +32,7 @@ from harness.rundir.clock import now
 from harness.rundir.events import ReaderEvent, RunEvent
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
+from harness.rundir.verdict import Verdict
 from harness.runs.announced import Announced
 from harness.runs.judging import judge_run
 from harness.runs.observer import Observer

@@ -10,9 +10,9 @@ from typing import Final
 from harness.brokers.foreign import parse_bootstrap
 from harness.brokers.running import control_of
 from harness.errors import UsageError
-from harness.judge.verdict import Verdict
 from harness.kafka.client_check import check_connection
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict import Verdict
 from harness.runs.judging import best_drain, judge_again, judge_run, why_no_drain
 from harness.runs.plan import BOOTSTRAP, settings_of
 from harness.runs.progress import Progress

@@ -20,7 +20,6 @@ from confluent_kafka.admin import (
 
 from harness.brokers import LocalCluster
 from harness.judge.judge import judge
-from harness.judge.verdict import INCONCLUSIVE
 from harness.kafka.topics import cluster_facts, create_topics
 from harness.profiles import load_builtin
 from harness.read.drain import drain
@@ -28,6 +27,7 @@ from harness.reconcile.reconcile import reconcile
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
 from harness.rundir.run_record import RecordedObservations, load_run
+from harness.rundir.verdict import INCONCLUSIVE
 from harness.system.lifeline import Child
 from tests.support.scenarios import STEADY
 from tests.support.timelines import lines_of

@@ -18,10 +18,10 @@ import harness
 from harness.brokers import LocalCluster
 from harness.brokers.local.cache import cache_folder
 from harness.brokers.presence import RUNS, Turn, present
-from harness.judge.verdict import Verdict
-from harness.report.document import read_verdict
 from harness.report.wording import headline
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict import Verdict
+from harness.rundir.verdict_file import read_verdict
 from harness.system.assets import folder
 from tests.support.shortened import shortened
 from tests.support.timelines import lines_of

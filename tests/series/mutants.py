@@ -558,7 +558,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("bound_95_per_fault(len(trials)) if zero else None", "bound_95_per_fault(len(trials))"),
     ),
     *_in(
-        "judge/verdict.py",
+        "rundir/verdict.py",
         ("KEPT: 1, INCONCLUSIVE: 2, BROKEN: 3}", "KEPT: 1, INCONCLUSIVE: 3, BROKEN: 2}"),
         ("{NOT_APPLICABLE: 0, KEPT: 1,", "{NOT_APPLICABLE: 1, KEPT: 0,"),
         ("default=NOT_APPLICABLE", "default=KEPT"),

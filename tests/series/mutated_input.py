@@ -35,12 +35,12 @@ import numpy as np
 from harness.errors import HarnessError
 from harness.history.judging import judge_files
 from harness.judge.judge import judge
-from harness.judge.verdict import BROKEN, KEPT, Verdict
 from harness.rundir.hlog import CELLS, Interval, LineEncoder, header
 from harness.rundir.holes import Holes, PartitionHoles
 from harness.rundir.replicas import LogHeld
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
+from harness.rundir.verdict import BROKEN, KEPT, Verdict
 from tests.support import histories as runs
 from tests.support.generated import generate
 from tests.support.histories import (

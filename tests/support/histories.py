@@ -24,7 +24,6 @@ from harness.anomalies import (
     anomaly_of,
 )
 from harness.judge.judge import judge
-from harness.judge.verdict import Verdict
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.reconcile import reconcile
 from harness.record.codec import run_hash
@@ -50,6 +49,7 @@ from harness.rundir.rows import BATCH, COPY, CORRUPT, EXTRA, FOREIGN, MISROUTED,
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
 from harness.rundir.run_record import RunRecord, load_run
+from harness.rundir.verdict import Verdict
 
 RUN_ID = "20250101-000000-abcd"
 START_US = 1_700_000_000_000_000

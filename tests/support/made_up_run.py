@@ -15,7 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES, anomaly_of
-from harness.judge.verdict import (
+from harness.profiles import DeliveryProfile, lint, load_builtin
+from harness.rundir.clock import from_us
+from harness.rundir.documents import write_json
+from harness.rundir.latency import IntervalRecorder
+from harness.rundir.percentiles import Percentiles
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from harness.rundir.verdict import (
     BROKEN,
     INCONCLUSIVE,
     KEPT,
@@ -35,13 +42,6 @@ from harness.judge.verdict import (
     Verdict,
     worst,
 )
-from harness.profiles import DeliveryProfile, lint, load_builtin
-from harness.rundir.clock import from_us
-from harness.rundir.documents import write_json
-from harness.rundir.latency import IntervalRecorder
-from harness.rundir.percentiles import Percentiles
-from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 from tests.support.timelines import add_line
 
 RUN_ID = "20260301-101500-ab12"

@@ -98,7 +98,7 @@ FILES = [
      "the load, the live reader", "latency.py, hlog.py"),
     ("`verdict.json`, `verdict-<n>.json`", "the judgement; its JSON Schema is "
      "`reports/schemas/verdict.schema.json`", "the verification",
-     "harness/judge/verdict.py, harness/report/document.py"),
+     "verdict_file.py, verdict.py"),
     ("`report.html`, `report-<n>.html`", "the page made from verdict, timeline and latency",
      "the verification", "nobody reads it back"),
     ("`logs/`", "what the run's processes printed", "each process", "for people"),

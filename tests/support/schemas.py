@@ -3,9 +3,9 @@
     python -m tests.support.schemas verdict > reports/schemas/verdict.schema.json
     python -m tests.support.schemas aggregate > reports/schemas/aggregate.schema.json
 
-msgspec makes them of the fields' types (harness/judge/fields.py). The string below a field becomes
-its description. An object has no other fields. Those without a default are required: a field that
-came later has one, so that earlier verdicts are still valid.
+msgspec makes them of the fields' types (harness/rundir/verdict_fields.py). The string below a field
+becomes its description. An object has no other fields. Those without a default are required: a
+field that came later has one, so that earlier verdicts are still valid.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.judge import aggregate, verdict
+from harness.judge import aggregate
 from harness.judge.aggregate import Aggregate
-from harness.judge.verdict import Verdict
-from harness.rundir import percentiles
+from harness.rundir import percentiles, verdict
+from harness.rundir.verdict import Verdict
 from tests.support.run_directory_docs import strings_below
 
 DOCUMENTS: Final = {

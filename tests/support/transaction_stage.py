@@ -31,7 +31,6 @@ from harness.brokers.local.config import bootstrap
 from harness.brokers.local.state import read_state
 from harness.faults.backend import attach
 from harness.faults.roles import TRANSACTION_STATE, coordinating_partition
-from harness.judge.verdict import Verdict
 from harness.load.context import LoadContext
 from harness.load.transactions import State, TransactionalClient
 from harness.profiles import load_builtin
@@ -42,6 +41,7 @@ from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import LoadPlan, new_run_id
 from harness.rundir.run_record import load_run
 from harness.rundir.transaction_steps import SentRanges
+from harness.rundir.verdict import Verdict
 from harness.runs.session import RunRequest, Session
 from tests.support.timelines import add_line
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from harness.judge.disturbances import Disturbance, disturbances
-from harness.judge.verdict import Verdict
 from harness.report.wording import assurance, headline
 from harness.rundir.timeline import read_timeline
+from harness.rundir.verdict import Verdict
 from tests.support.histories import (
     START_US,
     Event,

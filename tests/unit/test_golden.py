@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from harness.anomalies import ANOMALIES
 from harness.cli.main import main
-from harness.reconcile.findings import COUNTS
+from harness.rundir.verdict_fields import COUNTS
 from harness.system.assets import folder
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.ndjson"))

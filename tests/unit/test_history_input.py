@@ -22,7 +22,7 @@ from harness.history.event_tables import History
 from harness.history.judging import judge_files
 from harness.history.lines import Block, Refusals
 from harness.history.ndjson import NdjsonReader
-from harness.judge.verdict import BROKEN, KEPT
+from harness.rundir.verdict import BROKEN, KEPT
 from harness.system import output
 from harness.system.printable import printable
 from tests.support.generated import generate

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.history.judging import judge_files
-from harness.judge.verdict import KeysVerdict, ProfileVerdict
 from harness.reconcile.key_order import TableOrder
 from harness.record.keys import KeyTable
 from harness.rundir import cells
+from harness.rundir.verdict import KeysVerdict, ProfileVerdict
 from tests.unit.test_generated_histories import folder
 from tests.unit.test_histories import ATTEMPT, READ, Judged
 from tests.unit.test_history_input import refused

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.history.judging import judge_files
-from harness.judge.verdict import ProfileVerdict
+from harness.rundir.verdict import ProfileVerdict
 
 T0 = 1_700_000_000_000_000
 HEAD = {"type": "history", "schema": "delivery-history/1", "transaction_timeout_ms": 30_000}

@@ -14,8 +14,8 @@ from harness.judge.bounds import bound_95_per_fault
 from harness.judge.exposure import Exposure
 from harness.judge.judge import KAFKA_17754, LIBRDKAFKA_4953, exit_code, judge
 from harness.judge.promises import PromiseCase, judge_promise
-from harness.judge.verdict import ControlResult, FaultCount, PromiseVerdict, Verdict, worst
 from harness.rundir.recorded_faults import RecordedFault
+from harness.rundir.verdict import ControlResult, FaultCount, PromiseVerdict, Verdict, worst
 from tests.support.histories import (
     HEALTHY,
     START_US,

@@ -10,9 +10,9 @@ import pytest
 
 from harness.anomalies import CONSUMER_ANOMALIES, anomaly_of
 from harness.judge.consuming import consumer_exposures, recovered_us
-from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, PromiseVerdict, Verdict
 from harness.reconcile.reconcile import reconcile
 from harness.rundir.run_record import load_run
+from harness.rundir.verdict import BROKEN, INCONCLUSIVE, KEPT, PromiseVerdict, Verdict
 from tests.support.histories import (
     SLOT_US,
     START_US,

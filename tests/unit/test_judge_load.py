@@ -11,8 +11,8 @@ import pytest
 
 from harness.cli.main import main
 from harness.judge.loading import FAILED_SHARE_MAX, UNSENT_SHARE_MAX
-from harness.judge.verdict import LoadVerdict, PromiseVerdict, Verdict
 from harness.rundir.load_events import SentSlots
+from harness.rundir.verdict import LoadVerdict, PromiseVerdict, Verdict
 from tests.support.histories import (
     HEALTHY,
     acked,

@@ -10,8 +10,8 @@ import pytest
 
 from harness.judge.availability import Window
 from harness.judge.fault_windows import by_window, unlike, windows
-from harness.judge.verdict import PromiseVerdict, Verdict
 from harness.rundir.recorded_faults import RecordedFault
+from harness.rundir.verdict import PromiseVerdict, Verdict
 from tests.support.histories import (
     SLOT_US,
     START_US,

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.history.judging import judge_files
-from harness.judge.verdict import ProfileVerdict
+from harness.rundir.verdict import ProfileVerdict
 
 T0 = 1_700_000_000_000_000
 PLACE: dict[str, Any] = {"topic": "t", "partition": 0}

@@ -9,13 +9,13 @@ import pytest
 
 from harness.cli.run import reached_before
 from harness.errors import ClusterError
-from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT
-from harness.report.document import read_verdict
 from harness.report.html import write_report
 from harness.rundir.clock import now
 from harness.rundir.documents import write_json
 from harness.rundir.proof import blank_proof
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict import BROKEN, INCONCLUSIVE, KEPT
+from harness.rundir.verdict_file import read_verdict
 from harness.runs.judging import best_drain, why_no_drain, write_better_report
 from tests.support.made_up_run import PRODUCERS, build
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.judge.verdict import INCONCLUSIVE, KEPT, KeysVerdict
 from harness.reconcile.key_order import CycleOrder
 from harness.record.keys import KeyCycle
 from harness.rundir import cells
 from harness.rundir.run_info import LoadPlan, RunInfo
+from harness.rundir.verdict import INCONCLUSIVE, KEPT, KeysVerdict
 from tests.support.histories import (
     Proof,
     acked,

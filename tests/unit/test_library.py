@@ -14,7 +14,7 @@ import pytest
 import harness
 from harness.cli.main import build_parser
 from harness.cli.run_arguments import options_of
-from harness.judge.verdict import BROKEN
+from harness.rundir.verdict import BROKEN
 from harness.runs.options import DEFAULTS
 
 GOLDEN = Path(__file__).parents[1] / "golden"

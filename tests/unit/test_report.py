@@ -13,11 +13,11 @@ import pytest
 from harness.anomalies import PRODUCER_ANOMALIES, TRANSACTION_ANOMALIES
 from harness.cli.report import add_report_arguments, run_report
 from harness.errors import RunDirError, UsageError
-from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, NOT_APPLICABLE
-from harness.report.document import read_verdict
 from harness.report.html import write_report
 from harness.rundir.documents import read_json, write_json
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict import BROKEN, INCONCLUSIVE, KEPT, NOT_APPLICABLE
+from harness.rundir.verdict_file import read_verdict
 from tests.support.made_up_run import (
     CONSUMERS,
     CONTROLS,

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judge.verdict import FaultRecord
 from harness.report.series import POINTS_MAX, ProfileSeries, RunSeries, read_series
 from harness.report.spectrum_chart import spectrum_chart, spectrum_points
 from harness.report.svg import (
@@ -36,6 +35,7 @@ from harness.rundir.events import (
 from harness.rundir.hlog import CELLS, cells_of
 from harness.rundir.latency import percentile_us
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict import FaultRecord
 
 START = 1_772_360_100_000_000
 SLOT = 250_000

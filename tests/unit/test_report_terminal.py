@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.judge.verdict import (
+from harness.profiles import load_builtin
+from harness.report.terminal import plain_columns, print_verdict
+from harness.report.wording import assurance, headline, tally
+from harness.rundir.verdict import (
     BROKEN,
     INCONCLUSIVE,
     KEPT,
@@ -20,10 +23,7 @@ from harness.judge.verdict import (
     Witness,
     worst,
 )
-from harness.profiles import load_builtin
-from harness.report.document import read_verdict
-from harness.report.terminal import plain_columns, print_verdict
-from harness.report.wording import assurance, headline, tally
+from harness.rundir.verdict_file import read_verdict
 from tests.support.made_up_run import CONSUMERS, FOUND, PRODUCERS, make_verdict
 
 SAMPLE = Path(__file__).parents[2] / "reports" / "sample" / "verdict.json"

@@ -12,13 +12,13 @@ import pytest
 
 from harness.errors import RunDirError
 from harness.judge.judge import judge
-from harness.judge.verdict import Verdict
 from harness.record.codec import run_hash
 from harness.rundir.consumption import INPUT_ROW
 from harness.rundir.hlog import CELLS, Interval, LineEncoder, header
 from harness.rundir.rows import BATCH, EXTRA
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
+from harness.rundir.verdict import Verdict
 from tests.support import histories as runs
 from tests.support.histories import (
     RUN_ID,

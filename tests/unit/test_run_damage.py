@@ -12,11 +12,11 @@ import pytest
 
 from harness.errors import HarnessError, RunDirError
 from harness.judge.judge import judge
-from harness.judge.verdict import Verdict
 from harness.report.facts import balances
 from harness.rundir.columns import ColumnFile, pack_offsets
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_record import load_run
+from harness.rundir.verdict import Verdict
 from tests.series.mutated_input import (
     Defect,
     Outcome,

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.history.judging import judge_files
-from harness.judge.verdict import BROKEN, INCONCLUSIVE, KEPT, ProfileVerdict
 from harness.rundir.columns import OFFSET_MAX
+from harness.rundir.verdict import BROKEN, INCONCLUSIVE, KEPT, ProfileVerdict
 
 PLACE = {"topic": "t", "partition": 0}
 OUTCOMES = ["acked", "acked", "acked", "unknown", "failed"]

@@ -23,8 +23,8 @@ from harness.judge.progress_to_bound import (
     promises_to_bound,
     suspicions,
 )
-from harness.judge.verdict import Verdict
 from harness.report.aggregate import print_aggregate
+from harness.rundir.verdict import Verdict
 from harness.runs.plan import RunPlan, plan
 from harness.runs.repeat import plan_series, seeds
 from harness.system.assets import folder

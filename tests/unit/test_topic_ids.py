@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.history.judging import judge_files
-from harness.judge.verdict import ProfileVerdict
+from harness.rundir.verdict import ProfileVerdict
 from tests.support.generated import generate
 from tests.unit.test_generated_histories import folder
 from tests.unit.test_golden import GOLDEN, expected, lines

@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES, PROMISES
-from harness.reconcile.findings import COUNTS
-from harness.report.document import verdict_of
+from harness.rundir.verdict_fields import COUNTS
+from harness.rundir.verdict_file import verdict_of
 from harness.system.assets import folder
 from tests.support.histories import (
     acked,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.judge.verdict import Witness
 from harness.rundir.replicas import DeadLog, LogState, ReplicaEvidence, Sought, StrandedRange
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict import Witness
 from tests.support.histories import (
     SLOT_US,
     START_US,

@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from harness.cli.main import main
-from harness.judge.verdict import Verdict
-from harness.report.document import read_verdict
 from harness.report.terminal import print_verdict
 from harness.rundir.documents import write_json
 from harness.rundir.run_dir import RunDir
+from harness.rundir.verdict import Verdict
+from harness.rundir.verdict_file import read_verdict
 from tests.support.histories import acked, judged, observed, profile, run_info
 
 STORY = [

@@ -20,9 +20,9 @@ from harness.judge.explain.order import in_order, shortened
 from harness.judge.explain.registry import EXPLANATIONS
 from harness.judge.explain.scene import Scene
 from harness.judge.explain.whereabouts import Whereabouts, whereabouts
-from harness.judge.verdict import Witness
 from harness.reconcile.findings import Occurrence, ProfileFindings
 from harness.rundir.run_record import RunRecord
+from harness.rundir.verdict import Witness
 
 WITNESSES_MAX: Final = 3
 """Witnesses told of each anomaly of a profile; more only repeat the story."""

@@ -14,7 +14,10 @@ from typing import Annotated, Any, Final, TypeAlias
 from msgspec import Meta
 
 from harness.anomalies import CONSUMER_ANOMALIES
-from harness.judge.fields import (
+from harness.rundir.latency import METRICS
+from harness.rundir.percentiles import Percentiles
+from harness.rundir.verdict_fields import (
+    COUNTS,
     AnomalyName,
     ByFault,
     ConsumeMode,
@@ -34,9 +37,6 @@ from harness.judge.fields import (
     StoryEvent,
     one_of,
 )
-from harness.reconcile.findings import COUNTS
-from harness.rundir.latency import METRICS
-from harness.rundir.percentiles import Percentiles
 
 VERDICT_SCHEMA: Final = "delivery-verdict/1"
 KEPT: Final = "kept"

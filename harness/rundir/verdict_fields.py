@@ -11,6 +11,23 @@ from msgspec import Meta
 
 from harness.anomalies import ANOMALIES, PROMISES
 
+OUTCOMES: Final = (
+    "attempted",
+    "acked",
+    "failed",
+    "unknown",
+    "unknown_present",
+    "sent",
+    "read",
+    "foreign",
+)
+OF_DUPLICATES: Final = "duplicate_live"
+"""How many of the duplicates are copies that only the live reader saw."""
+UNACCOUNTED: Final = "unaccounted"
+"""Records that the drain returned of producers whose ledger never arrived."""
+COUNTS: Final = (*OUTCOMES, *ANOMALIES, OF_DUPLICATES, UNACCOUNTED)
+"""The keys of `counts` in verdict.json, in order."""
+
 
 def one_of(*values: str) -> Meta:
     """One of these words."""

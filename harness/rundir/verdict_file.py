@@ -1,4 +1,4 @@
-"""verdict.json read back into the types that it was written from."""
+"""verdict.json: written from the types of verdict.py, and read back into them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import Any
 
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.errors import RunDirError
-from harness.judge.verdict import VERDICT_SCHEMA, Verdict
-from harness.rundir.documents import read_json, typed
+from harness.rundir.documents import read_json, typed, write_json
+from harness.rundir.verdict import VERDICT_SCHEMA, Verdict
+
+
+def write_verdict(path: Path, verdict: Verdict) -> None:
+    """Write a verdict, whole or not at all."""
+    write_json(path, verdict.to_json())
 
 
 def read_verdict(path: Path) -> Verdict:
