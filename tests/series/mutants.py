@@ -284,9 +284,12 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ('rows["partition"] >= info.load.partitions', 'rows["partition"] > info.load.partitions'),
     ),
     *_in(
-        "rundir/events.py",
+        "rundir/event_lines.py",
         ("    if kind is None:\n        raise ValueError(", "    if kind is None:\n        return RunEvent(phase='ended')\n    if kind is None:\n        raise ValueError("),
         ("    event = typed(kind, document)\n    to_us(event.at)", "    event = typed(kind, document)"),
+    ),
+    *_in(
+        "rundir/events.py",
         ("lag_ms_max: LagMs", "lag_ms_max: float"),
         ("gt=-(1 << 62), lt=1 << 62", "gt=-(1 << 99), lt=1 << 99"),
     ),
