@@ -17,6 +17,7 @@ from tests.kubernetes.lab.needs import (
     missing_for_node,
 )
 from tests.kubernetes.lab.node import Node
+from tests.kubernetes.strimzi.cluster import IMAGES, StrimziCluster, strimzi_cluster_on
 
 _REPORTED: Final[list[str]] = []
 """How long what the fixtures started took, for the end of the report."""
@@ -25,7 +26,7 @@ _REPORTED: Final[list[str]] = []
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build before the first test begins: a cold build takes longer than a test may."""
     used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    wanted = not used.isdisjoint({"control_plane", "node"})
+    wanted = not used.isdisjoint({"control_plane", "node", "strimzi_cluster"})
     if wanted and not session.config.option.collectonly and not missing_for_control_plane():
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
 
@@ -36,6 +37,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         for program in programs.ALL:
             program.path(progress)
         crd_files(progress)
+        if "strimzi_cluster" in used and not missing_for_node():
+            for _, image in IMAGES:
+                image(progress)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -70,3 +74,11 @@ def node() -> Iterator[Node]:
         started.control.apply_crds(crd_files())
         _REPORTED.append(f"Kubernetes' node was ready in {started.started_in_s:.1f} s")
         yield started
+
+
+@pytest.fixture(scope="session")
+def strimzi_cluster(node: Node) -> Iterator[StrimziCluster]:
+    """The cluster of k8s/overlays/ci, Ready, as the stand-in for Strimzi's operators runs it."""
+    with strimzi_cluster_on(node) as cluster:
+        _REPORTED.append(f"Kafka was Ready {cluster.ready_in_s:.1f} s after the node")
+        yield cluster

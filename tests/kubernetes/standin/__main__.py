@@ -61,6 +61,7 @@ def operator_loops(api: ApiServer) -> list[Loop]:
             "clusters",
             operator.reconcile,
             ((KAFKA, None), (NODE_POOL, None), (POD, SELECTOR), (POD_SET, None), (SECRET, strimzi)),
+            settle_s=0.3,
         ),
         Loop("topics", topics, ((TOPIC, None), (KAFKA, None))),
         Loop("users", reconcile_users, ((USER, None), (KAFKA, None))),
@@ -85,8 +86,7 @@ def main() -> int:
     namespace, loops = roles[sys.argv[1]]
     say(f"stand-in for the Strimzi operators ({sys.argv[1]}); it is no Strimzi")
     api = ApiServer.in_cluster(namespace)
-    run_loops(api, loops(api), stop)
-    return 0
+    return 0 if run_loops(api, loops(api), stop) else 1
 
 
 if __name__ == "__main__":

@@ -161,6 +161,8 @@ class ApiServer:
                 *lines, buffered = (buffered + chunk).split(b"\n")
                 for line in lines:
                     yield json.loads(line)
+        except urllib3.exceptions.HTTPError as error:
+            raise ApiError(0, f"watch of {kind.plural}: {type(error).__name__}") from error
         finally:
             response.release_conn()
             response.close()
@@ -194,7 +196,10 @@ class ApiServer:
         content_type: str = "application/json",
     ) -> Document:
         response = self._open(method, path, query or {}, body, content_type, _ANSWER_TIMEOUT_S)
-        answer: Document = json.loads(response.read())
+        try:
+            answer: Document = json.loads(response.read())
+        except urllib3.exceptions.HTTPError as error:
+            raise ApiError(0, f"{method} {path}: {type(error).__name__}") from error
         response.release_conn()
         return answer
 

@@ -12,10 +12,12 @@ from tests.kubernetes.standin.names import CONTROL_PLANE_PORT, POD_NAME_LABEL, R
 Document = dict[str, Any]
 
 LOGGING: Final = """\
-rootLogger.level=INFO
+rootLogger.level=WARN
 rootLogger.appenderRefs=console,ready
 rootLogger.appenderRef.console.ref=Console
 rootLogger.appenderRef.ready.ref=Ready
+logger.started.name=kafka.server.KafkaRaftServer
+logger.started.level=INFO
 appender.console.type=Console
 appender.console.name=Console
 appender.console.layout.type=PatternLayout

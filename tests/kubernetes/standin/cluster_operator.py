@@ -66,8 +66,10 @@ class ClusterOperator:
         """Clusters that are up, for the topic and the user operator."""
 
     def reconcile(self) -> None:
-        pools = self._api.list(NODE_POOL)
-        for document in self._api.list(KAFKA):
+        pools, clusters = self._api.list(NODE_POOL), self._api.list(KAFKA)
+        for gone in self.clusters.keys() - {each["metadata"]["name"] for each in clusters}:
+            del self.clusters[gone]
+        for document in clusters:
             name = document["metadata"]["name"]
             mine = [each for each in pools if each["metadata"]["labels"].get(CLUSTER_LABEL) == name]
             try:
@@ -91,11 +93,12 @@ class ClusterOperator:
         for each in documents.shared_documents(cluster, nodes):
             self._apply(each)
         self._apply_nodes(cluster, nodes, authorities)
-        if self._is_up(cluster, nodes):
+        if self._is_up(document, cluster, nodes):
             admin = self._admin(cluster, authorities)
             Roller(self._api, cluster.names, admin).roll()
-            self._tell(document, cluster, authorities)
+            # Before its status, whose change wakes the topic and the user operator.
             self.clusters[cluster.names.cluster] = (cluster, admin)
+            self._tell(document, cluster, authorities)
 
     def _apply_nodes(
         self, cluster: Cluster, nodes: list[KafkaNode], authorities: Authorities
@@ -144,12 +147,12 @@ class ClusterOperator:
         self._api.apply(document)
         self._applied[key] = text
 
-    def _is_up(self, cluster: Cluster, nodes: list[KafkaNode]) -> bool:
-        """Once ready, a cluster counts as up: the roller waits for what is down."""
+    def _is_up(self, document: Document, cluster: Cluster, nodes: list[KafkaNode]) -> bool:
+        """Once it was ready, a cluster counts as up: the roller waits for what is down."""
         pods = {each["metadata"]["name"]: each for each in self._pods(cluster)}
         if all(node.pod in pods and is_ready(pods[node.pod]) for node in nodes):
             return True
-        return cluster.names.cluster in self.clusters
+        return is_ready_now(document)
 
     def _pods(self, cluster: Cluster) -> list[Document]:
         return self._api.list(POD, cluster.names.selector())

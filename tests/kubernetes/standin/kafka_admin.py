@@ -18,7 +18,6 @@ from tests.kubernetes.standin.names import REPLICATION_PORT, ClusterNames
 
 Result = TypeVar("Result")
 _ANSWER_TIMEOUT_S: Final = 20.0
-INTERNAL_BROKER_SETTINGS: Final = "min.insync.replicas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class KafkaAdmin:
     """One cluster's brokers, asked through one client that is kept."""
 
     def __init__(self, names: ClusterNames, identity: KeyPair, cluster_ca: str) -> None:
-        self.host = f"{names.brokers_service}.{names.namespace}.svc"
+        self.host = names.bootstrap_host()
         self.identity = identity
         self.cluster_ca = cluster_ca
         self.client = AdminClient(
@@ -68,14 +67,6 @@ class KafkaAdmin:
             for each in self.partitions()
             if len(each.in_sync) < len(each.replicas) or each.leader < 0
         ]
-
-    def brokers(self) -> set[int]:
-        return set(self.client.list_topics(timeout=_ANSWER_TIMEOUT_S).brokers)
-
-    def controller(self) -> int | None:
-        """The broker that answers as controller; -1 and None where it is not known."""
-        found = finish(self.client.describe_cluster(request_timeout=_ANSWER_TIMEOUT_S)).controller
-        return None if found is None else int(found.id)
 
 
 def finish(future: Future[Result]) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,23 +26,39 @@ class Loop:
     name: str
     reconcile: Callable[[], None]
     watched: tuple[Watched, ...]
+    settle_s: float = 0.0
+    """How long to wait after a change for others that come with it."""
     changed: threading.Event = field(default_factory=threading.Event)
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`. An error is written down, and the next reconciliation tries again."""
+        """Until `stop`. What the API server or Kafka refuses is said, and tried again."""
         while not stop.is_set():
             self.changed.clear()
             try:
                 self.reconcile()
-            except (ApiError, KafkaException, OSError, KeyError, ValueError) as error:
+            except (ApiError, KafkaException, OSError) as error:
                 say_failure(self.name, error)
                 stop.wait(RETRY_S)
                 continue
-            self.changed.wait(RESYNC_S)
+            if self.changed.wait(RESYNC_S):
+                stop.wait(self.settle_s)
 
 
-def run_loops(api: ApiServer, loops: list[Loop], stop: threading.Event) -> None:
-    """Run all of them until `stop`, one watch for each kind that any of them watches."""
+def run_loops(api: ApiServer, loops: list[Loop], stop: threading.Event) -> bool:
+    """Run all of them until `stop`, one watch for each kind that any of them watches.
+
+    Whether they ended as they should: any other error than those of `Loop.run` ends all of them.
+    """
+    failed = threading.Event()
+
+    def run(loop: Loop) -> None:
+        try:
+            loop.run(stop)
+        except Exception:
+            traceback.print_exc()
+            failed.set()
+            stop.set()
+
     wanted: dict[str, tuple[Watched, list[Loop]]] = {}
     for loop in loops:
         for kind, selector in loop.watched:
@@ -50,8 +67,9 @@ def run_loops(api: ApiServer, loops: list[Loop], stop: threading.Event) -> None:
     for watched, interested in wanted.values():
         threading.Thread(target=_watch, args=(api, watched, interested, stop), daemon=True).start()
     for loop in loops:
-        threading.Thread(target=loop.run, args=(stop,), daemon=True, name=loop.name).start()
+        threading.Thread(target=run, args=(loop,), daemon=True, name=loop.name).start()
     stop.wait()
+    return not failed.is_set()
 
 
 def _watch(api: ApiServer, watched: Watched, loops: list[Loop], stop: threading.Event) -> None:

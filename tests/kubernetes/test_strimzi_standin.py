@@ -1,0 +1,177 @@
+"""The Kafka cluster of k8s/overlays/ci as the stand-in for Strimzi runs it: real pods that die."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.kubernetes.strimzi.cluster import StrimziCluster
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+EXIT_CODE: Final = ".status.containerStatuses[0].state.terminated.exitCode"
+KILLED: Final = 137
+AGAIN_TIMEOUT_S: Final = 180.0
+
+
+class Ends:
+    """How the containers of one pod ended, seen by a watch while the pod goes."""
+
+    def __init__(self, cluster: StrimziCluster, pod: str) -> None:
+        self._process = subprocess.Popen(
+            [
+                str(cluster.node.control.binaries / "kubectl"),
+                f"--kubeconfig={cluster.access.kubeconfig}",
+                *("get", "pod", pod, "-n", cluster.namespace, "--watch"),
+                f'-o=jsonpath={{.metadata.uid}} {{{EXIT_CODE}}}{{"\\n"}}',
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.exit_codes: dict[str, int] = {}
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            uid, _, code = line.strip().partition(" ")
+            if code:
+                self.exit_codes[uid] = int(code)
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+        self._reader.join(10)
+
+
+def settings_of(cluster: StrimziCluster, user: str) -> dict[str, str]:
+    """librdkafka's settings of a SCRAM user over TLS, from the resources and secrets."""
+    status = cluster.get("kafka", cluster.cluster)["status"]
+    tls = next(each for each in status["listeners"] if each["name"] == "tls")
+    data = cluster.get("secret", user)["data"]
+    return {
+        "bootstrap.servers": tls["bootstrapServers"],
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": user,
+        "sasl.password": base64.b64decode(data["password"]).decode(),
+        "ssl.ca.pem": tls["certificates"][0],
+    }
+
+
+def traffic(
+    cluster: StrimziCluster, topic: str, seconds: float, settings: dict[str, str]
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.kubernetes.strimzi.traffic", topic, str(seconds)]
+    environment = {"KAFKA_CLIENT": json.dumps(settings), "PYTHONPATH": str(REPOSITORY)}
+    return cluster.node.run(command, environment=environment, cwd=REPOSITORY)
+
+
+def leader_of(process: subprocess.Popen[str]) -> str:
+    """What the traffic says; among it are librdkafka's own lines."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        if line.startswith("leader "):
+            return line.split()[1]
+        said.append(line)
+    raise AssertionError("".join(said))
+
+
+def count_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    counted: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return counted
+
+
+def uid(pod: dict[str, Any]) -> str:
+    return str(pod["metadata"]["uid"])
+
+
+@pytest.fixture
+def healthy(strimzi_cluster: StrimziCluster) -> Iterator[StrimziCluster]:
+    """The session's cluster, ready before the test and after it."""
+    strimzi_cluster.wait_ready()
+    yield strimzi_cluster
+    strimzi_cluster.wait_ready()
+
+
+def test_the_cluster_has_strimzis_names_labels_and_secrets(healthy: StrimziCluster) -> None:
+    brokers = healthy.pods(broker_role="true")
+    assert [each["metadata"]["name"] for each in brokers] == [
+        f"delivery-brokers-{node_id}" for node_id in (0, 1, 2)
+    ]
+    assert len(healthy.pods(controller_role="true")) == 3
+    status = healthy.get("kafka", "delivery")["status"]
+    assert status["kafkaNodePools"] == [{"name": "brokers"}, {"name": "controllers"}]
+    assert [each["name"] for each in status["listeners"]] == ["plain", "tls", "mtls"]
+    assert healthy.get("kafkanodepool", "controllers")["status"]["nodeIds"] == [3, 4, 5]
+    assert "ca.crt" in healthy.get("secret", "delivery-cluster-ca-cert")["data"]
+    assert set(healthy.get("secret", "harness-mtls")["data"]) == {"ca.crt", "user.crt", "user.key"}
+    racks = healthy.exec("delivery-brokers-0", "grep", "^broker.rack", "/tmp/server.properties")
+    assert racks.strip() == "broker.rack=zone-a"
+
+
+def test_a_leader_killed_under_load_loses_nothing_that_all_replicas_acknowledged(
+    healthy: StrimziCluster,
+) -> None:
+    load = traffic(healthy, "harness-standin-kill", 40, settings_of(healthy, "harness"))
+    leader = leader_of(load)
+    name = f"delivery-brokers-{leader}"
+    before = healthy.get("pod", name)
+    marks = healthy.exec(name, "cat", f"/var/lib/kafka/data-0/kafka-log{leader}/meta.properties")
+    ends = Ends(healthy, name)
+    try:
+        healthy.access.kubectl("delete", "pod", name, "-n", "kafka", "--grace-period=1")
+        healthy.wait_ready(AGAIN_TIMEOUT_S)
+    finally:
+        ends.close()
+    counted = count_of(load)
+    after = healthy.get("pod", name)
+    assert ends.exit_codes[uid(before)] == KILLED
+    assert uid(after) != uid(before)
+    kept = healthy.exec(name, "cat", f"/var/lib/kafka/data-0/kafka-log{leader}/meta.properties")
+    assert kept == marks
+    assert counted["acked"] > 5_000
+    assert (counted["lost"], counted["failed"], counted["duplicates"]) == (0, 0, 0), counted
+
+
+def test_a_user_may_do_what_its_acls_say_and_no_more(healthy: StrimziCluster) -> None:
+    refused = traffic(healthy, "not-the-harness", 1, settings_of(healthy, "harness"))
+    printed, _ = refused.communicate(timeout=120)
+    assert refused.returncode != 0
+    assert "TOPIC_AUTHORIZATION_FAILED" in printed
+
+
+def test_a_manual_rolling_update_restarts_each_pod_of_the_set_once(
+    healthy: StrimziCluster,
+) -> None:
+    before = {each["metadata"]["name"]: uid(each) for each in healthy.pods()}
+    healthy.access.kubectl(
+        *("annotate", "-n", "kafka", "strimzipodset/delivery-brokers"),
+        "strimzi.io/manual-rolling-update=true",
+    )
+
+    def restarted() -> set[str]:
+        return {
+            each["metadata"]["name"]
+            for each in healthy.pods()
+            if uid(each) != before[each["metadata"]["name"]]
+        }
+
+    brokers = {name for name in before if "-brokers-" in name}
+    healthy.wait("every broker is a new pod", lambda: restarted() == brokers, 300)
+    healthy.wait_ready(AGAIN_TIMEOUT_S)
+    assert restarted() == brokers
+    annotations = healthy.get("strimzipodset", "delivery-brokers")["metadata"].get("annotations")
+    assert "strimzi.io/manual-rolling-update" not in (annotations or {})
