@@ -71,7 +71,8 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
         "--brokers",
         metavar="local|HOST:PORT,…|strimzi://NS/CLUSTER",
         help="three brokers of our own (default), or brokers that run already; bootstrap.servers "
-        "of --config or --properties names them as well",
+        "of --config or --properties names them as well. A Strimzi cluster takes ?user=NAME, a "
+        "KafkaUser, and &listener=NAME and &context=NAME, of the kubeconfig",
     )
     where.add_argument("--kafka-version", metavar="V", help="of the local brokers")
     add_connection_arguments(where)
