@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from harness.errors import ClusterError
 from harness.kubernetes.kubectl import ANSWER_S, Kubectl, KubectlFailed
-from harness.kubernetes.overlay import in_namespace, parsed, rendered, written
+from harness.kubernetes.overlay import elsewhere, in_namespace, parsed, rendered, written
 from harness.kubernetes.run_job import RUN_LABEL
 
 STRIMZI: Final = "/apis/kafka.strimzi.io"
@@ -27,7 +27,7 @@ def apply(kubectl: Kubectl, overlay: Path, *, wait_s: float | None) -> None:
     require_strimzi(kubectl)
     objects = parsed(rendered(kubectl, overlay, shown=False))
     with in_namespace(overlay, kubectl.target.namespace) as path:
-        kubectl.show("apply", "-k", str(overlay))
+        kubectl.show("apply", "-k", str(overlay), after=elsewhere(kubectl))
         kubectl.say(kubectl.call("apply", "-k", str(path), timeout_s=2 * ANSWER_S).rstrip())
     if wait_s is not None:
         _await_ready(kubectl, objects, time.monotonic() + wait_s)

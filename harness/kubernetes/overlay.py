@@ -73,11 +73,12 @@ def rendered(kubectl: Kubectl, overlay: Path, *, shown: bool = True) -> str:
     """What kubectl makes of an overlay, as YAML. No cluster is asked."""
     with in_namespace(overlay, kubectl.target.namespace) as path:
         if shown:
-            kubectl.say(f"+ kubectl kustomize {overlay}" + _elsewhere(kubectl))
+            kubectl.say(f"+ kubectl kustomize {overlay}" + elsewhere(kubectl))
         return kubectl.call("kustomize", str(path))
 
 
-def _elsewhere(kubectl: Kubectl) -> str:
+def elsewhere(kubectl: Kubectl) -> str:
+    """What a command that names the overlay leaves out where it goes into another namespace."""
     namespace = kubectl.target.namespace
     return "" if namespace == NAMESPACE else f"   # with namespace: {namespace} above it"
 

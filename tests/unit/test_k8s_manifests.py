@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import pytest
 
 import harness
 from tests.support.manifests import (
+    COMPONENTS,
     FILES,
     K8S,
     OVERLAYS,
@@ -103,7 +105,7 @@ def test_strimzis_resources_are_of_its_version_one(path: Path) -> None:
             assert each["apiVersion"] == "kafka.strimzi.io/v1"
 
 
-def test_every_file_is_part_of_an_overlay() -> None:
+def test_every_file_is_part_of_an_overlay_or_a_component() -> None:
     listed: set[Path] = set()
     for path in K8S.rglob("kustomization.yaml"):
         listed.add(path)
@@ -116,6 +118,7 @@ def test_every_file_is_part_of_an_overlay() -> None:
     folders = {path.parent for path in K8S.rglob("kustomization.yaml")}
     unlisted = {path for path in FILES if path not in listed} - {K8S / "operator" / "values.yaml"}
     roots = {K8S / "overlays" / each for each in OVERLAYS}
+    roots |= {K8S / "components" / each for each in COMPONENTS}
     assert unlisted == set()
     assert {folder for folder in folders if folder not in listed} <= roots
 
@@ -139,6 +142,13 @@ def test_every_scenario_is_a_config_map_and_mounted_in_every_pod_of_the_harness(
         (volume,) = [each for each in spec["volumes"] if each["name"] == "scenarios"]
         sources = volume["projected"]["sources"]
         assert {source["configMap"]["name"] for source in sources} == set(maps), name
+
+
+def test_every_file_ships_inside_the_wheel() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    shipped = project["tool"]["setuptools"]["package-data"]["harness.k8s"]
+    files = {path for path in K8S.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert files == {path for pattern in shipped for path in K8S.glob(pattern)}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -268,8 +278,6 @@ def test_the_version_in_the_containerfile_is_this_one() -> None:
 
 
 def test_the_image_is_given_every_folder_that_the_wheel_is_made_of() -> None:
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     folders = set(project["tool"]["setuptools"]["package-dir"].values()) | {"harness"}
     text = (ROOT / "Containerfile").read_text(encoding="utf-8")
