@@ -54,9 +54,8 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
         AnomalyGroup.RECORDS,
         "4.4",
         "a record stored before an acknowledged one that was sent earlier",
-        one="1 record stands, or was acknowledged, before an acknowledged one that was "
-        "sent earlier",
-        many="{n} records stand, or were acknowledged, before an acknowledged one that was "
+        one="1 record is, or was acknowledged, before an acknowledged one that was sent earlier",
+        many="{n} records are, or were acknowledged, before an acknowledged one that was "
         "sent earlier",
         needs=Needs.DRAIN,
         excluded_by=ExcludedBy.IDEMPOTENCE,
@@ -103,8 +102,8 @@ RECORDS: Final[tuple[Anomaly, ...]] = (
         AnomalyGroup.RECORDS,
         "4.8",
         "a record on another topic or partition than it was sent to",
-        one="1 record stands on another topic or partition than it was sent to",
-        many="{n} records stand on another topic or partition than they were sent to",
+        one="1 record is on another topic or partition than it was sent to",
+        many="{n} records are on another topic or partition than they were sent to",
         needs=Needs.DRAIN,
         excluded_by=ExcludedBy.EVERY_SETTING,
         undone_by=Line(0),

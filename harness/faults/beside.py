@@ -80,7 +80,7 @@ class Beside:
         name = f" {taken['title']!r}" if taken.get("title") else ""
         process = f" (process {taken['pid']})" if taken.get("pid") else ""
         raise UsageError(
-            f"the cluster in {cluster} is being struck by another experiment{printable(name)}"
+            f"the cluster in {cluster} is in use by another experiment{printable(name)}"
             f"{process}: one at a time, since each heals what it finds. Wait until it has ended."
         )
 

@@ -239,7 +239,7 @@ def _object(line: bytes) -> dict[str, Any] | LineProblem:
         value = _CAREFUL.decode(line.decode())
     except _Twice as twice:
         name = printable(str(twice))[:_SHOWN]
-        return LineProblem(name, "stands twice in the line", "each field once")
+        return LineProblem(name, "occurs twice in the line", "each field once")
     except UnicodeDecodeError:
         return LineProblem("", f"{shown(line)} is not UTF-8", expected)
     except RecursionError:

@@ -103,7 +103,7 @@ class NdjsonReader:
                 self.refusals.refuse(block.where(index), problem)
             self._ends.setdefault(file, there + 1)
         if file in self._ends and self._lines[file] > self._ends[file]:
-            problem = LineProblem("", "stands after the end line", "an end line as the last one")
+            problem = LineProblem("", "comes after the end line", "an end line as the last one")
             self.refusals.refuse(block.where(len(block.objects) - 1), problem)
 
     def finish(self) -> None:

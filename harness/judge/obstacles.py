@@ -62,7 +62,7 @@ def _unreadable(timeline: Timeline) -> list[str]:
     lines = "1 line" if timeline.unreadable == 1 else f"{timeline.unreadable} lines"
     return [
         f"{lines} of timeline.ndjson cannot be read (first: {timeline.first_unreadable}), and "
-        "what was told there is not judged"
+        "what they recorded is not judged"
     ]
 
 
@@ -177,7 +177,7 @@ def _no_effect(fault: RecordedFault) -> str:
     if fault.failure:
         return f"{name} failed: {fault.failure}"
     if not fault.struck:
-        return f"{name} was begun, and nothing says that it struck"
+        return f"{name} was begun, and nothing says that it was injected"
     missing = fault.seen.shortcomings
     why = f" ({missing[0]})" if missing else ""
     return f"{name} shows no evidence that it took effect{why}"

@@ -181,7 +181,7 @@ def _decide(case: PromiseCase) -> tuple[str, str]:
     faults = "1 fault" if number == 1 else f"{number} faults"
     return KEPT, (
         f"none found, while the control {case.aimed_control} showed {sum(case.broke_in)} under "
-        f"the same faults; {faults} that broke the control struck this profile"
+        f"the same faults; {faults} that broke the control hit this profile"
         f"{_elsewhere(case.control)}"
     )
 
@@ -212,7 +212,7 @@ def _elsewhere(control: ControlResult) -> str:
 def _why(exposures: list[Exposure]) -> str:
     """What was missing in each fault, those that lacked the same together."""
     if not exposures:
-        return "no fault struck"
+        return "there was no fault"
     faults_of: dict[str, list[str]] = {}
     for exposure in exposures:
         faults_of.setdefault(exposure.missing, []).append(exposure.fault.fault)

@@ -90,8 +90,8 @@ def _compaction(run: RunRecord, found: ProfileFindings, topics: range) -> None:
     if not any(run.compacted(topic) for topic in topics):
         return
     found.cannot_see(
-        "the topic is compacted, and what was compacted away cannot be told from what was never "
-        "there",
+        "the topic is compacted, and what was compacted away cannot be distinguished from what was "
+        "never there",
         *_NEEDS_WHOLE_LOG,
     )
     superseded = found.keyed.superseded
@@ -109,7 +109,7 @@ def _compaction(run: RunRecord, found: ProfileFindings, topics: range) -> None:
         gone = "1 that is" if unseen == 1 else f"{unseen} that are"
         found.cannot_see(
             "the topic is compacted, and whether a later record of the same key took the place of "
-            f"{gone} gone cannot be told",
+            f"{gone} gone cannot be known",
             "lost",
         )
     if found.keyless:
@@ -204,7 +204,7 @@ def _transactions(run: RunRecord, found: ProfileFindings, topics: range) -> None
     if found.counts["failed_visible"]:
         found.cannot_see(
             "records of aborted transactions were read, which no_failed_visible judges: whether "
-            "before the abort was called is not told",
+            "before the abort was called is not known",
             "precommitted_read",
         )
     if (run.live.there or run.elsewhere) and not run.live.timed:

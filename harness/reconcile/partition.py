@@ -179,7 +179,7 @@ class Partition:
         if sum(len(at) for *_, at in beside) > sum(len(at) for *_, at in gone):
             self.found.cannot_see(
                 "a record and a foreign one were read live at one offset that the drain did not "
-                "return, and which of them is gone is not told",
+                "return, and which of them is gone is not known",
                 "vanished",
             )
 

@@ -41,7 +41,7 @@ MESSAGE_BYTES_MIN: Final = _WITHOUT_TEXT
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a member stands twice in one object")
+        raise ValueError("a member occurs twice in one object")
     return found
 
 

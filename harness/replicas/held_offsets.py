@@ -74,7 +74,7 @@ class _Walk:
         first = max(batch.base_offset, self._start)
         if first < self.next or batch.last_offset < first:
             raise ValueError(
-                f"a batch of offsets {batch.base_offset} to {batch.last_offset} stands where "
+                f"a batch of offsets {batch.base_offset} to {batch.last_offset} is where "
                 f"{self.next} was next"
             )
         if first > self.next:

@@ -172,7 +172,7 @@ def assurance(verdict: Verdict) -> list[str]:
         bound = max(promise.bound_95_per_fault or 0.0 for _, promise in challenged)
         sentences.append(
             f"In {'at least ' if min(exposed) < max(exposed) else ''}"
-            f"{many(min(exposed), 'fault')} that struck them, {'; '.join(held)}. One more such "
+            f"{many(min(exposed), 'fault')} that hit them, {'; '.join(held)}. One more such "
             f"fault breaks any one of these with a chance of at most {percent(bound)} "
             f"(95\N{NO-BREAK SPACE}% confidence){_more_needed(bound)}"
         )
@@ -181,7 +181,7 @@ def assurance(verdict: Verdict) -> list[str]:
     if tried and shaken:
         sentences.append(
             f"{many(tried, 'promise')} held without a challenge: no experiment of this run aims at "
-            f"them with a control. Disturbances that no fault on record explains struck "
+            f"them with a control. Disturbances that no fault on record explains hit "
             f"{many(shaken, 'profile')}; what these could have broken is not known."
         )
     elif tried:

@@ -101,7 +101,7 @@ def check_schema(path: Path, schema: object, known: str) -> None:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a key occurs twice in one object")
     return found
 
 
@@ -181,5 +181,5 @@ def read_json(path: Path, what: str, *, schema: str | None = None) -> dict[str, 
 def whole(value: object) -> int:
     """A whole number that a column can hold. Raises ValueError for anything else."""
     if type(value) is not int or abs(value) >= 1 << 62:
-        raise ValueError(f"{value!r} stands where a whole number is expected")
+        raise ValueError(f"{value!r}: a whole number is expected")
     return value

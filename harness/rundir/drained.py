@@ -137,7 +137,7 @@ def read_drain(folder: Path, info: RunInfo) -> Drain | None:
             expected_id = info.topic_ids[index] if index < len(info.topic_ids) else None
             drained = _drained_partition(entry, index, expected_id, elsewhere, transactional[index])
             if (index, drained.partition) in partitions:
-                raise ValueError(f"{entry['topic']}-{drained.partition} stands there twice")
+                raise ValueError(f"{entry['topic']}-{drained.partition} occurs twice there")
             partitions[index, drained.partition] = drained
             if transactional[index]:
                 key = index, drained.partition

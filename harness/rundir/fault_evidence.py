@@ -307,13 +307,13 @@ def shortcomings(evidence: FaultEvidence) -> list[str]:
         *evidence.commands,
     ]
     if evidence.nominal:
-        return [*_unmoved(evidence.partitions), *(f"struck: {each.told()}" for each in struck)]
+        return [*_unmoved(evidence.partitions), *(f"was done: {each.told()}" for each in struck)]
     found = [missing for each in struck for missing in each.shortcomings()]
     found += [missing for each in evidence.members for missing in each.shortcomings()]
     found += [missing for each in evidence.controllers for missing in each.shortcomings()]
     found += [missing for each in evidence.operators for missing in each.shortcomings()]
     if not (struck or evidence.elections):
-        return found if evidence.members else ["nothing shows that anything was struck"]
+        return found if evidence.members else ["nothing shows that anything was done"]
     if not evidence.partitions and not evidence.controllers:
         found.append("no partition was aimed at")
     if evidence.moves_leader and not evidence.commands:

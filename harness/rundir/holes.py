@@ -154,15 +154,15 @@ def _obstacle(pieces: _Pieces, unaccounted: Bools, absent: Bools, broker: int) -
     if not count:
         return ""
     nothing = pieces.count(unaccounted & absent)
-    stands = [
+    held = [
         f"a record that should have been returned at {count - nothing}" * (count > nothing),
         f"nothing at {nothing}" * (nothing > 0),
     ]
     return (
         f"{'1 offset was' if count == 1 else f'{count} offsets were'} passed without a record "
         f"({pieces.named(unaccounted)}) and hold neither a transaction marker nor a record of an "
-        f"aborted or open transaction: by the log of broker {broker} there stands "
-        f"{' and '.join(filter(None, stands))}"
+        f"aborted or open transaction: the log of broker {broker} holds "
+        f"{' and '.join(filter(None, held))}"
     )
 
 

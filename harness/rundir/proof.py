@@ -48,7 +48,7 @@ class PartitionProof:
     reason: str = ""
     proven_from: int | None = None
     """From which offset on everything is accounted for: the log's start, where that had moved and
-    nothing else stands in the way of a proof. None where the proof is whole or there is none."""
+    nothing else prevents a proof. None where the proof is whole or there is none."""
 
     def obstacle(self, *, read_committed: bool, holes_allowed: bool, unaccounted: str = "") -> str:
         """Why this partition is not proven to be drained whole; empty when it is.
@@ -96,7 +96,7 @@ class PartitionProof:
             return f"read up to offset {self.position}, and the log ends at {self.end}"
         if self.log_end != self.end:
             return (
-                f"no leader said that its log ends at the high watermark {self.end}: what stands "
+                f"no leader said that its log ends at the high watermark {self.end}: what is "
                 "above it is not in every in-sync replica, and cannot be read"
             )
         if self.holes and not holes_allowed:

@@ -197,9 +197,9 @@ def problem_of(info: RunInfo) -> str:
     if problem:
         return problem
     if len({profile.profile for profile in info.profiles}) < len(info.profiles):
-        return "profiles: one of them stands there twice"
+        return "profiles: one of them occurs twice"
     if len(set(info.topics)) < len(info.topics):
-        return "profiles: a topic stands there twice"
+        return "profiles: a topic occurs twice"
     for number, profile in enumerate(info.profiles):
         where = f"profiles[{number}]"
         if profile.role not in _ROLES:

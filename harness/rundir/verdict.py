@@ -207,7 +207,7 @@ class KeysVerdict:
     keys_inverted: Count
     """Keys with such records."""
     keys_duplicated: Count
-    """Keys with a record that stands at several offsets."""
+    """Keys with a record that is at several offsets."""
     superseded: Count
     """Acknowledged records of a compacted topic that are gone and have a successor."""
 

@@ -634,10 +634,10 @@ MUTANTS: Final[Sequence[Mutant]] = [
     ),
     *_in(
         "rundir/fault_evidence.py",
-        ('["nothing shows that anything was struck"]', "[]"),
+        ('["nothing shows that anything was done"]', "[]"),
         ("if self.answered_past_link is not True:", "if self.answered_past_link is False:"),
         ("and self.epoch_after > self.epoch_before", "and self.epoch_after >= self.epoch_before"),
-        ("*(f\"struck: {each.told()}\" for each in struck)", ""),
+        ("*(f\"was done: {each.told()}\" for each in struck)", ""),
     ),
     *_in(
         "rundir/recorded_evidence.py",
@@ -911,7 +911,7 @@ def mutate(folder: Path, mutant: Mutant) -> str:
     before = path.read_text(encoding="utf-8")
     found = before.count(mutant.old)
     if found != 1:
-        raise ValueError(f"{mutant.path}: {mutant.old!r} stands there {found} times, not once")
+        raise ValueError(f"{mutant.path}: {mutant.old!r} is there {found} times, not once")
     path.write_text(before.replace(mutant.old, mutant.new), encoding="utf-8")
     return before
 

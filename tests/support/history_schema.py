@@ -35,7 +35,7 @@ SAYS = {
     "archived": "A share group gave a record up, at its delivery limit.",
     "group_reset": "A group's offset was set by somebody who is no member, or its offsets expired.",
     "group_offset": "What the group had committed in the end, as its coordinator says.",
-    "end": "The last line of a file: how many lines of a history stand before it.",
+    "end": "The last line of a file: how many lines of a history come before it.",
 }
 
 

@@ -375,7 +375,7 @@ def _promise(promise: str, found: dict[str, int], verdict: str) -> PromiseVerdic
         trials=2 if count or not control else 0,
         bound_95_per_fault=1 - 0.05**0.5,
         reason=f"none found, while the control {control} showed {count:,} under the same faults; "
-        "2 faults struck this profile"
+        "2 faults hit this profile"
         if control
         else "none found; no experiment of this run aims at it",
     )

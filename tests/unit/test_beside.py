@@ -357,7 +357,7 @@ def test_a_second_experiment_on_a_cluster_is_refused_and_touches_nothing(
         assert second.stdin is not None
         assert second.stdout is not None
         said = second.stdout.readline()
-        assert f"the cluster in {cluster} is being struck by another experiment 'Two kills'" in said
+        assert f"the cluster in {cluster} is in use by another experiment 'Two kills'" in said
         assert "one at a time" in said
         second.stdin.write("\n")
         assert "one at a time" in second.stdout.readline(), "each of its activities refuses"

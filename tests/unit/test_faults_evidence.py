@@ -95,10 +95,10 @@ def test_a_fault_whose_every_trace_was_seen_took_effect(evidence: FaultEvidence)
         (FaultEvidence(False, True, nominal=True, partitions=[MOVED]), "without a fault"),
         (
             FaultEvidence(False, True, nominal=True, brokers=[KILLED]),
-            "struck: SIGKILL to broker 1 (process 100), exit status -9",
+            "was done: SIGKILL to broker 1 (process 100), exit status -9",
         ),
         (FaultEvidence(False, True, partitions=[PartitionMove("t", 0, 1, 4, 1, 4)]), "nothing"),
-        (FaultEvidence(True, False), "nothing shows that anything was struck"),
+        (FaultEvidence(True, False), "nothing shows that anything was done"),
     ],
 )
 def test_a_trace_that_is_missing_is_named(evidence: FaultEvidence, missing: str) -> None:

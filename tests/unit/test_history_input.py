@@ -124,8 +124,8 @@ def test_a_number_out_of_its_range_is_refused(key: str, number: Any, judge: Judg
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (json.dumps(ACKED)[:-1] + ', "sequence": 7}', "sequence: stands twice"),
-        (json.dumps(ACKED)[:-1] + ', "note": {"a": 1, "a": 2}}', "a: stands twice"),
+        (json.dumps(ACKED)[:-1] + ', "sequence": 7}', "sequence: occurs twice"),
+        (json.dumps(ACKED)[:-1] + ', "note": {"a": 1, "a": 2}}', "a: occurs twice"),
         (json.dumps(ACKED)[:-1] + ', "note": NaN}', "no JSON"),
         (json.dumps(ACKED)[:-1] + ', "note": -Infinity}', "no JSON"),
         (json.dumps(ACKED)[:-1] + ', "at_us": 1e999}', "Infinity"),

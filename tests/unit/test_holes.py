@@ -147,7 +147,7 @@ def test_offsets_below_a_start_that_moved_are_not_told(tmp_path: Path) -> None:
     [
         ("a torn batch", [data(0, 2, 7), marker(2, "abort", 7)[:-1]], 2, "end at offset 2"),
         ("a short file", [data(0, 2, 7)], 2, "its files end at offset 2"),
-        ("a batch that goes back", [data(0, 2, 7), data(1, 2, 7)], 2, "stands where 2 was next"),
+        ("a batch that goes back", [data(0, 2, 7), data(1, 2, 7)], 2, "is where 2 was next"),
         ("a changed marker", [data(0, 2, 7), marker(2, "commit", 7)[:-8] + b"\1" * 8], 2,
          "the marker at offset 2 fails its checksum"),
         ("an empty file", [], 0, "its files end at offset 0"),
@@ -229,9 +229,9 @@ def stretches(*offsets: int) -> list[int]:
         ("an open one below the last stable offset", [18, 19], LOG, 20, "(18 to 19)"),
         ("a part of it", [18, 19], LOG, 19, "(18)"),
         ("an offset that the log has not", [3], replace(LOG, absent=[3, 3]), 18,
-         "by the log of broker 1 there stands nothing at 1"),
+         "the log of broker 1 holds nothing at 1"),
         ("both", [2, 3], replace(LOG, absent=[3, 3]), 18,
-         "there stands a record that should have been returned at 1 and nothing at 1"),
+         "holds a record that should have been returned at 1 and nothing at 1"),
     ],
 )  # fmt: skip
 def test_every_other_hole_is_unaccounted_and_named(

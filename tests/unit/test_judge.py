@@ -86,7 +86,7 @@ def case(**more: Any) -> PromiseCase:
         (case(control=HELD, observed=1), "broken", False, "1 acknowledged record"),
         (case(control=None), "inconclusive", False, "its control leader-ack did not run, so"),
         (case(control=None, control_left_out=True), "inconclusive", False, "(--no-control)"),
-        (case(exposures=[]), "inconclusive", False, "no fault struck"),
+        (case(exposures=[]), "inconclusive", False, "there was no fault"),
         (case(exposures=[IDLE]), "inconclusive", False, "in flight (kill_leader)"),
         (case(exposures=[IDLE, EXPOSED]), "kept", True, "1 fault that broke the control struck"),
         (
@@ -529,7 +529,7 @@ def test_a_promise_seen_to_break_is_broken_whatever_the_journal_says(tmp_path: P
             "(it lives)",
         ),
         ([fault("inject", 3), fault("failed", 4, reason="no such broker")], "no such broker"),
-        ([fault("inject", 3)], "nothing says that it struck"),
+        ([fault("inject", 3)], "nothing says that it was injected"),
         ([event("run", phase="interrupted")], "the run was interrupted"),
         ([event("run", phase="load_died", reason="status -9")], "load process died (status -9)"),
         ([event("run", phase="not_healed", reason="broker 2")], "not be healed after"),

@@ -184,7 +184,7 @@ def test_without_the_place_of_its_first_record_a_producer_is_not_accused(tmp_pat
     history = [acked(0, 0), acked(1, 1), observed(1, 1)]
     found = reconciled(tmp_path / "run", history, info=COMPACTED)
     assert anomalies(found) == {"unseen": 1}
-    assert "cannot be told" in found.blind["lost"][0]
+    assert "cannot be known" in found.blind["lost"][0]
 
 
 def test_promises_that_need_every_record_stay_open_on_a_compacted_topic(tmp_path: Path) -> None:

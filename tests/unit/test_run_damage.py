@@ -303,7 +303,7 @@ def damage(document: dict[str, Any], path: str, value: object) -> None:
         ("run.json", "seed", True, "seed: true or false; expected a whole number"),
         ("run.json", "profiles", {}, "profiles: an object; expected a list"),
         ("run.json", "profiles.0.topics", [], "profiles[0].topics: there is none"),
-        ("run.json", "profiles.0.topics", ["t", "t"], "stands there twice"),
+        ("run.json", "profiles.0.topics", ["t", "t"], "a topic occurs twice"),
         ("run.json", "profiles.0.role", "sub", "profiles[0].role"),
         ("run.json", "profiles.0.promises", ["no_los"], "'no_los' is no promise"),
         ("run.json", "load.partitions", 0, "load.partitions: 0"),
@@ -354,7 +354,7 @@ def test_a_proof_that_names_a_partition_twice_is_refused(tmp_path: Path) -> None
     document = json.loads(path.read_text())
     document["partitions"] *= 2
     path.write_text(json.dumps(document))
-    with pytest.raises(RunDirError, match="stands there twice"):
+    with pytest.raises(RunDirError, match="occurs twice"):
         load_run(run_dir, 1)
 
 

@@ -313,7 +313,7 @@ CLAIMS: list[tuple[str, Callable[..., Any]]] = [
      r"acknowledged or read(?: but in a transaction that was aborted)?, so compaction had to keep "
      r"it",
      _last_of_its_key),
-    (r"the topic is compacted, and whether compaction removed it cannot be told", _compacted),
+    (r"the topic is compacted, and whether compaction removed it cannot be known", _compacted),
     (r"the brokers' log files were not looked at", bool),
     (r"of (\d+) sampled lost records (\d+) are like this", lambda _, n, k: 1 <= k <= n),
     (r"producer (\d+) begins transaction (\d+)",

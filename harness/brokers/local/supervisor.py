@@ -245,7 +245,7 @@ class Supervisor:
     def _proxy(self, request: dict[str, Any]) -> Proxy:
         node, listener = self._node(request), request.get("listener")
         if listener not in node.proxies:
-            raise UsageError(f"listener {listener!r}: a proxy stands before {', '.join(LINKS)}.")
+            raise UsageError(f"listener {listener!r}: has no proxy; {', '.join(LINKS)} have.")
         return node.proxies[str(listener)]
 
     async def _status(self, request: dict[str, Any]) -> Any:

@@ -43,7 +43,7 @@ def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator
     yield drained(scene, each)
     proven = scene.run.drained_partition(*key_of(each)).proven
     if proven and scene.run.compacted(each.topic):
-        text = "the topic is compacted, and whether compaction removed it cannot be told"
+        text = "the topic is compacted, and whether compaction removed it cannot be known"
         if each.anomaly == "lost":
             elsewhere = scene.run.elsewhere
             aborted = elsewhere is not None and len(elsewhere.aside)
