@@ -166,6 +166,9 @@ class ClusterView:
             # Documented as an exception, handed out as its error.
             cause = error.args[0] if isinstance(error, KafkaException) else error
             code = None if cause is None else cause.code()
+            if code == _NO_RIGHT:
+                self.may_elect = False
+                return
             if code not in (None, KafkaError.ELECTION_NOT_NEEDED, _PREFERRED_NOT_AVAILABLE):
                 raise FaultError(
                     f"electing the preferred leader of {at.topic}-{at.partition}: {error}"

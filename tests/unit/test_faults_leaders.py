@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
 import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from harness.errors import FaultError
-from harness.kafka.leaders import PartitionState, await_that, followers_of, most_led
+from harness.kafka.leaders import (
+    ClusterView,
+    Key,
+    PartitionState,
+    await_preferred,
+    await_that,
+    followers_of,
+    most_led,
+)
 
 
 def state(leader: int, *isr: int, partition: int = 0) -> PartitionState:
@@ -72,3 +85,44 @@ def test_waiting_ends_when_nothing_is_missing_and_takes_no_answer_as_not_yet() -
 def test_waiting_in_vain_says_what_for_and_what_was_last_missing() -> None:
     with pytest.raises(FaultError, match="full ISR: not within 0 s; last seen: t-0"):
         await_that(lambda: "t-0", "full ISR", timeout_s=0, poll_s=0)
+
+
+class RefusingAdmin:
+    """An admin client whose user has no right to alter the cluster."""
+
+    def __init__(self, *, by_partition: bool) -> None:
+        self.by_partition = by_partition
+        self.asked = 0
+
+    def elect_leaders(self, _type: object, keys: list[TopicPartition]) -> Future[Any]:
+        """As Kafka answers: one error for the request, and the same for each partition."""
+        self.asked += 1
+        refusal = KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED))
+        future: Future[Any] = Future()
+        if self.by_partition:
+            future.set_result(dict.fromkeys(keys, refusal))
+        else:
+            future.set_exception(refusal)
+        return future
+
+
+class ViewOfOthers(ClusterView):
+    """A cluster whose leader is not the preferred one, and answers."""
+
+    def __init__(self, admin: RefusingAdmin) -> None:
+        self._admin = admin  # type: ignore[assignment]
+
+    def partitions(self, topics: Sequence[str]) -> list[PartitionState]:  # noqa: ARG002
+        return [state(2)]
+
+    def epochs(self, keys: Iterable[Key]) -> dict[Key, int]:
+        return dict.fromkeys(keys, 7)
+
+
+@pytest.mark.parametrize("by_partition", [False, True])
+def test_where_no_election_may_be_asked_for_whoever_leads_is_accepted(by_partition: bool) -> None:
+    admin = RefusingAdmin(by_partition=by_partition)
+    view = ViewOfOthers(admin)
+    await_preferred(view, lambda: ["t"], 5)
+    assert (view.may_elect, admin.asked) == (False, 1)
+    assert ClusterView.may_elect
