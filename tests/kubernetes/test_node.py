@@ -169,6 +169,7 @@ def test_an_end_by_sigkill_leaves_nothing(node: Node, tmp_path: Path) -> None:
     assert not list(Path("/sys/fs/cgroup").glob(f"*/delivery-{folder.name}"))
     assert not list(Path("/sys/fs/cgroup").glob(f"delivery-{folder.name}"))
     assert not [pid for pid in processes if Path(f"/proc/{pid}").exists() and not zombie(pid)]
+    assert traces(folder.name) == []
     assert node.control.admin.get("nodes")["items"], "the other node goes on"
 
 
@@ -190,6 +191,18 @@ def group_processes(name: str) -> set[int]:
         for file in group.rglob("cgroup.procs")
     ]
     return {int(pid) for file in files for pid in file.read_text().split()}
+
+
+def traces(name: str) -> list[Path]:
+    """Files outside the cache that bear the instance's name, or lead into its folder."""
+    found = []
+    for root in (Path("/run"), Path("/var/lib"), Path("/var/log")):
+        for folder, folders, files in os.walk(root):
+            paths = [Path(folder) / each for each in [*folders, *files]]
+            found += [
+                p for p in paths if name in str(p) or (p.is_symlink() and name in str(p.readlink()))
+            ]
+    return found
 
 
 def zombie(pid: int) -> bool:

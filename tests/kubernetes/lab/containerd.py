@@ -44,6 +44,7 @@ state = "{state}"
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+        Root = "{state}/runc"
 """
 
 
@@ -51,6 +52,8 @@ state = "{state}"
 class Containerd:
     """Where one containerd keeps what it has."""
 
+    network: str
+    """What the pods' network is called: unique on this machine."""
     folder: Path
     """Images and settings."""
     state: Path
@@ -132,4 +135,4 @@ class Containerd:
             },
         }
         ports = {"type": "portmap", "capabilities": {"portMappings": True}}
-        return {"cniVersion": "0.4.0", "name": "lab", "plugins": [bridge, ports]}
+        return {"cniVersion": "0.4.0", "name": self.network, "plugins": [bridge, ports]}

@@ -19,6 +19,7 @@ from typing import Final
 
 from harness.errors import EnvironmentFailure
 from harness.system.lifeline import watch
+from tests.kubernetes.lab import fixed_places
 from tests.kubernetes.lab.cgroups import Cgroup
 from tests.kubernetes.lab.commands import run
 from tests.kubernetes.lab.instance import Instance, abandoned
@@ -27,7 +28,6 @@ from tests.kubernetes.lab.network import Network
 REPOSITORY: Final = Path(__file__).resolve().parents[3]
 
 _STATES: Final = Path("/run/delivery-harness")
-_LOG_LINKS: Final = Path("/var/log/containers")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 _RETRY_S: Final = 0.2
 _UNMOUNT_TIMEOUT_S: Final = 10.0
@@ -50,9 +50,11 @@ class Remains:
         self._unmount()
         self.network.remove()
         self.cgroup.remove()
+        fixed_places.clear(self.folder, self.state, self.network.path.name)
         if self.state.exists():
             shutil.rmtree(self.state)
-        self._remove_log_links()
+        with contextlib.suppress(OSError):  # there are other nodes
+            self.state.parent.rmdir()
 
     def _unmount(self) -> None:
         """Innermost first. What a process held that has just ended may be busy for a moment."""
@@ -65,15 +67,6 @@ class Remains:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_RETRY_S)
-
-    def _remove_log_links(self) -> None:
-        """The kubelet links each container's log where collectors of logs look for it."""
-        if not _LOG_LINKS.is_dir():
-            return
-        for link in _LOG_LINKS.iterdir():
-            with contextlib.suppress(OSError):
-                if link.is_symlink() and link.readlink().is_relative_to(self.folder):
-                    link.unlink()
 
 
 def remains_of(instance: Instance) -> Remains:

@@ -46,7 +46,9 @@ class Node(Inside):
         """For volumes that are folders of the host; removed with the node."""
         self.started_in_s = 0.0
         self._cgroup = remains.cgroup
-        self._containerd = Containerd(instance.folder / "containerd", remains.state)
+        self._containerd = Containerd(
+            remains.network.path.name, instance.folder / "containerd", remains.state
+        )
         self._servers = Servers(
             instance.folder / "log", enter=remains.network.enter, started=self._cgroup.add
         )

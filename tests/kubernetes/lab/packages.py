@@ -14,9 +14,6 @@ from typing import Final
 
 from tests.kubernetes.lab.containerd import CNI_PLUGINS
 
-_SYSTEM: Final = "/usr/sbin:/sbin"
-"""Not on every user's PATH."""
-
 PACKAGES: Final = {
     "containerd": "containerd",
     "ctr": "containerd",
@@ -41,12 +38,11 @@ _INSTALL_TIMEOUT_S: Final = 900.0
 
 def missing_packages() -> list[str]:
     """Packages of which a program is not here, in order."""
-    path = os.pathsep.join([os.environ.get("PATH", ""), _SYSTEM])
     return sorted(
         {
             package
             for program, package in PACKAGES.items()
-            if not (Path(program).is_file() if "/" in program else shutil.which(program, path=path))
+            if not (Path(program).is_file() if "/" in program else shutil.which(program))
         }
     )
 
