@@ -14,7 +14,7 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: run test lint test-fast kubernetes kubernetes-down kubernetes-packages series transactions starts repeats members kills histories oracles mutated mutants bench old-against-new growth clean help
+.PHONY: run test lint test-fast kubernetes kubernetes-down kubernetes-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ repeats: $(STAMP)  ## repeated runs and their aggregate
 
 kills: $(STAMP)  ## SIGKILL of load, reader and harness in mid-run, ten times each
 	$(BIN)/python -m tests.series.kills $(KILLS)
+
+workers: $(STAMP)  ## SIGKILL of a load worker in mid-run, twenty times
+	$(BIN)/python -m tests.series.workers $(WORKERS)
 
 histories: $(STAMP)  ## anomalies planted in 10,000 random histories: all of them found, and nothing else
 	$(LONG_PROFILE) $(BIN)/python -m pytest -m long tests/unit/test_generated_histories.py --timeout 7200

@@ -276,9 +276,11 @@ class MasterSide:
         for worker in self.workers:
             if not worker.shared and not self._gone(worker):
                 worker.offset = self._there.measure(worker.client_id) or worker.offset
-        while any(not worker.over and self._is_worth_waiting(worker) for worker in self.workers):
+        while True:
             self._look()
             self._arrivals.ask_for_leftovers(self._there.identities)
+            if not any(not each.over and self._is_worth_waiting(each) for each in self.workers):
+                break
             gevent.sleep(POLL_S)
         for worker in self.workers:
             if not worker.over and not worker.told_lost:
@@ -311,10 +313,10 @@ class MasterSide:
             for profile, count in (worker.ended.unsent if worker.ended else {}).items():
                 unsent[profile] = unsent.get(profile, 0) + count
             left_us = worker.ended.at_us if worker.ended else worker.lost_us or stopped_us
-            if start_us is None or end_us - left_us < LOST_AFTER_US:
-                continue
+            if start_us is None or (worker.ended and end_us - left_us < LOST_AFTER_US):
+                continue  # they do not stop at the same instant
             for profile, instance in worker.share.pairs:
                 schedule = schedule_of(info, instance)
-                due = schedule.waiting(stopped_us - start_us) - schedule.waiting(left_us - start_us)
+                due = schedule.waiting(end_us - start_us) - schedule.waiting(left_us - start_us)
                 unsent[profile] = unsent.get(profile, 0) + max(0, due)
         return unsent

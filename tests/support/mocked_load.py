@@ -1,0 +1,129 @@
+"""Load processes against librdkafka's own mock brokers: real processes, no Kafka.
+
+Each producer has mock brokers of its own, so nothing can be read back; what the processes record is
+what these tests look at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.rundir.columns import ColumnFile
+from harness.rundir.events import IncarnationEvent, RunEvent, WorkerEvent
+from harness.rundir.run_dir import RunDir
+from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
+
+ROOT = Path(__file__).resolve().parents[2]
+STEADY = ROOT / "scenarios" / "steady.py"
+MOCKED = {"HARNESS_CLIENT_CONFIG": json.dumps({"test.mock.num.brokers": "1", "log_level": "2"})}
+WAIT_S = 90.0
+
+
+def a_run(path: Path, *, producers: int = 2, rate: float = 200) -> RunDir:
+    """A prepared run of two profiles, with no cluster to compare with."""
+    run_dir = RunDir.create(path)
+    profiles = [
+        ProfileRun(
+            profile=name,
+            role="subject",
+            topics=[f"harness-mocked-{name}"],
+            topic_ids=["A" * 22],
+            producer={"acks": "all"},
+            consumer={},
+            topic={},
+            promises=["no_lost"],
+        )
+        for name in ("one", "two")
+    ]
+    load = LoadPlan(rate, "constant", None, 100, 0, 3, producers, 1.0, 1000.0)
+    run_dir.write_info(RunInfo(new_run_id(), 7, [], "127.0.0.1:9", "", {}, profiles, load, [], {}))
+    return run_dir
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def process(
+    log: Path, *arguments: str, run_dir: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`python ARGUMENTS`, which is gone afterwards."""
+    given = {} if run_dir is None else {"HARNESS_RUN_DIR": str(run_dir)}
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=log.parent,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **MOCKED, **given},
+        )
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def until(condition: Callable[[], object], what: str, log: Path) -> None:
+    """Await a condition; a failure shows the end of a log."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: {log.read_text()[-3000:]}"
+        time.sleep(0.1)
+
+
+def phase(run_dir: RunDir, name: str) -> bool:
+    """Whether the load has reached it."""
+    if not run_dir.timeline.exists():
+        return False
+    return any(event.phase == name for event in run_dir.events(RunEvent))
+
+
+def workers(run_dir: RunDir, name: str) -> list[WorkerEvent]:
+    """The events of workers with that phase."""
+    return [event for event in run_dir.events(WorkerEvent) if event.phase == name]
+
+
+def clients_started(run_dir: RunDir) -> list[tuple[str, int | None]]:
+    """(profile, instance) of every producer that began, in order of name."""
+    begun = [event for event in run_dir.events(IncarnationEvent) if event.phase == "started"]
+    return sorted((event.profile, event.instance or 0) for event in begun)
+
+
+def attempts(run_dir: RunDir, first: int, last: int) -> int:
+    """How many attempts the ledgers of these numbers hold."""
+    total = 0
+    for number in range(first, last + 1):
+        path = run_dir.ledger / f"{number}.ledger"
+        if path.exists():
+            file = ColumnFile.open(path)
+            total += sum(
+                int((extent.high > 0).sum())
+                for key in file.partitions
+                for extent in file.extents(*key)
+            )
+            file.close()
+    return total
+
+
+def process_of(event: WorkerEvent) -> int:
+    """The number of a worker's process."""
+    return int(event.name.rpartition("process ")[2].rstrip(")"))

@@ -1,0 +1,151 @@
+"""Real masters and workers, with librdkafka's mock brokers: who makes what, and what arrives."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from harness.rundir.events import IncarnationsEvent
+from harness.rundir.timeline import read_timeline
+from harness.rundir.timeline_file import documents
+from tests.support.mocked_load import (
+    STEADY,
+    a_run,
+    attempts,
+    clients_started,
+    free_port,
+    phase,
+    process,
+    process_of,
+    until,
+    workers,
+)
+
+ALL_CLIENTS = [("one", 0), ("one", 1), ("two", 0), ("two", 1)]
+
+
+def test_a_worker_of_this_machine_that_is_killed_leaves_its_ledger_and_the_others_go_on(
+    tmp_path: Path,
+) -> None:
+    run_dir, log = a_run(tmp_path / "run"), tmp_path / "load.log"
+    command = ["-m", "harness.load.master", str(run_dir.path), str(STEADY), "--workers", "3"]
+    with process(log, *command) as master:
+        until(lambda: phase(run_dir, "warmed_up"), "the load", log)
+        joined = workers(run_dir, "joined")
+        assert [event.same_machine for event in joined] == [True] * 3
+        offsets = [abs(event.clock_offset_us or 0) for event in joined]
+        errors = [event.clock_error_us or 0 for event in joined]
+        assert all(offset <= error for offset, error in zip(offsets, errors, strict=True))
+        os.kill(process_of(joined[1]), signal.SIGKILL)
+        until(lambda: workers(run_dir, "lost"), "the loss", log)
+        before = {event.worker: attempts(run_dir, event.first or 0, event.last or 0)
+                  for event in joined}  # fmt: skip
+        assert all(before.values())
+        until(
+            lambda: attempts(run_dir, joined[0].first or 0, joined[0].last or 0) > before[1] + 100,
+            "the others",
+            log,
+        )
+        master.terminate()
+        assert master.wait(60) == 0, log.read_text()
+    assert [event.worker for event in workers(run_dir, "lost")] == [2]
+    assert sorted(event.worker or 0 for event in workers(run_dir, "arrived")) == [1, 3]
+    assert attempts(run_dir, joined[1].first or 0, joined[1].last or 0) == before[2]
+    assert clients_started(run_dir) == ALL_CLIENTS
+    timeline = read_timeline(documents(run_dir.timeline))
+    assert timeline.awaited == [], "its ledger is here"
+    assert [number for number, each in timeline.workers.items() if each.lost_us] == [2]
+    assert timeline.unsent is not None
+    assert sum(timeline.unsent.values()) > 100, "what the lost one did not send is counted"
+
+
+def test_locust_that_rebalances_doubles_no_client_when_a_worker_joins_and_one_leaves(
+    tmp_path: Path,
+) -> None:
+    run_dir, log, port = a_run(tmp_path / "run"), tmp_path / "master.log", str(free_port())
+    locust = ["-m", "locust", "-f", str(STEADY), "--headless", "--only-summary"]
+    master_is = ["--master", "--master-bind-port", port, "--expect-workers", "2"]
+    worker_is = ["-m", "locust", "-f", str(STEADY), "--worker", "--master-port", port]
+    secret = ["--client-config", "sasl.password=never-to-travel", "--loglevel", "DEBUG"]
+    with (
+        process(log, *locust, *master_is, "--enable-rebalancing", *secret, run_dir=run_dir.path)
+        as master,
+        process(tmp_path / "a.log", *worker_is),
+        process(tmp_path / "b.log", *worker_is),
+    ):  # fmt: skip
+        until(lambda: phase(run_dir, "warmed_up"), "the load", log)
+        joined = workers(run_dir, "joined")
+        with process(tmp_path / "late.log", *worker_is):
+            until(lambda: workers(run_dir, "late"), "the late one", log)
+            os.kill(process_of(joined[0]), signal.SIGKILL)
+            until(lambda: workers(run_dir, "lost"), "the loss", log)
+            master.send_signal(signal.SIGINT)
+            assert master.wait(90) == 0, log.read_text()
+    assert clients_started(run_dir) == ALL_CLIENTS
+    assert len(workers(run_dir, "late")) == 1
+    assert phase(run_dir, "load_stopped")
+    assert [event.worker for event in workers(run_dir, "arrived")] == [joined[1].worker]
+
+
+def test_a_worker_elsewhere_hands_in_its_part_also_what_a_killed_process_left(
+    tmp_path: Path,
+) -> None:
+    run_dir, log, port = a_run(tmp_path / "run"), tmp_path / "load.log", str(free_port())
+    command = ["-m", "harness.load.master", str(run_dir.path), str(STEADY), "--expect", "2"]
+
+    def serving(name: str) -> list[str]:
+        where = ["--master-host", "127.0.0.1", "--master-port", port]
+        return ["-m", "harness", "worker", *where, "--work-dir", str(tmp_path / name)]
+
+    with (
+        process(tmp_path / "a.log", *serving("a")) as first,
+        process(tmp_path / "b.log", *serving("b")),
+        process(log, *command, "--port", port) as master,
+    ):
+        until(lambda: phase(run_dir, "warmed_up"), "the load", log)
+        joined = workers(run_dir, "joined")
+        assert [event.same_machine for event in joined] == [False] * 2
+        assert not list(run_dir.ledger.glob("*")), "it is written elsewhere"
+        os.kill(process_of(joined[0]), signal.SIGKILL)
+        # Its successor says that something of the run is left.
+        until(lambda: workers(run_dir, "late"), "the successor", log)
+        master.terminate()
+        assert master.wait(120) == 0, log.read_text()
+        first.terminate()
+        assert first.wait(60) == 0, (tmp_path / "a.log").read_text()
+    assert sorted(event.worker or 0 for event in workers(run_dir, "arrived")) == [1, 2]
+    phases = [(event.phase, event.first) for event in run_dir.events(IncarnationsEvent)]
+    for event in joined:
+        assert ("handed_out", event.first) in phases
+        assert ("arrived", event.first) in phases
+        assert attempts(run_dir, event.first or 0, event.last or 0) > 50
+    assert clients_started(run_dir) == ALL_CLIENTS
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["worker.log"]
+    assert not (run_dir.path / "workers").exists()
+    assert sorted(path.name for path in run_dir.logs.iterdir()) == ["worker-2.log"]
+
+
+def test_too_few_workers_end_the_run_with_one_sentence(tmp_path: Path) -> None:
+    run_dir, log, port = a_run(tmp_path / "run"), tmp_path / "load.log", str(free_port())
+    command = ["-m", "harness.load.master", str(run_dir.path), str(STEADY), "--expect", "2"]
+    with process(log, *command, "--port", port, "--wait", "0.5") as master:
+        assert master.wait(60) == 4
+    last = log.read_text().strip().splitlines()[-1]
+    assert last.startswith("0 of the 2 workers that this run needs came within 0.5 s: start the")
+    assert not list(run_dir.ledger.glob("*"))
+
+
+def test_a_worker_that_reaches_another_cluster_is_refused_before_there_is_load(
+    tmp_path: Path,
+) -> None:
+    run_dir, log = a_run(tmp_path / "run"), tmp_path / "load.log"
+    run_dir.write_info(replace(run_dir.read_info(), cluster_id="the-runs-own"))
+    command = ["-m", "harness.load.master", str(run_dir.path), str(STEADY), "--workers", "2"]
+    with process(log, *command) as master:
+        assert master.wait(90) == 4
+    last = log.read_text().strip().splitlines()[-1]
+    assert "cannot take part: the brokers at" in last
+    assert "and the run's are the-runs-own. Start the worker with the --brokers" in last
+    assert not list(run_dir.ledger.glob("*"))
