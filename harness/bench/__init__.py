@@ -6,6 +6,7 @@
     peer      Kafka's side: ProducerPerformance and ConsumerPerformance, settings translated
     measured  one process at a time: its CPU time, its memory, its output
     series    pairs in turn, and their medians
+    over_workers  what a record of load costs over one, two and four workers
     footprint how time, disk and memory grow with the number of records
 
 How the figures are to be read is in docs/benchmarks.md.

@@ -15,6 +15,10 @@ from harness.errors import UsageError
 LOAD: Final = "load"
 VERIFY: Final = "verify"
 FOOTPRINT: Final = "footprint"
+OVER_WORKERS: Final = "load over workers"
+
+TABLES: Final = (FOOTPRINT, OVER_WORKERS)
+"""What is measured besides pairs of runs."""
 
 SIZES: Final = {"100 B": 100, "1 KiB": 1024}
 PROFILES: Final = (
@@ -89,8 +93,8 @@ def chosen(only: Sequence[str], records: int | None) -> list[Case]:
     """
     cases = all_cases()
     for text in only:
-        if text not in FOOTPRINT and not any(text in case.name for case in cases):
-            names = ", ".join([*(case.name for case in cases), FOOTPRINT])
+        if not any(text in name for name in (*(each.name for each in cases), *TABLES)):
+            names = ", ".join([*(case.name for case in cases), *TABLES])
             raise UsageError(f"--only {text!r}: fits no case. There are: {names}.")
     if only:
         cases = [case for case in cases if any(text in case.name for text in only)]

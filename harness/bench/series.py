@@ -16,8 +16,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from harness.bench.cases import FOOTPRINT, GROWTH_DEFAULT, LOAD, Case, chosen, growth_sizes
+from harness.bench.cases import (
+    FOOTPRINT,
+    GROWTH_DEFAULT,
+    LOAD,
+    OVER_WORKERS,
+    Case,
+    chosen,
+    growth_sizes,
+)
 from harness.bench.footprint import measure_footprint
+from harness.bench.over_workers import measure_over_workers
 from harness.bench.sides import Run, Sides, StartUp
 from harness.bench.table import print_table, write_entries
 from harness.brokers import KAFKA_VERSION, LocalCluster
@@ -37,6 +46,8 @@ class Request:
     cases: tuple[Case, ...]
     growth: tuple[int, ...]
     """Sizes of the runs of the growth table; none when it was not asked for."""
+    over_workers: bool = False
+    """Is load over several workers measured?"""
 
     @classmethod
     def of(
@@ -59,7 +70,9 @@ class Request:
             )
         if not asked or (records is not None and growth is None):
             sizes = ()
-        return cls(pairs, tuple(chosen(only, records)), sizes)
+        named = any(text in OVER_WORKERS for text in only)
+        over_workers = named or not (only or records is not None or growth is not None)
+        return cls(pairs, tuple(chosen(only, records)), sizes, over_workers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +128,9 @@ def measure(
         measure_pairs = load_pairs if case.kind == LOAD else verify_pairs
         pairs = measure_pairs(sides, case, request.pairs)
         entries.append(entry_of(case, pairs, start_ups[case.kind]))
+        write_entries(path, entries)
+    if request.over_workers:
+        entries.append(measure_over_workers(sides, say).to_json())
         write_entries(path, entries)
     if request.growth:
         entries.append(measure_footprint(sides, request.growth, say).to_json())

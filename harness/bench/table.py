@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from harness.bench.cases import FOOTPRINT, LOAD, VERIFY
+from harness.bench.cases import FOOTPRINT, LOAD, OVER_WORKERS, TABLES, VERIFY
 from harness.rundir.documents import write_json
 
 Entry = dict[str, Any]
@@ -19,6 +19,8 @@ CPU_GOAL: Final = {LOAD: 0.5, VERIFY: 0.9}
 DISK_GOAL_BYTES: Final = 16.0
 ANONYMOUS_GOAL_BYTES: Final = 4.0
 MARGINAL_TIME_GOAL: Final = 1.2
+DIFFERENCE_GOAL: Final = 0.1
+"""CPU a record over one, two and four workers: no more apart than this."""
 
 
 def rate_goal(name: str, message_bytes: int) -> float:
@@ -34,7 +36,7 @@ def write_entries(path: Path | None, entries: Sequence[Entry]) -> None:
 
 def print_table(entries: Sequence[Entry], console: Console) -> None:
     """Ratios first: they hold on other machines, the figures behind them do not."""
-    cases = [entry for entry in entries if entry["name"] != FOOTPRINT]
+    cases = [entry for entry in entries if entry["name"] not in TABLES]
     if cases:
         console.print(_ratios(cases))
         console.print()
@@ -48,6 +50,10 @@ def print_table(entries: Sequence[Entry], console: Console) -> None:
             highlight=False,
         )
     for entry in entries:
+        if entry["name"] == OVER_WORKERS:
+            console.print()
+            console.print(_over_workers(entry))
+            console.print(_difference_line(entry), highlight=False)
         if entry["name"] == FOOTPRINT:
             console.print()
             console.print(_growth(entry))
@@ -110,6 +116,31 @@ def _growth(entry: Entry) -> Table:
             f"{max(peaks) / 1e6:.0f}" if peaks else "–",
         )
     return table
+
+
+def _over_workers(entry: Entry) -> Table:
+    table = _columns(_table(), "load over workers", "CPU µs a record", "records/s", "master's CPU")
+    for each in entry["workers"]:
+        lowest, highest = each["cpu_us_per_record_range"]
+        table.add_row(
+            str(each["workers"]),
+            f"{each['cpu_us_per_record']:.2f} ({lowest:.2f}–{highest:.2f})",
+            f"{each['records_per_s']:,}",
+            f"{each['master_cpu_share']:.1%}",
+        )
+    return table
+
+
+def _difference_line(entry: Entry) -> str:
+    reached = entry["difference"] <= DIFFERENCE_GOAL
+    return (
+        f"CPU a record differs by {_coloured_share(entry['difference'], reached)} between numbers "
+        f"of workers (goal: at most {DIFFERENCE_GOAL:.0%})"
+    )
+
+
+def _coloured_share(value: float, reached: bool) -> str:
+    return f"[{'green' if reached else 'yellow'}]{value:.1%}[/]"
 
 
 def _coloured(value: float, reached: bool) -> str:

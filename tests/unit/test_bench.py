@@ -12,10 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from harness.bench.cases import Case, all_cases, chosen
 from harness.bench.footprint import Footprint, Size, allocated_bytes
 from harness.bench.measured import Process
+from harness.bench.over_workers import OverWorkers, Share
 from harness.bench.peer import (
     OTHER_NAME,
     PeerResult,
@@ -257,7 +259,6 @@ def test_the_goal_for_rates(name: str, message_bytes: int, goal: float) -> None:
 
 
 def test_the_table_shows_ratios_before_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    from rich.console import Console
 
     pair = Pair(Run(250_000.0, 2.0), Run(200_000.0, 8.0))
     print_table([entry_of(CASE, [pair], StartUp(0.5, 2.0))], Console(width=80))
@@ -287,7 +288,6 @@ def test_memory_that_the_kernel_does_not_tell_has_no_slope() -> None:
 
 
 def test_the_growth_table_has_a_line_for_each_size(capsys: pytest.CaptureFixture[str]) -> None:
-    from rich.console import Console
 
     found = Footprint((size(100, 2.0, 5_000, 1_000), size(1_100, 12.0, 20_000, 3_000_000)))
     print_table([found.to_json()], Console(width=80))
@@ -395,3 +395,33 @@ def _first_line(path: Path) -> str:
         assert time.monotonic() < deadline, f"{path} stayed empty"
         time.sleep(0.02)
     return path.read_text().splitlines()[0]
+
+
+def test_load_over_workers_is_measured_unless_something_else_was_asked_for() -> None:
+    def asked(*only: str, **more: int) -> bool:
+        records, growth = more.get("records"), more.get("growth")
+        request = Request.of(pairs=1, only=only, records=records, growth=growth)
+        return request.over_workers
+
+    assert asked()
+    assert asked("load over workers")
+    assert not asked("load idempotent")
+    assert not asked("footprint")
+    assert not asked(records=100_000)
+
+
+def test_what_workers_cost_is_compared_by_the_medians_of_each_number(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs = [(1, 2.0), (1, 2.2), (1, 9.0), (2, 2.1), (2, 2.3), (4, 2.31), (4, 2.31)]
+    found = OverWorkers(
+        tuple(Share(workers, 1_000_000, 10.0, cpu_s, 0.2) for workers, cpu_s in runs)
+    )
+    assert [found.cpu_us_per_record(each) for each in (1, 2, 4)] == [2.2, pytest.approx(2.2), 2.31]
+    assert found.difference == pytest.approx(0.05)
+    entry = found.to_json()
+    assert [each["workers"] for each in entry["workers"]] == [1, 2, 4]
+    print_table([entry], Console(width=100))
+    printed = capsys.readouterr().out
+    assert "2.20 (2.00–9.00)" in printed
+    assert "CPU a record differs by 5.0% between numbers of workers (goal: at most 10%)" in printed
