@@ -128,6 +128,8 @@ def run(run_dir: RunDir, scenario_file: Path, args: argparse.Namespace) -> int:
         if not side.gather(args.workers or args.expect, wait_s, at_least=own is None):
             return EXIT_KEPT
         side.assign(run_dir, scenario_name(scenario_file))
+        if stop.is_set():
+            return EXIT_KEPT
         environment.user_classes = master_classes(run_dir, scenario(scenario_file))
         runner.start(side.clients, SPAWN_RATE_PER_S)
         side.start()

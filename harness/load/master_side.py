@@ -117,6 +117,8 @@ class MasterSide:
     def assign(self, run_dir: RunDir, scenario: str) -> None:
         """Give each worker that is connected its share, and let Locust dispatch its users so.
 
+        Where the end is asked for meanwhile, there are no workers afterwards.
+
         scenario: its name, or its file, as workers know it. Raises EnvironmentFailure when a worker
         cannot take part.
         """
@@ -141,7 +143,8 @@ class MasterSide:
             self._channel.send(
                 worker.client_id, self._assignment(worker, info.run_id, text, scenario)
             )
-        self._await_assigned()
+        if not self._await_assigned():
+            self.workers = []
         for worker in self.workers:
             run_dir.append(*worker.joined())
         self._users = {
@@ -169,10 +172,13 @@ class MasterSide:
     def _on_assigned(self, _: str, assigned: m.Assigned) -> None:
         self._assigned[assigned.worker] = assigned
 
-    def _await_assigned(self) -> None:
+    def _await_assigned(self) -> bool:
+        """Wait until all have taken their shares; false when the end was asked for meanwhile."""
         deadline_us = self.clock.now_us() + int(ASSIGN_S * 1e6)
         for worker in self.workers:
             while worker.share.worker not in self._assigned:
+                if self._stopped():
+                    return False
                 # One that imports on a busy machine is not heard for a while, and comes back.
                 if self.clock.now_us() > deadline_us or self._dead(worker.identity.pid):
                     raise EnvironmentFailure(
@@ -185,6 +191,7 @@ class MasterSide:
                 raise EnvironmentFailure(
                     f"worker {worker.identity.name} cannot take part: {worker.assigned.error}"
                 )
+        return True
 
     # -- the load --------------------------------------------------------------------------
 

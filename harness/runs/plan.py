@@ -84,6 +84,12 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
         validate_for(experiment, capabilities, kind, members=consuming)
     check_brokers(options, brokers)
     check_bounded(options.until_bound, experiments)
+    if options.until_bound is not None and options.expect_workers:
+        raise UsageError(
+            "--until-bound reads the ledgers after every round, and those of workers elsewhere "
+            "arrive at the end of the load. Leave one out of --until-bound and --expect-workers, "
+            "or use --workers."
+        )
     check_transactions(subjects, experiments)
     aims = aims_of(experiments)
     load = load_plan(options)

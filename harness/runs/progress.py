@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.rundir.events import FaultEvent
+from harness.rundir.events import FaultEvent, WorkerEvent
 from harness.rundir.run_dir import RunDir
 from harness.rundir.timeline_file import TimelineFollower
 from harness.system.progress import OnProgress, ProgressEvent
@@ -14,6 +14,7 @@ class Progress:
     def __init__(self, listener: OnProgress | None = None) -> None:
         self._listener = listener
         self._timeline: TimelineFollower | None = None
+        self._workers: TimelineFollower | None = None
 
     def stage(self, text: str) -> None:
         """A new stage begins."""
@@ -28,9 +29,15 @@ class Progress:
         self._tell(ProgressEvent("detail", text))
 
     def follow(self, run_dir: RunDir) -> None:
-        """Tell which faults were injected or healed since the last call."""
-        if self._timeline is None:
-            self._timeline = run_dir.follow()
+        """Tell which faults were injected or healed, and which load workers were lost or came late,
+        since the last call."""
+        if self._timeline is None or self._workers is None:
+            self._timeline, self._workers = run_dir.follow(), run_dir.follow()
+        for worker in self._workers.events(WorkerEvent):
+            if worker.phase == "lost":
+                self.note(f"  worker   {worker.name} is lost; the run goes on without it")
+            elif worker.phase == "late":
+                self.note(f"  worker   {worker.name} came late, and takes part in the next run")
         for event in self._timeline.events(FaultEvent):
             if event.phase in ("injected", "healed", "failed"):
                 self.note(

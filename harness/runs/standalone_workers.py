@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import gevent
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import EnvironmentFailure, HarnessError, UsageError
 from harness.load.master import master_classes
 from harness.load.master_side import MasterSide
 from harness.load.scenario import scenario_name
@@ -29,6 +29,8 @@ from harness.rundir.run_dir import RunDir
 from harness.runs.options import RunOptions
 from harness.runs.worker_brokers import worker_environment
 
+EARLIER_S: Final = 0.3
+"""So much before Locust gives up on workers that do not come."""
 HAND_IN_S: Final = 120.0
 """A worker that is asked to end hands in what it recorded within this time, or keeps it."""
 
@@ -53,8 +55,21 @@ class MasterOfRuns:
         self._config = tuple(options.client_config)
         options.client_config = []
         self.side = MasterSide(self._runner, on_failure=on_failure, stopped=stopped)
+        if options.expect_workers_max_wait and (options.headless or options.autostart):
+            gevent.spawn(
+                self._await_workers, options.expect_workers, options.expect_workers_max_wait
+            )
         # The last listener is called first: the workers are stopped in order before Locust quits.
         environment.events.quitting.add_listener(lambda **_: self._runner.stop())
+
+    def _await_workers(self, expected: int, wait_s: float) -> None:
+        """Locust gives up by itself, with exit code 1: that of a broken promise."""
+        try:
+            self.side.gather(expected, max(0.0, wait_s - EARLIER_S))
+        except EnvironmentFailure as error:
+            log.error("%s", error)
+            self._runner.quit()
+            sys.exit(error.exit_code)  # gevent ends the main greenlet with it
 
     def with_own(self, options: RunOptions) -> RunOptions:
         """The options of a run, with those that do not travel to workers."""

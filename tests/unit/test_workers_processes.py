@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.support.mocked_load import (
     until,
     workers,
 )
+from tests.support.wire_worker import WireWorker
 
 ALL_CLIENTS = [("one", 0), ("one", 1), ("two", 0), ("two", 1)]
 
@@ -149,3 +151,57 @@ def test_a_worker_that_reaches_another_cluster_is_refused_before_there_is_load(
     assert "cannot take part: the brokers at" in last
     assert "and the run's are the-runs-own. Start the worker with the --brokers" in last
     assert not list(run_dir.ledger.glob("*"))
+
+
+def test_no_client_setting_travels_from_a_master_to_its_workers(tmp_path: Path) -> None:
+    run_dir, log, port = a_run(tmp_path / "run"), tmp_path / "master.log", str(free_port())
+    locust = ["-m", "locust", "-f", str(STEADY), "--headless", "--only-summary", "--master"]
+    secret = ["--client-config", "sasl.password=never-to-travel", "--master-bind-port", port]
+    with process(log, *locust, *secret, run_dir=run_dir.path) as master:
+        worker = WireWorker(port)
+        try:
+            worker.serve(60, until="spawn")
+        finally:
+            worker.close()
+            master.kill()
+    assert {"harness.who", "harness.clock", "harness.assignment", "spawn"} <= set(worker.kinds)
+    assert not any(b"never-to-travel" in each for each in worker.received)
+    assert b"delivery_profile" in worker.received[worker.kinds.index("spawn")], "other options do"
+
+
+def test_locust_without_its_workers_ends_with_the_code_of_a_failed_environment(
+    tmp_path: Path,
+) -> None:
+    log, port = tmp_path / "master.log", str(free_port())
+    locust = ["-m", "locust", "-f", str(STEADY), "--headless", "--master"]
+    waits = ["--master-bind-port", port, "--expect-workers", "2", "--expect-workers-max-wait", "2"]
+    with process(log, *locust, *waits) as master:
+        assert master.wait(60) == 4, log.read_text()
+    assert "0 of the 2 workers that this run needs came within" in log.read_text()
+
+
+def test_a_worker_that_is_told_to_stop_hands_in_its_part_and_the_run_goes_on(
+    tmp_path: Path,
+) -> None:
+    run_dir, log, port = a_run(tmp_path / "run"), tmp_path / "load.log", str(free_port())
+    command = ["-m", "harness.load.master", str(run_dir.path), str(STEADY), "--expect", "2"]
+    where = ["-m", "harness", "worker", "--master-host", "127.0.0.1", "--master-port", port]
+    with (
+        process(tmp_path / "a.log", *where, "--work-dir", str(tmp_path / "a")),
+        process(tmp_path / "b.log", *where, "--work-dir", str(tmp_path / "b")),
+        process(log, *command, "--port", port) as master,
+    ):
+        until(lambda: phase(run_dir, "warmed_up"), "the load", log)
+        leaving = workers(run_dir, "joined")[0]
+        os.kill(process_of(leaving), signal.SIGTERM)
+        until(lambda: workers(run_dir, "arrived"), "its part", log)
+        left_with = attempts(run_dir, leaving.first or 0, leaving.last or 0)
+        time.sleep(3.0)  # long enough for what it does not send to be told
+        master.terminate()
+        assert master.wait(90) == 0, log.read_text()
+    assert workers(run_dir, "lost") == []
+    assert sorted(event.worker or 0 for event in workers(run_dir, "arrived")) == [1, 2]
+    assert attempts(run_dir, leaving.first or 0, leaving.last or 0) == left_with > 100
+    unsent = read_timeline(documents(run_dir.timeline)).unsent or {}
+    assert unsent["one"] > 400
+    assert clients_started(run_dir) == ALL_CLIENTS

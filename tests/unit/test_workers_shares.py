@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from harness.load.schedule import schedule_of
 from harness.load.shares import NUMBERS, shares
 from harness.rundir.run_info import LoadPlan, RunInfo
 from harness.runs.options import RunOptions
+from harness.runs.plan import plan
 from harness.runs.workers import workers_plan
 
 PROFILES = ["a", "b", "c"]
@@ -113,3 +115,10 @@ def test_without_workers_one_process_makes_the_load() -> None:
     plan = workers_plan(RunOptions(expect_workers=3, expect_workers_max_wait_s=5), 3)
     assert plan is not None
     assert (plan.count, plan.expected, plan.wait_s, plan.host) == (3, True, 5, "127.0.0.1")
+
+
+def test_a_bound_is_refused_with_workers_whose_ledgers_arrive_at_the_end() -> None:
+    options = RunOptions(until_bound=0.5, expect_workers=2, producers=2)
+    with pytest.raises(UsageError, match="those of workers elsewhere arrive at the end"):
+        plan(options)
+    assert plan(replace(options, expect_workers=None, workers=2)).request.workers is not None
