@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 import zmq
 
 from harness.load import messages as m
