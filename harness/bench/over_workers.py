@@ -39,7 +39,7 @@ _STOP_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class WorkersRun:
     """One run over so many workers."""
 
     workers: int
@@ -58,7 +58,7 @@ class Share:
 class OverWorkers:
     """The entry: medians for each number of workers."""
 
-    shares: tuple[Share, ...]
+    shares: tuple[WorkersRun, ...]
 
     def cpu_us_per_record(self, workers: int) -> float:
         """Median of the runs over so many."""
@@ -74,7 +74,7 @@ class OverWorkers:
     def _numbers(self) -> list[int]:
         return sorted({each.workers for each in self.shares})
 
-    def _median(self, workers: int, of: Callable[[Share], float]) -> float:
+    def _median(self, workers: int, of: Callable[[WorkersRun], float]) -> float:
         return median(of(each) for each in self.shares if each.workers == workers)
 
     def to_json(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def measure_over_workers(
 ) -> OverWorkers:
     """Measure each number of workers `rounds` times, forwards and backwards in turn, since the
     figures of a machine that does other things as well drift."""
-    shares: list[Share] = []
+    shares: list[WorkersRun] = []
     for number in range(rounds):
         for workers in numbers if number % 2 == 0 else reversed(numbers):
             say(f"{OVER_WORKERS}: {workers}, round {number + 1} of {rounds}")
@@ -130,7 +130,7 @@ def measure_over_workers(
     return OverWorkers(tuple(shares))
 
 
-def _take(sides: Sides, workers: int, steady_s: float, rate_per_s: float) -> Share:
+def _take(sides: Sides, workers: int, steady_s: float, rate_per_s: float) -> WorkersRun:
     case = Case(f"{OVER_WORKERS} {workers}", LOAD, PROFILE, MESSAGE_BYTES, 0, "")
     with sides.run(case) as run:
         run_dir = run.run_dir
@@ -163,7 +163,7 @@ def _take(sides: Sides, workers: int, steady_s: float, rate_per_s: float) -> Sha
         if status:
             raise HarnessError(f"{case.name}: the load ended with {status}: {master.tail()}")
         at_s, records, cpu_s, master_cpu_s = (b - a for a, b in zip(before, after, strict=True))
-        return Share(workers, int(records), at_s, cpu_s, master_cpu_s)
+        return WorkersRun(workers, int(records), at_s, cpu_s, master_cpu_s)
 
 
 def _await_steady(run_dir: RunDir, master: Child) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from harness.bench.cases import Case, all_cases, chosen
 from harness.bench.footprint import Footprint, Size, allocated_bytes
 from harness.bench.measured import Process
-from harness.bench.over_workers import OverWorkers, Share
+from harness.bench.over_workers import OverWorkers, WorkersRun
 from harness.bench.peer import (
     OTHER_NAME,
     PeerResult,
@@ -415,7 +415,7 @@ def test_what_workers_cost_is_compared_by_the_medians_of_each_number(
 ) -> None:
     runs = [(1, 2.0), (1, 2.2), (1, 9.0), (2, 2.1), (2, 2.3), (4, 2.31), (4, 2.31)]
     found = OverWorkers(
-        tuple(Share(workers, 1_000_000, 10.0, cpu_s, 0.2) for workers, cpu_s in runs)
+        tuple(WorkersRun(workers, 1_000_000, 10.0, cpu_s, 0.2) for workers, cpu_s in runs)
     )
     assert [found.cpu_us_per_record(each) for each in (1, 2, 4)] == [2.2, pytest.approx(2.2), 2.31]
     assert found.difference == pytest.approx(0.05)
