@@ -46,7 +46,7 @@ def test_a_worker_of_this_machine_that_is_killed_leaves_its_ledger_and_the_other
                   for event in joined}  # fmt: skip
         assert all(before.values())
         until(
-            lambda: attempts(run_dir, joined[0].first or 0, joined[0].last or 0) > before[1] + 100,
+            lambda: attempts(run_dir, joined[0].first or 0, joined[0].last or 0) > before[1] + 400,
             "the others",
             log,
         )
