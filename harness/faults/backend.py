@@ -32,6 +32,8 @@ from harness.rundir.run_info import ProfileRun
 
 TOPIC_PREFIX: Final = "harness-"
 PROBE_TOPIC: Final = "harness-probe"
+WITH_PROBES: Final = (LOCAL, STRIMZI)
+"""Kinds of brokers on which a topic may be made so that there is something to strike."""
 
 
 @dataclass(slots=True)
@@ -119,11 +121,12 @@ class Target:
         return [name for name in names if name.startswith(TOPIC_PREFIX)] or names
 
     def aimed_topics(self) -> list[str]:
-        """As `run_topics`; on an empty local cluster a topic of one partition is made to aim at."""
+        """As `run_topics`; on a cluster without any a topic of one partition is made to aim at,
+        where its kind is one whose brokers the harness strikes itself."""
         topics = self.run_topics()
         if topics:
             return topics
-        if self.brokers.kind != "local":
+        if self.brokers.kind not in WITH_PROBES:
             raise FaultError(
                 f"brokers at {self.brokers.bootstrap}: there is no topic to aim a fault at. Start "
                 "a load first: locust -f scenarios/steady.py"

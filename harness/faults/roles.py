@@ -16,7 +16,7 @@ from typing import Final
 from confluent_kafka import Producer
 
 from harness.errors import FaultError, UsageError
-from harness.faults.backend import Target
+from harness.faults.backend import WITH_PROBES, Target
 from harness.faults.injection import Injection
 from harness.kafka.leaders import PartitionState, answered, most_led
 from harness.rundir.fault_evidence import ControllerMove, Coordination
@@ -196,13 +196,13 @@ def _led(states: list[PartitionState]) -> list[PartitionState]:
 def run_transactional_ids(target: Target) -> list[CoordinatedClient]:
     """The transactional.ids of the runs that are struck; none without a run.
 
-    Without a run on a local cluster where nobody has had a transaction yet, the internal topic is
+    Without a run on a cluster where nobody has had a transaction yet, the internal topic is
     made by asking for a coordinator once, so that there is one to strike.
     """
     runs = target.runs()
     if runs:
         return [client for each in runs for client in transactional_ids(each.read_info())]
-    if target.brokers.kind == "local" and TRANSACTION_STATE not in target.view.topics():
+    if target.brokers.kind in WITH_PROBES and TRANSACTION_STATE not in target.view.topics():
         settings = {**target.brokers.client_config, "transactional.id": PROBE_ID, "log_level": 2}
         Producer(settings).init_transactions(INIT_TIMEOUT_S)
     return []
