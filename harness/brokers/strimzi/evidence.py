@@ -55,6 +55,8 @@ class PodEnded(OnPod):
 
     grace_s: int | None = None
     """None: the pod's own."""
+    stopped_first: bool = False
+    """Was its process stopped by SIGSTOP before, so that it could not end in order?"""
     gone: bool = False
     """Was it seen to be gone, or its container to have ended?"""
     exit_code: int | None = None
@@ -82,6 +84,8 @@ class PodEnded(OnPod):
     def told(self) -> str:
         """What was deleted and what was seen, in one sentence."""
         text = self._what()
+        if self.stopped_first:
+            text += ", its process stopped by SIGSTOP before"
         if self.exit_code is not None:
             text += f", exit status {self.exit_code}"
         if self.ended_after_s is not None:

@@ -1,7 +1,9 @@
 """What can be done to the brokers of a Strimzi cluster: pods deleted, processes signalled.
 
 kill       the pod deleted with 1 s of grace: SIGTERM, and SIGKILL a second later. Never 0: that
-           lets the next pod start while the old JVM still holds the volume
+           lets the next pod start while the old JVM still holds the volume. A broker hands over
+           what it leads within that second, so its process is stopped first by SIGSTOP where the
+           identity may exec: then it ends as in a crash
 stop       the pod deleted with the grace period that it asks for
 restart    the same, and the pod that the operator makes in its place is ready
 pause      SIGSTOP to the broker's process in its container, by exec; resume: SIGCONT
@@ -48,6 +50,7 @@ from harness.kafka.admin import admin_client
 from harness.rundir.clock import now
 from harness.rundir.events import PodEvent
 from harness.rundir.fault_evidence import BrokerEvidence, Cut
+from harness.system.stopped import STOPPED
 
 KILL_GRACE_S: Final = 1
 END_TIMEOUT_S: Final = 60.0
@@ -297,13 +300,20 @@ class StrimziControl:
         watch = self._watch()
         pods = {broker: self._pod(watch, broker) for broker in brokers}
         led = {broker: self._led(broker) for broker in brokers}
-        since = time.monotonic()
+        crash = issubclass(kind, PodKilled)
+        may_stop = crash and self._kubernetes.may("create", "pods/exec", self._target.namespace)
         endings: dict[str, Ended] = {}
-        for broker, pod in pods.items():
-            endings[pod.uid] = kind(broker, pod.name, pod.uid, now(), pod.node, grace_s=grace_s,
-                                    led_before=led[broker])  # fmt: skip
-            delete_pod(self._kubernetes, self._target, pod.name, grace_s)
-            self._endings[pod.uid] = (watch, since)
+        with contextlib.ExitStack() as undo:
+            for broker, pod in pods.items():
+                at = now()
+                stopped = may_stop and self._stand_still(pod.name, undo)
+                endings[pod.uid] = kind(broker, pod.name, pod.uid, at, pod.node, grace_s=grace_s,
+                                        stopped_first=stopped, led_before=led[broker])  # fmt: skip
+            since = time.monotonic()
+            for pod in pods.values():
+                delete_pod(self._kubernetes, self._target, pod.name, grace_s)
+                self._endings[pod.uid] = (watch, since)
+            undo.pop_all()
 
         def note(_: str, seen: PodState) -> None:
             ended = endings.get(seen.uid)
@@ -323,6 +333,16 @@ class StrimziControl:
 
         watch.await_that(pending, timeout_s, note)
         return list(endings.values())
+
+    def _stand_still(self, pod: str, undo: contextlib.ExitStack) -> bool:
+        """SIGSTOP to a pod's broker; False where it did not work. `undo` lets it go on."""
+        kubernetes, namespace = self._kubernetes, self._target.namespace
+        try:
+            seen = send(kubernetes, namespace, pod, "STOP")
+        except ClusterError:
+            return False
+        undo.callback(send, kubernetes, namespace, pod, "CONT")
+        return seen.state == STOPPED
 
     def _signal(self, kind: type[Sent], broker: int, signal: str, watch: PodWatch) -> Sent:
         pod = self._pod(watch, broker)
