@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.brokers import LocalCluster
@@ -156,9 +157,10 @@ def test_a_command_that_fails_makes_the_run_inconclusive_and_the_next_one_is_run
     assert [path.name for path in RunDir(out).journals] == ["journal.json", "journal-2.json"]
 
 
-def test_ctrl_c_in_the_middle_of_the_fault_runs_the_heal_command(
+def broken_run(
     cluster: LocalCluster, script: str, tmp_path: Path
-) -> None:
+) -> tuple[subprocess.Popen[str], RunDir]:
+    """A run in the middle of a fault that would last for minutes."""
     out = tmp_path / "run"
     process = subprocess.Popen(
         [
@@ -176,14 +178,41 @@ def test_ctrl_c_in_the_middle_of_the_fault_runs_the_heal_command(
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    return process, RunDir(out)
+
+
+def test_ctrl_c_in_the_middle_of_the_fault_runs_the_heal_command(
+    cluster: LocalCluster, script: str, tmp_path: Path
+) -> None:
+    process, run_dir = broken_run(cluster, script, tmp_path)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=150)
     assert process.returncode == 3, errors
     assert json.loads(output)["verdict"] == "inconclusive"
     assert (tmp_path / "repair").exists()
-    assert any(event.phase == "interrupted" for event in RunDir(out).events(RunEvent))
-    phases = [event.phase for event in RunDir(out).events(FaultEvent)]
+    assert any(event.phase == "interrupted" for event in run_dir.events(RunEvent))
+    phases = [event.phase for event in run_dir.events(FaultEvent)]
     assert phases == ["inject", "failed", "heal", "healed"]
+    assert all(cluster.pid(each) for each in cluster.broker_ids)
+
+
+def test_a_fault_whose_process_is_killed_is_healed_and_the_run_inconclusive(
+    cluster: LocalCluster, script: str, tmp_path: Path
+) -> None:
+    process, run_dir = broken_run(cluster, script, tmp_path)
+    (chaos,) = (
+        each for each in psutil.Process(process.pid).children() if "chaostoolkit" in each.cmdline()
+    )
+    chaos.kill()
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 3, errors
+    assert (tmp_path / "repair").read_text() == (tmp_path / "break").read_text()
+    reasons = json.loads(output)["reasons"]
+    assert any("left no journal" in each for each in reasons), reasons
+    assert [event.phase for event in run_dir.events(FaultEvent)] == ["inject"]
+    said = (run_dir.logs / "chaos-1.log").read_text()
+    assert "its process is gone; running the heal command" in said
+    assert "it ended with status 0" in said
     assert all(cluster.pid(each) for each in cluster.broker_ids)
 
 
