@@ -14,7 +14,7 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: run test lint test-fast kubernetes kubernetes-down kubernetes-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
+.PHONY: run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ kubernetes: $(STAMP)  ## a Kubernetes on this machine that stays, for trying thi
 
 kubernetes-down: $(STAMP)  ## remove that Kubernetes, and wait until it is gone
 	@$(BIN)/python -m tests.kubernetes.lab.developer down
+
+kubernetes-kind: $(STAMP)  ## the tests of Strimzi on kind with the real operator (docker, kind, helm, kubectl)
+	@$(BIN)/python -m tests.kubernetes.lab.kind
 
 kubernetes-packages: $(STAMP)  ## install the Debian packages that a node of Kubernetes needs (root)
 	@$(BIN)/python -m tests.kubernetes.lab.packages

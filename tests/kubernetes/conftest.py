@@ -10,6 +10,8 @@ import pytest
 from tests.kubernetes.lab import programs
 from tests.kubernetes.lab.control_plane import ControlPlane
 from tests.kubernetes.lab.crds import crd_files
+from tests.kubernetes.lab.inside import RunningNode
+from tests.kubernetes.lab.kind import KindNode, chosen_cluster, missing_for_kind
 from tests.kubernetes.lab.needs import (
     REQUIRED,
     is_required,
@@ -21,6 +23,15 @@ from tests.kubernetes.strimzi.cluster import IMAGES, StrimziCluster, strimzi_clu
 
 _REPORTED: Final[list[str]] = []
 """How long what the fixtures started took, for the end of the report."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a cluster of kind only what asks for a Kafka that Strimzi runs."""
+    if chosen_cluster():
+        for item in items:
+            if "strimzi_cluster" not in getattr(item, "fixturenames", ()):
+                config.hook.pytest_deselected(items=[item])
+        items[:] = [i for i in items if "strimzi_cluster" in getattr(i, "fixturenames", ())]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -67,8 +78,13 @@ def control_plane() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture(scope="session")
-def node() -> Iterator[Node]:
+def node() -> Iterator[RunningNode]:
     """A real node that runs pods, with the real CustomResourceDefinitions, for the session."""
+    if chosen_cluster():
+        _need(missing_for_kind())
+        with KindNode.attach(chosen_cluster()) as attached:
+            yield attached
+        return
     _need(missing_for_node())
     with Node.start() as started:
         started.control.apply_crds(crd_files())
@@ -77,7 +93,7 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture(scope="session")
-def strimzi_cluster(node: Node) -> Iterator[StrimziCluster]:
+def strimzi_cluster(node: RunningNode) -> Iterator[StrimziCluster]:
     """The cluster of k8s/overlays/ci, Ready, as the stand-in for Strimzi's operators runs it."""
     with strimzi_cluster_on(node) as cluster:
         _REPORTED.append(f"Kafka was Ready {cluster.ready_in_s:.1f} s after the node")

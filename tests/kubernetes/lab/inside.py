@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from harness.errors import ClusterError
+from tests.kubernetes.lab.api_server import ApiServer
 from tests.kubernetes.lab.network import Network
 
 _SHOWN: Final = 2000
@@ -94,3 +96,22 @@ class Inside:
         if process.returncode:
             raise ClusterError(f"{argv[0]} ended with {process.returncode}: {printed[-_SHOWN:]}")
         return printed
+
+
+class RunningNode(Inside, abc.ABC):
+    """A node of Kubernetes on this machine, and its network; whoever made it."""
+
+    name: str
+    """What Kubernetes calls it."""
+    control: ApiServer
+
+    @abc.abstractmethod
+    def import_image(self, archive: Path, name: str) -> None:
+        """Import an archive as `docker save` writes it, which holds the image `name`.
+
+        Raises EnvironmentFailure when it cannot be read or does not hold that image.
+        """
+
+    @abc.abstractmethod
+    def images(self) -> list[str]:
+        """The names of the images that pods can use; with `imagePullPolicy: Never`."""

@@ -8,15 +8,20 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from harness.errors import EXIT_HARNESS_FAILED, EnvironmentFailure, HarnessError
 from tests.kubernetes.lab.access import Access
 from tests.kubernetes.lab.api_server import ApiServer
 from tests.kubernetes.lab.commands import run
-from tests.kubernetes.lab.inside import Inside
+from tests.kubernetes.lab.crds import STRIMZI_VERSION
+from tests.kubernetes.lab.inside import RunningNode
+from tests.kubernetes.lab.leftovers import REPOSITORY
 from tests.kubernetes.lab.network import DNS_DOMAIN, Network, write_resolv_conf
 
 KIND: Final = "DELIVERY_KUBERNETES_KIND"
@@ -24,10 +29,14 @@ KIND: Final = "DELIVERY_KUBERNETES_KIND"
 
 _TOOLS: Final = ("docker", "kind", "kubectl", "nsenter", "unshare")
 _IMPORT_TIMEOUT_S: Final = 600.0
+_CREATE_TIMEOUT_S: Final = 900.0
+_CLUSTER: Final = "delivery-tests"
+_NAMESPACE: Final = "kafka"
+_CHARTS: Final = "https://strimzi.io/charts/"
 
 
-class KindNode(Inside):
-    """What the tests use of a node, on a cluster of kind with one node."""
+class KindNode(RunningNode):
+    """A cluster of kind with one node, where Helm has installed Strimzi's operator."""
 
     def __init__(self, cluster: str, folder: Path) -> None:
         self.cluster = cluster
@@ -66,15 +75,14 @@ class KindNode(Inside):
             yield cls(cluster, Path(folder))
 
     def import_image(self, archive: Path, name: str) -> None:
-        """Give the node an image from an archive; `name` is what the archive calls it."""
         run(
             *("kind", "load", "image-archive", archive, "--name", self.cluster),
             timeout_s=_IMPORT_TIMEOUT_S,
         )
-        assert name in self.images(), f"{archive} holds no image {name}"
+        if name not in self.images():
+            raise EnvironmentFailure(f"{archive} holds no image {name}")
 
     def images(self) -> list[str]:
-        """The names of the images that pods can use."""
         listed = run("docker", "exec", self.name, "ctr", "-n", "k8s.io", "images", "list", "-q")
         return listed.split()
 
@@ -83,13 +91,59 @@ def missing_for_kind() -> str:
     """Why the tests cannot run on a cluster of kind; empty when they can."""
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if missing:
-        return f"{KIND} is set, and not on PATH: {', '.join(missing)}"
+        return f"not on PATH: {', '.join(missing)} ({KIND} asks for a cluster of kind)"
     if os.geteuid() != 0:
-        return f"{KIND} is set: root is needed to enter the network of kind's container"
+        return f"root is needed to enter the network of kind's container ({KIND} is set)"
     return ""
+
+
+def chosen_cluster() -> str:
+    """The cluster of kind that the environment names; empty when it names none."""
+    return os.environ.get(KIND, "")
+
+
+def create(cluster: str) -> None:
+    """Make a cluster of kind and install Strimzi's operator, as docs/kubernetes.md does."""
+    run("kind", "create", "cluster", "--name", cluster, timeout_s=_CREATE_TIMEOUT_S)
+    context = f"kind-{cluster}"
+    run("kubectl", "--context", context, "create", "namespace", _NAMESPACE)
+    run("helm", "repo", "add", "strimzi", _CHARTS)
+    run(
+        *("helm", "install", "strimzi-cluster-operator", "strimzi/strimzi-kafka-operator"),
+        *("--version", STRIMZI_VERSION, "--namespace", "strimzi", "--create-namespace"),
+        *("--values", REPOSITORY / "k8s" / "operator" / "values.yaml"),
+        *("--kube-context", context, "--wait"),
+        timeout_s=_CREATE_TIMEOUT_S,
+    )
 
 
 def _kubeconfig(cluster: str, path: Path, *options: str) -> Path:
     path.touch(mode=0o600)
     path.write_text(run("kind", "get", "kubeconfig", "--name", cluster, *options))
     return path
+
+
+def main() -> int:
+    """Make the cluster, run the tests with pods on it, and remove it; pytest's exit code."""
+    missing = missing_for_kind()
+    if not missing and shutil.which("helm") is None:
+        missing = "not on PATH: helm"
+    if missing:
+        print(f"The tests cannot run on kind: {missing}", file=sys.stderr)
+        return EXIT_HARNESS_FAILED
+    try:
+        create(_CLUSTER)
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-m", "kubernetes and not long"],
+            cwd=REPOSITORY,
+            env={**os.environ, KIND: _CLUSTER},
+        ).returncode
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    finally:
+        subprocess.run(["kind", "delete", "cluster", "--name", _CLUSTER])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

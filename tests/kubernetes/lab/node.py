@@ -20,7 +20,7 @@ from harness.system.lifeline import Child
 from tests.kubernetes.lab import programs
 from tests.kubernetes.lab.containerd import PAUSE_IMAGE, Containerd
 from tests.kubernetes.lab.control_plane import ControlPlane, Listening
-from tests.kubernetes.lab.inside import Inside
+from tests.kubernetes.lab.inside import RunningNode
 from tests.kubernetes.lab.instance import Instance
 from tests.kubernetes.lab.kubelet import NODE_NAME, write_corefile, write_kubelet_config
 from tests.kubernetes.lab.leftovers import REPOSITORY, remains_of, sweep
@@ -33,14 +33,15 @@ _ETCD_PEER_PORT: Final = 2380
 _READY_TIMEOUT_S: Final = 60
 
 
-class Node(Inside):
+class Node(RunningNode):
     """A running one-node Kubernetes. `with Node.start() as node`."""
 
     PAUSE_IMAGE: Final = PAUSE_IMAGE
-    name: Final = NODE_NAME
+    control: ControlPlane
 
     def __init__(self, instance: Instance) -> None:
         remains = remains_of(instance)
+        self.name = NODE_NAME
         self.folder = instance.folder
         self.volumes = instance.folder / "volumes"
         """For volumes that are folders of the host; removed with the node."""
@@ -90,11 +91,9 @@ class Node(Inside):
             instance.close()
 
     def import_image(self, archive: Path, name: str) -> None:
-        """Import an archive as `docker save` writes it; see `Containerd.import_image`."""
         self._containerd.import_image(archive, name)
 
     def images(self) -> list[str]:
-        """The names of the images that pods can use; with `imagePullPolicy: Never`."""
         return self._containerd.images()
 
     def forward(self, address: str, port: int) -> int:

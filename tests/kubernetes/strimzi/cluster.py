@@ -18,6 +18,7 @@ from tests.kubernetes.images.kafka_image import kafka_image
 from tests.kubernetes.images.standin_image import NAME as STANDIN_IMAGE
 from tests.kubernetes.images.standin_image import standin_image
 from tests.kubernetes.lab.access import Access
+from tests.kubernetes.lab.inside import RunningNode
 from tests.kubernetes.lab.node import Node
 from tests.kubernetes.strimzi.deployment import operator_documents, storage_documents
 
@@ -38,7 +39,7 @@ IMAGES: Final = (
 class StrimziCluster:
     """A Kafka cluster as Strimzi would run it, and what tests do with it from outside."""
 
-    node: Node
+    node: RunningNode
     namespace: str = "kafka"
     cluster: str = "delivery"
     ready_in_s: float = 0.0
@@ -106,7 +107,7 @@ class StrimziCluster:
 
 
 @contextmanager
-def strimzi_cluster_on(node: Node) -> Iterator[StrimziCluster]:
+def strimzi_cluster_on(node: RunningNode) -> Iterator[StrimziCluster]:
     """Bring `k8s/overlays/ci` up on the node; it is taken away with the node.
 
     Raises ClusterError when it does not become ready, EnvironmentFailure when an image cannot be
@@ -114,26 +115,33 @@ def strimzi_cluster_on(node: Node) -> Iterator[StrimziCluster]:
     """
     began = time.monotonic()
     admin = node.control.admin
+    cluster = StrimziCluster(node)
     admin.kubectl("label", "node", node.name, f"{ZONE}=zone-a", "--overwrite")
-    have = node.images()
-    for name, make in IMAGES:
-        if name not in have:
-            node.import_image(make(), name)
-        if name == STANDIN_IMAGE:
-            admin.apply(*storage_documents(node.volumes, node.name))
-        if name == KAFKA_IMAGE:
-            # The harness's image comes in while brokers start.
-            cluster = StrimziCluster(node)
-            namespace = {"apiVersion": "v1", "kind": "Namespace"}
-            admin.apply({**namespace, "metadata": {"name": cluster.namespace}})
-            admin.apply(*operator_documents(cluster.namespace))
-            admin.kubectl("apply", "--server-side", "-k", str(OVERLAY))
-            # Tests that want load from workers scale them up.
-            admin.kubectl(
-                *("scale", "-n", cluster.namespace, "deployment/locust-worker", "--replicas=0")
-            )
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.namespace}}
+    admin.apply(namespace)
+    if isinstance(node, Node):
+        _start_standin(node, cluster.namespace)
+    admin.kubectl("apply", "--server-side", "-k", str(OVERLAY))
+    # Tests that want load from workers scale them up.
+    admin.kubectl("scale", "-n", cluster.namespace, "deployment/locust-worker", "--replicas=0")
+    # The harness's image comes in while brokers start.
+    _import_image(node, HARNESS_IMAGE)
     cluster.wait_ready()
     yield StrimziCluster(node, ready_in_s=time.monotonic() - began)
+
+
+def _start_standin(node: Node, namespace: str) -> None:
+    """The stand-in for Strimzi's operators, its volumes, and the image of its brokers."""
+    admin = node.control.admin
+    _import_image(node, STANDIN_IMAGE)
+    admin.apply(*storage_documents(node.volumes, node.name))
+    _import_image(node, KAFKA_IMAGE)
+    admin.apply(*operator_documents(namespace))
+
+
+def _import_image(node: RunningNode, name: str) -> None:
+    if name not in node.images():
+        node.import_image(dict(IMAGES)[name](), name)
 
 
 def _is_ready(item: dict[str, Any]) -> bool:
