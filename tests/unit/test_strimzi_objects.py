@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.brokers.strimzi.cluster import refuse_missing
 from harness.brokers.strimzi.identity import (
     authority,
     login_of,
@@ -14,6 +15,7 @@ from harness.brokers.strimzi.identity import (
     user_settings,
 )
 from harness.brokers.strimzi.objects import KafkaNode, choose_listener, listeners, nodes, not_ready
+from harness.brokers.strimzi.target import StrimziTarget
 from harness.errors import ClusterError, UsageError, scrub
 from tests.support import strimzi_objects as made
 
@@ -145,3 +147,43 @@ def test_the_authority_is_the_clusters_unless_the_listener_has_a_certificate_of_
 )
 def test_the_protocol_follows_from_the_listener(listener: Any, expected: str) -> None:
     assert protocol(listeners(made.kafka(listener))[0]) == expected
+
+
+class Served:
+    """What an API server says of its groups and of Kafka resources."""
+
+    host = "https://127.0.0.1:1"
+
+    def __init__(self, versions: list[str], *there: str, hidden: bool = False) -> None:
+        self._versions, self._there, self._hidden = versions, there, hidden
+
+    def versions(self, _: str) -> list[str]:
+        return self._versions
+
+    def customs(self, _: str, namespace: str | None) -> list[dict[str, Any]]:
+        if namespace is None and self._hidden:
+            raise ClusterError("forbidden")
+        pairs = [each.split("/") for each in self._there]
+        return [
+            {"metadata": {"namespace": where, "name": name}}
+            for where, name in pairs
+            if namespace in (None, where)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("served", "error", "said"),
+    [
+        (Served([]), ClusterError, "has no API group kafka.strimzi.io"),
+        (Served(["v1beta2"]), ClusterError, "as v1beta2 alone, .* Strimzi 0.49 is the first"),
+        (Served(["v1beta2", "v1"], "kafka/other"), UsageError, "There are: other"),
+        (Served(["v1"], "x/y"), UsageError, "no such namespace. There are: x/y"),
+        (Served(["v1"]), UsageError, "There are: none in this Kubernetes"),
+        (Served(["v1"], hidden=True), UsageError, "may not list other namespaces"),
+    ],
+)
+def test_why_there_is_no_such_cluster_is_said_with_what_there_is(
+    served: Any, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        refuse_missing(served, StrimziTarget("kafka", "c"))

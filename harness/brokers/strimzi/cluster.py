@@ -93,7 +93,7 @@ class StrimziBrokers:
         kubernetes = Kubernetes.connect(target.context)
         kafka = kubernetes.custom("kafkas", target.namespace, target.cluster)
         if kafka is None:
-            _refuse_missing(kubernetes, target)
+            refuse_missing(kubernetes, target)
         return cls._reached(target, kubernetes, kafka, given)
 
     @classmethod
@@ -193,7 +193,7 @@ def _login_of_settings(known: list[Listener], target: StrimziTarget, where: str)
     )
 
 
-def _refuse_missing(kubernetes: Kubernetes, target: StrimziTarget) -> NoReturn:
+def refuse_missing(kubernetes: Kubernetes, target: StrimziTarget) -> NoReturn:
     """Raises UsageError or ClusterError: why there is no such Kafka resource, and what there is."""
     served = kubernetes.versions(GROUP)
     if VERSION not in served:
