@@ -334,7 +334,7 @@ class Event:
     fields: dict[str, Any]
 
 
-def event(name: str, at_us: int = START_US, **fields: Any) -> Event:
+def event(name: str, /, at_us: int = START_US, **fields: Any) -> Event:
     """Any timeline event."""
     return Event({"at": from_us(at_us), "event": name, "source": "test", **fields})
 
