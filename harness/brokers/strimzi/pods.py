@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -106,6 +106,22 @@ class PodWatch:
             if missing is None:
                 return None
         return missing
+
+    def await_ready(self, names: Sequence[str], timeout_s: float) -> str | None:
+        """Watch until all pods of these names are ready; what is missing when the time is over."""
+
+        def pending() -> str | None:
+            left = []
+            for name in names:
+                pod = self.present.get(name)
+                if pod is None:
+                    left.append(f"{name} is not there")
+                elif pod.terminating or not pod.ready:
+                    said = f" ({pod.reason})" if pod.reason else ""
+                    left.append(f"{name} is {'ending' if pod.terminating else 'not ready'}{said}")
+            return "; ".join(left) or None
+
+        return self.await_that(pending, timeout_s)
 
     def _watched(self, seconds: int, deadline: float) -> Iterator[tuple[str, PodState]]:
         package = kubernetes_package()

@@ -58,7 +58,6 @@ READY_TIMEOUT_S: Final = 180.0
 HEAL_TIMEOUT_S: Final = 300.0
 LOG_BYTES_MAX: Final = 16 * 1024 * 1024
 ANSWER_S: Final = 5.0
-PAUSED_ANSWER_S: Final = 1.0
 _LOOK_AGAIN_S: Final = 5.0
 
 Ended = TypeVar("Ended", bound=PodEnded)
@@ -352,21 +351,7 @@ class StrimziControl:
                     state=seen.state, restarts=pod.restarts)  # fmt: skip
 
     def _await_all_ready(self, timeout_s: float) -> None:
-        wanted = [node.pod for node in self.nodes]
-        watch = self._watch()
-
-        def pending() -> str | None:
-            left = []
-            for name in wanted:
-                pod = watch.present.get(name)
-                if pod is None:
-                    left.append(f"{name} is not there")
-                elif pod.terminating or not pod.ready:
-                    said = f" ({pod.reason})" if pod.reason else ""
-                    left.append(f"{name} is {'ending' if pod.terminating else 'not ready'}{said}")
-            return "; ".join(left) or None
-
-        left = watch.await_that(pending, timeout_s)
+        left = self._watch().await_ready([node.pod for node in self.nodes], timeout_s)
         if left is not None:
             raise ClusterError(
                 f"Kafka {self._target.name}: not every pod is ready after {timeout_s:g} s: {left}. "
@@ -375,8 +360,9 @@ class StrimziControl:
 
     def _led(self, broker: int) -> int | None:
         """How many partitions a broker leads now, as any other broker says; None: nobody does."""
-        # Not long where others are paused: they have to go on before they are taken for lagging.
-        there = self._metadata(PAUSED_ANSWER_S if self._paused else ANSWER_S)
+        if self._paused:
+            return None  # those have to go on before they are taken for lagging: no time to ask
+        there = self._metadata(ANSWER_S)
         if there is None:
             return None
         parts = [part for each in there.topics.values() for part in each.partitions.values()]
