@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from harness.errors import HarnessError
 from tests.kubernetes.lab import programs
 from tests.kubernetes.lab.control_plane import ControlPlane
 from tests.kubernetes.lab.crds import crd_files
@@ -24,6 +25,9 @@ from tests.kubernetes.strimzi.cluster import IMAGES, StrimziCluster, strimzi_clu
 _REPORTED: Final[list[str]] = []
 """How long what the fixtures started took, for the end of the report."""
 
+_NOT_BUILT: Final[list[str]] = []
+"""Why something could not be built, where no network is for example."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On a cluster of kind only what asks for a Kafka that Strimzi runs."""
@@ -38,19 +42,23 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Build before the first test begins: a cold build takes longer than a test may."""
     used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     wanted = not used.isdisjoint({"control_plane", "node", "strimzi_cluster"})
-    if wanted and not session.config.option.collectonly and not missing_for_control_plane():
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not wanted or session.config.option.collectonly or missing_for_control_plane():
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
 
-        def progress(line: str) -> None:
-            if reporter is not None:
-                reporter.write_line(line)
+    def progress(line: str) -> None:
+        if reporter is not None:
+            reporter.write_line(line)
 
+    try:
         for program in programs.ALL:
             program.path(progress)
         crd_files(progress)
         if "strimzi_cluster" in used and not missing_for_node():
             for _, image in IMAGES:
                 image(progress)
+    except HarnessError as error:
+        _NOT_BUILT.append(str(error))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -61,6 +69,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _need(missing: str) -> None:
     """Skip, or fail where the tests are required, when something is missing."""
+    missing = missing or "\n".join(_NOT_BUILT)
     if missing and is_required():
         pytest.fail(f"{REQUIRED}=required, and Kubernetes cannot run here: {missing}")
     if missing:

@@ -70,6 +70,21 @@ def test_a_go_that_is_too_old_says_itself_what_is_needed(tmp_path: Path) -> None
     assert "invalid go version '1.26.0'" in done.stdout
 
 
+def test_what_cannot_be_built_is_said_with_the_reason(tmp_path: Path) -> None:
+    """As without a network: Go is there, and nothing is in the cache."""
+    path = path_without(tmp_path / "bin", "go")
+    broken = tmp_path / "bin" / "go"
+    broken.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" != build ] && echo example.test/hyperkube && exit 0\n'
+        "echo 'dial tcp: lookup of the module failed'; exit 1\n"
+    )
+    broken.chmod(0o755)
+    done = run_pytest(ONE_TEST, PATH=path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert "1 skipped" in done.stdout
+    assert "dial tcp: lookup of the module failed" in done.stdout
+
+
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
     path = path_without(tmp_path / "bin", "conntrack")
     done = run_pytest(ONE_TEST_WITH_PODS, PATH=path)
