@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.kubernetes.strimzi.cluster import StrimziCluster
+from tests.kubernetes.strimzi.cluster import StrimziCluster, is_ready
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
@@ -175,3 +175,117 @@ def test_a_manual_rolling_update_restarts_each_pod_of_the_set_once(
     assert restarted() == brokers
     annotations = healthy.get("strimzipodset", "delivery-brokers")["metadata"].get("annotations")
     assert "strimzi.io/manual-rolling-update" not in (annotations or {})
+
+
+@pytest.mark.long
+def test_a_change_of_the_kafka_resource_restarts_every_pod_one_at_a_time(
+    healthy: StrimziCluster,
+) -> None:
+    before = {each["metadata"]["name"]: uid(each) for each in healthy.pods()}
+    change = {"metadata": {"annotations": {"delivery-harness/rolled": "once"}}}
+    patch = json.dumps({"spec": {"kafka": {"template": {"pod": change}}}})
+    healthy.access.kubectl(
+        "patch", "-n", "kafka", "kafka/delivery", "--type=merge", "--patch", patch
+    )
+    ready: list[int] = []
+
+    def all_new() -> bool:
+        pods = {each["metadata"]["name"]: each for each in healthy.pods()}
+        ready.append(sum(map(is_ready, pods.values())))
+        return all(name in pods and uid(pods[name]) != before[name] for name in before)
+
+    healthy.wait("every pod is a new one", all_new, 400)
+    healthy.wait_ready(AGAIN_TIMEOUT_S)
+    assert min(ready) >= len(before) - 1
+
+
+def test_a_broker_process_killed_in_its_container_is_started_again_in_the_same_pod(
+    healthy: StrimziCluster,
+) -> None:
+    name = "delivery-brokers-2"
+    before = healthy.get("pod", name)
+    kill = 'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = java ] && kill -9 ${p#/proc/}; done'
+    healthy.exec(name, "bash", "-c", kill)
+
+    def restarted() -> bool:
+        status = healthy.get("pod", name)["status"]["containerStatuses"][0]
+        return bool(status["restartCount"] == 1 and status["ready"])
+
+    healthy.wait("the container runs again", restarted, AGAIN_TIMEOUT_S)
+    after = healthy.get("pod", name)
+    ended = after["status"]["containerStatuses"][0]["lastState"]["terminated"]
+    assert uid(after) == uid(before)
+    assert ended["exitCode"] == KILLED
+
+
+def test_without_its_operator_a_deleted_pod_stays_away(healthy: StrimziCluster) -> None:
+    def scale(replicas: int) -> None:
+        operator = "deployment/strimzi-cluster-operator"
+        healthy.access.kubectl("scale", "-n", "kafka", operator, f"--replicas={replicas}")
+        wanted = ("rollout", "status", "-n", "kafka", operator, "--timeout=60s")
+        healthy.access.kubectl(*wanted, timeout_s=70)
+
+    def operators() -> list[Any]:
+        found: list[Any] = healthy.get("pods", "-l", "name=strimzi-cluster-operator")["items"]
+        return found
+
+    before = uid(healthy.get("pod", "delivery-controllers-5"))
+    scale(0)
+    try:
+        healthy.wait("the operator is gone", lambda: not operators(), 60)
+        healthy.access.kubectl("delete", "-n", "kafka", "pod/delivery-controllers-5", timeout_s=90)
+        assert healthy.not_ready() == ["1 of 6 pods"]
+    finally:
+        scale(1)
+    healthy.wait_ready(AGAIN_TIMEOUT_S)
+    assert uid(healthy.get("pod", "delivery-controllers-5")) != before
+
+
+def test_a_topic_is_changed_and_deleted_with_its_resource(healthy: StrimziCluster) -> None:
+    topic = {
+        "apiVersion": "kafka.strimzi.io/v1",
+        "kind": "KafkaTopic",
+        "metadata": {
+            "name": "changing",
+            "namespace": "kafka",
+            "labels": {"strimzi.io/cluster": "delivery"},
+        },
+        "spec": {"partitions": 1, "replicas": 3, "config": {"retention.ms": 1000}},
+    }
+    healthy.access.apply(topic)
+    healthy.wait_ready(60)
+    first = healthy.get("kafkatopic", "changing")["status"]
+    spec = {"partitions": 2, "replicas": 3, "config": {"retention.ms": 2000}}
+    healthy.access.apply({**topic, "spec": spec})
+    healthy.wait_ready(60)
+    assert healthy.get("kafkatopic", "changing")["status"]["topicId"] == first["topicId"]
+    healthy.access.apply({**topic, "spec": {**spec, "partitions": 1}})
+
+    def refused() -> bool:
+        conditions = healthy.get("kafkatopic", "changing")["status"]["conditions"]
+        return "Decreasing partitions" in str(conditions[0].get("message"))
+
+    healthy.wait("the smaller number is refused", refused, 60)
+    healthy.access.kubectl("delete", "-n", "kafka", "kafkatopic/changing", timeout_s=60)
+
+
+@pytest.mark.long
+def test_a_renewed_cluster_ca_restarts_the_pods_and_old_clients_go_on(
+    healthy: StrimziCluster,
+) -> None:
+    old = settings_of(healthy, "harness")
+    before = {each["metadata"]["name"]: uid(each) for each in healthy.pods()}
+    healthy.access.kubectl(
+        *("annotate", "-n", "kafka", "secret/delivery-cluster-ca-cert"),
+        "strimzi.io/force-renew=true",
+    )
+
+    def all_new() -> bool:
+        pods = {each["metadata"]["name"]: each for each in healthy.pods()}
+        return all(name in pods and uid(pods[name]) != before[name] for name in before)
+
+    healthy.wait("every pod is a new one", all_new, 400)
+    healthy.wait_ready(AGAIN_TIMEOUT_S)
+    assert settings_of(healthy, "harness")["ssl.ca.pem"] != old["ssl.ca.pem"]
+    load = traffic(healthy, "harness-standin-renewed", 3, old)
+    assert count_of(load)["lost"] == 0

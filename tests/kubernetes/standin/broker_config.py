@@ -133,27 +133,27 @@ def _storage(node: KafkaNode) -> dict[str, str]:
 
 def _listeners(cluster: Cluster, node: KafkaNode, advertised: dict[str, str]) -> dict[str, str]:
     bound = {}
-    told = {}
+    announced = {}
     protocols = {CONTROL_PLANE: "SSL"}
     settings = _mutual_tls(CONTROL_PLANE)
     if node.pool.is_controller:
         bound[CONTROL_PLANE] = f"0.0.0.0:{CONTROL_PLANE_PORT}"
-        told[CONTROL_PLANE] = f"{node.host}:{CONTROL_PLANE_PORT}"
+        announced[CONTROL_PLANE] = f"{node.host}:{CONTROL_PLANE_PORT}"
     if node.pool.is_broker:
         protocols[REPLICATION] = "SSL"
         settings |= _mutual_tls(REPLICATION)
         bound[REPLICATION] = f"0.0.0.0:{REPLICATION_PORT}"
-        told[REPLICATION] = f"{node.host}:{REPLICATION_PORT}"
+        announced[REPLICATION] = f"{node.host}:{REPLICATION_PORT}"
         settings["inter.broker.listener.name"] = REPLICATION
         for listener in cluster.listeners:
             name = listener.kafka_name
             bound[name] = f"0.0.0.0:{listener.port}"
-            told[name] = advertised.get(listener.name, f"{node.host}:{listener.port}")
+            announced[name] = advertised.get(listener.name, f"{node.host}:{listener.port}")
             protocols[name] = listener.security_protocol
             settings |= _client_listener(listener)
     return {
         "listeners": _joined(bound, "://"),
-        "advertised.listeners": _joined(told, "://"),
+        "advertised.listeners": _joined(announced, "://"),
         "listener.security.protocol.map": _joined(protocols, ":"),
         "sasl.enabled.mechanisms": "",
         "ssl.endpoint.identification.algorithm": "HTTPS",

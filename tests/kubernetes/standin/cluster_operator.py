@@ -87,7 +87,7 @@ class ClusterOperator:
             write_status(self._api, document, status)
             return  # its own change of the status brings the next reconciliation
         ids = assign(cluster.pools)
-        self._tell_pools(cluster, pools, ids)
+        self._write_pool_statuses(cluster, pools, ids)
         nodes = nodes_of(cluster, ids)
         authorities = ensure_authorities(self._api, cluster)
         for each in documents.shared_documents(cluster, nodes):
@@ -98,7 +98,7 @@ class ClusterOperator:
             Roller(self._api, cluster.names, admin).roll()
             # Before its status, whose change wakes the topic and the user operator.
             self.clusters[cluster.names.cluster] = (cluster, admin)
-            self._tell(document, cluster, authorities)
+            self._write_cluster_status(document, cluster, authorities)
 
     def _apply_nodes(
         self, cluster: Cluster, nodes: list[KafkaNode], authorities: Authorities
@@ -165,7 +165,7 @@ class ClusterOperator:
         identity = ensure_operator_certificate(self._api, cluster, authorities)
         return KafkaAdmin(cluster.names, identity, certificate)
 
-    def _tell_pools(
+    def _write_pool_statuses(
         self, cluster: Cluster, pools: list[Document], ids: dict[str, tuple[int, ...]]
     ) -> None:
         for document in pools:
@@ -186,7 +186,9 @@ class ClusterOperator:
             }
             write_status(self._api, document, status)
 
-    def _tell(self, document: Document, cluster: Cluster, authorities: Authorities) -> None:
+    def _write_cluster_status(
+        self, document: Document, cluster: Cluster, authorities: Authorities
+    ) -> None:
         status = {
             **ready(document),
             "clusterId": cluster.cluster_id,

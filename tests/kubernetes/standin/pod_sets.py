@@ -57,9 +57,9 @@ class PodSetController:
                 mine.append(pod)
             elif self._api.create(_owned(document, pod_set)) is not None:
                 say(f"pod {name}: made")
-        self._tell(pod_set, mine)
+        self._write_status(pod_set, mine)
 
-    def _tell(self, pod_set: dict[str, Any], pods: list[dict[str, Any]]) -> None:
+    def _write_status(self, pod_set: dict[str, Any], pods: list[dict[str, Any]]) -> None:
         revisions = {
             each["metadata"]["name"]: each["metadata"]["annotations"]
             for each in pod_set["spec"]["pods"]

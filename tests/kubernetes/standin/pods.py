@@ -1,4 +1,4 @@
-"""The pods of a cluster's nodes, as they stand in a StrimziPodSet. Pure.
+"""The pods of a cluster's nodes, as a StrimziPodSet holds them. Pure.
 
 Probes, grace period and mounts are Strimzi's. What differs: one init process (tini) runs Kafka as
 its child, a file that Kafka's own log line makes says that a broker is ready, and the heap is

@@ -81,13 +81,13 @@ class StrimziCluster:
         found = [
             f"{item['kind']}/{item['metadata']['name']}"
             for item in self.get("kafkas,kafkatopics,kafkausers")["items"]
-            if not _is_ready(item)
+            if not is_ready(item)
         ]
         pods = self.pods()
         count = sum(each["spec"]["replicas"] for each in self.get("kafkanodepools")["items"])
         if len(pods) < count:
             found.append(f"{count - len(pods)} of {count} pods")
-        return found + [f"Pod/{each['metadata']['name']}" for each in pods if not _is_ready(each)]
+        return found + [f"Pod/{each['metadata']['name']}" for each in pods if not is_ready(each)]
 
     def wait(self, what: str, condition: Callable[[], bool], timeout_s: float) -> None:
         """Raises ClusterError, with what is not ready and the operator's log, when it lasts."""
@@ -144,7 +144,8 @@ def _import_image(node: RunningNode, name: str) -> None:
         node.import_image(dict(IMAGES)[name](), name)
 
 
-def _is_ready(item: dict[str, Any]) -> bool:
+def is_ready(item: dict[str, Any]) -> bool:
+    """Ready at its generation, and not on its way out."""
     status = item.get("status") or {}
     generation = item["metadata"].get("generation", 1)
     if item["kind"] != "Pod" and status.get("observedGeneration") != generation:

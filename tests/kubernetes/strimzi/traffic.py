@@ -76,7 +76,7 @@ def produce(settings: dict[str, Any], topic: str, seconds: float) -> Outcome:
     outcome = Outcome()
     producer = Producer({**settings, "acks": "all", "enable.idempotence": True, "linger.ms": 5})
     begun = time.monotonic()
-    told = False
+    announced = False
     sequence = 0
     while (elapsed := time.monotonic() - begun) < seconds:
         while sequence < elapsed * RATE_PER_S:
@@ -85,8 +85,8 @@ def produce(settings: dict[str, Any], topic: str, seconds: float) -> Outcome:
             producer.produce(topic, value, partition=partition, on_delivery=outcome.report)
             sequence += 1
         producer.poll(0.01)
-        if outcome.acked and not told:
-            told = True
+        if outcome.acked and not announced:
+            announced = True
             metadata = producer.list_topics(topic, timeout=20)
             print(f"leader {metadata.topics[topic].partitions[0].leader}", flush=True)
     producer.flush(_FLUSH_S)
