@@ -41,8 +41,11 @@ def kubeconfig_path() -> str | None:
     """KUBECONFIG, or ~/.kube/config where it exists; None without either."""
     named = os.environ.get("KUBECONFIG")
     if named:
-        return named
-    usual = Path.home() / ".kube" / "config"
+        return str(Path(named).expanduser())
+    try:
+        usual = Path.home() / ".kube" / "config"
+    except RuntimeError:
+        return None  # a container whose user has no home
     return str(usual) if usual.exists() else None
 
 
