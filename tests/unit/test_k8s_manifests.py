@@ -10,6 +10,8 @@ from typing import Any, Final
 import pytest
 
 import harness
+from harness.brokers.kind import OPERATOR
+from harness.brokers.strimzi.rights import ALWAYS, RIGHTS
 from tests.support.manifests import (
     COMPONENTS,
     FILES,
@@ -20,6 +22,7 @@ from tests.support.manifests import (
     objects,
     pod_specs,
     resources,
+    with_component,
 )
 
 FORBIDDEN: Final = [
@@ -284,3 +287,32 @@ def test_the_image_is_given_every_folder_that_the_wheel_is_made_of() -> None:
     copied = set(re.findall(r"^COPY (\S+) \1$", text, re.MULTILINE))
     assert {each for each in folders if each not in copied} <= {"reports"}
     assert {"reports/schemas", "reports/templates"} <= copied
+
+
+def rights(found: list[dict[str, Any]]) -> set[tuple[str, ...]]:
+    """(verb, resource, API group) of the roles of a run; without the group where it is core's."""
+    return {
+        (verb, resource, *([group] if group else []))
+        for each in found
+        if each["kind"] == "Role"
+        for rule in each["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_run_has_the_rights_that_its_faults_ask_for(overlay: str) -> None:
+    needed = {
+        right for what, each in RIGHTS.items() if what != OPERATOR for right in (*ALWAYS, *each)
+    }
+    assert needed - rights(objects(overlay)) == set()
+
+
+def test_faults_of_the_operator_take_a_component_and_nothing_else_does(tmp_path: Path) -> None:
+    without = rights(objects("ci"))
+    with_it = rights(with_component("ci", "operator-faults", tmp_path))
+    assert set(RIGHTS[OPERATOR]) - without
+    assert set(RIGHTS[OPERATOR]) - with_it == set()
+    assert with_it - without == set(RIGHTS[OPERATOR]) - without
