@@ -27,6 +27,18 @@ READY_S: Final = 120
 LIFE_S: Final = 3600
 """A reader that is left behind ends after this."""
 COPY_S: Final = 3000.0
+CHECKSUMS: Final = """\
+import hashlib, os, sys
+os.chdir(sys.argv[1])
+for folder, _, names in os.walk("."):
+    for path in (os.path.join(folder, name) for name in names):
+        if not os.path.islink(path):
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            print(digest, os.path.relpath(path), sep="  ")
+"""
+"""What the reader says of the files of a folder. Its image has Python; a shell or find it need not
+have."""
 _NAMED: Final = 12
 
 
@@ -118,10 +130,9 @@ def _why_not_ready(kubectl: Kubectl, name: str) -> str:
 def _checksums_there(kubectl: Kubectl, pod: str, run: str) -> dict[str, str]:
     """file below the run → SHA-256, as the volume has it."""
     asked = ("exec", pod, "-c", CONTAINER, "--")
-    script = 'cd "$1" && exec find . -type f -exec sha256sum {} +'
     where = f"{RESULTS}/{run}"
     try:
-        text = kubectl.call(*asked, "sh", "-c", script, "sh", where, timeout_s=COPY_S)
+        text = kubectl.call(*asked, "python3", "-c", CHECKSUMS, where, timeout_s=COPY_S)
     except KubectlFailed as error:
         listed = kubectl.call(*asked, "ls", "-t", RESULTS).split()
         there = ", ".join(listed[:_NAMED]) or "nothing"
@@ -132,7 +143,7 @@ def _checksums_there(kubectl: Kubectl, pod: str, run: str) -> dict[str, str]:
     found = {}
     for line in text.splitlines():
         digest, _, name = line.partition("  ")
-        found[name.removeprefix("./")] = digest
+        found[name] = digest
     return found
 
 

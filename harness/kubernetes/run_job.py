@@ -160,6 +160,8 @@ def seen(pod: dict[str, Any]) -> RunPod:
     if "terminated" in state:
         last = state["terminated"]
         why = f"{last.get('reason', 'ended')}, exit code {last['exitCode']}"
+        if message := str(last.get("message", "")).strip():
+            why += f": {message}"
         return RunPod(name, False, int(last["exitCode"]), why)
     if "running" in state:
         return RunPod(name, True, None, "running")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from harness.errors import ClusterError, UsageError
 from harness.kubernetes import run_job
 from harness.kubernetes.kubectl import KubectlFailed, failure
 from harness.kubernetes.overlay import overlays, parsed
-from harness.kubernetes.results import checksums, compare, reader_pod
+from harness.kubernetes.results import CHECKSUMS, checksums, compare, reader_pod
 from tests.support.manifests import K8S, OVERLAYS, objects, rendered
 
 NOBODY_LISTENS = "https://127.0.0.1:9"
@@ -285,6 +286,13 @@ def test_a_pod_that_was_ended_from_outside_has_no_verdict(code: int, reason: str
         run_job.result(ended)
 
 
+def test_a_container_that_could_not_start_says_why() -> None:
+    state = {"exitCode": 128, "reason": "StartError", "message": "exec: sh: not found"}
+    assert run_job.seen(pod({"terminated": state})).why.endswith(
+        "exit code 128: exec: sh: not found"
+    )
+
+
 def test_a_pod_says_what_it_waits_for() -> None:
     waiting = run_job.seen(pod({"waiting": {"reason": "ErrImageNeverPull", "message": "no image"}}))
     assert (waiting.why, waiting.hopeless) == ("ErrImageNeverPull: no image", True)
@@ -316,16 +324,10 @@ def test_a_copy_that_differs_in_one_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ledger").mkdir()
     (tmp_path / "ledger" / "a").write_bytes(b"1" * 1000)
     (tmp_path / "run.json").write_text("{}")
-    there = dict(
-        line.split("  ./")[::-1]
-        for line in subprocess.run(
-            ["sh", "-c", "find . -type f -exec sha256sum {} +"],
-            cwd=tmp_path,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.splitlines()
-    )
+    printed = subprocess.run(
+        [sys.executable, "-c", CHECKSUMS, str(tmp_path)], check=True, capture_output=True, text=True
+    ).stdout
+    there = dict(line.split("  ")[::-1] for line in printed.splitlines())
     compare(there, checksums(tmp_path))
     (tmp_path / "ledger" / "a").write_bytes(b"1" * 999)
     with pytest.raises(ClusterError, match="ledger/a"):
