@@ -79,8 +79,8 @@ old-against-new: $(STAMP)  ## CPU time a record beside an earlier checkout: OLD=
 growth: $(STAMP)  ## load and verification of one, ten and a hundred million records
 	$(BIN)/harness bench --only footprint --growth 100000000 --json reports/runs/growth.json
 
-kubernetes: $(STAMP)  ## a Kubernetes on this machine that stays, for trying things; prints its KUBECONFIG
-	@$(BIN)/python -m tests.kubernetes.lab.developer up
+kubernetes: $(STAMP)  ## a Kubernetes with Kafka on this machine that stays, for trying things; prints its KUBECONFIG
+	@$(BIN)/python -m tests.kubernetes.lab.developer up kafka
 
 kubernetes-down: $(STAMP)  ## remove that Kubernetes, and wait until it is gone
 	@$(BIN)/python -m tests.kubernetes.lab.developer down

@@ -1,6 +1,7 @@
 """A node that stays, for a person: `make kubernetes`, `make kubernetes-down`.
 
 python -m tests.kubernetes.lab.developer up            start one, and say how to use it
+python -m tests.kubernetes.lab.developer up kafka      with the Kafka cluster of k8s/overlays/ci
 python -m tests.kubernetes.lab.developer run COMMAND…  in its network, with the cluster's DNS
 python -m tests.kubernetes.lab.developer down          remove it, and wait until it is gone
 """
@@ -32,7 +33,9 @@ from tests.kubernetes.lab.leftovers import REPOSITORY, sweep
 from tests.kubernetes.lab.needs import missing_for_node
 from tests.kubernetes.lab.network import Network
 from tests.kubernetes.lab.node import Node
+from tests.kubernetes.strimzi.cluster import IMAGES, READY_TIMEOUT_S, strimzi_cluster_on
 
+_KAFKA: Final = "kafka"
 _START_TIMEOUT_S: Final = 180.0
 _STOP_TIMEOUT_S: Final = 90.0
 _POLL_S: Final = 0.1
@@ -49,6 +52,7 @@ class Kept:
     kubeconfig: str
     inside: str
     binaries: str
+    kafka: bool
     network: str
     resolv_conf: str
     started_in_s: float
@@ -70,36 +74,48 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     try:
         if options.command == "up":
-            up()
+            up(with_kafka=options.arguments == [_KAFKA])
         elif options.command == "down":
             down()
         elif options.command == "run":
             run(options.arguments)
         else:
-            serve()
+            serve(with_kafka=options.arguments == [_KAFKA])
     except HarnessError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def up() -> None:
-    """Start the node, unless it runs, and print how it is used."""
+def up(*, with_kafka: bool) -> None:
+    """Start the node, unless it runs, and print how it is used.
+
+    Raises UsageError when one runs that has no Kafka, and it is asked for.
+    """
     missing = missing_for_node()
     if missing:
         raise EnvironmentFailure(f"Kubernetes cannot run here: {missing}")
     for program in programs.ALL:
         program.path(_say)
     crd_files(_say)
+    if with_kafka:
+        for _, image in IMAGES:
+            image(_say)
     with locked(
         _file().with_name(".developer.lock"),
-        timeout_s=_START_TIMEOUT_S,
+        timeout_s=_START_TIMEOUT_S + READY_TIMEOUT_S,
         waiting_for="it starts or stops the developer's node",
     ):
-        kept = _kept() or _start()
+        kept = _kept() or _start(with_kafka=with_kafka)
+    if with_kafka and not kept.kafka:
+        raise UsageError("A node without Kafka runs; `make kubernetes-down` removes it.")
     print(f"export KUBECONFIG={kept.kubeconfig}")
     print(f"export PATH={kept.binaries}:$PATH")
     _say(f"node ready in {kept.started_in_s:.1f} s; logs in {kept.folder}/log")
+    if kept.kafka:
+        _say(
+            "Kafka: namespace kafka, cluster delivery; `harness --brokers strimzi://kafka/delivery`"
+        )
     _say("In its network, where services' names resolve:")
     _say(f"  {sys.executable} -m tests.kubernetes.lab.developer run COMMAND…")
     _say("`make kubernetes-down` removes it.")
@@ -143,13 +159,16 @@ def run(argv: list[str]) -> None:
     os.execvpe(command[0], command, inside.environment())
 
 
-def serve() -> None:
+def serve(*, with_kafka: bool) -> None:
     """Own the node until SIGTERM. This is the process behind `up`."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with Node.start() as node:
+    with contextlib.ExitStack() as stack:
+        node = stack.enter_context(Node.start())
         node.control.apply_crds(crd_files())
+        if with_kafka:
+            stack.enter_context(strimzi_cluster_on(node))
         kept = Kept(
             pid=os.getpid(),
             began=psutil.Process().create_time(),
@@ -157,6 +176,7 @@ def serve() -> None:
             kubeconfig=str(node.control.admin.kubeconfig),
             inside=str(node.inside),
             binaries=str(node.control.binaries),
+            kafka=with_kafka,
             network=str(node.network.path),
             resolv_conf=str(node.resolv_conf),
             started_in_s=node.started_in_s,
@@ -166,19 +186,23 @@ def serve() -> None:
         _file().unlink(missing_ok=True)
 
 
-def _start() -> Kept:
+def _start(*, with_kafka: bool) -> Kept:
     _file().unlink(missing_ok=True)
     log = lab_folder() / "developer.log"
     with log.open("w") as output:
         owner = subprocess.Popen(
-            [sys.executable, "-m", "tests.kubernetes.lab.developer", "serve"],
+            [
+                *(sys.executable, "-m", "tests.kubernetes.lab.developer", "serve"),
+                *([_KAFKA] if with_kafka else []),
+            ],
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
-    deadline = time.monotonic() + _START_TIMEOUT_S
+    limit_s = _START_TIMEOUT_S + (READY_TIMEOUT_S if with_kafka else 0)
+    deadline = time.monotonic() + limit_s
     while True:
         kept = _kept()
         if kept is not None:
@@ -187,7 +211,7 @@ def _start() -> Kept:
             raise ClusterError(f"the node did not start:\n{log.read_text()[-_SHOWN:]}")
         if time.monotonic() > deadline:
             owner.terminate()
-            raise ClusterError(f"the node was not up within {_START_TIMEOUT_S:.0f} s; see {log}")
+            raise ClusterError(f"the node was not up within {limit_s:.0f} s; see {log}")
         time.sleep(_POLL_S)
 
 
