@@ -92,12 +92,12 @@ def test_a_controller_listens_on_the_control_plane_alone() -> None:
 
 
 def test_settings_that_strimzi_forbids_do_not_reach_the_broker() -> None:
-    given = {"broker.session.timeout.ms": 3000, "controller.quorum.fetch.timeout.ms": 1500}
+    given = {"broker.rack": "mine", "broker.session.timeout.ms": 3000}
     of = cluster({"config": {**given, "auto.create.topics.enable": False}})
-    assert refused_settings(of.config) == ["broker.session.timeout.ms"]
+    assert refused_settings(of.config) == ["broker.rack"]
     config = config_of(of, "delivery-broker-0")
-    assert "broker.session.timeout.ms" not in config
-    assert config["controller.quorum.fetch.timeout.ms"] == "1500"
+    assert "broker.rack" not in config
+    assert config["broker.session.timeout.ms"] == "3000"
     assert config["auto.create.topics.enable"] == "false"
 
 

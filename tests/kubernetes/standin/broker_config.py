@@ -41,18 +41,25 @@ FORBIDDEN: Final = (
     "process.roles",
     "controller.",
     "metadata.log.dir",
+    "prometheus.metrics.reporter.",
+    "cordoned.log.dirs",
 )
-"""Prefixes that Strimzi takes out of spec.kafka.config (`KafkaClusterSpec.FORBIDDEN_PREFIXES`)."""
+"""Prefixes that Strimzi takes out of spec.kafka.config (`KafkaClusterSpec.FORBIDDEN_PREFIXES` of
+io.strimzi:api 1.2.0, without those of ZooKeeper, Cruise Control and static quotas)."""
 ALLOWED: Final = (
     "sasl.server.max.receive.size",
     "ssl.cipher.suites",
     "ssl.protocol",
     "ssl.enabled.protocols",
     "ssl.secure.random.implementation",
+    "broker.session.timeout.ms",
+    "broker.heartbeat.interval.ms",
+    "controller.socket.timeout.ms",
     "controller.quorum.election.backoff.max.ms",
     "controller.quorum.election.timeout.ms",
     "controller.quorum.fetch.timeout.ms",
 )
+"""Exceptions from them (`FORBIDDEN_PREFIX_EXCEPTIONS` of the same)."""
 
 
 @dataclass(frozen=True, slots=True)
