@@ -28,6 +28,7 @@ from tests.kubernetes.lab.network import Network
 REPOSITORY: Final = Path(__file__).resolve().parents[3]
 
 _STATES: Final = Path("/run/delivery-harness")
+_KUBELETS: Final = Path("/var/lib/delivery-harness")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 _RETRY_S: Final = 0.2
 _UNMOUNT_TIMEOUT_S: Final = 10.0
@@ -43,6 +44,9 @@ class Remains:
     cgroup: Cgroup
     state: Path
     """containerd's socket, and the namespaces and root file systems of pods."""
+    kubelet: Path
+    """The kubelet's own folder, with the volumes of pods. Sockets are made in it, so its path is
+    short, as the cache folder's may not be."""
 
     def clear(self) -> None:
         """End every process and remove everything but the instance's folder; safe to repeat."""
@@ -51,15 +55,16 @@ class Remains:
         self.network.remove()
         self.cgroup.remove()
         fixed_places.clear(self.folder, self.state, self.network.path.name)
-        if self.state.exists():
-            shutil.rmtree(self.state)
-        with contextlib.suppress(OSError):  # there are other nodes
-            self.state.parent.rmdir()
+        for folder in (self.state, self.kubelet):
+            if folder.exists():
+                shutil.rmtree(folder)
+            with contextlib.suppress(OSError):  # there are other nodes
+                folder.parent.rmdir()
 
     def _unmount(self) -> None:
         """Innermost first. What a process held that has just ended may be busy for a moment."""
         deadline = time.monotonic() + _UNMOUNT_TIMEOUT_S
-        while points := sorted(_mounted_below(self.folder, self.state), reverse=True):
+        while points := sorted(_mounted_below(self.folder, self.state, self.kubelet), reverse=True):
             try:
                 for point in points:
                     run("umount", point)
@@ -72,7 +77,13 @@ class Remains:
 def remains_of(instance: Instance) -> Remains:
     """Where an instance has what is not in its folder: everything bears its unique name."""
     name = f"delivery-{instance.name}"
-    return Remains(instance.folder, Network.named(name), Cgroup(name), _STATES / instance.name)
+    return Remains(
+        instance.folder,
+        Network.named(name),
+        Cgroup(name),
+        _STATES / instance.name,
+        _KUBELETS / instance.name,
+    )
 
 
 def sweep() -> None:

@@ -1,7 +1,7 @@
 """A Kubernetes node on this machine: pods that run, with addresses and DNS, in a private network.
 
-Everything that belongs to it is in one control group, one network namespace, its instance's folder
-and one folder under /run; all of them bear the instance's name.
+Everything that belongs to it is in one control group, one network namespace, its instance's folder,
+one folder under /run and one under /var/lib; all of them bear the instance's name.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Node(RunningNode):
         """For volumes that are folders of the host; removed with the node."""
         self.started_in_s = 0.0
         self._cgroup = remains.cgroup
+        self._kubelet = remains.kubelet
         self._containerd = Containerd(
             remains.network.path.name, instance.folder / "containerd", remains.state
         )
@@ -164,7 +165,7 @@ class Node(RunningNode):
         self._start_kubernetes(
             "kubelet",
             *(f"--kubeconfig={kubeconfig}", f"--config={config}"),
-            *(f"--root-dir={self.folder / 'kubelet'}", f"--hostname-override={NODE_NAME}"),
+            *(f"--root-dir={self._kubelet}", f"--hostname-override={NODE_NAME}"),
             f"--node-ip={NODE_ADDRESS}",
         )
 
