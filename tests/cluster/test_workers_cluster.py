@@ -63,7 +63,7 @@ def test_a_run_over_two_workers_is_judged_as_one(
 def test_a_worker_that_is_killed_makes_no_false_word(
     cluster: LocalCluster, nothing: Path, tmp_path: Path, kind: str
 ) -> None:
-    told, wrong = kill_once(kind, 6.0, tmp_path, nothing, cluster.bootstrap)
+    told, wrong = kill_once(kind, 2.0, tmp_path, nothing, cluster.bootstrap)
     assert wrong == []
     assert told.startswith("inconclusive")
     run_dir = RunDir(tmp_path / "run")

@@ -110,10 +110,18 @@ def clients_started(run_dir: RunDir) -> list[tuple[str, int | None]]:
 
 def attempts(run_dir: RunDir, first: int, last: int) -> int:
     """How many attempts the ledgers of these numbers hold."""
+    return _cells(run_dir.ledger, "ledger", first, last)
+
+
+def read_live(run_dir: RunDir, event: WorkerEvent) -> int:
+    """How many records of a worker the run has read so far."""
+    return _cells(run_dir.live, "obs", event.first or 0, event.last or 0)
+
+
+def _cells(folder: Path, suffix: str, first: int, last: int) -> int:
     total = 0
-    for number in range(first, last + 1):
-        path = run_dir.ledger / f"{number}.ledger"
-        if path.exists():
+    for path in folder.glob(f"*.{suffix}"):
+        if path.stem.isdigit() and first <= int(path.stem) <= last:
             file = ColumnFile.open(path)
             total += sum(
                 int((extent.high > 0).sum())

@@ -1,4 +1,7 @@
-"""Real masters and workers, with librdkafka's mock brokers: who makes what, and what arrives."""
+"""Real masters and workers, with librdkafka's mock brokers: who makes what, and what arrives.
+
+Several processes for each test, and seconds of load: too slow for the fast tests.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from harness.rundir.events import IncarnationsEvent
 from harness.rundir.timeline import read_timeline
@@ -25,6 +30,7 @@ from tests.support.mocked_load import (
 )
 from tests.support.wire_worker import WireWorker
 
+pytestmark = pytest.mark.cluster
 ALL_CLIENTS = [("one", 0), ("one", 1), ("two", 0), ("two", 1)]
 
 
