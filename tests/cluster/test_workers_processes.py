@@ -135,6 +135,38 @@ def test_a_worker_elsewhere_hands_in_its_part_also_what_a_killed_process_left(
     assert sorted(path.name for path in run_dir.logs.iterdir()) == ["worker-2.log"]
 
 
+def test_a_worker_that_starts_again_on_its_folder_hands_in_what_was_left_there(
+    tmp_path: Path,
+) -> None:
+    """As a container does whose processes were all killed: only the folder is as it was."""
+    run_dir, log, port = a_run(tmp_path / "run"), tmp_path / "load.log", str(free_port())
+    run_id = run_dir.read_info().run_id
+    command = ["-m", "harness.load.master", str(run_dir.path), str(STEADY), "--expect", "2"]
+    serve = ["-m", "harness", "worker", "--master-host", "127.0.0.1", "--master-port", port]
+    worker = [*serve, "--work-dir", str(tmp_path / "folder")]
+    with (
+        process(tmp_path / "killed.log", *worker) as killed,
+        process(tmp_path / "other.log", *serve, "--work-dir", str(tmp_path / "other")),
+        process(log, *command, "--port", port) as master,
+    ):
+        until(lambda: phase(run_dir, "warmed_up"), "the load", log)
+        joined = next(
+            event
+            for event in workers(run_dir, "joined")
+            if (tmp_path / "folder" / f"{run_id}-{event.first}-{event.last}").exists()
+        )
+        os.kill(killed.pid, signal.SIGKILL)
+        os.kill(process_of(joined), signal.SIGKILL)
+        killed.wait()
+        with process(tmp_path / "again.log", *worker):
+            until(lambda: workers(run_dir, "late"), "its successor", log)
+            master.terminate()
+            assert master.wait(120) == 0, log.read_text()
+    assert sorted(event.worker or 0 for event in workers(run_dir, "arrived")) == [1, 2]
+    assert attempts(run_dir, joined.first or 0, joined.last or 0) > 50
+    assert read_timeline(documents(run_dir.timeline)).awaited == []
+
+
 def test_too_few_workers_end_the_run_with_one_sentence(tmp_path: Path) -> None:
     run_dir, log, port = a_run(tmp_path / "run"), tmp_path / "load.log", str(free_port())
     command = ["-m", "harness.load.master", str(run_dir.path), str(STEADY), "--expect", "2"]
