@@ -14,7 +14,7 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
+.PHONY: strimzi run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lint: $(STAMP)
 
 series: $(STAMP)  ## ten runs of the default experiments with different seeds, and ten of no_fault
 	$(BIN)/python -m tests.series.default_experiments $(SERIES)
+
+strimzi: $(STAMP)  ## every producer profile on Kafka pods that end: three faults, three seeds each
+	$(BIN)/python -m tests.series.strimzi $(STRIMZI)
 
 transactions: $(STAMP)  ## transactions in trouble: coordinators killed and moved at each step, producers that die
 	$(BIN)/python -m tests.series.transactions $(TRANSACTIONS)
