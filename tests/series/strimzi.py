@@ -31,7 +31,7 @@ from tests.kubernetes.strimzi.cluster import IMAGES, StrimziCluster, strimzi_clu
 from tests.series.default_experiments import anomalies
 
 FAULTS: Final = ("kill_leader", "rolling_restart", "stop_followers_then_kill_leader")
-BROKERS: Final = "strimzi://kafka/delivery"
+BROKERS: Final = "strimzi://kafka/delivery?user=harness"
 RUN_TIMEOUT_S: Final = 900.0
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 ALL_REPLICAS: Final = ("at-least-once", "idempotent", "transactional")
