@@ -31,7 +31,6 @@ from harness.judge.promises import WHOLE_RUN, PromiseCase, judge_promise
 from harness.judge.samples import samples
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.reconcile import reconcile
-from harness.rundir.run_info import ProfileRun
 from harness.rundir.run_record import RunRecord
 from harness.rundir.verdict import (
     BROKEN,
@@ -49,6 +48,11 @@ _EXIT_CODES: Final = {KEPT: EXIT_KEPT, BROKEN: EXIT_BROKEN, INCONCLUSIVE: EXIT_I
 LIBRDKAFKA_4953: Final = (
     "A known client defect shows itself like this: librdkafka issue 4953, duplicates in spite of "
     "idempotence when brokers restart one after the other"
+)
+TIMED_OUT_IN_CLIENT: Final = (
+    "librdkafka shows itself like this once records end by delivery.timeout.ms: it takes a new "
+    "producer epoch, and what the log may hold already of its other records is sent again "
+    "(librdkafka issue 4953); only transactions exclude it"
 )
 KAFKA_17754: Final = (
     "A known defect shows itself like this: KAFKA-17754, a delayed EndTxn that ends the next "
@@ -174,7 +178,7 @@ def _case(
         skipped_lines=_skipped(run),
         firm=_firm(run, found, anomaly),
         undone=run.elsewhere is not None and anomaly in run.elsewhere.undone,
-        known_defect=_known_defect(found.profile, anomaly, met),
+        known_defect=_known_defect(run, found, anomaly, met),
     )
 
 
@@ -196,15 +200,24 @@ def _firm(run: RunRecord, found: ProfileFindings, anomaly: str) -> bool:
     return anomaly not in ("hung_txn", "phantom") or not run.timeline.unreadable
 
 
-def _known_defect(profile: ProfileRun, anomaly: str, met: list[Exposure]) -> str:
+def _known_defect(run: RunRecord, found: ProfileFindings, anomaly: str, met: list[Exposure]) -> str:
     """The name of a known defect whose conditions and effect match what was found."""
+    profile = found.profile
     idempotent = str(profile.producer.get("enable.idempotence", "")).lower() in ("true", "1", "t")
     graceful = any(each.fault.seen.graceful for each in met)
+    if anomaly == "duplicate" and idempotent and "_MSG_TIMED_OUT" in _failure_codes(run, found):
+        return TIMED_OUT_IN_CLIENT
     if anomaly == "duplicate" and (idempotent or profile.transactional) and graceful:
         return LIBRDKAFKA_4953
     if anomaly == "torn_txn" and met:
         return KAFKA_17754
     return ""
+
+
+def _failure_codes(run: RunRecord, found: ProfileFindings) -> set[str]:
+    """The client's reasons for attempts of a profile that ended without an acknowledgement."""
+    topics = found.profile.topics
+    return {reason for topic, _, reason in run.timeline.failures if topic in topics}
 
 
 def _reasons(

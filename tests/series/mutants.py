@@ -859,6 +859,9 @@ MUTANTS: Final[Sequence[Mutant]] = [
         "judge/judge.py",
         ('if anomaly == "phantom" and found.counts["phantom"] > found.phantoms_without_ledger:', 'if anomaly == "phantom":'),
         ('if anomaly == "phantom" and found.counts["phantom"] > found.phantoms_without_ledger:', "if False:"),
+        ('idempotent and "_MSG_TIMED_OUT" in _failure_codes(run, found)', "idempotent"),
+        ('idempotent and "_MSG_TIMED_OUT" in _failure_codes(run, found)', '"_MSG_TIMED_OUT" in _failure_codes(run, found)'),
+        ("in run.timeline.failures if topic in topics}", "in run.timeline.failures}"),
     ),
     *_in(
         "judge/obstacles.py",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from harness.cli.main import main
+from harness.judge.judge import TIMED_OUT_IN_CLIENT
 from harness.judge.loading import FAILED_SHARE_MAX, UNSENT_SHARE_MAX
 from harness.rundir.load_events import SentSlots
 from harness.rundir.verdict import LoadVerdict, PromiseVerdict, Verdict
@@ -192,3 +193,27 @@ def test_a_history_has_no_load_of_ours_and_may_have_failed_for_the_most_part(
     document = json.loads(capsys.readouterr().out)
     assert document["profiles"][0]["load"] is None
     assert not any("came to nothing" in reason for reason in document["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("idempotence", "topic", "code", "named"),
+    [
+        (True, TOPIC, "_MSG_TIMED_OUT", True),
+        (False, TOPIC, "_MSG_TIMED_OUT", False),
+        (True, "another", "_MSG_TIMED_OUT", False),
+        (True, TOPIC, "_TRANSPORT", False),
+    ],
+    ids=["its records timed out", "without idempotence", "of another topic", "another reason"],
+)
+def test_duplicates_of_an_idempotent_producer_whose_records_timed_out_are_broken_and_explained(
+    idempotence: bool, topic: str, code: str, named: bool, tmp_path: Path
+) -> None:
+    slots = [
+        slot(TOPIC, 0, attempted=3, acked=2, unknown=1),
+        slot(topic, 1, attempted=1, unknown=1, unknown_by={code: 1}),
+    ]
+    history = [kept(2), *observed(1, 2), unknown(2), slots]
+    producer = {"acks": "all", "enable.idempotence": idempotence}
+    found = promise(run(tmp_path, history, producer=producer), "no_duplicate")
+    assert found.verdict == "broken"
+    assert (TIMED_OUT_IN_CLIENT in found.reason) == named
