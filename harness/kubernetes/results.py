@@ -37,8 +37,13 @@ for folder, _, names in os.walk("."):
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             print(digest, os.path.relpath(path), sep="  ")
 """
-"""What the reader says of the files of a folder. Its image has Python; a shell or find it need not
-have."""
+"""What the reader says of the files of a folder. Its image has Python. A shell, find or gzip it
+need not have."""
+ARCHIVE: Final = """\
+import os, sys, tarfile
+with tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz") as archive:
+    archive.add(sys.argv[1], os.path.basename(sys.argv[1]))
+"""
 _NAMED: Final = 12
 
 
@@ -149,10 +154,14 @@ def _checksums_there(kubectl: Kubectl, pod: str, run: str) -> dict[str, str]:
 
 def _copy(kubectl: Kubectl, pod: str, run: str, into: Path) -> None:
     path = PurePosixPath(RESULTS, run)
+    asked = ("exec", pod, "-c", CONTAINER, "--")
+    # What a person would type; an image need not have the gzip that it takes.
     tar = ("tar", "-C", str(path.parent), "-czf", "-", path.name)
-    kubectl.show("exec", pod, "-c", CONTAINER, "--", *tar, after=" | tar xzf -")
+    kubectl.show(*asked, *tar, after=" | tar xzf -")
     process = kubectl.start(
-        "exec", pod, "-c", CONTAINER, "--", *tar, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+        *(*asked, "python3", "-c", ARCHIVE, str(path)),
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
     )
     assert process.stdout is not None
     try:

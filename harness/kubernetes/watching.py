@@ -13,6 +13,9 @@ START_S: Final = 300.0
 POLL_S: Final = 1.0
 END_S: Final = 5.0
 """So long the end of a container may take to be known after its output has ended."""
+JOB_END_S: Final = 30.0
+"""So long its Job may take to be known as ended after that. Until then the run counts as under
+way."""
 
 
 def await_start(kubectl: Kubectl, run: str, timeout_s: float = START_S) -> RunPod:
@@ -65,6 +68,7 @@ def follow(kubectl: Kubectl, run: str, output: IO[bytes]) -> int:
                 f"What it recorded: harness k8s fetch {run}; then judge it: harness verify DIR."
             )
         if pod.over:
+            _await_job(kubectl, run)
             return result(pod)
         since = [f"--since={int(time.monotonic() - broken_at) + 1}s"]
 
@@ -87,4 +91,13 @@ def _at_end(kubectl: Kubectl, run: str) -> RunPod | None:
         pod = pod_of(kubectl, run)
         if pod is None or pod.over or time.monotonic() > deadline:
             return pod
+        time.sleep(POLL_S)
+
+
+def _await_job(kubectl: Kubectl, run: str) -> None:
+    """Until the Job is known to have ended, so that what comes next finds no run under way."""
+    deadline = time.monotonic() + JOB_END_S
+    while (job := kubectl.find("job", run)) is not None and not ended(job):
+        if time.monotonic() > deadline:
+            return
         time.sleep(POLL_S)
