@@ -14,7 +14,7 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: strimzi run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
+.PHONY: strimzi strimzi-faults run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ series: $(STAMP)  ## ten runs of the default experiments with different seeds, a
 
 strimzi: $(STAMP)  ## every producer profile on Kafka pods that end: three faults, three seeds each
 	$(BIN)/python -m tests.series.strimzi $(STRIMZI)
+
+strimzi-faults: $(STAMP)  ## the longer tests on Kafka pods: zones, controllers, rolls, the operator
+	$(BIN)/python -m pytest -m "kubernetes and long"
 
 transactions: $(STAMP)  ## transactions in trouble: coordinators killed and moved at each step, producers that die
 	$(BIN)/python -m tests.series.transactions $(TRANSACTIONS)

@@ -83,6 +83,7 @@ def test_stopped_followers_lose_what_the_leader_acknowledged_alone(
     assert verdict["disturbances"] == []
 
 
+@pytest.mark.long
 def test_the_same_experiment_strikes_by_plain_chaos_run(
     strimzi_cluster: StrimziCluster, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_the_same_experiment_strikes_by_plain_chaos_run(
     assert {each["exit_code"] for each in restarted} <= {0, 143}
 
 
+@pytest.mark.long
 def test_a_paused_leader_is_deposed_and_goes_on(
     strimzi_cluster: StrimziCluster, tmp_path: Path
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_paused_leader_is_deposed_and_goes_on(
         assert [each["deed"] for each in fault["evidence"]["brokers"]] == ["pause", "resume"]
 
 
+@pytest.mark.long
 def test_a_pod_that_somebody_else_deletes_is_no_fault_of_ours(
     strimzi_cluster: StrimziCluster, tmp_path: Path
 ) -> None:
@@ -148,6 +151,7 @@ def await_load(out: Path, process: subprocess.Popen[str]) -> None:
     raise AssertionError("there was no load")
 
 
+@pytest.mark.long
 def test_faults_beyond_single_brokers_take_effect(
     strimzi_cluster: StrimziCluster, tmp_path: Path
 ) -> None:
@@ -176,6 +180,7 @@ def test_faults_beyond_single_brokers_take_effect(
     assert (killed["uid_after"], killed["exit_code"]) == (killed["uid"], 137)
 
 
+@pytest.mark.long
 def test_all_brokers_of_a_zone_die_together(
     strimzi_cluster: StrimziCluster, tmp_path: Path
 ) -> None:
