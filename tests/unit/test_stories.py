@@ -536,3 +536,45 @@ def test_a_fault_before_the_attempt_comes_first_and_its_signals_have_their_own_t
     text = "\n".join(witness.text)
     assert "leader last seen" not in text, "the last leader seen was killed before the attempt"
     assert "is seen as the leader in epoch 5" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([(5_000_000, 1, 6)], [5, 6]),
+        ([(5_000_000, 1, 6), (6_000_000, 2, 7)], [5, 6]),
+        ([(1_500_000, 1, 6)], [5]),
+        ([(5_000_000, -1, 6)], [5]),
+        ([(40_000_000, 1, 6)], [5]),
+    ],
+    ids=["a heal moved it back", "only the next one", "before the record", "nobody leads", "late"],
+)
+def test_a_story_holds_the_next_change_of_leader_after_the_record_was_handed_over(
+    changes: list[tuple[int, int, int]], told: list[int], tmp_path: Path
+) -> None:
+    """The fault moved leadership before the attempt. What cut the record off came after it."""
+    from tests.support.histories import acked, event, fault, observed, slot
+
+    move = {"topic": "t", "partition": 0, "leader_before": 1, "epoch_before": 4}
+    evidence = {
+        "moves_leader": True,
+        "partitions": [{**move, "leader_after": 2, "epoch_after": 5}],
+    }
+    history = [
+        event("leader", START_US, topic="t", partition=0, leader=1, leader_epoch=4),
+        fault("inject", 0), fault("injected", 0, evidence=evidence, took_effect=True),
+        event("leader", START_US + 500_000, topic="t", partition=0, leader=2, leader_epoch=5),
+        [
+            event("leader", START_US + after_us, topic="t", partition=0, leader=leader,
+                  leader_epoch=epoch)
+            for after_us, leader, epoch in changes
+        ],
+        fault("healed", 7),
+        acked(0, 0), acked(1, 1), observed(1, 1),
+        slot("t", 10, attempted=2, acked=2),
+    ]  # fmt: skip
+    info = run_info([profile(topics=["t"])])
+    witness = judged(tmp_path, history, info=info).profiles[0].witnesses[0]
+    assert witness.anomaly == "lost"
+    epochs = [each["leader_epoch"] for each in witness.events if each["what"] == "elected"]
+    assert epochs == told

@@ -5,9 +5,10 @@ No client library is imported here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
-from harness.judge.explain.scene import Event, Key, Scene
+from harness.judge.explain.scene import NEAR_US, Event, Key, Scene
 from harness.reconcile.findings import Occurrence
 from harness.rundir.columns import NEVER
 from harness.rundir.fault_evidence import KILL
@@ -106,6 +107,7 @@ def struck(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Itera
     move = scene.move_of(fault, key_of(each))
     if move is None or "leader_after" not in move:
         return
+    yield from _led_later(scene, each, move.get("epoch_after", -1))
     if move.get("epoch_after", -1) <= move.get("epoch_before", -1):
         return
     text = (
@@ -114,6 +116,27 @@ def struck(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Itera
     )
     yield Event("elected", text, _elected_us(scene, each, move), {
         "leader": move["leader_after"], "leader_epoch": move["epoch_after"]})  # fmt: skip
+
+
+def _led_later(scene: Scene, each: Occurrence, epoch: int) -> Iterator[Event]:
+    """The first change of leader after the record was handed over, where it is not the fault's own.
+
+    A heal that moves leadership back to the preferred replica cuts off what this one had not
+    fetched. With acks=1 that loses records, and without this step a story would name the fault.
+    """
+    at_us = scene.sent_us(each)
+    changes = scene.run.timeline.leaders.get((scene.topic(each.topic), each.partition), [])
+    for before, after in itertools.pairwise(changes):
+        if at_us is None or after.at_us < at_us or after.leader_epoch <= epoch:
+            continue
+        if after.at_us - at_us <= NEAR_US and after.leader >= 0:
+            text = (
+                f"broker {after.leader} is seen as the leader in epoch {after.leader_epoch}, "
+                f"after broker {before.leader} in epoch {before.leader_epoch}"
+            )
+            yield Event("elected", text, after.at_us, {
+                "leader": after.leader, "leader_epoch": after.leader_epoch})  # fmt: skip
+        return
 
 
 def _elected_us(scene: Scene, each: Occurrence, move: dict[str, int]) -> int | None:
