@@ -200,6 +200,11 @@ def test_a_fault_whose_process_is_killed_is_healed_and_the_run_inconclusive(
     cluster: LocalCluster, script: str, tmp_path: Path
 ) -> None:
     process, run_dir = broken_run(cluster, script, tmp_path)
+    # The script goes on when the fault's process is killed: it must have done its work before.
+    deadline = time.monotonic() + 60
+    while all(cluster.pid(each) for each in cluster.broker_ids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     (chaos,) = (
         each for each in psutil.Process(process.pid).children() if "chaostoolkit" in each.cmdline()
     )

@@ -22,7 +22,7 @@ from harness.errors import ClusterError, FaultError, UsageError
 from harness.faults.backend import Target, attach
 from harness.faults.experiments import load_experiment
 from harness.faults.healing import living
-from harness.faults.registry import FAULTS, MEMBERS
+from harness.faults.registry import FAULTS
 from harness.faults.run import start_experiment
 from harness.kafka.leaders import await_full_isr, await_that
 from harness.rundir.clock import to_us
@@ -84,7 +84,9 @@ def assert_whole(target: Target) -> None:
 BROKER_FAULTS = sorted(
     name
     for name, fault in FAULTS.items()
-    if "coordinator" not in name and MEMBERS not in fault.needs and name != "run_command"
+    if "coordinator" not in name
+    and fault.needs <= LocalCluster.capabilities
+    and name not in ("run_command", "kill_controller")
 )
 """Coordinators and consumer groups have tests of their own, with transactions and members; so have
 commands of the user's."""
@@ -265,6 +267,17 @@ def test_an_experiment_that_is_ended_in_the_middle_of_a_hold_heals(
     assert "it ended as 'interrupted' and not as 'completed'" in trouble
     assert "activity 'hold' ended as" in trouble
     assert "never-reached" not in trouble
+
+
+def test_the_active_controller_is_killed_and_another_one_takes_over(run: Target) -> None:
+    pids = {broker: local_of(run).pid(broker) for broker in local_of(run).broker_ids}
+    output = faults.kill_controller()
+    faults.heal()
+    evidence = output["evidence"]
+    assert (evidence["shortcomings"], output["took_effect"]) == ([], True)
+    (killed,) = (each["broker"] for each in evidence["brokers"] if each["deed"] == "kill")
+    assert {each for each, pid in pids.items() if local_of(run).pid(each) != pid} == {killed}
+    assert_whole(run)
 
 
 def test_an_experiment_leaves_nothing_in_home_or_the_current_folder(
