@@ -53,6 +53,14 @@ class Ends:
         self._reader.join(10)
 
 
+STOP_JAVA = """\
+for each in /proc/[0-9]*; do
+  read -r comm < "$each/comm" && [ "$comm" = java ] && kill -STOP "${each#/proc/}"
+done
+true
+"""
+
+
 def settings_of(cluster: StrimziCluster, user: str) -> dict[str, str]:
     """librdkafka's settings of a SCRAM user over TLS, from the resources and secrets."""
     status = cluster.get("kafka", cluster.cluster)["status"]
@@ -132,6 +140,8 @@ def test_a_leader_killed_under_load_loses_nothing_that_all_replicas_acknowledged
     marks = healthy.exec(name, "cat", f"/var/lib/kafka/data-0/kafka-log{leader}/meta.properties")
     ends = Ends(healthy, name)
     try:
+        # One second is enough for a broker to end in an orderly way: stopped, it cannot.
+        healthy.exec(name, "bash", "-c", STOP_JAVA)
         healthy.access.kubectl("delete", "pod", name, "-n", "kafka", "--grace-period=1")
         healthy.wait_ready(AGAIN_TIMEOUT_S)
     finally:
