@@ -59,7 +59,7 @@ class Introductions:
         self.who = m.Who(machine_id(), clock.epoch_ns)
         self._trips: dict[str, list[RoundTrip]] = {}
         channel.listen(m.Identity, self._on_identity)
-        channel.listen(m.ClockTold, self._on_time)
+        channel.listen(m.ClockAnswer, self._on_time)
 
     def gather(self, expected: int, wait_s: float | None, *, at_least: bool = False) -> bool:
         """Await workers; false when the end was asked for meanwhile.
@@ -127,7 +127,7 @@ class Introductions:
                 gevent.sleep(0.001)
         return clock_offset(trips) if trips else None
 
-    def _on_time(self, client_id: str, told: m.ClockTold) -> None:
+    def _on_time(self, client_id: str, answer: m.ClockAnswer) -> None:
         now_us = self._clock.now_us()
         if client_id in self._trips:
-            self._trips[client_id].append(RoundTrip(told.sent_us, told.clock_us, now_us))
+            self._trips[client_id].append(RoundTrip(answer.sent_us, answer.clock_us, now_us))

@@ -90,7 +90,7 @@ class ClockAsked(LoadMessage):
 
 
 @dataclass(frozen=True, slots=True)
-class ClockTold(LoadMessage):
+class ClockAnswer(LoadMessage):
     """sent_us: as it was asked; clock_us: the worker's clock meanwhile."""
 
     NAME = "harness.time"

@@ -116,7 +116,7 @@ class WorkerSide:
         )
 
     def _on_clock(self, asked: m.ClockAsked) -> None:
-        self._send(m.ClockTold(asked.sent_us, self.clock.now_us()))
+        self._send(m.ClockAnswer(asked.sent_us, self.clock.now_us()))
 
     def _on_assignment(self, assignment: m.Assignment) -> None:
         self.end()

@@ -29,6 +29,14 @@ def path_without(folder: Path, *absent: str) -> str:
     return str(folder)
 
 
+def path_with_go(folder: Path, script: str) -> str:
+    """A PATH whose `go` is this shell script."""
+    path = path_without(folder, "go")
+    (folder / "go").write_text(f"#!/bin/sh\n{script}")
+    (folder / "go").chmod(0o755)
+    return path
+
+
 def run_pytest(test: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("DELIVERY_KUBERNETES")}
     return subprocess.run(
@@ -57,14 +65,11 @@ def test_without_go_a_required_test_fails(tmp_path: Path) -> None:
 
 def test_a_go_that_is_too_old_says_itself_what_is_needed(tmp_path: Path) -> None:
     """As Debian 12's: it answers `go env`, and refuses the module."""
-    path = path_without(tmp_path / "bin", "go")
-    old = tmp_path / "bin" / "go"
-    old.write_text(
-        "#!/bin/sh\n"
+    path = path_with_go(
+        tmp_path / "bin",
         '[ "$1" = env ] && echo go1.19 && exit 0\n'
-        "echo \"go: errors parsing go.mod: invalid go version '1.26.0'\" >&2; exit 1\n"
+        "echo \"go: errors parsing go.mod: invalid go version '1.26.0'\" >&2; exit 1\n",
     )
-    old.chmod(0o755)
     done = run_pytest(ONE_TEST, PATH=path)
     assert "1 skipped" in done.stdout
     assert "invalid go version '1.26.0'" in done.stdout
@@ -72,14 +77,11 @@ def test_a_go_that_is_too_old_says_itself_what_is_needed(tmp_path: Path) -> None
 
 def test_what_cannot_be_built_is_said_with_the_reason(tmp_path: Path) -> None:
     """As without a network: Go is there, and nothing is in the cache."""
-    path = path_without(tmp_path / "bin", "go")
-    broken = tmp_path / "bin" / "go"
-    broken.write_text(
-        "#!/bin/sh\n"
+    path = path_with_go(
+        tmp_path / "bin",
         '[ "$1" != build ] && echo example.test/hyperkube && exit 0\n'
-        "echo 'dial tcp: lookup of the module failed'; exit 1\n"
+        "echo 'dial tcp: lookup of the module failed'; exit 1\n",
     )
-    broken.chmod(0o755)
     done = run_pytest(ONE_TEST, PATH=path, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert "1 skipped" in done.stdout
     assert "dial tcp: lookup of the module failed" in done.stdout

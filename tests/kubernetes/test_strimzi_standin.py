@@ -53,12 +53,11 @@ class Ends:
         self._reader.join(10)
 
 
-STOP_JAVA = """\
-for each in /proc/[0-9]*; do
-  read -r comm < "$each/comm" && [ "$comm" = java ] && kill -STOP "${each#/proc/}"
-done
-true
-"""
+def to_java(signal: str) -> tuple[str, ...]:
+    """The command that sends a signal to the JVM of a pod; its image has no pgrep."""
+    found = '[ "$(cat $p/comm)" = java ]'
+    script = f"for p in /proc/[0-9]*; do {found} && kill -{signal} ${{p#/proc/}}; done"
+    return ("bash", "-c", f"{script}; true")
 
 
 def settings_of(cluster: StrimziCluster, user: str) -> dict[str, str]:
@@ -141,7 +140,7 @@ def test_a_leader_killed_under_load_loses_nothing_that_all_replicas_acknowledged
     ends = Ends(healthy, name)
     try:
         # One second is enough for a broker to end in an orderly way: stopped, it cannot.
-        healthy.exec(name, "bash", "-c", STOP_JAVA)
+        healthy.exec(name, *to_java("STOP"))
         healthy.access.kubectl("delete", "pod", name, "-n", "kafka", "--grace-period=1")
         healthy.wait_ready(AGAIN_TIMEOUT_S)
     finally:
@@ -214,8 +213,7 @@ def test_a_broker_process_killed_in_its_container_is_started_again_in_the_same_p
 ) -> None:
     name = "delivery-brokers-2"
     before = healthy.get("pod", name)
-    kill = 'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" = java ] && kill -9 ${p#/proc/}; done'
-    healthy.exec(name, "bash", "-c", kill)
+    healthy.exec(name, *to_java("KILL"))
 
     def restarted() -> bool:
         status = healthy.get("pod", name)["status"]["containerStatuses"][0]

@@ -56,7 +56,7 @@ class WireWorker:
             )  # fmt: skip
         elif kind == m.ClockAsked.NAME:
             asked = m.unpack(m.ClockAsked, content)
-            self._tell(m.ClockTold(asked.sent_us, asked.sent_us))
+            self._tell(m.ClockAnswer(asked.sent_us, asked.sent_us))
         elif kind == m.Assignment.NAME:
             given = m.unpack(m.Assignment, content)
             self._tell(m.Assigned(given.run_id, given.worker))

@@ -546,8 +546,16 @@ def test_a_fault_before_the_attempt_comes_first_and_its_signals_have_their_own_t
         ([(1_500_000, 1, 6)], [5]),
         ([(5_000_000, -1, 6)], [5]),
         ([(40_000_000, 1, 6)], [5]),
+        ([(5_000_000, 2, 5)], [5]),
     ],
-    ids=["a heal moved it back", "only the next one", "before the record", "nobody leads", "late"],
+    ids=[
+        "a heal moved it back",
+        "only the next one",
+        "before the record",
+        "nobody leads",
+        "late",
+        "the fault's own, seen once more",
+    ],
 )
 def test_a_story_holds_the_next_change_of_leader_after_the_record_was_handed_over(
     changes: list[tuple[int, int, int]], told: list[int], tmp_path: Path
