@@ -29,7 +29,7 @@ from harness.bench.footprint import measure_footprint
 from harness.bench.over_workers import measure_over_workers
 from harness.bench.sides import Run, Sides, StartUp
 from harness.bench.table import print_table, write_entries
-from harness.brokers import KAFKA_VERSION, LocalCluster
+from harness.brokers.kinds import LOCAL, started
 from harness.errors import UsageError
 from harness.report.progress import TerminalProgress
 
@@ -107,7 +107,7 @@ def bench(request: Request, path: Path | None) -> int:
     with (
         progress,
         tempfile.TemporaryDirectory(prefix="harness-bench-") as folder,
-        LocalCluster.start(kafka_version=KAFKA_VERSION, progress=progress.stage) as brokers,
+        started(LOCAL, on_progress=lambda event: progress.stage(event.text)) as brokers,
     ):
         entries = measure(request, Sides(brokers, Path(folder)), progress.stage, path)
     print_table(entries, progress.output)

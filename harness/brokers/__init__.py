@@ -2,7 +2,7 @@
 
 from harness.brokers.foreign import ForeignBrokers
 from harness.brokers.kind import BrokerControl, Brokers, BrokerStatus
-from harness.brokers.kinds import capabilities_of, connect
+from harness.brokers.kinds import capabilities_of, connect, started, starts
 from harness.brokers.local.cluster import LocalCluster
 from harness.brokers.local.jars import KAFKA_VERSION
 
@@ -15,4 +15,6 @@ __all__ = [
     "LocalCluster",
     "capabilities_of",
     "connect",
+    "started",
+    "starts",
 ]

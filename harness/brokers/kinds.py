@@ -9,6 +9,7 @@ strimzi://NAMESPACE/CLUSTER[?…]     a Kafka resource of Strimzi (harness/broke
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
 from harness.brokers.foreign import ForeignBrokers, parse_bootstrap
@@ -24,7 +25,10 @@ from harness.brokers.kind import (
 )
 from harness.brokers.local.cluster import LocalCluster
 from harness.brokers.local.recognised import cluster_at
+from harness.brokers.local.started import started_cluster
 from harness.brokers.strimzi.target import SCHEME, parse_target
+from harness.errors import UsageError
+from harness.system.progress import OnProgress
 
 LOCAL: Final = "local"
 FOREIGN: Final = "foreign"
@@ -58,6 +62,35 @@ _CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
     STRIMZI: frozenset({PROCESS, PAUSE, REASSIGN, ZONES, CONTAINER, ROLL, OPERATOR}),
     FOREIGN: frozenset(),
 }
+
+
+def starts(spec: str) -> bool:
+    """Are the brokers that a --brokers value names started by whoever uses them?
+
+    Otherwise they run already, and `connect` finds them. Of `local` it says yes: only where nothing
+    can be started, as beside a running load, does the value mean the one kept cluster.
+    """
+    return spec == LOCAL
+
+
+def started(
+    spec: str,
+    client_config: Mapping[str, str] | None = None,
+    *,
+    keep: bool = False,
+    kafka_version: str = "",
+    on_progress: OnProgress = lambda _: None,
+) -> AbstractContextManager[Brokers]:
+    """Brokers of that kind, started for the length of a block.
+
+    keep: they live on after a block that raised nothing. kafka_version: "" is the kind's own.
+    Raises UsageError for brokers that cannot be started, and on entry what their start raises.
+    """
+    if not starts(spec):
+        raise UsageError(f"--brokers {spec}: these brokers are not started by the harness.")
+    return started_cluster(
+        client_config or {}, keep=keep, kafka_version=kafka_version, on_progress=on_progress
+    )
 
 
 def connect(spec: str, client_config: Mapping[str, str] | None = None) -> Brokers:

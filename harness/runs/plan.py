@@ -16,7 +16,7 @@ from typing import Final
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.brokers import KAFKA_VERSION
 from harness.brokers.foreign import parse_bootstrap
-from harness.brokers.kinds import LOCAL, STRIMZI, capabilities_of, kind_of
+from harness.brokers.kinds import LOCAL, STRIMZI, capabilities_of, kind_of, starts
 from harness.errors import UsageError, redact_argv
 from harness.faults.experiments import (
     Experiment,
@@ -244,7 +244,7 @@ def controls_for(
 
 def check_brokers(options: RunOptions, brokers: str) -> None:
     """What only makes sense for one kind of brokers."""
-    if brokers != LOCAL:
+    if not starts(brokers):
         for given, option in (
             (options.keep_cluster, "--keep-cluster"),
             (options.kafka_version, "--kafka-version"),

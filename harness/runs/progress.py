@@ -18,15 +18,15 @@ class Progress:
 
     def stage(self, text: str) -> None:
         """A new stage begins."""
-        self._tell(ProgressEvent("stage", text))
+        self.tell(ProgressEvent("stage", text))
 
     def note(self, text: str) -> None:
         """A fact to keep."""
-        self._tell(ProgressEvent("note", text))
+        self.tell(ProgressEvent("note", text))
 
     def detail(self, text: str) -> None:
         """What happens inside the stage right now."""
-        self._tell(ProgressEvent("detail", text))
+        self.tell(ProgressEvent("detail", text))
 
     def follow(self, run_dir: RunDir) -> None:
         """Tell which faults were injected or healed, and which load workers were lost or came late,
@@ -45,6 +45,7 @@ class Progress:
                     f"{' – ' + event.reason if event.reason else ''}"
                 )
 
-    def _tell(self, event: ProgressEvent) -> None:
+    def tell(self, event: ProgressEvent) -> None:
+        """Any of these three."""
         if self._listener is not None:
             self._listener(event)

@@ -11,8 +11,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Final
 
-from harness.brokers import Brokers, LocalCluster
-from harness.brokers.kinds import LOCAL, connect
+from harness.brokers import Brokers, connect, started, starts
 from harness.errors import Interrupted
 from harness.profiles import load_builtin
 from harness.rundir.events import RunEvent
@@ -39,7 +38,7 @@ def run_plan(plan: RunPlan, on_progress: OnProgress | None, stop: Stop) -> Verdi
     progress = Progress(on_progress)
     made_here = not plan.request.out.exists()
     run_dir = RunDir.create(plan.request.out)
-    keep_topics = plan.keep_topics or plan.brokers == LOCAL
+    keep_topics = plan.keep_topics or starts(plan.brokers)
     try:
         stop.begin()
         with brokers_for(plan, progress) as brokers:
@@ -83,7 +82,7 @@ def broken_before(error: Exception, run_dir: RunDir) -> Verdict:
 @contextlib.contextmanager
 def brokers_for(plan: RunPlan, progress: Progress) -> Iterator[Brokers]:
     """The brokers of a run, and their end when the run is over."""
-    if plan.brokers != LOCAL:
+    if not starts(plan.brokers):
         brokers = connect(plan.brokers, plan.connection)
         if brokers.control is not None:
             needs = [experiment.needs for experiment in plan.request.experiments]
@@ -91,24 +90,14 @@ def brokers_for(plan: RunPlan, progress: Progress) -> Iterator[Brokers]:
             brokers.control.require_rights(frozenset().union(*needs))
         yield brokers
         return
-    progress.stage("starting three brokers")
-    cluster = LocalCluster.start(
-        kept=plan.keep_cluster, kafka_version=plan.kafka_version, progress=progress.detail
-    )
-    cluster.add_client_settings(plan.connection)
-    keep = False
-    try:
-        yield cluster
-        keep = plan.keep_cluster
-        if keep:
-            progress.note(
-                f"cluster {cluster.name} is kept at {cluster.bootstrap}: `harness cluster down "
-                f"{cluster.name}` ends it"
-            )
-    finally:
-        if not keep:
-            progress.stage("stopping the brokers")
-            cluster.down()
+    with started(
+        plan.brokers,
+        plan.connection,
+        keep=plan.keep_cluster,
+        kafka_version=plan.kafka_version,
+        on_progress=progress.tell,
+    ) as brokers:
+        yield brokers
 
 
 def carry_out(

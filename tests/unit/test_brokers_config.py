@@ -8,7 +8,7 @@ from pathlib import Path
 import javaproperties
 import pytest
 
-from harness.brokers import ForeignBrokers, capabilities_of, connect
+from harness.brokers import ForeignBrokers, capabilities_of, connect, started, starts
 from harness.brokers.foreign import parse_bootstrap
 from harness.brokers.local.config import (
     BROKER_IDS,
@@ -179,3 +179,30 @@ def test_foreign_brokers_carry_the_settings_and_never_print_them() -> None:
     assert brokers.client_config == {"sasl.password": "hush", "bootstrap.servers": "kafka:9092"}
     assert brokers.capabilities == frozenset()
     assert "hush" not in repr(brokers)
+
+
+def test_only_local_brokers_without_a_name_are_started_for_a_run() -> None:
+    assert starts("local")
+    for spec in ("local:kept", "kafka-1:9092,kafka-2:9092", "strimzi://kafka/chaos"):
+        assert not starts(spec)
+        with pytest.raises(UsageError, match="not started by the harness"):
+            started(spec)
+
+
+def test_a_kind_that_starts_brokers_says_so_before_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped at a version that cannot be: nothing was started, and nothing has to be ended."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    told: list[tuple[str, str]] = []
+    with (
+        pytest.raises(UsageError, match=r"3\.9\.0"),
+        started(
+            "local",
+            kafka_version="3.9.0",
+            on_progress=lambda event: told.append((event.kind, event.text)),
+        ),
+    ):
+        raise AssertionError("brokers of a version without them")
+    assert told[0] == ("stage", "starting three brokers")
+    assert ("stage", "stopping the brokers") not in told
