@@ -106,7 +106,8 @@ class _Commands:
         why = f"{self._injection.fault_id}: its process is gone; running the heal command"
         deferred = Deferred(words, self._environment, why=why)
         try:
-            self._run(self._evidence.inject, self._arguments.inject)
+            self._run(self._evidence.inject, self._arguments.inject, deferred.end_first)
+            deferred.end_first(None)
             # Also after a command that failed: it may have broken something before it did.
             if not self._evidence.inject.problem:
                 time.sleep(self._arguments.hold_s)
@@ -123,11 +124,11 @@ class _Commands:
 
     def _heal(self, deferred: Deferred) -> None:
         self._evidence.heal = CommandRun("heal", scrub(self._arguments.heal), now())
-        self._run(self._evidence.heal, self._arguments.heal, deferred.cancel)
+        self._run(self._evidence.heal, self._arguments.heal, lambda _: deferred.cancel())
         deferred.cancel()
 
-    def _run(self, run: CommandRun, command: str, begun: Callable[[], None] = lambda: None) -> None:
-        """Run one of the commands and note how it ended."""
+    def _run(self, run: CommandRun, command: str, begun: Callable[[int], None]) -> None:
+        """Run one of the commands and note how it ended. begun: gets its process group."""
         if run.what == "inject":
             run.began_at = self._injection.strike()
         logger.info("%s: %s command: %s", self._injection.fault.name, run.what, run.command)

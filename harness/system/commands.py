@@ -49,13 +49,14 @@ def carry_out(
     environment: Mapping[str, str],
     *,
     timeout_s: float,
-    begun: Callable[[], None] = lambda: None,
+    begun: Callable[[int], None] = lambda _: None,
     end_when_interrupted: bool = True,
 ) -> CommandEnd:
     """Run a command until it ends, `timeout_s` at most.
 
-    begun: called once it runs. end_when_interrupted: does an exception, such as one that a signal
-    raises here, end its process group too? Otherwise the command goes on by itself.
+    begun: called once it runs, with the id of its process group. end_when_interrupted: does an
+    exception, such as one that a signal raises here, end its process group too? Otherwise the
+    command goes on by itself.
     Raises OSError where it cannot be run.
     """
     with tempfile.TemporaryFile() as output:
@@ -68,7 +69,7 @@ def carry_out(
             start_new_session=True,
         )
         try:
-            begun()
+            begun(process.pid)
             end = _await(process, output, time.monotonic() + timeout_s)
         except BaseException:
             if end_when_interrupted:
@@ -91,15 +92,25 @@ def _await(process: subprocess.Popen[bytes], output: IO[bytes], deadline: float)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, then SIGKILL for what is left of the group after a grace."""
+    def await_end(timeout_s: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout_s)
+
+    end_group(process.pid, await_end)
+    process.wait()
+
+
+def end_group(group: int, await_end: Callable[[float], None]) -> None:
+    """SIGTERM to a process group, and SIGKILL to what is left of it after a grace.
+
+    await_end: waits for the end of its first process, for so many seconds at most.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_GRACE_S)
+        os.killpg(group, signal.SIGTERM)
+    await_end(_GRACE_S)
     # Also where its first process has ended: others of the group may have ignored SIGTERM.
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        os.killpg(group, signal.SIGKILL)
 
 
 def _last_lines(output: IO[bytes]) -> list[str]:

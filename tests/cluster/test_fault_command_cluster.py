@@ -39,7 +39,7 @@ cluster = LocalCluster.attach({directory!r})
 leader = int(os.environ["HARNESS_LEADER"])
 print("the leader is", leader, "at", os.environ["HARNESS_LEADER_ADDRESS"])
 pathlib.Path({here!r}, sys.argv[1]).write_text(str(leader))
-if sys.argv[1] == "break":
+if sys.argv[1] in ("break", "haunt"):
     pids = {{each: cluster.pid(each) for each in cluster.broker_ids}}
     followers = [pid for each, pid in pids.items() if each != leader]
     for pid in followers:
@@ -50,6 +50,12 @@ if sys.argv[1] == "break":
     finally:
         for pid in followers:
             os.kill(pid, signal.SIGCONT)
+    while sys.argv[1] == "haunt":
+        again = cluster.pid(leader)
+        if again not in (None, pids[leader]):
+            os.kill(again, signal.SIGKILL)
+        pathlib.Path({here!r}, "haunting").write_text(str(os.getpid()))
+        time.sleep(0.05)
 else:
     cluster.heal()
 """
@@ -58,7 +64,8 @@ LIGHT = ("--profile", "idempotent", "--no-control", "--rate", "200", "--json")
 
 @pytest.fixture
 def script(cluster: LocalCluster, tmp_path: Path) -> Iterator[str]:
-    """The command line of the user's script, less its last word: `break` or `repair`."""
+    """The command line of the user's script, less its last word: `break`, `repair`, or `haunt`,
+    which breaks again what was repaired and never ends."""
     path = tmp_path / "operate.py"
     path.write_text(SCRIPT.format(directory=str(cluster.directory), here=str(tmp_path)))
     yield f"{sys.executable} {shlex.quote(str(path))}"
@@ -79,6 +86,10 @@ def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
 def verdict_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert done.stdout.strip(), done.stderr
     return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_run_on_foreign_brokers_is_judged_under_a_users_own_fault(
@@ -158,7 +169,7 @@ def test_a_command_that_fails_makes_the_run_inconclusive_and_the_next_one_is_run
 
 
 def broken_run(
-    cluster: LocalCluster, script: str, tmp_path: Path
+    cluster: LocalCluster, script: str, tmp_path: Path, word: str = "break"
 ) -> tuple[subprocess.Popen[str], RunDir]:
     """A run in the middle of a fault that would last for minutes."""
     out = tmp_path / "run"
@@ -166,14 +177,14 @@ def broken_run(
         [
             *(sys.executable, "-m", "harness", "run", "--brokers", cluster.bootstrap),
             *("--out", str(out), *LIGHT),
-            *("--fault-command", f"inject={script} break", f"heal={script} repair", "hold_s=200"),
+            *("--fault-command", f"inject={script} {word}", f"heal={script} repair", "hold_s=200"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     deadline = time.monotonic() + 120
-    broken = tmp_path / "break"
+    broken = tmp_path / word
     while not broken.exists() or not broken.read_text():
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -199,10 +210,11 @@ def test_ctrl_c_in_the_middle_of_the_fault_runs_the_heal_command(
 def test_a_fault_whose_process_is_killed_is_healed_and_the_run_inconclusive(
     cluster: LocalCluster, script: str, tmp_path: Path
 ) -> None:
-    process, run_dir = broken_run(cluster, script, tmp_path)
-    # The script goes on when the fault's process is killed: it must have done its work before.
+    """Its inject command still runs, and would break again what the heal command repairs."""
+    process, run_dir = broken_run(cluster, script, tmp_path, "haunt")
+    haunting = tmp_path / "haunting"
     deadline = time.monotonic() + 60
-    while all(cluster.pid(each) for each in cluster.broker_ids):
+    while not haunting.exists() or not haunting.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.1)
     (chaos,) = (
@@ -211,13 +223,15 @@ def test_a_fault_whose_process_is_killed_is_healed_and_the_run_inconclusive(
     chaos.kill()
     output, errors = process.communicate(timeout=200)
     assert process.returncode == 3, errors
-    assert (tmp_path / "repair").read_text() == (tmp_path / "break").read_text()
+    assert (tmp_path / "repair").read_text() == (tmp_path / "haunt").read_text()
     reasons = json.loads(output)["reasons"]
     assert any("left no journal" in each for each in reasons), reasons
     assert [event.phase for event in run_dir.events(FaultEvent)] == ["inject"]
     said = (run_dir.logs / "chaos-1.log").read_text()
+    ended, healed = "ending the command that still runs", "it ended with status 0"
     assert "its process is gone; running the heal command" in said
-    assert "it ended with status 0" in said
+    assert 0 <= said.index(ended) < said.index(healed)
+    assert not runs(int(haunting.read_text()))
     assert all(cluster.pid(each) for each in cluster.broker_ids)
 
 

@@ -6,6 +6,7 @@ while `broken` is there, broker 2 is dead. tests/cluster has the same with real 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -354,3 +355,51 @@ def test_the_heal_command_is_run_when_the_process_of_the_fault_is_killed(
     assert ended.returncode == -signal.SIGKILL
     assert (tmp_path / "healed").exists() is run
     assert ("ended with status 0" in ended.stderr) is run
+
+
+STILL_INJECTING = """
+import os, signal, subprocess, sys, time
+from harness.system.deferred import Deferred
+heal = '''
+import pathlib, psutil, sys
+def alive(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+pids = map(int, pathlib.Path("pids").read_text().split())
+pathlib.Path("healed").write_text(str([alive(pid) for pid in pids]))
+'''
+inject = "(trap '' TERM; exec sleep 120 2>/dev/null) & echo $$ $! > new; mv new pids; wait"
+deferred = Deferred([sys.executable, "-c", heal], dict(os.environ), why="gone")
+process = subprocess.Popen(["sh", "-c", inject], start_new_session=True)
+deferred.end_first(process.pid)
+while not os.path.exists("pids"):
+    time.sleep(0.01)
+if sys.argv[1] == "ended":
+    process.kill()
+    process.wait()
+    deferred.end_first(None)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("inject", "alive"), [("runs", [False, False]), ("ended", [False, True])])
+def test_an_inject_command_that_still_runs_is_ended_before_the_heal_command_is_run(
+    inject: str, alive: list[bool], tmp_path: Path
+) -> None:
+    """One that has ended is not: what it left in the background is for the heal command."""
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", STILL_INJECTING, inject],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(faults.__file__).parents[2])},
+            stderr=subprocess.PIPE,  # the waiting process holds it open until it has ended
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        for pid in map(int, (tmp_path / "pids").read_text().split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    assert ended.returncode == -signal.SIGKILL
+    assert (tmp_path / "healed").read_text() == str(alive), ended.stderr
+    assert ("ending the command that still runs" in ended.stderr) is (inject == "runs")
