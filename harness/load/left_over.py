@@ -1,4 +1,4 @@
-"""Partial run directories on a worker's disk: in use, or left by a process that died.
+"""Partial run directories on a worker's disk, in use or left by a process that died; their folder.
 
 A process that is killed leaves its ledger as it was at that instant, since it is mapped from a
 file. The next worker process on that disk offers it to the master.
@@ -10,12 +10,45 @@ import contextlib
 import fcntl
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Final
 
 from harness.load.messages import Leftover
 
+TEMPORARY: Final = "harness-worker-"
 _NAME: Final = re.compile(r"(?P<run_id>[a-z0-9][a-z0-9-]*)-(?P<first>[0-9]+)-(?P<last>[0-9]+)")
+
+
+class WorkFolder:
+    """Where partial directories are made: a given folder, or a temporary one of this process.
+
+    The temporary one is made with the first partial directory, since a worker that writes into the
+    run directory itself needs none, and would leave it behind when it is killed.
+    """
+
+    def __init__(self, given: Path | None = None) -> None:
+        self.path = given
+        """None while there is none."""
+
+    def made(self) -> Path:
+        """The folder, which is there from now on."""
+        if self.path is None:
+            self.path = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self.path
+
+    def remove(self, log: Path | None = None) -> bool:
+        """Remove it when it holds nothing but `log`; whether it is gone."""
+        if self.path is None:
+            return True
+        if any(each != log for each in self.path.glob("*")):
+            return False
+        with contextlib.suppress(OSError):
+            if log is not None:
+                log.unlink(missing_ok=True)
+            self.path.rmdir()
+        return not self.path.exists()
 
 
 class LockedFolder:
@@ -24,12 +57,6 @@ class LockedFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = -1
-
-    @classmethod
-    def make(cls, path: Path) -> LockedFolder:
-        """Of a directory that is not there yet."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(path)
 
     def lock(self) -> bool:
         """Take it; false when another process has it, or it is no partial directory."""
@@ -53,10 +80,10 @@ class LockedFolder:
             self._descriptor = -1
 
 
-def left_over(work: Path) -> list[Leftover]:
-    """The partial directories below `work` that no process uses."""
+def left_over(work: WorkFolder) -> list[Leftover]:
+    """The partial directories in `work` that no process uses."""
     found = []
-    for path in sorted(work.glob("*")) if work.is_dir() else []:
+    for path in sorted(work.path.glob("*")) if work.path is not None else []:
         named = _NAME.fullmatch(path.name)
         folder = LockedFolder(path)
         if named is not None and folder.lock():

@@ -3,7 +3,8 @@
 It is a Locust worker without Locust's command line. It makes its share of one run, hands in what it
 recorded and ends with status 0; whoever started it starts the next one. SIGTERM, or the death of
 its parent, ends its share earlier, and in order. How to reach the brokers it reads from
-HARNESS_CLIENT_CONFIG, never from the master.
+HARNESS_CLIENT_CONFIG, never from the master. --temporary: the folder of --work is its parent's, and
+once the parent is gone nobody else removes it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from gevent.event import Event
 from locust.env import Environment
 
 from harness.errors import EXIT_HARNESS_FAILED, EXIT_KEPT, HarnessError
+from harness.load.left_over import WorkFolder
 from harness.load.process import LOCUST_STOP_TIMEOUT_S, ORPHAN_STOP_TIMEOUT_S
 from harness.load.scenario import scenario_named
 from harness.load.worker_side import WorkerSide
@@ -37,8 +39,18 @@ log = logging.getLogger(__name__)
 
 def work(args: argparse.Namespace) -> int:
     """Take part in one run; the exit status."""
-    stop = Event()
+    folder = WorkFolder(args.work)
     orphaned: list[bool] = []
+    try:
+        return _take_part(args, folder, orphaned)
+    finally:
+        if orphaned and args.temporary:
+            folder.remove(args.log)
+
+
+def _take_part(args: argparse.Namespace, folder: WorkFolder, orphaned: list[bool]) -> int:
+    """orphaned: gets an entry when the parent dies."""
+    stop = Event()
     loop = gevent.get_hub().loop
     loss = loop.async_()
 
@@ -64,7 +76,7 @@ def work(args: argparse.Namespace) -> int:
     side = WorkerSide(
         environment,
         lambda name: scenario_named(name, args.scenario),
-        args.work,
+        folder,
         apart=args.apart,
         number=args.number,
         log_file=args.log,
@@ -92,6 +104,7 @@ def main() -> int:
     parser.add_argument("--master-port", type=int, required=True)
     parser.add_argument("--scenario", type=Path)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--temporary", action="store_true")
     parser.add_argument("--apart", action="store_true")
     parser.add_argument("--number", type=int, default=0)
     parser.add_argument("--log", type=Path)

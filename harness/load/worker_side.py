@@ -24,7 +24,7 @@ from harness.kafka.environment import HarnessEnvironment
 from harness.load import messages as m
 from harness.load.context import call_now
 from harness.load.handing_in import HandingIn
-from harness.load.left_over import LockedFolder, left_over
+from harness.load.left_over import LockedFolder, WorkFolder, left_over
 from harness.load.share_load import SharedLoad
 from harness.load.users import ProducerUser
 from harness.rundir.clock import Clock
@@ -52,7 +52,7 @@ class WorkerSide:
         self,
         environment: Any,
         scenario: ScenarioNamed,
-        work: Path,
+        work: WorkFolder,
         *,
         apart: bool = False,
         number: int = 0,
@@ -139,7 +139,7 @@ class WorkerSide:
         self._partial = None
         if not shared:
             name = f"{given.run_id}-{given.first}-{given.last}"
-            self._partial = LockedFolder.make(self._work / name)
+            self._partial = LockedFolder(self._work.made() / name)
             run_dir = RunDir.create(self._partial.path)
             run_dir.run_json.write_text(given.run_json, encoding="utf-8")
             self._partial.lock()
@@ -242,7 +242,7 @@ class WorkerSide:
         for each in left_over(self._work):
             if (each.run_id, each.first) == (wanted.run_id, wanted.first):
                 name = f"{each.run_id}-{each.first}-{each.last}"
-                partial = LockedFolder(self._work / name)
+                partial = LockedFolder(self._work.made() / name)
                 partial.lock()
                 self._hand_in(partial, each.run_id, each.first)
 

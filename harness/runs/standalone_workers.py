@@ -11,7 +11,6 @@ import inspect
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, Final
 import gevent
 
 from harness.errors import EnvironmentFailure, HarnessError, UsageError
+from harness.load.left_over import WorkFolder
 from harness.load.master import master_classes
 from harness.load.master_side import MasterSide
 from harness.load.scenario import scenario_name
@@ -123,7 +123,7 @@ class WorkerOfRuns:
                 )
             return scenario
 
-        self._work = Path(tempfile.mkdtemp(prefix="harness-worker-"))
+        self._work = WorkFolder()
         self._side = WorkerSide(environment, named, self._work)
         self._runner = environment.runner
         # The last listener is called first: before Locust tells the master that this worker quits.
@@ -132,13 +132,8 @@ class WorkerOfRuns:
     def _on_quitting(self, **_: Any) -> None:
         self._runner.stop()
         self._side.end()
-        if not self._side.handed_in.wait(HAND_IN_S):
-            log.error("what was not handed in stays in %s", self._work)
-            return
-        try:
-            self._work.rmdir()
-        except OSError:
-            log.error("what was not handed in stays in %s", self._work)
+        if not self._side.handed_in.wait(HAND_IN_S) or not self._work.remove():
+            log.error("what was not handed in stays in %s", self._work.path)
 
 
 def _file_of(scenario: type[ProducerUser]) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import HarnessError, UsageError
+from harness.load.left_over import WorkFolder
 from harness.runs.scenarios import scenario_file
 from harness.runs.worker_brokers import worker_environment
 from harness.system.lifeline import Child
@@ -26,6 +26,7 @@ STOP_S: Final = 150.0
 PAUSE_S: Final = 1.0
 _POLL_S: Final = 0.1
 _PORT_MAX: Final = 65_535
+_LOG_NAME: Final = "worker.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def _one_run(
     stop: Callable[[], bool],
 ) -> int:
     """One process, from its start to its end; its exit status."""
-    log = work / "worker.log"
+    log = work / _LOG_NAME
     log.unlink(missing_ok=True)
     command = [
         *(sys.executable, "-m", "harness.load.worker"),
@@ -88,8 +89,7 @@ def _one_run(
     ]
     if scenario is not None:
         command += ["--scenario", str(scenario)]
-    if options.work_dir is not None:
-        command.append("--apart")
+    command.append("--temporary" if options.work_dir is None else "--apart")
     child = Child(command, log=log, environment=environment)
     lines = _Lines(log, say)
     try:
@@ -137,10 +137,9 @@ def _work_folder(given: Path | None, say: Callable[[str], None]) -> Iterator[Pat
             raise UsageError(f"--work-dir {given}: cannot be made ({error.strerror}).") from error
         yield given.resolve()
         return
-    work = Path(tempfile.mkdtemp(prefix="harness-worker-"))
-    yield work
-    (work / "worker.log").unlink(missing_ok=True)
+    folder = WorkFolder()
     try:
-        work.rmdir()
-    except OSError:
-        say(f"what was not handed in stays in {work}")
+        yield folder.made()
+    finally:
+        if not folder.remove(folder.made() / _LOG_NAME):
+            say(f"what was not handed in stays in {folder.path}")

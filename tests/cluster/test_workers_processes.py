@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.rundir.events import IncarnationsEvent
@@ -69,8 +70,17 @@ def test_a_worker_of_this_machine_that_is_killed_leaves_its_ledger_and_the_other
     assert sum(timeline.unsent.values()) > 100, "what the lost one did not send is counted"
 
 
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the processes of a test make their temporary folders."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
 def test_locust_that_rebalances_doubles_no_client_when_a_worker_joins_and_one_leaves(
-    tmp_path: Path,
+    tmp_path: Path, temporary: Path
 ) -> None:
     run_dir, log, port = a_run(tmp_path / "run"), tmp_path / "master.log", str(free_port())
     locust = ["-m", "locust", "-f", str(STEADY), "--headless", "--only-summary"]
@@ -95,6 +105,20 @@ def test_locust_that_rebalances_doubles_no_client_when_a_worker_joins_and_one_le
     assert len(workers(run_dir, "late")) == 1
     assert phase(run_dir, "load_stopped")
     assert [event.worker for event in workers(run_dir, "arrived")] == [joined[1].worker]
+    assert list(temporary.glob("harness-worker-*")) == [], "also of the one that was killed"
+
+
+def test_a_worker_that_waits_for_a_run_and_is_killed_leaves_no_folder(
+    tmp_path: Path, temporary: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    serve = ["-m", "harness", "worker", "--master-host", "127.0.0.1"]
+    with process(log, *serve, "--master-port", str(free_port())) as waiting:
+        until(lambda: psutil.Process(waiting.pid).children(), "its process", log)
+        assert len(list(temporary.glob("harness-worker-*"))) == 1
+        waiting.kill()
+        waiting.wait()
+        until(lambda: not list(temporary.glob("harness-worker-*")), "the end of its folder", log)
 
 
 def test_a_worker_elsewhere_hands_in_its_part_also_what_a_killed_process_left(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.errors import RunDirError
-from harness.load.left_over import LockedFolder, left_over
+from harness.load.left_over import LockedFolder, WorkFolder, left_over
 from harness.rundir.columns import ColumnFile
 from harness.rundir.events import GeneratorEvent
 from harness.rundir.latency import IntervalRecorder, read_log
@@ -157,9 +157,27 @@ def test_only_a_partial_directory_that_no_process_uses_is_left_over(tmp_path: Pa
     partial = a_partial(folder.path, 10)
     partial.run_json.write_text("{}")
     (tmp_path / "something else").mkdir()
-    (found,) = left_over(tmp_path)
+    (found,) = left_over(WorkFolder(tmp_path))
     assert (found.run_id, found.first, found.last) == ("20261129-run-a1b2", FIRST, LAST)
     assert folder.lock()
-    assert left_over(tmp_path) == []
+    assert left_over(WorkFolder(tmp_path)) == []
     folder.release()
-    assert len(left_over(tmp_path)) == 1
+    assert len(left_over(WorkFolder(tmp_path))) == 1
+
+
+def test_a_temporary_folder_is_there_from_the_first_partial_directory_to_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    work = WorkFolder()
+    assert left_over(work) == []
+    assert work.remove()
+    assert list(tmp_path.iterdir()) == []
+    (work.made() / "partial").mkdir()
+    assert [each.name for each in tmp_path.iterdir()] == [work.made().name]
+    (work.made() / "worker.log").touch()
+    assert not work.remove(work.made() / "worker.log")
+    assert (work.made() / "worker.log").exists(), "who has to look for the rest needs it"
+    (work.made() / "partial").rmdir()
+    assert work.remove(work.made() / "worker.log")
+    assert list(tmp_path.iterdir()) == []
