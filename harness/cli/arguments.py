@@ -71,3 +71,16 @@ def add_connection_arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--properties", metavar="FILE", help="a Java client's .properties file with such settings"
     )
+
+
+def add_require_argument(parser: argparse._ActionsContainer) -> None:
+    """Thresholds that are judged as promises."""
+    parser.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="[PROFILE:]FIGURE<NUMBER",
+        help="a threshold that is judged as a promise of every profile, or of PROFILE, such as "
+        "'p99_ack_ms<200', 'recovered_ms<5000' or 'achieved_rate>0.99' (repeatable; quoted, since "
+        "a shell takes < for a redirection; figures: docs/profiles.md)",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.arguments import add_connection_arguments
+from harness.cli.arguments import add_connection_arguments, add_require_argument
 from harness.runs.options import DEFAULTS, SCHEDULES, RunOptions
 
 
@@ -49,6 +49,7 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="do not add the control profiles; nothing then shows that the faults hit",
     )
+    add_require_argument(what)
     what.add_argument(
         "--until-bound",
         type=float,
@@ -191,6 +192,7 @@ def options_of(args: argparse.Namespace) -> RunOptions:
         experiments=tuple(args.experiment or ()),
         fault_commands=tuple(tuple(texts) for texts in args.fault_command or ()),
         control=not args.no_control,
+        require=tuple(args.require),
         until_bound=args.until_bound,
         brokers=args.brokers,
         kafka_version=args.kafka_version,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.arguments import add_connection_arguments
+from harness.cli.arguments import add_connection_arguments, add_require_argument
 from harness.errors import UsageError
 from harness.system.output import delivering, print_json
 
@@ -46,6 +46,7 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         "topics no more, the verdict is inconclusive (default: where they do not, judge again "
         "from the observations that the run directory holds)",
     )
+    add_require_argument(parser)
     add_connection_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print verdict.json to stdout")
 
@@ -76,6 +77,7 @@ def run_verify(args: argparse.Namespace) -> int:
             config=args.config,
             properties=None if args.properties is None else Path(args.properties),
             fresh_drain=args.drain,
+            require=args.require,
             processes=args.processes,
             on_progress=shown,
         )
@@ -113,6 +115,7 @@ def verify_history(args: argparse.Namespace) -> int:
         args.profile,
         profiles_file=Path(args.profiles) if args.profiles else None,
         lenient=args.lenient,
+        require=args.require,
     )
     code = exit_code(verdict)
     with delivering(code):

@@ -35,6 +35,7 @@ def info_of(history: History, profile: DeliveryProfile, run_id: str, inputs: int
                 consumer=dict(profile.consumer),
                 topic=dict(profile.topic),
                 promises=list(profile.promises),
+                requires=list(profile.require),
                 summary=profile.summary,
                 consume=consume_run(profile, inputs),
             )

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,14 +35,16 @@ def judge_files(
     *,
     lenient: bool,
     profiles: Sequence[Path] = (),
+    asked: Callable[[DeliveryProfile], DeliveryProfile] = lambda profile: profile,
 ) -> Verdict:
     """The verdict on what files say, by the promises of a profile: a built-in one, or one of the
     files `profiles`.
 
+    asked: adds to the profile what is asked beside it.
     Raises UsageError for a profile that is none, and for files that cannot be read as a history.
     """
     profile = choose([profile_name or DEFAULT_PROFILE], load_profiles(profiles))[0]
-    return judge(read_files(paths, profile, lenient=lenient))
+    return judge(read_files(paths, asked(profile), lenient=lenient))
 
 
 def read_files(paths: Sequence[Path], profile: DeliveryProfile, *, lenient: bool) -> RunRecord:

@@ -23,12 +23,14 @@ from harness.judge.loading import load_notes, load_obstacles, load_verdict
 from harness.judge.obstacles import (
     clock_notes,
     fault_record,
+    measuring_obstacles,
     profile_obstacles,
     run_obstacles,
 )
 from harness.judge.phases import latency_phases
 from harness.judge.promises import WHOLE_RUN, PromiseCase, judge_promise
 from harness.judge.samples import samples
+from harness.judge.thresholds import Evidence, judge_thresholds
 from harness.reconcile.findings import ProfileFindings
 from harness.reconcile.reconcile import reconcile
 from harness.rundir.run_record import RunRecord
@@ -75,7 +77,7 @@ def judge_findings(run: RunRecord, findings: list[ProfileFindings]) -> Verdict:
     found_by = {found.profile.profile: found for found in findings}
     profiles = [_profile(run, found, found_by, obstacles) for found in findings]
     counted = worst(each.verdict for each in profiles if each.in_verdict)
-    proven = not obstacles and counted != NOT_APPLICABLE
+    proven = not obstacles and not _nothing_judged(profiles)
     verdict = counted if proven else worst([counted, INCONCLUSIVE])
     return Verdict(
         run_id=info.run_id,
@@ -109,7 +111,8 @@ def _profile(
     met = exposures(profile, timeline)
     consumers = consumer_exposures(profile, run) if profile.consume is not None else met
     load = load_verdict(run, found)
-    obstacles = [*profile_obstacles(found), *load_obstacles(load, found.counts["attempted"])]
+    of_profile, of_load = profile_obstacles(found), load_obstacles(load, found.counts["attempted"])
+    obstacles = [*of_profile, *of_load]
     promises = [
         judge_promise(
             _case(
@@ -124,6 +127,15 @@ def _profile(
         )
         for promise in profile.promises
     ]
+    latency = latency_phases(profile.profile, run.latency, during(profile, timeline))
+    gaps, consume = availability(profile, timeline), consume_verdict(run, found)
+    promises += judge_thresholds(
+        Evidence(
+            run, found, load, latency, gaps, consume, met,
+            partial=measuring_obstacles(run) if profile.requires else [],
+            of_profile=of_profile, of_load=of_load, run_wide=run_wide,
+        )
+    )  # fmt: skip
     return ProfileVerdict(
         profile=profile.profile,
         role=profile.role,
@@ -131,10 +143,10 @@ def _profile(
         counts=found.table(),
         promises=promises,
         samples=samples(run, found),
-        latency_ms=latency_phases(profile.profile, run.latency, during(profile, timeline)),
-        availability=availability(profile, timeline),
+        latency_ms=latency,
+        availability=gaps,
         in_verdict=profile.in_verdict,
-        consume=consume_verdict(run, found),
+        consume=consume,
         keys=KeysVerdict(**asdict(found.keyed)) if found.keyed.keys else None,
         witnesses=witnesses(run, found),
         disturbances_exposed=disturbed(profile, timeline, disturbances(timeline)),
@@ -239,12 +251,15 @@ def _reasons(
     reasons += _nothing_judged(profiles)
     for each in counted:
         reasons += _inconclusive(each)
-        outside = [promise for promise in each.promises if promise.verdict == NOT_APPLICABLE]
-        if outside:
-            which = "its promises do" if len(outside) == len(each.promises) else (
-                f"{', '.join(promise.promise for promise in outside)} does"
+        outside: dict[str, list[str]] = {}
+        for promise in each.promises:
+            if promise.verdict == NOT_APPLICABLE:
+                outside.setdefault(promise.reason, []).append(promise.promise)
+        for reason, names in outside.items():
+            which = "its promises do" if len(names) == len(each.promises) else (
+                f"{', '.join(names)} does"
             )  # fmt: skip
-            reasons.append(f"{each.profile}: {which} not apply: {outside[0].reason}")
+            reasons.append(f"{each.profile}: {which} not apply: {reason}")
     if not reasons:
         reasons.append(
             _all_kept(counted) if run.elsewhere is None else _all_kept_elsewhere(counted)
@@ -302,8 +317,10 @@ def _told(note: str, reasons: list[str]) -> bool:
 
 def _nothing_judged(profiles: list[ProfileVerdict]) -> list[str]:
     """Why a run that has no applicable promise shows nothing, and what would change that."""
-    counted = [each for each in profiles if each.in_verdict]
-    if any(each.verdict != NOT_APPLICABLE for each in counted):
+    promises = [promise for each in profiles if each.in_verdict for promise in each.promises]
+    of_delivery = [each for each in promises if each.threshold is None]
+    # A threshold that holds does not stand for promises about delivery of which none was judged.
+    if any(each.verdict != NOT_APPLICABLE for each in of_delivery or promises):
         return []
     why = []
     for each in profiles:
@@ -315,8 +332,11 @@ def _nothing_judged(profiles: list[ProfileVerdict]) -> list[str]:
             why.append(f"{each.profile} promises nothing")
         else:
             why.append(f"the promises of {each.profile} do not apply")
+    what = "nothing was judged, so nothing was shown to be kept"
+    if any(each.verdict != NOT_APPLICABLE for each in promises):
+        what = "nothing but thresholds was judged, so nothing was shown to be delivered"
     return [
-        f"nothing was judged, so nothing was shown to be kept: {'; '.join(why) or 'no profile'}. "
+        f"{what}: {'; '.join(why) or 'no profile'}. "
         "Promises apply to a profile that makes some, on a topic with replication.factor 3 or "
         "more, min.insync.replicas 2 or more and unclean.leader.election.enable=false"
     ]

@@ -37,6 +37,22 @@ def run_obstacles(run: RunRecord) -> list[str]:
     ]
 
 
+def measuring_obstacles(run: RunRecord) -> list[str]:
+    """Those of `run_obstacles` for which a figure may not be Kafka's, or not the whole of it."""
+    if run.elsewhere is not None:
+        return list(run.elsewhere.obstacles)
+    timeline = run.timeline
+    died = timeline.phase("load_died")
+    return [
+        *_unreadable(timeline),
+        *_ledgers(run),
+        *_awaited(timeline),
+        *_lost_workers(timeline),
+        *([] if died is None else [f"the load process died{_in_brackets(died.reason)}"]),
+        *_generator(run.info, timeline),
+    ]
+
+
 def profile_obstacles(found: ProfileFindings) -> list[str]:
     """What concerns one profile."""
     counts = found.counts

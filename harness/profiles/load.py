@@ -26,6 +26,7 @@ from harness.profiles.documents import Located, read_yaml
 from harness.profiles.model import PROFILE_NAME, DeliveryProfile, Setting
 from harness.profiles.refusal import Refusal, placeholder, raise_all, unfilled
 from harness.profiles.settings import canonical, check_consumer, check_producer, check_topic
+from harness.profiles.threshold import parse, thresholds_of, why_not
 from harness.system.suggest import nearest
 
 BUILTIN: Final = Path(__file__).with_name("builtin.yaml")
@@ -43,6 +44,7 @@ FIELDS: Final = (
     "consumer",
     "topic",
     "promises",
+    "require",
 )
 _RESERVED: Final = ("bare", "counted")
 
@@ -262,6 +264,11 @@ def _profile(entry: _Entry, base: DeliveryProfile | None, builtin: bool) -> Deli
         consumer=consumer,
         topic=topic,
         promises=_promises(entry, base),
+        require=thresholds_of(
+            entry.body.get("require"),
+            base.require if base else (),
+            lambda what, kind: entry.refuse(what, "require", kind=kind),
+        ),
         topics=_typed(entry, "topics", int, base.topics if base else 1),
         critical=_typed(entry, "critical", bool, base.critical if base else True),
         bare=_typed(entry, "bare", bool, True),
@@ -279,6 +286,7 @@ def _profile(entry: _Entry, base: DeliveryProfile | None, builtin: bool) -> Deli
     )
     _check_transactions(entry, profile)
     _check_consume(entry, profile)
+    _check_require(entry, profile)
     return profile
 
 
@@ -366,3 +374,11 @@ def _check_consume(entry: _Entry, profile: DeliveryProfile) -> None:
     trouble = consume_trouble(profile)
     if trouble is not None:
         entry.refuse(trouble, "consume")
+
+
+def _check_require(entry: _Entry, profile: DeliveryProfile) -> None:
+    for text in profile.require if "require" in entry.body else ():
+        why = why_not(parse(text).figure, acks=profile.acks, consumes=profile.consume is not None)
+        if why:
+            entry.refuse(f"{text}: {why}, so there is no such figure.", "require",
+                         kind="refused-value")  # fmt: skip

@@ -86,6 +86,8 @@ class DeliveryProfile:
     topic: Settings
     """Topic-level settings and `replication.factor`."""
     promises: tuple[str, ...]
+    require: tuple[str, ...] = ()
+    """Thresholds, such as `p99_ack_ms<200`: see harness/profiles/threshold.py."""
     topics: int = 1
     """How many topics one instance of it writes to."""
     critical: bool = True

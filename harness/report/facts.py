@@ -17,10 +17,12 @@ from harness.anomalies import (
 )
 from harness.errors import redact
 from harness.judge.bounds import bound_95_per_fault
+from harness.profiles.threshold import amount
 from harness.report import wording
 from harness.rundir.clock import to_us
 from harness.rundir.recorded_evidence import RecordedEvidence
 from harness.rundir.run_info import RunInfo
+from harness.rundir.threshold_verdict import ThresholdVerdict
 from harness.rundir.verdict import (
     BROKEN,
     INCONCLUSIVE,
@@ -69,7 +71,11 @@ def consumes(profile: ProfileVerdict) -> bool:
     return (
         profile.consume is not None
         or any(profile.counts[anomaly] for anomaly in CONSUMER_ANOMALIES)
-        or any(anomaly_of(each.promise) in CONSUMER_ANOMALIES for each in profile.promises)
+        or any(
+            anomaly_of(each.promise) in CONSUMER_ANOMALIES
+            for each in profile.promises
+            if each.threshold is None
+        )
     )
 
 
@@ -265,6 +271,30 @@ def consumers(verdict: Verdict) -> list[Consumers]:
             )
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A threshold of one profile, and what was measured, with its unit."""
+
+    profile: ProfileVerdict
+    promise: PromiseVerdict
+    measured: str
+
+
+def thresholds(verdict: Verdict) -> list[Asked]:
+    """Every threshold of every profile."""
+    return [
+        Asked(profile, promise, measured_of(promise.threshold))
+        for profile in verdict.profiles
+        for promise in profile.promises
+        if promise.threshold is not None
+    ]
+
+
+def measured_of(asked: ThresholdVerdict) -> str:
+    """What was measured, such as `12.4 ms`; `–` where nothing is known."""
+    return "–" if asked.measured is None else amount(asked.measured, asked.unit)
 
 
 def kinds_of_faults(promise: PromiseVerdict) -> list[str]:

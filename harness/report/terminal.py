@@ -22,7 +22,7 @@ from rich.text import Text
 from harness.anomalies import ANOMALIES, BY_NAME, own_columns
 from harness.anomaly_record import AnomalyGroup
 from harness.judge.loading import TOLD_SHARE, unacknowledged
-from harness.report.facts import Consumers, consumers, first_witnesses
+from harness.report.facts import Asked, Consumers, consumers, first_witnesses, thresholds
 from harness.report.wording import assurance, headline, load_lines, standing, tally
 from harness.rundir.verdict import (
     BROKEN,
@@ -105,6 +105,9 @@ def _print(verdict: Verdict, console: Console, *, ascii_only: bool = False) -> N
     if consuming:
         console.print(_consumers(consuming, shape))
     narrow = [f"no room for: {', '.join(left_out)}; they are in verdict.json"] if left_out else []
+    asked = thresholds(verdict)
+    if asked:
+        console.print(_thresholds(asked, shape))
     for note in [*_notes(verdict), *narrow, *load_lines(verdict)]:
         say(Text(note, style="dim"), 1)
     console.print()
@@ -260,6 +263,22 @@ def _consumers(rows: list[Consumers], shape: box.Box) -> Table:
             f"{row.did.records:,}",
             f"{row.did.processed:,}",
             *(_count(row.profile, (anomaly,)) for anomaly in OF_EFFECTS),
+        )
+    return table
+
+
+def _thresholds(rows: list[Asked], shape: box.Box) -> Table:
+    """What was required of figures, and what was measured."""
+    table = Table(box=shape, padding=(0, 1), collapse_padding=True, header_style="bold")
+    table.add_column("thresholds of", overflow="fold")
+    table.add_column("required", overflow="fold")
+    table.add_column("measured", justify="right", overflow="fold")
+    table.add_column("verdict", overflow="fold")
+    for row in rows:
+        words = row.promise.verdict.replace("_", " ")
+        style = STYLES[row.promise.verdict]
+        table.add_row(
+            row.profile.profile, row.promise.promise, row.measured, Text(words, style=style)
         )
     return table
 

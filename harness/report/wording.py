@@ -176,7 +176,11 @@ def assurance(verdict: Verdict) -> list[str]:
             f"fault breaks any one of these with a chance of at most {percent(bound)} "
             f"(95\N{NO-BREAK SPACE}% confidence){_more_needed(bound)}"
         )
-    tried = sum(_kept(promise, challenged=False) for p in profiles for promise in p.promises)
+    unchallenged = [
+        promise for p in profiles for promise in p.promises if _kept(promise, challenged=False)
+    ]
+    measured = sum(promise.threshold is not None for promise in unchallenged)
+    tried = len(unchallenged) - measured
     shaken = sum(profile.disturbances_exposed > 0 for profile in profiles)
     if tried and shaken:
         sentences.append(
@@ -188,6 +192,11 @@ def assurance(verdict: Verdict) -> list[str]:
         sentences.append(
             f"{many(tried, 'promise')} held without being put to the test: no experiment of this "
             "run aims at them with a control, so what was counted is all that is known."
+        )
+    if measured:
+        sentences.append(
+            f"{many(measured, 'threshold')} held by what this run measured: one measurement, which "
+            "bounds no other run."
         )
     return sentences or ["Nothing of this run shows that it could have seen a promise break."]
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from harness.anomalies import PROMISES
 from harness.errors import RunDirError
+from harness.profiles.threshold import parse
 from harness.record.codec import Codec
 from harness.record.codecs import codec_named
 from harness.rundir.documents import read_json, typed, write_json
@@ -57,6 +58,8 @@ class ProfileRun:
     consumer: dict[str, Any]
     topic: dict[str, Any]
     promises: list[str]
+    requires: list[str] = field(default_factory=list)
+    """Thresholds, such as `p99_ack_ms<200`."""
     summary: str = ""
     envelope_breaches: list[str] = field(default_factory=list)
     in_verdict: bool = True
@@ -207,6 +210,11 @@ def problem_of(info: RunInfo) -> str:
         unknown = [promise for promise in profile.promises if promise not in PROMISES]
         if unknown:
             return f"{where}.promises: {unknown[0]!r} is no promise"
+        for text in profile.requires:
+            try:
+                parse(text)
+            except ValueError as error:
+                return f"{where}.requires: {text!r}: {error}"
         if not profile.topics:
             return f"{where}.topics: there is none"
         try:

@@ -16,6 +16,7 @@ from msgspec import Meta
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.rundir.latency import METRICS
 from harness.rundir.percentiles import Percentiles
+from harness.rundir.threshold_verdict import ThresholdVerdict
 from harness.rundir.verdict_fields import (
     COUNTS,
     AnomalyName,
@@ -79,13 +80,15 @@ class ControlResult:
 
 @dataclass(frozen=True, slots=True)
 class PromiseVerdict:
-    """One promise of one profile."""
+    """One promise of one profile: that an anomaly does not occur, or a threshold of a figure."""
 
     promise: PromiseName
     verdict: Judgement
     challenged: bool
-    """Did an experiment of the run aim at this anomaly, and show with a control that it hits?"""
+    """Did an experiment of the run aim at this anomaly, and show with a control that it hits? Never
+    so for a threshold: a figure is measured, and no control shows what else it could have been."""
     observed: Count
+    """How often the anomaly was found; how many figures a threshold is broken by."""
     control: ControlResult | None
     faults_exposed: Count
     """In how many faults did this profile have acknowledged load on a partition that was hit?"""
@@ -97,6 +100,8 @@ class PromiseVerdict:
     reason: Sentence
     exposed_by_fault: ByFault = field(default_factory=dict)
     """fault → how many of `trials` were of its kind"""
+    threshold: ThresholdVerdict | None = None
+    """Null where the promise is about an anomaly."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from msgspec import Meta
 
 from harness.anomalies import ANOMALIES, PROMISES
+from harness.profiles.threshold import CANONICAL, COMPARISONS, FIGURES
 
 OUTCOMES: Final = (
     "attempted",
@@ -55,7 +56,13 @@ RunName: TypeAlias = Annotated[
 ]
 Role: TypeAlias = Annotated[str, one_of("subject", "control")]
 AnomalyName: TypeAlias = Annotated[str, one_of(*ANOMALIES)]
-PromiseName: TypeAlias = Annotated[str, one_of(*PROMISES)]
+PromiseName: TypeAlias = Annotated[
+    str,
+    Meta(extra_json_schema={"anyOf": [{"enum": list(PROMISES)}, {"pattern": CANONICAL}]}),
+]
+"""`no_` and an anomaly, or a threshold."""
+FigureName: TypeAlias = Annotated[str, one_of(*FIGURES)]
+Comparison: TypeAlias = Annotated[str, one_of(*COMPARISONS)]
 ConsumeMode: TypeAlias = Annotated[
     str, one_of("commit-before", "commit-after", "auto", "stored", "transactional", "share")
 ]

@@ -8,7 +8,7 @@ is kept: what could not be read this time takes nothing away from what was.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,9 @@ from harness.rundir.verdict_file import read_verdict, write_verdict
 from harness.runs.replica_look import look_for_lost
 
 Say = Callable[[str], None]
+Required = Mapping[str, Sequence[str]]
+"""profile → thresholds"""
+NOTHING_MORE: Final[Required] = {}
 REACH_S: Final = 10.0
 _RANK: Final = {INCONCLUSIVE: 0, KEPT: 1, BROKEN: 2}
 """A broken promise that was found once is not taken back by a reading that does not find it."""
@@ -48,11 +51,13 @@ def judge_run(
     say: Say,
     control: BrokerControl | None = None,
     processes: int | None = None,
+    also: Required = NOTHING_MORE,
 ) -> Verdict:
     """One more verification of a run: a fresh drain, its verdict, its report.
 
     control: of the brokers that the run was made on, whose log files can perhaps be read.
     processes: how many read side by side; by default as many as are worth it.
+    also: thresholds that are judged beside those of run.json, by profile.
     """
     say("reading every record back")
     drain(
@@ -68,6 +73,7 @@ def judge_run(
     run_dir.append(RunEvent(source="harness", phase="drained", number=number))
     say("reconciling")
     run = load_run(run_dir, number)
+    _require(run.info, also)
     findings = reconcile(run)
     if any(found.counts["lost"] for found in findings):
         say("looking for lost records in the brokers' logs")
@@ -114,14 +120,22 @@ def best_drain(run_dir: RunDir) -> int | None:
     return max(complete or numbers, default=None)
 
 
-def judge_again(run_dir: RunDir, drained: int, number: int) -> tuple[Verdict, Path]:
+def judge_again(
+    run_dir: RunDir, drained: int, number: int, also: Required = NOTHING_MORE
+) -> tuple[Verdict, Path]:
     """(the `number`-th verdict, its report), from the observations of an earlier drain."""
     run_dir.append(RunEvent(source="harness", phase="judged_again", number=number, drained=drained))
     run = load_run(run_dir, drained)
+    _require(run.info, also)
     verdict = judge_findings(run, reconcile(run))
     path = run_dir.verdict(number)
     write_verdict(path, verdict)
     return verdict, write_better_report(run_dir, number, verdict)
+
+
+def _require(info: RunInfo, also: Required) -> None:
+    for profile in info.profiles:
+        profile.requires += also.get(profile.profile, ())
 
 
 def write_better_report(run_dir: RunDir, number: int, verdict: Verdict) -> Path:

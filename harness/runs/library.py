@@ -67,6 +67,7 @@ def verify(
     config: Sequence[str] = (),
     properties: Path | None = None,
     fresh_drain: bool = False,
+    require: Sequence[str] = (),
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Verdict:
@@ -76,6 +77,7 @@ def verify(
     newest complete drain of the directory is judged again, unless `fresh_drain` forbids that.
 
     config, properties: client settings to reach the brokers, as in RunOptions.
+    require: thresholds beside those of the run, such as `p99_ack_ms<200`, as in RunOptions.
     processes: how many read side by side; by default as many as are worth it.
 
     Raises RunDirError for a directory that is no run's, UsageError for wrong settings.
@@ -87,6 +89,7 @@ def verify(
         config=config,
         properties=properties,
         fresh_drain=fresh_drain,
+        require=require,
         processes=processes,
         on_progress=on_progress,
     )
@@ -99,19 +102,24 @@ def judge_history(
     *,
     profiles_file: Path | None = None,
     lenient: bool = False,
+    require: Sequence[str] = (),
 ) -> Verdict:
     """Judge histories recorded elsewhere (docs/histories.md) by the promises of a profile.
 
     profile: its name, built-in or of `profiles_file`; at-least-once where none is given.
     lenient: count and skip malformed lines.
+    require: thresholds beside those of the profile, such as `unknown_share<0.01`.
 
-    Raises UsageError for files that are no history and for a profile that there is not.
+    Raises UsageError for files that are no history, for a profile that there is not, and for a
+    threshold of a figure that a history does not have.
     """
     from harness.history.judging import judge_files
+    from harness.runs.thresholds import of_history
 
     return judge_files(
         [Path(each) for each in paths],
         profile,
         lenient=lenient,
         profiles=[] if profiles_file is None else [profiles_file],
+        asked=lambda chosen: of_history(require, chosen),
     )

@@ -64,6 +64,13 @@ def add_arguments(parser: Any, **_: Any) -> None:
         help="KEY=VALUE, a librdkafka setting for every client (repeatable), as `harness run "
         "--config` takes it; KEY=env:NAME and KEY=file:PATH keep a secret off the command line",
     )
+    add(
+        "--require",
+        action="append",
+        default=[],
+        include_in_web_ui=False,  # a profile of --profiles-file states them for the page
+        help="a threshold that is judged as a promise, such as 'p99_ack_ms<200' (repeatable)",
+    )
     add("--rate", type=float, default=float(DEFAULTS.rate_per_s), help="records/s for each profile")
     add(
         "--schedule",
@@ -123,6 +130,7 @@ def run_options(options: Any) -> RunOptions:
         brokers=options.brokers or None,
         config=tuple(options.client_config),
         properties=Path(options.properties) if options.properties else None,
+        require=tuple(options.require),
         keep_topics=bool(options.keep_topics),
         rate_per_s=options.rate,
         schedule=options.schedule,

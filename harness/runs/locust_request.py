@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from harness.brokers.kinds import capabilities_of
@@ -12,6 +13,7 @@ from harness.rundir.run_info import new_run_id
 from harness.runs.options import RunOptions
 from harness.runs.plan import address_of, load_plan, overrides_of, seed_of, selected
 from harness.runs.session import RunRequest
+from harness.runs.thresholds import Bearer, required_of
 
 
 def request_of(options: RunOptions, overrides: Overrides) -> RunRequest:
@@ -19,9 +21,15 @@ def request_of(options: RunOptions, overrides: Overrides) -> RunRequest:
     run_id = new_run_id()
     seed = seed_of(options)
     load = load_plan(options)
+    subjects = [overrides.apply(each) for each in selected(options)]
+    bearers = [Bearer(each.name, each.acks, each.consume is not None) for each in subjects]
+    asked = required_of(options.require, bearers)
     load.workers = options.expect_workers or 0
     return RunRequest(
-        subjects=[overrides.apply(each) for each in selected(options)],
+        subjects=[
+            replace(each, require=tuple(dict.fromkeys([*each.require, *asked[each.name]])))
+            for each in subjects
+        ],
         controls=[],
         load=load,
         experiments=[],
@@ -70,6 +78,8 @@ def command_of(options: RunOptions, seed: int) -> list[str]:
     ):
         if given:
             command += [option, str(given)]
+    for text in options.require:
+        command += ["--require", text]
     for setting in options.config:
         command += ["--client-config", setting]
     return redact_argv(command)

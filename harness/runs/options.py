@@ -33,6 +33,9 @@ class RunOptions:
     """KEY=VALUE texts as each --fault-command takes them; carried out after the experiments."""
     control: bool = True
     """Add the control profiles that the experiments name."""
+    require: tuple[str, ...] = ()
+    """Thresholds as --require takes them, such as `p99_ack_ms<200`, of every profile that is a
+    subject, or `PROFILE:p99_ack_ms<200` of one."""
     until_bound: float | None = None
     """Repeat the experiments until each promise they aim at has this bound per fault."""
     brokers: str | None = None
@@ -101,6 +104,7 @@ _OPTIONS: Final = {
     "experiments": "--experiment",
     "fault_commands": "--fault-command",
     "control": "--no-control",
+    "require": "--require",
     "until_bound": "--until-bound",
     "brokers": "--brokers",
     "kafka_version": "--kafka-version",

@@ -41,6 +41,7 @@ from harness.rundir.run_info import LoadPlan, new_run_id
 from harness.runs.options import COMPRESSIONS, SCHEDULES, RunOptions
 from harness.runs.scenarios import scenario_file
 from harness.runs.session import RunRequest
+from harness.runs.thresholds import with_required
 from harness.runs.workers import workers_plan
 from harness.system.suggest import nearest
 
@@ -91,6 +92,7 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
             "or use --workers."
         )
     check_transactions(subjects, experiments)
+    subjects = with_required(options.require, subjects, experiments)
     aims = aims_of(experiments)
     load = load_plan(options)
     controls = controls_for(aims, subjects, load_builtin()) if options.control else []

@@ -316,6 +316,7 @@ def _profile_run(
         consumer=dict(profile.consumer),
         topic=dict(profile.topic) if local else finite(profile.topic, request.load.duration_s),
         promises=list(profile.promises),
+        requires=list(profile.require),
         summary=profile.summary,
         envelope_breaches=envelope_breaches(profile, {} if local else facts.settings),
         in_verdict=profile.counted and profile not in request.controls,

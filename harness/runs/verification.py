@@ -20,6 +20,7 @@ from harness.rundir.verdict import Verdict
 from harness.runs.judging import best_drain, judge_again, judge_run, why_no_drain
 from harness.runs.plan import BOOTSTRAP, settings_of
 from harness.runs.progress import Progress
+from harness.runs.thresholds import also_required
 from harness.system.progress import OnProgress
 
 PROCESSES_MAX: Final = 64
@@ -70,6 +71,7 @@ def verify_run(
     config: Sequence[str] = (),
     properties: Path | None = None,
     fresh_drain: bool = False,
+    require: Sequence[str] = (),
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Verification:
@@ -78,6 +80,7 @@ def verify_run(
         raise UsageError(f"verify: --processes {processes}: accepted is 1 to {PROCESSES_MAX}.")
     run_dir = RunDir(path)
     info = run_dir.read_info()
+    also = also_required(require, info)
     overrides = settings_of(config, properties)
     if BOOTSTRAP in overrides.connection:
         parse_bootstrap(overrides.connection[BOOTSTRAP], overrides.origins[BOOTSTRAP])
@@ -93,7 +96,7 @@ def verify_run(
             f"no fresh drain: {why}. Judging again from the observations of "
             f"{run_dir.drained(drained).name}; --drain asks for a fresh one all the same"
         )
-        verdict, _ = judge_again(run_dir, drained, number)
+        verdict, _ = judge_again(run_dir, drained, number, also)
     else:
         verdict = judge_run(
             run_dir,
@@ -104,6 +107,7 @@ def verify_run(
             say=progress.detail,
             control=control_of(info.cluster_id),
             processes=processes,
+            also=also,
         )
     beside = run_dir.path / f"report-{number}.html"
     if beside.exists():

@@ -32,6 +32,7 @@ STAGES: Final = (
         "tests/unit/test_judge.py",
         "tests/unit/test_stretches.py",
         "tests/unit/test_judge_load.py",
+        "tests/unit/test_thresholds.py",
         "tests/unit/test_judge_windows.py",
         "tests/unit/test_statistics.py",
         "tests/unit/test_disturbances.py",
@@ -77,6 +78,8 @@ STAGES: Final = (
 """The quickest first: most mutants fall to the golden histories."""
 FIRST: Final = {
     "harness/judge/loading.py": "tests/unit/test_judge_load.py",
+    "harness/judge/thresholds.py": "tests/unit/test_thresholds.py",
+    "harness/profiles/threshold.py": "tests/unit/test_thresholds.py",
     "harness/rundir/load_events.py": "tests/unit/test_judge_load.py",
     "harness/judge/fault_windows.py": "tests/unit/test_judge_windows.py",
     "harness/judge/control_so_far.py": "tests/unit/test_statistics.py",
@@ -134,6 +137,33 @@ def _in(path: str, *changes: tuple[str, str]) -> list[Mutant]:
 
 
 MUTANTS: Final[Sequence[Mutant]] = [
+    *_in(
+        "judge/thresholds.py",
+        ("        if case.partial:\n", "        if False:\n"),
+        ("            return not threshold.holds(self.known)\n", "            return False\n"),
+        ("not threshold.holds(self.least) and not", "not"),
+        ("    if case.obstacles:\n", "    if False:\n"),
+        ("    if case.run_obstacles:\n", "    if False:\n"),
+        ("    if unknown or not case.values:\n", "    if not case.values:\n"),
+        ("    if case.not_applicable:\n", "    if False:\n"),
+        ("    upper = threshold.comparison.startswith", "    upper = not threshold.comparison.startswith"),
+        ("[*evidence.of_profile, *([] if about_load", "[*evidence.of_profile, *([] if not about_load"),
+        ("(load.planned - load.unsent) / load.planned", "load.planned / load.planned"),
+        ("if each.outcome == outcome)", ")"),
+        ("        partial=evidence.partial,\n", ""),
+        ("        run_obstacles=evidence.run_wide,\n", ""),
+        ("lasted_us = int(series.to_us[-1]) - faults[0].injected_us", "lasted_us = 0"),
+    ),
+    *_in(
+        "profiles/threshold.py",
+        ('"<": lambda value, limit: value < limit', '"<": lambda value, limit: value <= limit'),
+        ('">=": lambda value, limit: value >= limit', '">=": lambda value, limit: value > limit'),
+        ("and value > 1 else value", "and value > 2 else value"),
+    ),
+    *_in(
+        "judge/judge.py",
+        ("for each in of_delivery or promises)", "for each in promises)"),
+    ),
     *_in(
         "reconcile/lane.py",
         ("        self._lost(first, state, acked_at, present, live_at, more_live)\n", ""),

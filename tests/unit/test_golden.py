@@ -41,7 +41,9 @@ def test_a_golden_history_gets_the_verdict_that_it_names(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     want = expected(path)
-    status = main(["verify", "--history", str(path), "--profile", want["profile"], "--json"])
+    thresholds = [word for text in want.get("require", ()) for word in ("--require", text)]
+    command = ["verify", "--history", str(path), "--profile", want["profile"], "--json"]
+    status = main([*command, *thresholds])
     document = json.loads(capsys.readouterr().out)
     profile = document["profiles"][0]
     outcomes = ("attempted", "read")

@@ -112,6 +112,7 @@ OTHER = harness.RunOptions(
         ("inject=a", "heal=b", "hold_s=3"),
     ),
     control=False,
+    require=("p99_ack_ms<200", "idempotent:recovered_ms<5000"),
     until_bound=0.1,
     brokers="b:9092",
     kafka_version="4.3.1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from harness.anomalies import ANOMALIES, CONSUMER_ANOMALIES, PROMISES
+from harness.profiles.threshold import FIGURES
 from harness.rundir.verdict_fields import COUNTS
 from harness.rundir.verdict_file import verdict_of
 from harness.system.assets import folder
@@ -116,7 +118,10 @@ def test_the_schema_names_the_same_counts_anomalies_and_promises_as_the_code() -
     # What later versions count besides is no reason to refuse an earlier verdict.
     assert tuple(counts["required"]) == OF_OLD
     assert tuple(definitions["Sample"]["properties"]["anomaly"]["enum"]) == ANOMALIES
-    assert tuple(definitions["PromiseVerdict"]["properties"]["promise"]["enum"]) == PROMISES
+    of_anomalies, of_figures = definitions["PromiseVerdict"]["properties"]["promise"]["anyOf"]
+    assert tuple(of_anomalies["enum"]) == PROMISES
+    assert re.match(of_figures["pattern"], "p99_ack_ms<200")
+    assert tuple(definitions["ThresholdVerdict"]["properties"]["figure"]["enum"]) == tuple(FIGURES)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +137,9 @@ def test_the_schema_names_the_same_counts_anomalies_and_promises_as_the_code() -
         (("profiles", 0, "counts", "lost"), 1.5),
         (("profiles", 0, "counts", "mislaid"), 0),
         (("profiles", 0, "promises", 0, "promise"), "no_unseen"),
+        (("profiles", 0, "promises", 0, "promise"), "p99_ack_ms"),
+        (("profiles", 0, "promises", 0, "promise"), "p99_ack_ms<"),
+        (("profiles", 0, "promises", 0, "threshold"), {"figure": "p99_ack_ms"}),
         (("profiles", 0, "promises", 0, "verdict"), "ok"),
         (("profiles", 0, "promises", 0, "bound_95_per_fault"), 1.1),
         (("profiles", 0, "promises", 0, "bound_95_per_fault"), 0),
