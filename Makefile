@@ -14,7 +14,7 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: strimzi strimzi-faults run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
+.PHONY: strimzi strimzi-faults run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages browser-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,13 +97,16 @@ kubernetes-kind: $(STAMP)  ## the tests of Strimzi on kind with the real operato
 kubernetes-packages: $(STAMP)  ## install the Debian packages that a node of Kubernetes needs (root)
 	@$(BIN)/python -m tests.kubernetes.lab.packages
 
+browser-packages: $(STAMP)  ## install Debian's Chromium, which the tests in a browser need (root)
+	@$(BIN)/python -m tests.support.browser
+
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer with its venv module is needed, and none was found. On Debian and Ubuntu:" >&2; \
 	  echo "apt-get install python3-venv. Or name one: make PYTHON=/path/to/python3.11 …" >&2; exit 4; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once)" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,k8s]' >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,k8s,browser]' >&2
 	@touch $(STAMP)
 
 clean:  ## remove .venv and what runs left behind

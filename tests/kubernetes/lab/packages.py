@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 from tests.kubernetes.lab.containerd import CNI_PLUGINS
+from tests.support.debian import install
 
 PACKAGES: Final = {
     "containerd": "containerd",
@@ -33,8 +33,6 @@ PACKAGES: Final = {
 }
 """Program → the Debian package that brings it."""
 
-_INSTALL_TIMEOUT_S: Final = 900.0
-
 
 def missing_packages() -> list[str]:
     """Packages of which a program is not here, in order."""
@@ -45,22 +43,6 @@ def missing_packages() -> list[str]:
             if not (Path(program).is_file() if "/" in program else shutil.which(program))
         }
     )
-
-
-def install(packages: list[str]) -> int:
-    """Install these with apt-get; its exit status."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for argv in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-        done = subprocess.run(
-            ["apt-get", "--quiet", "--quiet", *argv],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr,
-            timeout=_INSTALL_TIMEOUT_S,
-        )
-        if done.returncode:
-            return done.returncode
-    return 0
 
 
 def main() -> int:
