@@ -59,6 +59,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     bench_module.add_bench_arguments(bench)
 
+    from harness.cli.compare import add_compare_arguments
+
+    add_compare_arguments(
+        commands.add_parser("compare", help="two measurements: better, worse or not shown")
+    )
     from harness.cli.report import add_report_arguments
 
     add_report_arguments(
@@ -118,6 +123,10 @@ def dispatch(args: argparse.Namespace) -> int:
         from harness.bench import run_bench
 
         return run_bench(args)
+    if args.command == "compare":
+        from harness.cli.compare import run_compare
+
+        return run_compare(args)
     if args.command == "report":
         from harness.cli.report import run_report
 

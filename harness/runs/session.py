@@ -9,7 +9,6 @@ no such process, so it starts one: harness/runs/recorder.py.
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import random
 import sys
@@ -39,6 +38,7 @@ from harness.runs.observer import Observer
 from harness.runs.scenarios import scenario_file
 from harness.runs.workers import WorkersPlan
 from harness.system.lifeline import Child
+from harness.system.machine import hardware
 from harness.version import __version__
 
 MEMBERS_READY_S = 90.0
@@ -362,5 +362,5 @@ def versions(brokers: Brokers) -> dict[str, str]:
             for name in ("confluent-kafka", "locust", "chaostoolkit", "chaostoolkit-lib", "numpy")
         },
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cores": str(os.cpu_count()),
+        **hardware(),
     }
