@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
-from harness.comparison.measured import Measured
+from harness.comparison.measured import Side
 from harness.errors import RunDirError, UsageError
 from harness.rundir.clock import now
 from harness.rundir.documents import read_json, typed, write_json
@@ -30,7 +30,7 @@ def check_name(name: str) -> None:
         )
 
 
-def keep(name: str, side: Measured, folder: Path = FOLDER) -> Path:
+def keep(name: str, side: Side, folder: Path = FOLDER) -> Path:
     """Write a side as a baseline, over one of the same name; its path. Raises UsageError."""
     check_name(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,10 +40,10 @@ def keep(name: str, side: Measured, folder: Path = FOLDER) -> Path:
     return path
 
 
-def read_baseline(path: Path) -> Measured:
+def read_baseline(path: Path) -> Side:
     """A side that `keep` wrote. Raises RunDirError for anything else."""
     document = read_json(path, "a baseline", schema=BASELINE_SCHEMA)
     try:
-        return typed(Measured, document)
+        return typed(Side, document)
     except ValueError as error:
         raise RunDirError(f"{path}: not a baseline of this harness: {error}.") from None

@@ -16,11 +16,11 @@ from harness.comparison.figures import (
     BETTER,
     NOT_SHOWN,
     WORSE,
-    Finding,
-    Sides,
+    FigureChange,
+    FigureSides,
     judge_figures,
 )
-from harness.comparison.measured import BENCH, Figure, InTurn, Measured
+from harness.comparison.measured import BENCH, FigureValues, InTurn, Side
 from harness.comparison.promises import PromiseChange, judge_promise, pairs_of
 from harness.errors import EXIT_BROKEN, EXIT_INCONCLUSIVE, EXIT_KEPT, UsageError
 
@@ -67,7 +67,7 @@ class Comparison:
     method: str
     differences: list[Difference]
     promises: list[PromiseChange]
-    figures: list[Finding]
+    figures: list[FigureChange]
     notes: list[str] = field(default_factory=list)
     schema: str = COMPARISON_SCHEMA
 
@@ -75,14 +75,14 @@ class Comparison:
         """The document that `--json` prints."""
         return asdict(self)
 
-    def with_verdict(self, verdict: str) -> list[Finding | PromiseChange]:
+    def with_verdict(self, verdict: str) -> list[FigureChange | PromiseChange]:
         """Promises, then figures, of which this was found."""
-        found: list[Finding | PromiseChange] = [*self.promises, *self.figures]
+        found: list[FigureChange | PromiseChange] = [*self.promises, *self.figures]
         return [each for each in found if each.verdict == verdict]
 
 
 def compare(
-    base: Measured, now: Measured, again: Measured | None = None, options: Options | None = None
+    base: Side, now: Side, again: Side | None = None, options: Options | None = None
 ) -> Comparison:
     """Compare two sides measured apart; `again` is the base, measured once more after `now`.
 
@@ -103,7 +103,7 @@ def compare(
         refuse(found)
     machine = "" if options.allow_different else another_machine(found)
     sides = [
-        Sides(
+        FigureSides(
             name=name,
             scale=figure.scale,
             base=_values(base, name),
@@ -129,17 +129,19 @@ def compare_in_turn(measured: InTurn, options: Options | None = None) -> Compari
         rounds = measured.rounds(name)
         first, second, third = zip(*rounds, strict=True) if rounds else ((), (), ())
         doubt = _doubt(name, base, now, measured.again)
-        sides.append(Sides(name, figure.scale, first, second, third, in_turn=True, withheld=doubt))
+        sides.append(
+            FigureSides(name, figure.scale, first, second, third, in_turn=True, withheld=doubt)
+        )
     return _comparison(base, now, base.name, IN_TURN, found, sides, [*base.notes, *now.notes])
 
 
 def _comparison(
-    base: Measured,
-    now: Measured,
+    base: Side,
+    now: Side,
     again: str | None,
     method: str,
     found: list[Difference],
-    sides: list[Sides],
+    sides: list[FigureSides],
     notes: list[str],
 ) -> Comparison:
     pairs = pairs_of(base.promises, now.promises)
@@ -171,31 +173,31 @@ def _comparison(
     )
 
 
-def _verdict(found: Sequence[Finding | PromiseChange]) -> str:
+def _verdict(found: Sequence[FigureChange | PromiseChange]) -> str:
     if any(each.verdict == WORSE for each in found):
         return WORSE
     every = all(each.not_worse or each.verdict == BETTER for each in found)
     return NOT_WORSE if every else NOT_SHOWN
 
 
-def _values(side: Measured, name: str) -> list[float]:
+def _values(side: Side, name: str) -> list[float]:
     figure = side.figure(name)
     return [] if figure is None else figure.values
 
 
-def _doubt(name: str, *sides: Measured | None) -> str:
+def _doubt(name: str, *sides: Side | None) -> str:
     """Why the values of a side say nothing; empty where they do."""
     known = [side.figure(name) for side in sides if side is not None]
     return next((each.doubt for each in known if each is not None and each.doubt), "")
 
 
-def _withheld(kind: str, figure: Figure, again: Measured | None) -> str:
+def _withheld(kind: str, figure: FigureValues, again: Side | None) -> str:
     """A ratio to Kafka's own tool, measured in the same pair, needs no second bench of the base."""
     alone = kind == BENCH and again is None and figure.scale.unit != "ratio"
     return UNKNOWN_NOISE if alone else ""
 
 
-def _chosen(sides: Sequence[Measured], options: Options) -> dict[str, Figure]:
+def _chosen(sides: Sequence[Side], options: Options) -> dict[str, FigureValues]:
     """Figures of either side by name. Raises UsageError for a text that fits none."""
     known = {figure.name: figure for side in sides for figure in side.figures}
     for text in options.only:

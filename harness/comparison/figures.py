@@ -18,7 +18,7 @@ from math import exp, log
 from statistics import median
 from typing import Final
 
-from harness.comparison.measured import LOWER, Scale
+from harness.comparison.measured import LOWER, FigureScale
 from harness.comparison.ranks import (
     Shift,
     between,
@@ -36,14 +36,14 @@ _REPEATS_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class FigureSides:
     """The values of a figure on both sides; `again`: the base, measured a second time.
 
     in_turn: the values at one place of all three belong to one round.
     """
 
     name: str
-    scale: Scale
+    scale: FigureScale
     base: Sequence[float]
     now: Sequence[float]
     again: Sequence[float] = ()
@@ -53,7 +53,7 @@ class Sides:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FigureChange:
     """What became of a figure."""
 
     figure: str
@@ -83,7 +83,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Tested:
-    sides: Sides
+    sides: FigureSides
     shift: Shift | None
     """Of logarithms; above zero means worse."""
     noise: float | None
@@ -93,8 +93,8 @@ class _Tested:
 
 
 def judge_figures(
-    figures: Sequence[Sides], further: Sequence[float] = ()
-) -> tuple[list[Finding], list[float]]:
+    figures: Sequence[FigureSides], further: Sequence[float] = ()
+) -> tuple[list[FigureChange], list[float]]:
     """Judge figures together with other tests of the same comparison.
 
     further: the p of those. Returns a finding for each figure, and the corrected p of the others.
@@ -118,13 +118,13 @@ def repeats_needed(figures: int, *, in_turn: bool = False) -> int:
     return _REPEATS_MAX
 
 
-def _logs(values: Sequence[float], scale: Scale) -> list[float]:
+def _logs(values: Sequence[float], scale: FigureScale) -> list[float]:
     """Logarithms in which more is worse."""
     sign = 1 if scale.better == LOWER else -1
     return [sign * log(max(value, scale.floor)) for value in values]
 
 
-def _test(sides: Sides) -> _Tested:
+def _test(sides: FigureSides) -> _Tested:
     base, now, again = (_logs(each, sides.scale) for each in (sides.base, sides.now, sides.again))
     if len(base) < 2 or len(now) < 2 or sides.withheld:
         return _Tested(sides, None, None, None)
@@ -142,7 +142,7 @@ def _test(sides: Sides) -> _Tested:
     return _Tested(sides, shift, abs(between(base, again).estimate), apart)
 
 
-def _finding(tested: _Tested, p: float | None, family: int) -> Finding:
+def _finding(tested: _Tested, p: float | None, family: int) -> FigureChange:
     sides, scale, shift = tested.sides, tested.sides.scale, tested.shift
     counts = log(1 + scale.counts_from)
     if shift is None or p is None or tested.apart is None:
@@ -156,7 +156,7 @@ def _finding(tested: _Tested, p: float | None, family: int) -> Finding:
         not_worse = verdict != WORSE and shift.interval is not None and shift.interval[1] < counts
         ratio, interval = _ratios(shift, scale)
         reason = _why(tested, shift, p, verdict, not_worse, family)
-    return Finding(
+    return FigureChange(
         figure=sides.name,
         unit=scale.unit,
         better_is=scale.better,
@@ -175,7 +175,7 @@ def _finding(tested: _Tested, p: float | None, family: int) -> Finding:
     )
 
 
-def _ratios(shift: Shift, scale: Scale) -> tuple[float, list[float] | None]:
+def _ratios(shift: Shift, scale: FigureScale) -> tuple[float, list[float] | None]:
     sign = 1 if scale.better == LOWER else -1
     interval = None
     if shift.interval is not None:
@@ -183,7 +183,7 @@ def _ratios(shift: Shift, scale: Scale) -> tuple[float, list[float] | None]:
     return round(exp(sign * shift.estimate), 4), interval
 
 
-def _of_medians(sides: Sides) -> float | None:
+def _of_medians(sides: FigureSides) -> float | None:
     """What one run of each says, which shows nothing."""
     if not sides.base or not sides.now:
         return None
@@ -191,7 +191,7 @@ def _of_medians(sides: Sides) -> float | None:
     return round(now / base, 4)
 
 
-def _why_untested(sides: Sides) -> str:
+def _why_untested(sides: FigureSides) -> str:
     if not sides.base or not sides.now:
         return f"measured only {'now' if sides.now else 'in the base'}"
     if sides.withheld and len(sides.base) > 1 and len(sides.now) > 1:

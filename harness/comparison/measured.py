@@ -23,7 +23,7 @@ Better: TypeAlias = Annotated[str, one_of(LOWER, HIGHER)]
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class FigureScale:
     """How a figure is read."""
 
     unit: str
@@ -35,11 +35,11 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class FigureValues:
     """One figure, with a value for each repeat that has one."""
 
     name: Name
-    scale: Scale
+    scale: FigureScale
     values: list[float]
     doubt: str = ""
     """Why its values say nothing, such as that they are of runs that were too short."""
@@ -70,7 +70,7 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Side:
     """One side."""
 
     kind: Kind
@@ -78,12 +78,12 @@ class Measured:
     """Where it was read from."""
     repeats: Count
     conditions: Conditions
-    figures: list[Figure]
+    figures: list[FigureValues]
     promises: list[PromiseTally] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What a reader of the comparison should know of this side."""
 
-    def figure(self, name: str) -> Figure | None:
+    def figure(self, name: str) -> FigureValues | None:
         """The figure of that name, where it was measured."""
         return next((each for each in self.figures if each.name == name), None)
 
@@ -96,9 +96,9 @@ class InTurn:
     the same in all three, and a steady drift is halved out by the base on either side.
     """
 
-    base: Measured
-    now: Measured
-    again: Measured
+    base: Side
+    now: Side
+    again: Side
 
     def rounds(self, name: str) -> list[tuple[float, float, float]]:
         """(base, now, base again) of each round of a figure."""

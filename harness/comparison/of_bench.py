@@ -11,20 +11,20 @@ from harness.comparison.measured import (
     HIGHER,
     LOWER,
     Conditions,
-    Figure,
+    FigureScale,
+    FigureValues,
     InTurn,
-    Measured,
-    Scale,
+    Side,
 )
 from harness.rundir.documents import typed
 
-CPU: Final = Scale("µs a record", LOWER, floor=0.01, counts_from=0.05)
-RATE: Final = Scale("records/s", HIGHER, floor=1.0, counts_from=0.05)
-_CPU_RATIO: Final = Scale("ratio", LOWER, floor=0.001, counts_from=0.05)
-_RATE_RATIO: Final = Scale("ratio", HIGHER, floor=0.001, counts_from=0.05)
+CPU: Final = FigureScale("µs a record", LOWER, floor=0.01, counts_from=0.05)
+RATE: Final = FigureScale("records/s", HIGHER, floor=1.0, counts_from=0.05)
+_CPU_RATIO: Final = FigureScale("ratio", LOWER, floor=0.001, counts_from=0.05)
+_RATE_RATIO: Final = FigureScale("ratio", HIGHER, floor=0.001, counts_from=0.05)
 
 
-def of_bench(name: str, documents: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Measured:
+def of_bench(name: str, documents: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Side:
     """One side from documents of `harness bench --json`, each with its name: a list of entries.
 
     Raises UsageError when several were not made in one way, ValueError for what is no entry.
@@ -32,7 +32,7 @@ def of_bench(name: str, documents: Sequence[tuple[str, Sequence[Mapping[str, Any
     conditions = together(
         [_conditions(entries) for _, entries in documents], [name for name, _ in documents]
     )
-    figures: dict[str, Figure] = {}
+    figures: dict[str, FigureValues] = {}
     notes: list[str] = []
     for document, entries in documents:
         for entry in entries:
@@ -43,11 +43,11 @@ def of_bench(name: str, documents: Sequence[tuple[str, Sequence[Mapping[str, Any
                 known = figures.get(figure.name)
                 values = [*(known.values if known else []), *figure.values]
                 doubt = figure.doubt or (known.doubt if known else "")
-                figures[figure.name] = Figure(figure.name, figure.scale, values, doubt)
+                figures[figure.name] = FigureValues(figure.name, figure.scale, values, doubt)
             if "runs" not in entry:
                 notes.append(f"{document}: {entry['name']} holds no single runs, only medians")
     repeats = max((len(figure.values) for figure in figures.values()), default=0)
-    return Measured(
+    return Side(
         BENCH, name, repeats, conditions, list(figures.values()), notes=list(dict.fromkeys(notes))
     )
 
@@ -68,7 +68,7 @@ def _conditions(entries: Sequence[Mapping[str, Any]]) -> Conditions:
     return Conditions(dict(first.get("machine", {})), load, {}, dict(first.get("versions", {})))
 
 
-def _figures(entry: Mapping[str, Any]) -> list[Figure]:
+def _figures(entry: Mapping[str, Any]) -> list[FigureValues]:
     name, pairs = str(entry["name"]), entry.get("runs") or [_medians(entry)]
     doubt = "; ".join(entry.get("too_short", []))
 
@@ -81,10 +81,10 @@ def _figures(entry: Mapping[str, Any]) -> list[Figure]:
         ]
 
     return [
-        Figure(f"{name}: CPU", CPU, values("ours", "cpu_us_per_record"), doubt),
-        Figure(f"{name}: rate", RATE, values("ours", "records_per_s"), doubt),
-        Figure(f"{name}: CPU beside Kafka's", _CPU_RATIO, ratios("cpu_us_per_record"), doubt),
-        Figure(f"{name}: rate beside Kafka's", _RATE_RATIO, ratios("records_per_s"), doubt),
+        FigureValues(f"{name}: CPU", CPU, values("ours", "cpu_us_per_record"), doubt),
+        FigureValues(f"{name}: rate", RATE, values("ours", "records_per_s"), doubt),
+        FigureValues(f"{name}: CPU beside Kafka's", _CPU_RATIO, ratios("cpu_us_per_record"), doubt),
+        FigureValues(f"{name}: rate beside Kafka's", _RATE_RATIO, ratios("records_per_s"), doubt),
     ]
 
 

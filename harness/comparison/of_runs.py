@@ -19,18 +19,18 @@ from harness.comparison.measured import (
     LOWER,
     RUNS,
     Conditions,
-    Figure,
-    Measured,
+    FigureScale,
+    FigureValues,
     PromiseTally,
-    Scale,
+    Side,
 )
 from harness.judge.aggregate import FAILED, Aggregate
 from harness.rundir.run_info import RunInfo
 from harness.rundir.verdict import BROKEN, ProfileVerdict, Verdict
 
 _MILLION: Final = 1_000_000
-_LATENCY: Final = Scale("ms", LOWER, floor=1.0, counts_from=0.2)
-_GAP: Final = Scale("ms", LOWER, floor=100.0, counts_from=0.2)
+_LATENCY: Final = FigureScale("ms", LOWER, floor=1.0, counts_from=0.2)
+_GAP: Final = FigureScale("ms", LOWER, floor=100.0, counts_from=0.2)
 _MACHINE: Final = {"cpu": "processor", "cores": "cores", "memory": "memory"}
 """Names in the versions of run.json, and what a reader calls them."""
 
@@ -44,11 +44,11 @@ class JudgedRun:
     verdict: Verdict
 
 
-def of_runs(name: str, runs: Sequence[JudgedRun], notes: Sequence[str] = ()) -> Measured:
+def of_runs(name: str, runs: Sequence[JudgedRun], notes: Sequence[str] = ()) -> Side:
     """One side from at least one run. Raises UsageError when they were not made in one way."""
     conditions = together([_conditions(run.info) for run in runs], [run.name for run in runs])
     profiles = list(dict.fromkeys(each.profile for run in runs for each in _counted(run.verdict)))
-    figures: list[Figure] = []
+    figures: list[FigureValues] = []
     promises: list[PromiseTally] = []
     for profile in profiles:
         of_profile = [
@@ -56,10 +56,10 @@ def of_runs(name: str, runs: Sequence[JudgedRun], notes: Sequence[str] = ()) -> 
         ]
         figures += _figures(profile, of_profile)
         promises += _promises(profile, of_profile)
-    return Measured(RUNS, name, len(runs), conditions, figures, promises, list(notes))
+    return Side(RUNS, name, len(runs), conditions, figures, promises, list(notes))
 
 
-def of_aggregate(name: str, found: Aggregate) -> Measured:
+def of_aggregate(name: str, found: Aggregate) -> Side:
     """One side from aggregate.json alone: its promises. Figures by run are in the runs."""
     promises = [
         PromiseTally(
@@ -74,7 +74,7 @@ def of_aggregate(name: str, found: Aggregate) -> Measured:
     ]
     judged = sum(each.verdict != FAILED for each in found.runs)
     note = "the run directories of this aggregate are not beside it, so only promises are compared"
-    return Measured(RUNS, name, judged, Conditions(), [], promises, [note])
+    return Side(RUNS, name, judged, Conditions(), [], promises, [note])
 
 
 def _counted(verdict: Verdict) -> list[ProfileVerdict]:
@@ -120,7 +120,7 @@ def _promises(profile: str, runs: Sequence[ProfileVerdict]) -> list[PromiseTally
     return found
 
 
-def _figures(profile: str, runs: Sequence[ProfileVerdict]) -> list[Figure]:
+def _figures(profile: str, runs: Sequence[ProfileVerdict]) -> list[FigureValues]:
     found = [
         _figure(f"{profile}: {name}", scale, map(value, runs)) for name, scale, value in _FIGURES
     ]
@@ -128,7 +128,7 @@ def _figures(profile: str, runs: Sequence[ProfileVerdict]) -> list[Figure]:
     for anomaly in ANOMALIES:
         counts = [run.counts.get(anomaly, 0) for run in runs]
         if f"no_{anomaly}" not in promised and any(counts):
-            scale = Scale("per million attempts", LOWER, floor=1.0, counts_from=0.5)
+            scale = FigureScale("per million attempts", LOWER, floor=1.0, counts_from=0.5)
             values = (
                 count / run.counts["attempted"] * _MILLION if run.counts["attempted"] else None
                 for count, run in zip(counts, runs, strict=True)
@@ -137,8 +137,8 @@ def _figures(profile: str, runs: Sequence[ProfileVerdict]) -> list[Figure]:
     return [each for each in found if each.values]
 
 
-def _figure(name: str, scale: Scale, values: Iterable[float | None]) -> Figure:
-    return Figure(name, scale, [float(each) for each in values if each is not None])
+def _figure(name: str, scale: FigureScale, values: Iterable[float | None]) -> FigureValues:
+    return FigureValues(name, scale, [float(each) for each in values if each is not None])
 
 
 def _percentile(metric: str, phase: str, name: str) -> Callable[[ProfileVerdict], float | None]:
@@ -170,9 +170,13 @@ def _unacknowledged(profile: ProfileVerdict) -> float | None:
     return lacking / counts["attempted"] if counts["attempted"] else None
 
 
-_FIGURES: Final[tuple[tuple[str, Scale, Callable[[ProfileVerdict], float | None]], ...]] = (
-    ("rate", Scale("records/s", HIGHER, floor=1.0, counts_from=0.05), _rate),
-    ("not acknowledged", Scale("share", LOWER, floor=0.001, counts_from=0.5), _unacknowledged),
+_FIGURES: Final[tuple[tuple[str, FigureScale, Callable[[ProfileVerdict], float | None]], ...]] = (
+    ("rate", FigureScale("records/s", HIGHER, floor=1.0, counts_from=0.05), _rate),
+    (
+        "not acknowledged",
+        FigureScale("share", LOWER, floor=0.001, counts_from=0.5),
+        _unacknowledged,
+    ),
     ("ack p50 before faults", _LATENCY, _percentile("ack", "before", "p50")),
     ("ack p99 before faults", _LATENCY, _percentile("ack", "before", "p99")),
     ("ack p99 during faults", _LATENCY, _percentile("ack", "during", "p99")),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.comparison.baseline import BASELINE_SCHEMA, read_baseline
-from harness.comparison.measured import InTurn, Measured
+from harness.comparison.measured import InTurn, Side
 from harness.comparison.of_bench import in_turn_of, of_bench
 from harness.comparison.of_runs import JudgedRun, of_aggregate, of_runs
 from harness.errors import RunDirError, UsageError
@@ -28,7 +28,7 @@ ACCEPTED: Final = (
 _AGGREGATE: Final = "aggregate.json"
 
 
-def read_side(paths: Sequence[Path]) -> Measured:
+def read_side(paths: Sequence[Path]) -> Side:
     """One side from one path or several of a kind.
 
     Raises UsageError for a path that is not there or is of another kind, RunDirError for a file
@@ -37,14 +37,14 @@ def read_side(paths: Sequence[Path]) -> Measured:
     name = ", ".join(str(path) for path in paths)
     runs: list[JudgedRun] = []
     benches: list[tuple[str, list[dict[str, Any]]]] = []
-    whole: list[Measured] = []
+    whole: list[Side] = []
     notes: list[str] = []
     for path in paths:
         if path.is_dir() and not (path / _AGGREGATE).is_file():
             runs.append(_run(path))
         elif path.is_dir() or path.name == _AGGREGATE:
             found = _runs_of(path if path.is_file() else path / _AGGREGATE, notes)
-            if isinstance(found, Measured):
+            if isinstance(found, Side):
                 whole.append(found)
             else:
                 runs += found
@@ -83,7 +83,7 @@ def _run(path: Path) -> JudgedRun:
     return JudgedRun(str(path), run_dir.read_info(), read_verdict(run_dir.latest_verdict()))
 
 
-def _runs_of(path: Path, notes: list[str]) -> list[JudgedRun] | Measured:
+def _runs_of(path: Path, notes: list[str]) -> list[JudgedRun] | Side:
     """The runs of an aggregate; where their directories are gone, what it says itself."""
     document = read_json(path, "an aggregate", schema=AGGREGATE_SCHEMA)
     try:

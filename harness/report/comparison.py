@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.comparison.compare import NOT_WORSE, Comparison
 from harness.comparison.conditions import VERSIONS
-from harness.comparison.figures import BETTER, NOT_SHOWN, WORSE, Finding
+from harness.comparison.figures import BETTER, NOT_SHOWN, WORSE, FigureChange
 from harness.comparison.promises import PromiseChange
 from harness.report.terminal import plain_columns
 from harness.report.wording import many
@@ -75,7 +75,7 @@ def markdown(found: Comparison) -> str:
     return "\n".join([*lines, ""])
 
 
-def ratio(found: Finding) -> str:
+def ratio(found: FigureChange) -> str:
     """`1.21 [1.15 … 1.27]`"""
     if found.ratio is None:
         return "–"
@@ -112,7 +112,7 @@ def _promises(found: Comparison) -> list[PromiseChange]:
     return sorted(changed, key=lambda each: _ORDER.index(each.verdict))
 
 
-def _figures(found: Comparison) -> list[Finding]:
+def _figures(found: Comparison) -> list[FigureChange]:
     return sorted(found.figures, key=lambda each: _ORDER.index(each.verdict))
 
 

@@ -12,23 +12,23 @@ from hypothesis import strategies as st
 
 from harness.comparison.compare import Options, compare, compare_in_turn
 from harness.comparison.conditions import differences
-from harness.comparison.figures import Sides, judge_figures, repeats_needed
+from harness.comparison.figures import FigureSides, judge_figures, repeats_needed
 from harness.comparison.measured import (
     BENCH,
     HIGHER,
     LOWER,
     RUNS,
     Conditions,
-    Figure,
+    FigureScale,
+    FigureValues,
     InTurn,
-    Measured,
     PromiseTally,
-    Scale,
+    Side,
 )
 from harness.errors import UsageError
 
-CPU = Scale("µs", LOWER, floor=0.01, counts_from=0.05)
-RATE = Scale("records/s", HIGHER, floor=0.01, counts_from=0.05)
+CPU = FigureScale("µs", LOWER, floor=0.01, counts_from=0.05)
+RATE = FigureScale("records/s", HIGHER, floor=0.01, counts_from=0.05)
 STEADY = [1.0, 1.01, 0.99, 1.02, 0.98, 1.005]
 NOISY = [0.7, 1.5, 1.1, 0.8, 1.3, 0.95]
 
@@ -37,8 +37,8 @@ def times(factor: float, values: list[float] = STEADY) -> list[float]:
     return [each * factor for each in values]
 
 
-def finding(base: list[float], now: list[float], scale: Scale = CPU, **more: Any):
-    ((found,), _) = judge_figures([Sides("figure", scale, base, now, **more)])
+def finding(base: list[float], now: list[float], scale: FigureScale = CPU, **more: Any):
+    ((found,), _) = judge_figures([FigureSides("figure", scale, base, now, **more)])
     return found
 
 
@@ -60,7 +60,7 @@ def finding(base: list[float], now: list[float], scale: Scale = CPU, **more: Any
     ],
 )
 def test_what_is_made_of_two_groups(
-    base: list[float], now: list[float], scale: Scale, verdict: str, not_worse: bool
+    base: list[float], now: list[float], scale: FigureScale, verdict: str, not_worse: bool
 ) -> None:
     found = finding(base, now, scale)
     assert (found.verdict, found.not_worse) == (verdict, not_worse)
@@ -83,7 +83,7 @@ def test_why_nothing_is_shown(base: list[float], now: list[float], reason: str) 
 
 
 def test_values_below_the_floor_are_not_told_apart() -> None:
-    tiny = Scale("ms", LOWER, floor=1.0, counts_from=0.2)
+    tiny = FigureScale("ms", LOWER, floor=1.0, counts_from=0.2)
     found = finding([0.1, 0.2, 0.1, 0.2, 0.1], [0.8, 0.9, 0.7, 0.8, 0.9], tiny)
     assert (found.verdict, found.ratio) == ("not_shown", 1.0)
     assert finding([0.0] * 5, [50.0] * 5, tiny).verdict == "worse"
@@ -127,8 +127,8 @@ def test_measured_in_turn_what_changes_within_a_round_is_noise() -> None:
 
 
 def test_the_same_values_show_less_among_many_figures() -> None:
-    one = Sides("slower", CPU, STEADY[:5], times(1.3)[:5])
-    others = [Sides(f"same {number}", CPU, STEADY[:5], STEADY[:5]) for number in range(6)]
+    one = FigureSides("slower", CPU, STEADY[:5], times(1.3)[:5])
+    others = [FigureSides(f"same {number}", CPU, STEADY[:5], STEADY[:5]) for number in range(6)]
     assert judge_figures([one])[0][0].verdict == "worse"
     among = judge_figures([one, *others])[0][0]
     assert among.verdict == "not_shown"
@@ -203,14 +203,14 @@ def test_more_of_a_slowdown_is_never_less_of_a_finding(seed: int, noise: float, 
 def side(
     promises: dict[str, int] | None = None,
     *,
-    figures: tuple[Figure, ...] = (),
+    figures: tuple[FigureValues, ...] = (),
     kind: str = RUNS,
     reason: str = "lost 3 acknowledged records",
     **conditions: dict[str, str],
-) -> Measured:
+) -> Side:
     tallies = [PromiseTally("idempotent", "no_lost", promises, reason)] if promises else []
     runs = sum((promises or {}).values()) or len(figures[0].values)
-    return Measured(kind, "side", runs, Conditions(**conditions), list(figures), tallies)
+    return Side(kind, "side", runs, Conditions(**conditions), list(figures), tallies)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def side(
 def test_what_became_of_a_promise(
     base: dict[str, int] | None, now: dict[str, int] | None, verdict: str, exit_code: int
 ) -> None:
-    figure = Figure("rate", RATE, STEADY) if base is None or now is None else None
+    figure = FigureValues("rate", RATE, STEADY) if base is None or now is None else None
     figures = () if figure is None else (figure,)
     found = compare(side(base, figures=figures), side(now, figures=figures))
     assert (found.verdict, found.exit_code) == (verdict, exit_code)
@@ -257,8 +257,8 @@ def test_a_broken_promise_says_why() -> None:
 
 HERE = {"processor": "A", "cores": "2"}
 ELSEWHERE = {"processor": "B", "cores": "2"}
-SLOWER = (Figure("rate", RATE, times(0.5)),)
-BEFORE = (Figure("rate", RATE, STEADY),)
+SLOWER = (FigureValues("rate", RATE, times(0.5)),)
+BEFORE = (FigureValues("rate", RATE, STEADY),)
 
 
 def test_on_another_machine_figures_are_not_shown_and_promises_are() -> None:
@@ -310,7 +310,7 @@ def test_runs_are_not_compared_with_benches() -> None:
 
 
 def test_two_benches_show_a_rate_only_beside_a_second_bench_of_the_base() -> None:
-    ratio = Figure("rate beside", replace(RATE, unit="ratio"), STEADY)
+    ratio = FigureValues("rate beside", replace(RATE, unit="ratio"), STEADY)
     base = side(figures=(*BEFORE, ratio), kind=BENCH)
     slower = replace(ratio, values=times(0.5))
     now = side(figures=(*SLOWER, slower), kind=BENCH)
@@ -321,14 +321,18 @@ def test_two_benches_show_a_rate_only_beside_a_second_bench_of_the_base() -> Non
 
 
 def test_values_of_runs_that_were_too_short_show_nothing() -> None:
-    doubted = (Figure("rate", RATE, times(0.5), "too short: 0.2 s"),)
+    doubted = (FigureValues("rate", RATE, times(0.5), "too short: 0.2 s"),)
     (found,) = compare(side(figures=BEFORE), side(figures=doubted)).figures
     assert (found.verdict, found.reason) == ("not_shown", "too short: 0.2 s")
 
 
 def test_figures_can_be_chosen_and_what_counts_can_be_said() -> None:
-    base = side(figures=(Figure("a rate", RATE, STEADY), Figure("b rate", RATE, STEADY)))
-    now = side(figures=(Figure("a rate", RATE, times(0.8)), Figure("b rate", RATE, STEADY)))
+    base = side(
+        figures=(FigureValues("a rate", RATE, STEADY), FigureValues("b rate", RATE, STEADY))
+    )
+    now = side(
+        figures=(FigureValues("a rate", RATE, times(0.8)), FigureValues("b rate", RATE, STEADY))
+    )
     (found,) = compare(base, now, options=Options(only=("b ",))).figures
     assert found.figure == "b rate"
     assert compare(base, now, options=Options(counts_from=0.3)).exit_code == 0
