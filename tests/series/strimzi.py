@@ -7,7 +7,8 @@ what differs from what is expected:
 
 kill_leader                      no acknowledged record of acks=all lost, twice or out of order by
                                  a promise; fire-and-forget loses in at least one of the runs
-rolling_restart                  nothing lost by an acknowledging profile
+rolling_restart                  nothing lost by acks=all; acks=1 may lose what the next leader had
+                                 not fetched
 stop_followers_then_kill_leader  fire-and-forget and leader-ack lose in every run, acks=all nothing
 
 A run that differs is a finding; it is not repeated.
@@ -73,8 +74,6 @@ def differences(fault: str, code: int, verdict: Verdict | None) -> list[str]:
         name, lost = profile["profile"], profile["counts"]["lost"]
         if name in ALL_REPLICAS and lost:
             found.append(f"{name}: lost {lost}")
-        if name == "leader-ack" and fault == "rolling_restart" and lost:
-            found.append(f"{name}: lost {lost} to orderly stops")
         if name in LEADER_ALONE and fault == FAULTS[-1] and not lost:
             found.append(f"{name}: lost nothing")
         if profile["verdict"] == "broken":
@@ -107,8 +106,12 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=11)
     parser.add_argument("--only", choices=FAULTS)
+    # Nine JVMs, a Kubernetes and the load share the machine: on two cores the harness's default
+    # rate overloads it, and then records end by delivery.timeout.ms.
+    parser.add_argument("--rate", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("reports/runs/strimzi"))
     args, extra = parser.parse_known_args()
+    extra = ["--rate", str(args.rate), *extra]
     missing = missing_for_node()
     if missing:
         print(f"Kubernetes cannot run here: {missing}", file=sys.stderr)
