@@ -55,7 +55,7 @@ class Case:
     message_bytes: int
     records: int
     peer: str
-    """Which of Kafka's tools it stands beside."""
+    """Which of Kafka's tools it is compared with."""
 
 
 def all_cases() -> list[Case]:

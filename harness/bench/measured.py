@@ -2,7 +2,7 @@
 
     python -m harness.bench.measured RESULT.json [--memory] -- COMMAND …
 
-stands between the bench and what it measures. It starts the command, waits for exactly that
+is between the bench and what it measures. It starts the command, waits for exactly that
 process (`wait4` gives its user and system time to the microsecond, from the first instruction of
 start-up to exit, with that of the processes which it has started and awaited), and ends it when
 the bench ends, however that ends: Kafka's tools would go on for minutes without brokers. SIGTERM

@@ -2,7 +2,7 @@
 
 The same load (profile, clients, rate) is made by one, two and four of Locust's workers in turn. CPU
 is the user and system time of all workers while the load is steady, start-up left out, over the
-attempts that their ledgers gained meanwhile. The master, which makes no load, is told apart.
+attempts that their ledgers gained meanwhile. The master, which makes no load, is counted apart.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from harness.bench.worker import WorkerResult, result_of
 from harness.brokers.local.jars import KAFKA_VERSION, fetch_jars
 from harness.brokers.local.java import find_java
 from harness.errors import HarnessError
-from harness.kafka.environment import told
+from harness.kafka.environment import child_environment
 from harness.profiles import DeliveryProfile, load_builtin
 from harness.profiles.model import Settings
 from harness.rundir.run_dir import RunDir
@@ -68,7 +68,7 @@ class Sides:
     def __init__(self, brokers: Any, folder: Path) -> None:
         self.folder = folder
         self.topics = Topics(direct_config(brokers))
-        self.environment = told(self.topics.client_config)
+        self.environment = child_environment(self.topics.client_config)
         self._profiles = load_builtin()
         self._java = find_java()
         self._jars = fetch_jars(getattr(brokers, "kafka_version", KAFKA_VERSION))

@@ -33,7 +33,7 @@ class Presence:
         folder = cluster / kind
         folder.mkdir(mode=0o700, exist_ok=True)
         self._path = folder / f"{name}{_SUFFIX}"
-        # Locked before it has its name, so that nobody ever sees it without its lock.
+        # Locked before it has its name, so that no process ever sees it without its lock.
         self._descriptor, partial = tempfile.mkstemp(dir=folder, prefix=".")
         os.write(self._descriptor, json.dumps(document).encode())
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)

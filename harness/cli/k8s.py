@@ -4,7 +4,7 @@ render   what would be applied            logs     what a run prints
 apply    apply an overlay, await it       fetch    its run directory, from the volume to here
 run      a run as a Job, to its verdict   delete   a run, or all that an overlay applied
 
-Each says on stderr which kubectl commands it stands for.
+Each says on stderr which kubectl commands it runs.
 """
 
 from __future__ import annotations

@@ -108,8 +108,8 @@ def _print_report(report: FileReport, out: Console, complaints: Console) -> None
         if (count := report.count(severity))
     )
     what = f"{report.kind}: {', '.join(report.subjects)}" if report.subjects else report.kind
-    told = found or "nothing to object to"
-    out.print(Text(f"{report.file}: {told} ({what})"), soft_wrap=True)
+    summary = found or "nothing to object to"
+    out.print(Text(f"{report.file}: {summary} ({what})"), soft_wrap=True)
 
 
 def add_list_arguments(parser: argparse.ArgumentParser) -> None:

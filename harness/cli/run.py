@@ -97,8 +97,8 @@ def run_repeated(args: argparse.Namespace) -> int:
 
 
 def _reached_before_in_series(error: Exception, run_dir: RunDir) -> Verdict:
-    """As `reached_before`; a defect that ends one run of a series is told, since it ends no more
-    than that run."""
+    """As `reached_before`; a defect that ends one run of a series is reported, since it ends
+    no more than that run."""
     try:
         return reached_before(error, run_dir)
     except HarnessError:

@@ -1,7 +1,7 @@
 """Chaos Toolkit actions and probes that strike Kafka brokers, and the repair of what they do.
 
 Use them as `provider: {type: python, module: harness.faults, func: <name>}`. What each fault
-does, needs and provokes stands in docs/faults.md; `harness list faults` names them, in the order of
+does, needs and provokes is in docs/faults.md; `harness list faults` names them, in the order of
 these imports. A module's `__all__` holds what of it is public here.
 """
 

@@ -66,7 +66,7 @@ class Target:
             BESIDE.take_turn(self.brokers.meeting_place)
 
     def require(self, fault: Fault) -> None:
-        """Raises UsageError when these brokers lack what a fault needs, or are struck already."""
+        """Raises UsageError when these brokers lack what a fault needs, or are hit already."""
         self.take_turn()
         missing = fault.needs - self.brokers.capabilities - {MEMBERS}
         if missing:
@@ -98,7 +98,7 @@ class Target:
         return found[0] if found else None
 
     def consuming(self) -> list[ProfileRun]:
-        """The profiles with group members of the run that is struck; none without a run."""
+        """The profiles with group members of the run that is hit; none without a run."""
         run_dir = self.member_run()
         return [] if run_dir is None else consuming_profiles(run_dir)
 
@@ -197,17 +197,17 @@ def memberless(fault: str) -> str:
 
 def attach(environment: Mapping[str, str] | None = None) -> Target:
     """The brokers that the environment names. Raises UsageError or ClusterError when none run."""
-    told = HarnessEnvironment.read(environment)
+    given = HarnessEnvironment.read(environment)
     named = CONFIGURED.get()
-    if named is not None and told.run_dir is None:
+    if named is not None and given.run_dir is None:
         # A run of the harness has its brokers already, and its experiment strikes no others.
-        told = replace(told, brokers=named, cluster=None)
-    run_dir = None if told.run_dir is None else RunDir(told.run_dir)
-    config = told.client_config
-    bootstrap = told.brokers or config.get("bootstrap.servers")
+        given = replace(given, brokers=named, cluster=None)
+    run_dir = None if given.run_dir is None else RunDir(given.run_dir)
+    config = given.client_config
+    bootstrap = given.brokers or config.get("bootstrap.servers")
     brokers: Brokers
-    if told.cluster or not bootstrap:
-        brokers = connect(f"{LOCAL}:{told.cluster}" if told.cluster else LOCAL)
+    if given.cluster or not bootstrap:
+        brokers = connect(f"{LOCAL}:{given.cluster}" if given.cluster else LOCAL)
     else:
         brokers = connect(bootstrap, config)
     view = ClusterView({**brokers.client_config, **config})

@@ -62,8 +62,8 @@ class Beside:
 
         Without an experiment it is only seen to that no other process has one. Raises UsageError
         when one has: `heal` of the second would undo a fault of the first while it is meant to
-        last, and nobody would know whose fault had which effect. Once refused, an experiment does
-        nothing at all, also when the other one has ended by then.
+        last, and the effects of the faults could not be distinguished. Once refused, an
+        experiment does nothing at all, also when the other one has ended by then.
         """
         if cluster in self._turns:
             return

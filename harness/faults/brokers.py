@@ -91,13 +91,13 @@ def stop_followers_then_kill_leader(
     that the leader would shrink the ISR and also acknowledge acks=all alone.
     """
     require_shorter(injection, LAG_SETTING, _ISR_WOULD_SHRINK)
-    struck = leader(injection)
-    followers = followers_of(struck.broker, struck.partitions)
+    hit = leader(injection)
+    followers = followers_of(hit.broker, hit.partitions)
     with injection.paused(followers):
         until = time.monotonic() + hold_s
         injection.note_follower_logs(followers, hold_s / 2)
         time.sleep(max(0.0, until - time.monotonic()))
-        injection.kill(struck.broker)
+        injection.kill(hit.broker)
     injection.observe_move(evidence_timeout_s)
 
 
@@ -112,11 +112,11 @@ def cut_replication_then_kill_leader(
     replica.lag.time.max.ms.
     """
     lag_s = require_shorter(injection, LAG_SETTING, _ISR_WOULD_SHRINK)
-    struck = leader(injection)
+    hit = leader(injection)
     with injection.cut(
-        struck.broker, "replication", "blackhole", hold_s=hold_s, patience_s=_LAG_SHARE * lag_s
+        hit.broker, "replication", "blackhole", hold_s=hold_s, patience_s=_LAG_SHARE * lag_s
     ):
-        injection.kill(struck.broker)
+        injection.kill(hit.broker)
     injection.observe_move(evidence_timeout_s)
 
 
@@ -147,7 +147,7 @@ def pause_leader(
         session_ms = float(broker_setting(injection.at, SESSION_SETTING) or SESSION_MS)
         hold_s = max(PAUSE_S, session_ms / 750)
         injection.evidence.hold_s = hold_s
-    require_longer(injection, SESSION_SETTING, "nobody else would be elected")
+    require_longer(injection, SESSION_SETTING, "no other broker would be elected")
     pause(injection, leader(injection), hold_s, evidence_timeout_s)
 
 

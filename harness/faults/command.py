@@ -184,7 +184,7 @@ class _Watch:
             try:
                 states = self._target.view.partitions(topics)
             except FaultError:
-                states = []  # nobody answers at the moment
+                states = []  # no broker answers at the moment
             for state in states:
                 if state.key in self._watched:
                     self._watched[state.key].see_isr(state.isr)

@@ -29,7 +29,7 @@ def kill_transaction_coordinator(injection: Injection, evidence_timeout_s: float
 
 @fault(REASSIGN, role=TRANSACTION_COORDINATOR, moves_leader=True)
 def move_transaction_coordinator(injection: Injection, evidence_timeout_s: float = 20.0) -> None:
-    """Elect another broker as coordinator of most transactional.ids, nobody dies.
+    """Elect another broker as coordinator of most transactional.ids; no broker dies.
 
     No process is touched: the partitions of __transaction_state get another leader by election,
     as in a planned move. `heal` moves them back.
@@ -54,7 +54,7 @@ def kill_group_coordinator(
 def move_group_coordinator(
     injection: Injection, profile: str | None = None, evidence_timeout_s: float = 20.0
 ) -> None:
-    """Elect another broker as coordinator of most consumer groups, nobody dies.
+    """Elect another broker as coordinator of most consumer groups; no broker dies.
 
     Or of the group of `profile`. No process is touched: the partitions of __consumer_offsets get
     another leader by election, as in a planned move. `heal` moves them back.

@@ -14,21 +14,21 @@ from harness.errors import FaultError, UsageError
 from harness.faults.backend import Target
 from harness.faults.injection import Injection
 from harness.faults.interrupts import uninterrupted
-from harness.faults.roles import Struck
+from harness.faults.roles import HitBroker
 from harness.kafka.leaders import PartitionState, answered
 from harness.rundir.fault_evidence import Election
 
 
-def kill(injection: Injection, struck: Struck, evidence_timeout_s: float) -> None:
+def kill(injection: Injection, hit: HitBroker, evidence_timeout_s: float) -> None:
     """End a broker without warning; await that others lead in its place."""
-    injection.kill(struck.broker)
+    injection.kill(hit.broker)
     injection.observe_move(evidence_timeout_s)
 
 
-def pause(injection: Injection, struck: Struck, hold_s: float, evidence_timeout_s: float) -> None:
+def pause(injection: Injection, hit: HitBroker, hold_s: float, evidence_timeout_s: float) -> None:
     """Let a broker stand still for `hold_s` at least, until others lead in its place."""
     deadline = time.monotonic() + hold_s
-    with injection.paused([struck.broker]):
+    with injection.paused([hit.broker]):
         injection.observe_move(max(hold_s, evidence_timeout_s))
         time.sleep(max(0.0, deadline - time.monotonic()))
     injection.observe_move(evidence_timeout_s)
@@ -36,7 +36,7 @@ def pause(injection: Injection, struck: Struck, hold_s: float, evidence_timeout_
 
 def cut(
     injection: Injection,
-    struck: Struck,
+    hit: HitBroker,
     link: Link,
     mode: CutMode,
     *,
@@ -44,22 +44,22 @@ def cut(
     patience_s: float,
 ) -> None:
     """Cut a broker's link for `hold_s`, then end its connections; no leader moves."""
-    with injection.cut(struck.broker, link, mode, hold_s=hold_s, patience_s=patience_s, reset=True):
+    with injection.cut(hit.broker, link, mode, hold_s=hold_s, patience_s=patience_s, reset=True):
         pass
     injection.observe()
 
 
-def move(injection: Injection, struck: Struck, evidence_timeout_s: float) -> None:
+def move(injection: Injection, hit: HitBroker, evidence_timeout_s: float) -> None:
     """Let another replica lead in a broker's place, all brokers staying alive.
 
     The next in-sync replica is made the preferred one for as long as its election takes. The
     order of the replicas is then what it was, so that electing preferred leaders moves it back.
     """
-    before = {state.key: state.replicas for state in struck.partitions}
-    after = {state.key: next_first(state) for state in struck.partitions}
+    before = {state.key: state.replicas for state in hit.partitions}
+    after = {state.key: next_first(state) for state in hit.partitions}
     target = injection.at
     try:
-        target.reorder_replicas(struck.broker, after)
+        target.reorder_replicas(hit.broker, after)
         at = injection.strike()
         injection.evidence.elections = [
             Election(topic, partition, order[0], at) for (topic, partition), order in after.items()
@@ -68,7 +68,7 @@ def move(injection: Injection, struck: Struck, evidence_timeout_s: float) -> Non
         injection.observe_move(evidence_timeout_s)
     finally:
         with uninterrupted():
-            target.reorder_replicas(struck.broker, before)
+            target.reorder_replicas(hit.broker, before)
 
 
 def next_first(state: PartitionState) -> list[int]:
@@ -78,7 +78,7 @@ def next_first(state: PartitionState) -> list[int]:
     turned = [*order[start + 1 :], *order[: start + 1]]
     other = next((each for each in turned if each in state.isr and each != state.leader), None)
     if other is None:
-        raise FaultError(f"{state}: no other replica is in sync, so nobody can take over.")
+        raise FaultError(f"{state}: no other replica is in sync, so none can take over.")
     return [other, *(each for each in order if each != other)]
 
 

@@ -1,6 +1,6 @@
 """Experiment files: found by name or path, checked whole before anything is touched.
 
-An experiment is a Chaos Toolkit experiment. What the harness adds stands in an extension of it:
+An experiment is a Chaos Toolkit experiment. What the harness adds is in an extension of it:
 
     extensions:
       - name: harness

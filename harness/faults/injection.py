@@ -1,7 +1,7 @@
 """One injection of a fault: its record in the timelines of runs and in Chaos Toolkit's journal.
 
     with Injection(fault, target) as injection:
-        injection.aim("broker 2, …", partitions)      # what will be struck; `inject` is written
+        injection.aim("broker 2, …", partitions)      # what will be hit; `inject` is written
         injection.kill(broker)                        # the first deed fixes injected_at
         injection.observe_move(timeout_s)             # leaders and epochs afterwards
     return injection.output()                         # `injected` is written with the evidence
@@ -75,7 +75,7 @@ class Injection:
         self._write("injected", at=self.injected_at, took_effect=not missing)
 
     def aim(self, target: str, partitions: Iterable[PartitionState]) -> None:
-        """Name what will be struck and note the leader epochs of `partitions`."""
+        """Name what will be hit and note the leader epochs of `partitions`."""
         states = list(partitions)
         epochs: dict[Key, int] = {}
 

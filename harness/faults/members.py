@@ -33,7 +33,7 @@ from harness.members.roster import (
 )
 from harness.rundir.clock import now
 from harness.rundir.events import MemberEvent
-from harness.rundir.fault_evidence import MemberStruck
+from harness.rundir.fault_evidence import MemberEvidence
 from harness.rundir.member_journal import Step
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ProfileRun
@@ -49,9 +49,9 @@ MOMENTS: Final[dict[str, frozenset[Step]]] = {
     "commit": frozenset({Step.COMMIT_CALLED, Step.TXN_COMMIT_CALLED}),
     "committed": frozenset({Step.COMMITTED, Step.TXN_COMMITTED}),
 }
-"""When a member is struck: once the last step of its journal is one of these."""
+"""When a member is hit: once the last step of its journal is one of these."""
 _COMMITS_UNSEEN: Final = frozenset({"auto", "stored", "share"})
-"""Modes whose members do not see their commits when they happen: they are struck at work."""
+"""Modes whose members do not see their commits when they happen: they are hit at work."""
 _MOMENT_S: Final = 10.0
 _LOOK_S: Final = 0.0005
 _TRIES: Final = 50
@@ -93,32 +93,32 @@ def pause_member(
     """SIGSTOP a member of each consumer group until others have its partitions, SIGCONT it.
 
     It is the member with the most partitions, of each group or of a profile's. It stays stopped for
-    `hold_s`, and for longer, `evidence_timeout_s` at most, while nobody has taken over. It wakes up
-    believing that it still has its partitions, as after a long pause for garbage collection or of a
-    virtual machine. `hold_s` must exceed the session timeout; where it exceeds the transaction
+    `hold_s`, and for longer, `evidence_timeout_s` at most, while no member has taken over. It wakes
+    up believing that it still has its partitions, as after a long garbage collection or a pause of
+    a virtual machine. `hold_s` must exceed the session timeout; where it exceeds the transaction
     timeout as well, a pipeline's member finds itself fenced.
     """
     steps = _steps(moment)
     run_dir, profiles = _struck(injection, profile)
     _check_hold(injection.at, profiles, hold_s)
     injection.aim(f"a member of {_names(profiles)}", [])
-    paused: list[tuple[Living, MemberStruck, int]] = []
+    paused: list[tuple[Living, MemberEvidence, int]] = []
     try:
         for each in profiles:
-            member, struck = _strike(injection, run_dir, each, steps, signal.SIGSTOP)
-            paused.append((member, struck, 0))
+            member, hit = _strike(injection, run_dir, each, steps, signal.SIGSTOP)
+            paused.append((member, hit, 0))
             written = len(entries_since(run_dir, member, 0))
-            paused[-1] = (member, struck, written)
-            struck.state = state_when_stopped(member)
+            paused[-1] = (member, hit, written)
+            hit.state = state_when_stopped(member)
         deadline = time.monotonic() + hold_s
         _await_evidence(injection, run_dir, max(hold_s, evidence_timeout_s))
         time.sleep(max(0.0, deadline - time.monotonic()))
     finally:
         with uninterrupted():
-            for member, struck, _ in paused:
+            for member, hit, _ in paused:
                 with contextlib.suppress(FaultError):
                     signal_member(run_dir, member, signal.SIGCONT)
-                    struck.resumed_at = now()
+                    hit.resumed_at = now()
     _await_resumed(run_dir, paused, evidence_timeout_s)
     _look(injection, run_dir)
 
@@ -228,7 +228,7 @@ def _strike(
     steps: frozenset[Step],
     number: signal.Signals,
     spread_ms: float = 0.0,
-) -> tuple[Living, MemberStruck]:
+) -> tuple[Living, MemberEvidence]:
     """Signal the busiest member at its moment; another one when it ended meanwhile by itself."""
     if profile.consume is not None and profile.consume.mode in _COMMITS_UNSEEN and steps:
         steps = MOMENTS["work"]
@@ -243,10 +243,10 @@ def _strike(
         except FaultError:
             time.sleep(POLL_S)  # until the pool has noticed it too
             continue
-        struck = _note(injection, profile, member, number.name, at)
+        hit = _note(injection, profile, member, number.name, at)
         step = last_step(run_dir, member)
-        struck.last_step = None if step is None else step.name
-        return member, struck
+        hit.last_step = None if step is None else step.name
+        return member, hit
     raise FaultError(f"{profile.profile}: its members end by themselves; see logs/members.")
 
 
@@ -269,7 +269,7 @@ def _check_hold(target: Target, profiles: list[ProfileRun], hold_s: float) -> No
         if value is not None and hold_s * 1000 <= float(value):
             raise UsageError(
                 f"pause_member: hold_s is {hold_s:g}, but {setting} of {each.profile} is {value}: "
-                "nobody would take over. Hold longer than that."
+                "no other member would take over. Hold longer than that."
             )
 
 
@@ -282,8 +282,8 @@ def _brokers(target: Target, name: str) -> tuple[str, str | None]:
 
 def _note(
     injection: Injection, profile: ProfileRun, member: Living, action: str, at: str
-) -> MemberStruck:
-    struck = MemberStruck(
+) -> MemberEvidence:
+    hit = MemberEvidence(
         profile=member.profile,
         member=member.member,
         pid=member.pid,
@@ -292,8 +292,8 @@ def _note(
         partitions=sorted(member.partitions),
         shared=_is_shared(profile),
     )
-    injection.evidence.members.append(struck)
-    return struck
+    injection.evidence.members.append(hit)
+    return hit
 
 
 def _look(injection: Injection, run_dir: RunDir) -> None:
@@ -328,17 +328,17 @@ def _await_evidence(injection: Injection, run_dir: RunDir, timeout_s: float) -> 
 
 
 def _await_resumed(
-    run_dir: RunDir, paused: list[tuple[Living, MemberStruck, int]], timeout_s: float
+    run_dir: RunDir, paused: list[tuple[Living, MemberEvidence, int]], timeout_s: float
 ) -> None:
     """Wait until each member that stood still has found out, or has ended; note what it saw."""
 
     def pending() -> str | None:
         silent = []
-        for member, struck, count in paused:
+        for member, hit, count in paused:
             entries = entries_since(run_dir, member, count)
             steps = {Step(int(step)) for step in entries["step"]}
-            struck.steps_after = [step.name for step in _TELLING if step in steps]
-            if not struck.steps_after and struck.ended is None and not struck.shared:
+            hit.steps_after = [step.name for step in _TELLING if step in steps]
+            if not hit.steps_after and hit.ended is None and not hit.shared:
                 silent.append(f"{member.profile} member {member.member}")
         return f"not a word of {', '.join(silent)}" if silent else None
 
@@ -375,6 +375,6 @@ def _scale(
         for number in sorted(set(before[name]) ^ set(after)):
             member = after.get(number) or before[name][number]
             action = "join" if number in after else "leave"
-            struck = _note(injection, profiles[name], member, action, at)
-            struck.spare = action == "join" and numbers[name] > partitions
+            hit = _note(injection, profiles[name], member, action, at)
+            hit.spare = action == "join" and numbers[name] > partitions
     _await_evidence(injection, run_dir, timeout_s)

@@ -40,9 +40,9 @@ def kill_leader_in_container(injection: Injection, evidence_timeout_s: float = 3
     No grace period lets the broker hand over first. Waits until other brokers lead its partitions
     in a newer leader epoch, at most `evidence_timeout_s`.
     """
-    struck = leader(injection)
+    hit = leader(injection)
     injection.strike()
-    injection.evidence.brokers.append(injection.at.operated.kill_process(struck.broker))
+    injection.evidence.brokers.append(injection.at.operated.kill_process(hit.broker))
     injection.observe_move(evidence_timeout_s)
 
 
@@ -73,16 +73,16 @@ def roll_by_change(
 def kill_leader_without_operator(
     injection: Injection, hold_s: float = 20.0, evidence_timeout_s: float = 30.0
 ) -> None:
-    """Scale the operator to zero, then kill the leader: nobody makes its pod again.
+    """Scale the operator to zero, then kill the leader: nothing makes its pod again.
 
     The broker stays away for `hold_s`, and until `heal` brings the operator back.
     """
     if hold_s < 0:
         raise UsageError(f"hold_s {hold_s:g}: 0 or more is expected.")
-    struck = leader(injection)
+    hit = leader(injection)
     injection.strike()
     injection.evidence.operators.append(injection.at.operated.stop_operator())
-    injection.kill(struck.broker)
+    injection.kill(hit.broker)
     injection.observe_move(evidence_timeout_s)
     time.sleep(hold_s)
 

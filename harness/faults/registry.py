@@ -42,7 +42,7 @@ class Fault:
     role: str = ""
     """Whom it strikes."""
     moves_leader: bool = False
-    """Does the leadership of the struck partitions go to another broker?"""
+    """Does the leadership of the partitions that it hits go to another broker?"""
     graceful: bool = False
     """Is it a planned operation, which no control is expected to break under?"""
     nominal: bool = False

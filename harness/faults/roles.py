@@ -30,21 +30,21 @@ INIT_TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Struck:
+class HitBroker:
     """A broker that has a role, and the partitions by which it has it."""
 
     broker: int
     partitions: list[PartitionState]
 
 
-def leader(injection: Injection) -> Struck:
+def leader(injection: Injection) -> HitBroker:
     """The broker that leads most of the run's partitions; aims at those it leads."""
     broker, led = most_led(injection.at.aimed_partitions())
     injection.aim(f"broker {broker}, leader of {len(led)} partitions", led)
-    return Struck(broker, led)
+    return HitBroker(broker, led)
 
 
-def follower(injection: Injection) -> Struck:
+def follower(injection: Injection) -> HitBroker:
     """The follower of most partitions that the busiest leader leads; aims at those it follows."""
     led = most_led(injection.at.aimed_partitions())[1]
     count = Counter(broker for each in led for broker in each.replicas if broker != each.leader)
@@ -53,10 +53,10 @@ def follower(injection: Injection) -> Struck:
     broker = min(count, key=lambda each: (-count[each], each))
     followed = [each for each in led if broker in each.replicas]
     injection.aim(f"broker {broker}, follower of {len(followed)} partitions", followed)
-    return Struck(broker, followed)
+    return HitBroker(broker, followed)
 
 
-def controller(injection: Injection) -> Struck:
+def controller(injection: Injection) -> HitBroker:
     """The node that is the active controller; aims at the partitions that it leads, if any."""
     quorum = injection.at.quorum()
     if quorum.leader < 0:
@@ -64,7 +64,7 @@ def controller(injection: Injection) -> Struck:
     led = [each for each in injection.at.aimed_partitions() if each.leader == quorum.leader]
     injection.evidence.controllers = [ControllerMove(quorum.leader, quorum.epoch)]
     injection.aim(f"node {quorum.leader}, the active controller", led)
-    return Struck(quorum.leader, led)
+    return HitBroker(quorum.leader, led)
 
 
 def zone_of_the_leader(injection: Injection) -> list[int]:
@@ -75,15 +75,15 @@ def zone_of_the_leader(injection: Injection) -> list[int]:
     zones = injection.at.operated.zones()
     partitions = injection.at.aimed_partitions()
     zone = zones[most_led(partitions)[0]]
-    struck = sorted(broker for broker, its_zone in zones.items() if its_zone == zone)
-    if len(struck) == len(zones):
+    hit = sorted(broker for broker, its_zone in zones.items() if its_zone == zone)
+    if len(hit) == len(zones):
         raise UsageError(
-            f"{injection.fault.name}: all brokers are in zone {zone}, so nobody would be left. "
+            f"{injection.fault.name}: all brokers are in zone {zone}, so none would be left. "
             "Spread the brokers over zones (rack of the Kafka resource, labels of the nodes)."
         )
-    led = [each for each in partitions if each.leader in struck]
-    injection.aim(f"zone {zone}: brokers {', '.join(map(str, struck))}", led)
-    return struck
+    led = [each for each in partitions if each.leader in hit]
+    injection.aim(f"zone {zone}: brokers {', '.join(map(str, hit))}", led)
+    return hit
 
 
 def all_brokers(injection: Injection) -> list[int]:
@@ -152,21 +152,23 @@ def consumer_groups(info: RunInfo, profile: str | None = None) -> list[Coordinat
     ]
 
 
-def transaction_coordinator(injection: Injection) -> Struck:
+def transaction_coordinator(injection: Injection) -> HitBroker:
     """The broker that coordinates most of the run's transactional.ids."""
     return coordinator(injection, TRANSACTION_STATE, run_transactional_ids(injection.at))
 
 
-def group_coordinator(injection: Injection, profile: str | None) -> Struck:
+def group_coordinator(injection: Injection, profile: str | None) -> HitBroker:
     """The broker that coordinates most of the run's groups, or that of a profile's."""
     return coordinator(injection, CONSUMER_OFFSETS, run_groups(injection.at, profile))
 
 
-def coordinator(injection: Injection, topic: str, clients: Sequence[CoordinatedClient]) -> Struck:
+def coordinator(
+    injection: Injection, topic: str, clients: Sequence[CoordinatedClient]
+) -> HitBroker:
     """The broker that coordinates most of `clients`; aims at the partitions by which it does.
 
-    Without clients (nobody runs a load) it is the broker that leads most of `topic`. Raises
-    FaultError when nobody has needed a coordinator of that kind yet.
+    Without clients (no load is running) it is the broker that leads most of `topic`. Raises
+    FaultError when no client has needed a coordinator of that kind yet.
     """
     view = injection.at.view
     states = answered(lambda: _led(view.partitions([topic])), f"the leaders of {topic}")
@@ -174,15 +176,15 @@ def coordinator(injection: Injection, topic: str, clients: Sequence[CoordinatedC
     aimed = list(dict.fromkeys(where.values())) if where else states
     votes = Counter(state.leader for state in (where.values() if where else states))
     broker = min(votes, key=lambda each: (-votes[each], each))
-    struck = [state for state in aimed if state.leader == broker]
+    hit = [state for state in aimed if state.leader == broker]
     injection.evidence.coordinates = [
         Coordination(client.name, client.profile, topic, state.partition, client.run_id)
         for client, state in where.items()
         if state.leader == broker
     ]
-    whom = f"coordinator of {votes[broker]} clients" if where else f"leader of {len(struck)}"
-    injection.aim(f"broker {broker}, {whom} ({topic})", struck)
-    return Struck(broker, struck)
+    whom = f"coordinator of {votes[broker]} clients" if where else f"leader of {len(hit)}"
+    injection.aim(f"broker {broker}, {whom} ({topic})", hit)
+    return HitBroker(broker, hit)
 
 
 def _led(states: list[PartitionState]) -> list[PartitionState]:
@@ -194,9 +196,9 @@ def _led(states: list[PartitionState]) -> list[PartitionState]:
 
 
 def run_transactional_ids(target: Target) -> list[CoordinatedClient]:
-    """The transactional.ids of the runs that are struck; none without a run.
+    """The transactional.ids of the runs that are hit; none without a run.
 
-    Without a run on a cluster where nobody has had a transaction yet, the internal topic is
+    Without a run on a cluster without any transaction so far, the internal topic is
     made by asking for a coordinator once, so that there is one to strike.
     """
     runs = target.runs()
@@ -209,7 +211,7 @@ def run_transactional_ids(target: Target) -> list[CoordinatedClient]:
 
 
 def run_groups(target: Target, profile: str | None) -> list[CoordinatedClient]:
-    """The groups of the runs that are struck. Raises FaultError when none has such a profile."""
+    """The groups of the runs that are hit. Raises FaultError when none has such a profile."""
     groups = [
         group for each in target.runs() for group in consumer_groups(each.read_info(), profile)
     ]

@@ -269,7 +269,7 @@ class _Builder:
         count = len(lane.numbers)
         state = np.full(count, NEVER, dtype=np.uint8)
         acked_at = np.full(count, -1, dtype=np.int64)
-        # Of an attempt that was told twice, and left in, the first line counts.
+        # Of an attempt that is on record twice, and left in, the first line counts.
         attempted = attempted[::-1]
         cells = lane.cells(self._attempt["sequence"][attempted])
         state[cells] = self._attempt["state"][attempted]

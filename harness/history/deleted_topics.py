@@ -78,7 +78,7 @@ class _Separation:
         history.renewed.add(topic)
         self._topics: dict[int, int] = {self.last: topic}
         rows = [np.flatnonzero(t.column("topic") == topic) for t in self._tables]
-        self.sent, self.told, self.read = rows
+        self.sent, self.decided, self.read = rows
         loose = bool((history.attempts.column("partition")[self.sent] < 0).any())
         self._identity = ("producer", "sequence") if loose else (
             "producer", "partition", "sequence"
@@ -103,14 +103,17 @@ class _Separation:
         """Move what is of another id to the topic of that id."""
         attempts, outcomes, reads = self._tables
         codes = self._codes()
-        of_sent, of_told, of_read = np.split(
-            codes, [len(self.sent), len(self.sent) + len(self.told)]
+        of_sent, of_outcomes, of_read = np.split(
+            codes, [len(self.sent), len(self.sent) + len(self.decided)]
         )
         seen = self._of_readings()
-        home, said = self._homes(codes, of_sent, of_told, of_read, seen)
+        home, said = self._homes(codes, of_sent, of_outcomes, of_read, seen)
         attempted = np.zeros(len(home), dtype=np.bool_)
         attempted[of_sent] = True
-        for table, rows, of in ((attempts, self.sent, of_sent), (outcomes, self.told, of_told)):
+        for table, rows, of in (
+            (attempts, self.sent, of_sent),
+            (outcomes, self.decided, of_outcomes),
+        ):
             self._forget_offsets(table, rows, (home[of] != said[of]) | (said[of] == _NOT_KNOWN))
             self._move(table, "topic", rows, home[of])
         intact = self._at_home
@@ -127,7 +130,7 @@ class _Separation:
 
     def _codes(self) -> I64:
         """A number for each identity of an attempt, for the rows of all three tables."""
-        rows = zip(self._tables, (self.sent, self.told, self.read), strict=True)
+        rows = zip(self._tables, (self.sent, self.decided, self.read), strict=True)
         identities = np.concatenate([
             np.stack([table.column(name)[mine] for name in self._identity], axis=1)
             for table, mine in rows
@@ -153,7 +156,7 @@ class _Separation:
         return home
 
     def _homes(
-        self, codes: I64, of_sent: I64, of_told: I64, of_read: I64, seen: I64
+        self, codes: I64, of_sent: I64, of_outcomes: I64, of_read: I64, seen: I64
     ) -> tuple[I64, I64]:
         """By identity: the id of the topic where the attempt belongs, and the one that its
         acknowledgement is of."""
@@ -167,7 +170,7 @@ class _Separation:
         home[of_read[first_live]] = seen[first_live]
         for of, said in (
             (of_sent, attempts.column("topic_id")[self.sent]),
-            (of_told, outcomes.column("topic_id")[self.told]),
+            (of_outcomes, outcomes.column("topic_id")[self.decided]),
         ):
             rows = np.flatnonzero(said >= 0)[::-1]
             acknowledged[of[rows]] = said[rows]
@@ -193,7 +196,7 @@ class _Separation:
         table.put(name, column)
 
     def _topic_of(self, identity: int) -> int:
-        """The topic that stands for an id of this one."""
+        """The topic that replaces an id of this one."""
         if identity not in self._topics:
             which = "not known" if identity == _NOT_KNOWN else self.names[identity]
             name = f"{self.history.topics[self.topic]} (topic id {which})"
@@ -238,14 +241,14 @@ class _Separation:
         if inputs.any():
             for name in ("input_topic", "input_partition", "input_offset"):
                 history.reads.put(name, np.where(inputs, -1, history.reads.column(name)))
-        told = any(each[1] == topic for each in (*history.group_offsets, *history.resets,
+        said = any(each[1] == topic for each in (*history.group_offsets, *history.resets,
                                                  *history.archived))  # fmt: skip
         history.group_offsets = {
             key: offset for key, offset in history.group_offsets.items() if key[1] != topic
         }
         history.resets = [each for each in history.resets if each[1] != topic]
         history.archived = [each for each in history.archived if each[1] != topic]
-        if members.any() or inputs.any() or told:
+        if members.any() or inputs.any() or said:
             reason = (
                 f"{history.topics[topic]} was deleted and created again, and lines about consumers "
                 "do not say of which of its topics they are"

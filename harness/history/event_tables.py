@@ -1,6 +1,6 @@
 """Events of a history as columns: what both formats are read into, and evidence is made from.
 
-Topics are indexes into `History.topics`. -1 stands for what an event does not say.
+Topics are indexes into `History.topics`. -1 means that an event does not say it.
 """
 
 from __future__ import annotations
@@ -158,11 +158,11 @@ class History:
     last_ids: dict[int, int] = field(default_factory=dict)
     """topic of several ids → the one that the final reading is of"""
     renewed: set[int] = field(default_factory=set)
-    """topics of several ids, and what stands for them"""
+    """topics of several ids, and what replaces them"""
     deleted: dict[int, str] = field(default_factory=dict)
-    """what stands for a topic with another id → why nothing is proven of it"""
+    """the replacement of a topic with another id → why nothing is proven of it"""
     nowhere: dict[int, int] = field(default_factory=dict)
-    """what stands in place of a topic where no line says the partition → that topic"""
+    """the replacement of a topic where no line says the partition → that topic"""
     lines: int = 0
     groups: list[str] = field(default_factory=list)
     group_offsets: dict[tuple[int, int, int], int] = field(default_factory=dict)

@@ -86,10 +86,12 @@ def _by_attempt(history: History, rows: I64) -> tuple[Bools, Bools]:
     attempts, outcomes, reads = history.attempts, history.outcomes, history.reads
     sent = np.stack(attempts.take(*_IDENTITY), axis=1)
     settled = np.flatnonzero(outcomes.column("state") == FAILED)
-    told = np.stack(outcomes.take(*_IDENTITY), axis=1)[settled]
+    decided = np.stack(outcomes.take(*_IDENTITY), axis=1)[settled]
     read = np.stack([_home(history, name)[rows] for name in _IDENTITY], axis=1)
-    _, codes = np.unique(np.concatenate([sent, told, read]), axis=0, return_inverse=True)
-    of_sent, of_told, of_read = np.split(codes.reshape(-1), [len(sent), len(sent) + len(told)])
+    _, codes = np.unique(np.concatenate([sent, decided, read]), axis=0, return_inverse=True)
+    of_sent, of_outcomes, of_read = np.split(
+        codes.reshape(-1), [len(sent), len(sent) + len(decided)]
+    )
     uncommitted = np.zeros(len(codes), dtype=np.bool_)
     refused = np.zeros(len(codes), dtype=np.bool_)
     steps = history.steps
@@ -102,7 +104,7 @@ def _by_attempt(history: History, rows: I64) -> tuple[Bools, Bools]:
     open_ = [pair not in committed for pair in zip(*names, strict=True)]
     uncommitted[of_sent[within]] = open_
     refused[of_sent[attempts.column("state") == FAILED]] = True
-    refused[of_told] = True
+    refused[of_outcomes] = True
     intact = reads.column("producer")[rows] >= 0
     return uncommitted[of_read] & intact, refused[of_read] & intact
 

@@ -62,10 +62,10 @@ class Refusals:
     noise: int = 0
     """Lines that a logger wrote: they can be no event, whole or torn."""
     damaged: int = 0
-    """Lines that may have told of something."""
+    """Lines that may have said something."""
     examples: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
-    """Last lines that break off, as a recorder that died leaves them: passed over, and told."""
+    """Last lines that break off, as a recorder that died leaves them: passed over, and reported."""
     beginnings: list[bytes] = field(default_factory=list)
     """What is there of them."""
     cut: list[str] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Refusals:
 
 @dataclass(slots=True)
 class Block:
-    """Consecutive lines of a file; objects[i] stands in line numbers[i]."""
+    """Consecutive lines of a file; objects[i] is in line numbers[i]."""
 
     path: Path
     numbers: list[int]

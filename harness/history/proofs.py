@@ -184,7 +184,7 @@ class _Reading:
         return start is not None and 0 <= self.first < start
 
     def of_nothing(self, unseen: I64 | None) -> DrainedPartition:
-        """Of attempts whose partition no line says: nobody can have looked for them."""
+        """Of attempts whose partition no line says: they cannot have been looked for."""
         count = 0 if unseen is None else len(unseen)
         records = "1 acknowledged record belongs" if count == 1 else (
             f"{count} acknowledged records belong"

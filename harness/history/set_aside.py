@@ -44,7 +44,7 @@ class Aside:
 
     @property
     def at_home(self) -> I64:
-        """Rows of intact records that nobody else read there, where they should be."""
+        """Rows of intact records that no other reading returned there, where they should be."""
         home = self.every.at_home
         return home[self.alone[home]]
 

@@ -32,7 +32,7 @@ _UNDOES: Final[Mapping[str, frozenset[str]]] = {
          "group_offset", "group_reset"),
         undone_by(Line.MEMBER),
     ),
-    # Of Kafka's tools: producers that share a prefix are told apart by all their lines together.
+    # Of Kafka's tools: producers that share a prefix are distinguished by all their lines together.
     **dict.fromkeys(("producer_send_success", "producer_send_error"), _EVERY - {"lost"}),
     **dict.fromkeys(("record_data", "records_consumed"), _READING),
 }  # fmt: skip
@@ -64,7 +64,7 @@ def firm_of(history: History) -> frozenset[str]:
     Each rests on lines that are there, and none of these lines means anything else beside another:
     a record that was read at two offsets, that fails its checksum, whose identity names another
     partition than the one on which it was read, or whose attempt had failed. In transactions a
-    failure rests on further lines; and the producers of a tool are told apart by all their lines
+    failure rests on further lines; and the producers of a tool are distinguished by all their lines
     together.
     """
     if history.of_tools:

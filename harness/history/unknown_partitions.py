@@ -31,15 +31,15 @@ def find_homes(history: History) -> None:
     history.homes_found = True
     names = ("producer", "topic", "sequence")
     sent = np.stack([attempts.column(name)[loose] for name in names], axis=1)
-    told = np.stack([outcomes.column(name) for name in names], axis=1)
+    decided = np.stack([outcomes.column(name) for name in names], axis=1)
     read_topic, read_from = reads.column("topic"), reads.column("partition")
     sent_topic, sent_partition = reads.column("sent_topic"), reads.column("sent_partition")
     sent_topic = np.where(sent_topic >= 0, sent_topic, read_topic)
     read = np.stack([reads.column("producer"), sent_topic, reads.column("sequence")], axis=1)
-    identities = np.concatenate([sent, told, read])
+    identities = np.concatenate([sent, decided, read])
     _, codes = np.unique(identities, axis=0, return_inverse=True)
     codes = codes.reshape(-1)
-    of_sent, of_told, of_read = np.split(codes, [len(sent), len(sent) + len(told)])
+    of_sent, of_outcomes, of_read = np.split(codes, [len(sent), len(sent) + len(decided)])
     home = np.full(int(codes.max()) + 1, -1, dtype=np.int64)
     is_loose = np.zeros(len(home), dtype=np.bool_)
     is_loose[of_sent] = True
@@ -51,11 +51,11 @@ def find_homes(history: History) -> None:
     home[of_read[rows]] = says[rows]
     acked_in = outcomes.column("partition")
     says = np.flatnonzero(acked_in >= 0)
-    home[of_told[says]] = acked_in[says]
+    home[of_outcomes[says]] = acked_in[says]
     unknown = home < 0
     _move(history, "attempts", loose, home[of_sent], unknown[of_sent])
-    told_of = np.flatnonzero(is_loose[of_told])
-    _move(history, "outcomes", told_of, home[of_told[told_of]], unknown[of_told[told_of]])
+    told_of = np.flatnonzero(is_loose[of_outcomes])
+    _move(history, "outcomes", told_of, home[of_outcomes[told_of]], unknown[of_outcomes[told_of]])
     rest = np.maximum(outcomes.column("partition"), 0)
     outcomes.put("partition", rest)
     # An identity that names where the record was read says no more than that it was read there.

@@ -109,7 +109,7 @@ class Assembly:
         return f"{prefix}.{number}" if prefix else str(number)
 
     def _name_producers(self) -> None:
-        """Say which number stands for which file, and whose totals do not add up."""
+        """Say which number means which file, and whose totals do not add up."""
         by_number = {start.number: start for start in self.starts}
         named = []
         for number, pair in sorted(self.producers.items()):

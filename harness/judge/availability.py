@@ -74,8 +74,8 @@ def during(profile: ProfileRun, timeline: Timeline) -> list[Window]:
 
 
 def striking(timeline: Timeline) -> list[RecordedFault]:
-    """The faults that struck something, in order of injection."""
-    faults = [fault for fault in timeline.faults if fault.struck and not fault.idle]
+    """The faults that hit something, in order of injection."""
+    faults = [fault for fault in timeline.faults if fault.injected and not fault.idle]
     return sorted(faults, key=lambda fault: fault.injected_us)
 
 
@@ -118,7 +118,7 @@ def recovered_us(series: LoadSeries, faults: list[RecordedFault], index: int) ->
     """When a partition acknowledged again at the scheduled rate after the index-th fault.
 
     The fault's own instant when it was not disturbed before the fault was healed or the next one
-    struck; None when it was not back by the end of the load.
+    hit; None when it was not back by the end of the load.
     """
     fault = faults[index]
     if not len(series):

@@ -1,7 +1,7 @@
 """Were a profile's consumers in the way of a fault, and what became of their lag?
 
-Consumers are exposed to a fault when it disturbed them (a member was struck, ended or rebalanced
-before the next fault, their group's coordinator was struck, or a leader that they read from moved)
+Consumers are exposed to a fault when it disturbed them (a member was hit, ended or rebalanced
+before the next fault, their group's coordinator was hit, or a leader that they read from moved)
 and records were processed within ten seconds before and again afterwards.
 """
 
@@ -29,7 +29,7 @@ _IDLE_AFTER: Final = "nothing of it was processed afterwards"
 
 
 def consumer_exposures(profile: ProfileRun, run: RunRecord) -> list[Exposure]:
-    """How a profile's consumers met each fault of the run that struck at all, in order."""
+    """How a profile's consumers met each fault of the run that was injected, in order."""
     met = exposures(profile, run.timeline)
     journals = run.consumption.journals.get(profile.profile, [])
     result: list[Exposure] = []
@@ -54,7 +54,7 @@ def _missing(
     fault = exposure.fault
     end_us = np.iinfo(np.int64).max if until_us is None else until_us
     if not (
-        fault.struck_members(profile.profile)
+        fault.hit_members(profile.profile)
         or fault.coordinated(profile.profile)
         or (exposure.exposed and hit_partitions(profile.topics[:1], timeline, fault))
         or _turned(profile, timeline, fault, int(end_us))
@@ -138,7 +138,7 @@ def recovered_us(at_us: I64, behind: I64, injected_us: int) -> int | None:
     """When a lag that rose after a fault was back where it had been, for three seconds at least.
 
     Where it had been: the highest lag seen in the ten seconds before the injection. The injection
-    itself when the lag never rose above that; None when nobody looked before or when it was not
+    itself when the lag never rose above that; None when no look came before or when it was not
     back by the end. at_us: (n,) ascending; behind: (n,) lags.
     """
     before = (at_us <= injected_us) & (at_us >= injected_us - AROUND_US)

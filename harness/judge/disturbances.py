@@ -2,9 +2,9 @@
 
 Three signs are on record of every run, since the observer looks at its partitions all the time: a
 partition's leader epoch grew, its in-sync replicas became fewer, a broker was registered no more.
-A fault on record explains the signs from its injection to 10 s after it was healed; one that struck
+A fault on record explains the signs from its injection to 10 s after it was healed; one that hit
 nothing but group members explains none. Where brokers are pods, a fourth sign is a pod that ended
-or a container that started again; only a fault that struck that very pod, by its uid, explains it.
+or a container that started again; only a fault that hit that very pod, by its uid, explains it.
 What is left over is grouped: signs at most 10 s apart are one disturbance. See
 docs/verification.md, 5.9. A pure function.
 """
@@ -158,10 +158,10 @@ def _signs(timeline: Timeline) -> Iterator[Sign]:
 
 
 def _pods(timeline: Timeline) -> Iterator[Sign]:
-    """The pods that no fault struck at that time, also while a fault on other pods went on."""
-    struck = [(fault.pods, *_explains(fault)) for fault in timeline.faults]
+    """The pods that no fault hit at that time, also while a fault on other pods went on."""
+    explained = [(fault.pods, *_explains(fault)) for fault in timeline.faults]
     for event in timeline.pods:
-        if any(event.uid in uids and begin <= event.at_us <= end for uids, begin, end in struck):
+        if any(event.uid in uids and begin <= event.at_us <= end for uids, begin, end in explained):
             continue
         said = ", ".join(
             part

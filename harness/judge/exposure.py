@@ -1,7 +1,7 @@
-"""Was a profile really there when a fault struck?
+"""Was a profile exposed to a fault?
 
 A profile is exposed to a fault when one of its topic-partitions was hit (the fault was aimed at
-it, or its leader was struck) or the coordinator of its transactions or group was; when that leader
+it, or its leader was hit) or the coordinator of its transactions or group was; when that leader
 changed, if the fault is one that moves leaders; and when records of it were in flight at or after
 the injection and acknowledged before and after. Anything less proves nothing about its promises.
 """
@@ -60,7 +60,7 @@ class Exposure:
 
 
 def exposures(profile: ProfileRun, timeline: Timeline) -> list[Exposure]:
-    """How a profile met each fault of the run that struck at all, in order of injection."""
+    """How a profile met each fault of the run that was injected, in order of injection."""
     faults = sorted(
         (fault for fault in timeline.faults if not fault.idle), key=lambda each: each.injected_us
     )
@@ -107,7 +107,7 @@ def _missing(
     stages = [Stage.MISSED]
     coordinated = fault.coordinated(profile.profile)
     if coordinated:
-        # Every partition of it waits for the coordinator that was struck.
+        # Every partition of it waits for the coordinator that was hit.
         moved = any(_leader_moved(timeline, fault, *key, until_us) for key in coordinated)
         stages.append(Stage.HIT)
         if moved or not fault.moves_leader:
@@ -128,7 +128,7 @@ def _missing(
 def hit_partitions(
     topics: Sequence[str], timeline: Timeline, fault: RecordedFault
 ) -> list[tuple[str, int]]:
-    """The partitions of `topics` that a fault was aimed at, or whose leader it struck."""
+    """The partitions of `topics` that a fault was aimed at, or whose leader it hit."""
     hit = {
         (str(each["topic"]), int(each["partition"]))
         for each in fault.partitions

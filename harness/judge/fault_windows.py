@@ -1,9 +1,9 @@
 """Did a control break because of a fault? Each of its anomalies is placed in time, or counts for
 nothing.
 
-A fault's window begins one second before it struck, since what was acknowledged a moment before can
-be lost with the leader; or earlier, where attempts that had no outcome when it struck were made
-earlier. It ends when the fault was healed or a second before the next one struck. An
+A fault's window begins one second before its injection, since what was acknowledged a moment before
+can be lost with the leader; or earlier, where attempts that had no outcome when it began were made
+earlier. It ends when the fault was healed or a second before the next one began. An
 anomaly belongs to the first fault whose window it touches. What lies outside all windows, before
 the first fault or after the last was healed, happened without any fault, and what cannot be placed
 may have: neither challenges a promise. See docs/verification.md, 5.3.
@@ -26,7 +26,7 @@ from harness.rundir.timeline import LoadSeries, Timeline
 from harness.rundir.verdict import ControlResult, FaultCount
 
 BEFORE_US: Final = 1_000_000
-"""How long before a fault struck its window begins."""
+"""How long before a fault's injection its window begins."""
 NO_END: Final = 2**62
 
 
@@ -87,7 +87,7 @@ def control_result(
 ) -> tuple[ControlResult, list[int]]:
     """What a control showed of an anomaly, and how much of it in the window of each of `trials`.
 
-    faults: all faults of the run that struck, by injection; `trials` are some of them.
+    faults: all faults of the run that were injected, in order; `trials` are some of them.
     """
     chosen = windows(faults, load_of(found.profile, timeline))
     inside, outside = by_window(found.times.get(anomaly, Counter()), chosen)

@@ -42,7 +42,7 @@ def _checked(accounts: list[HoleAccount]) -> str:
 
 
 def _unchecked(accounts: list[HoleAccount]) -> str:
-    """What nobody could look at."""
+    """What could not be looked at."""
     left = [each for each in accounts if each.unchecked]
     if not left:
         return ""
@@ -50,7 +50,7 @@ def _unchecked(accounts: list[HoleAccount]) -> str:
     where = some([f"{each.topic}-{each.partition}" for each in left])
     return (
         f"not checked: {_offsets(count)} passed without a record by the read_committed drain of "
-        f"{where}. Transaction markers and aborted records take offsets, and nobody looked "
+        f"{where}. Transaction markers and aborted records take offsets; it was not checked "
         f"whether these are such ({left[0].unchecked_why})"
     )
 

@@ -375,7 +375,7 @@ def _all_kept(profiles: list[ProfileVerdict]) -> str:
 def _inconclusive(profile: ProfileVerdict) -> list[str]:
     """Inconclusive promises of a profile, those with the same reason in one sentence.
 
-    What concerns the whole run is told once, and not again for each profile.
+    What concerns the whole run is said once, and not again for each profile.
     """
     by_reason: dict[str, list[str]] = {}
     for promise in profile.promises:

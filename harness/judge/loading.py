@@ -1,7 +1,7 @@
 """Was the load made that was asked for, and what became of the attempts that were not acknowledged?
 
-Records that the schedule planned and nobody sent, and attempts that failed or whose outcome is
-unknown, with their reasons. A load of which too much is missing is no test: see
+Records that the schedule planned and that were not sent, and attempts that failed or whose outcome
+is unknown, with their reasons. A load of which too much is missing is no test: see
 docs/verification.md, 5.2.
 """
 
@@ -81,7 +81,7 @@ def _failures(run: RunRecord, found: ProfileFindings) -> list[FailureVerdict]:
                 sums[outcome, reason] = Failure(each.count, each.first_us, each.last_us)
             else:
                 known.add(each.count, each.first_us, each.last_us)
-    told = [
+    failures = [
         FailureVerdict(
             outcome, reason, meaning(reason), each.count, from_us(each.first_us),
             from_us(each.last_us),
@@ -91,10 +91,10 @@ def _failures(run: RunRecord, found: ProfileFindings) -> list[FailureVerdict]:
     consume = found.profile.consume
     rest = OF_MEMBERS if consume is not None and consume.mode == "transactional" else NOT_RECORDED
     for outcome in (FAILED, UNKNOWN):
-        left = found.counts[outcome] - sum(e.count for e in told if e.outcome == outcome)
+        left = found.counts[outcome] - sum(e.count for e in failures if e.outcome == outcome)
         if left > 0:
-            told.append(FailureVerdict(outcome, rest, meaning(rest), left, None, None))
-    return sorted(told, key=lambda each: (-each.count, each.outcome, each.code))
+            failures.append(FailureVerdict(outcome, rest, meaning(rest), left, None, None))
+    return sorted(failures, key=lambda each: (-each.count, each.outcome, each.code))
 
 
 def meaning(code: str) -> str:

@@ -72,7 +72,7 @@ def profile_obstacles(found: ProfileFindings) -> list[str]:
 
 
 def _unreadable(timeline: Timeline) -> list[str]:
-    """Lines of the timeline that may have told of anything."""
+    """Lines of the timeline that may have said anything."""
     if not timeline.unreadable:
         return []
     lines = "1 line" if timeline.unreadable == 1 else f"{timeline.unreadable} lines"
@@ -192,7 +192,7 @@ def _no_effect(fault: RecordedFault) -> str:
     name = f"fault {fault.fault}{f' on {fault.target}' if fault.target else ''}"
     if fault.failure:
         return f"{name} failed: {fault.failure}"
-    if not fault.struck:
+    if not fault.injected:
         return f"{name} was begun, and nothing says that it was injected"
     missing = fault.seen.shortcomings
     why = f" ({missing[0]})" if missing else ""

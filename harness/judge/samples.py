@@ -15,7 +15,7 @@ from harness.rundir.verdict import Sample
 
 def samples(run: RunRecord, found: ProfileFindings) -> list[Sample]:
     """The samples of a profile, anomaly by anomaly in the order of every table."""
-    injected_us = sorted(fault.injected_us for fault in run.timeline.faults if fault.struck)
+    injected_us = sorted(fault.injected_us for fault in run.timeline.faults if fault.injected)
     return [
         _sample(run, found, occurrence, injected_us)
         for anomaly in ANOMALIES
@@ -35,7 +35,7 @@ def _sample(
         # Before the first fault the time to it, below zero: what was in flight can be lost too.
         nearest = max(bisect_right(injected_us, at_us) - 1, 0)
         if occurrence.at_us is not None and nearest + 1 < len(injected_us):
-            # What a member did last before it was struck belongs to the fault that struck it.
+            # What a member did last before it was hit belongs to the fault that hit it.
             nearest += injected_us[nearest + 1] - at_us < at_us - injected_us[nearest]
         since_s = round((at_us - injected_us[nearest]) / 1e6, 3)
     return Sample(

@@ -1,6 +1,6 @@
 """Admin clients: how one is made, what its answers and failures say, how long it lives.
 
-A request's futures are its client's: a client that nobody refers to any more is destroyed, and its
+A request's futures are its client's: a client without a reference is destroyed, and its
 open futures end as `_DESTROY`, with the request perhaps not made. So whoever asks keeps the client
 until every answer is in, and awaits each answer for a bounded time.
 """

@@ -1,4 +1,4 @@
-"""A librdkafka consumer that is told what to read, and what it returns as arrays.
+"""A librdkafka consumer that is given what to read, and what it returns as arrays.
 
 Partitions are assigned by hand with explicit offsets; nothing is committed, no offset is reset
 behind our back (`auto.offset.reset=error`), and without a client.rack every fetch goes to the
@@ -53,7 +53,7 @@ class Unbatcher:
     """Turns what a consumer returns into batches.
 
     all_topics: the run's topics; a batch names them by their index.
-    assigned: the topics that the consumer was told to read.
+    assigned: the topics that the consumer was given to read.
     codec: the one that the run's values were made with.
     """
 

@@ -1,4 +1,4 @@
-"""What the processes of a run, and those that a person starts beside it, are told by variables.
+"""Variables for the processes of a run, and for those that a person starts beside it.
 
     HARNESS_RUN_DIR         the run whose topics are aimed at and whose timeline is written
     HARNESS_CLUSTER         state directory, or name, of a local cluster
@@ -90,7 +90,9 @@ class HarnessEnvironment:
         return {name: str(value) for name, value in named.items() if value is not None}
 
 
-def told(client_config: Mapping[str, Any], *, run_dir: Path | None = None) -> dict[str, str]:
+def child_environment(
+    client_config: Mapping[str, Any], *, run_dir: Path | None = None
+) -> dict[str, str]:
     """The variables by which a process of a run finds its brokers and its run."""
     return HarnessEnvironment(
         run_dir=run_dir, client_config_json=json.dumps(dict(client_config))

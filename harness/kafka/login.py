@@ -59,7 +59,7 @@ def tls_context(settings: Mapping[str, str]) -> ssl.SSLContext | None:
         context.verify_mode = ssl.CERT_NONE
     password = settings.get("ssl.key.password")
     if "ssl.certificate.pem" in settings:
-        # OpenSSL reads a chain from a file alone; nobody else may, and it is gone at once.
+        # OpenSSL reads a chain from a file alone; no other user may, and it is gone at once.
         with tempfile.NamedTemporaryFile("w", suffix=".pem") as held:
             held.write(f"{settings['ssl.certificate.pem']}\n{settings.get('ssl.key.pem', '')}")
             held.flush()

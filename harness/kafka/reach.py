@@ -1,8 +1,8 @@
 """The first question to brokers: their answer, or the client's own reason why there is none.
 
-librdkafka tries again for ever, and a request that nobody answers ends after its timeout without a
+librdkafka tries again for ever, and a request without an answer ends after its timeout without a
 reason. But it says at once what is wrong with each address: a name that is unknown, a port that
-nobody listens on, a certificate that it does not trust, a login that is refused.
+nothing listens on, a certificate that it does not trust, a login that is refused.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def _named(client_config: Mapping[str, Any]) -> dict[int, str]:
     """The brokers that the cluster names, by whichever of them answers; none where none does.
 
     A client of its own asks. One that has learned the cluster's addresses may have let go of the
-    address that it was given, and then reaches nobody when none of the others answers.
+    address that it was given, and then reaches no broker when none of the others answers.
     """
     try:
         found = _client(client_config, Reasons()).list_topics(timeout=SETTLE_S).brokers.values()

@@ -60,7 +60,7 @@ def share_offsets(
     partitions: Sequence[int],
     timeout_s: float,
 ) -> Offsets | None:
-    """The start offset of each partition of a share group; None when nobody answers that.
+    """The start offset of each partition of a share group; None when no broker answers.
 
     Brokers that are reached with TLS or SASL are not asked.
     """

@@ -162,7 +162,7 @@ def _topics(admin: AdminClient) -> set[str]:
 
 
 def await_created(requested: Mapping[str, Future[None]]) -> None:
-    """Await topics whose names nobody else uses. Raises ClusterError when one is refused.
+    """Await topics whose names are in no other use. Raises ClusterError when one is refused.
 
     That one exists already is success: the client asks again where an answer is late.
     """

@@ -1,1 +1,1 @@
-"""What `harness k8s` does: it wraps kubectl, and says which command each step stands for."""
+"""What `harness k8s` does: it wraps kubectl, and says which command each step runs."""

@@ -71,7 +71,7 @@ def program() -> str:
 
 
 class Kubectl:
-    """kubectl against one target. `say` gets the commands that a step stands for."""
+    """kubectl against one target. `say` gets the commands that a step runs."""
 
     def __init__(self, target: KubeTarget, say: Say) -> None:
         """Raises UsageError where there is no kubectl, or no such kubeconfig."""
@@ -82,7 +82,7 @@ class Kubectl:
             raise UsageError(f"--kubeconfig {target.kubeconfig}: no such file.")
 
     def show(self, *arguments: str, after: str = "") -> None:
-        """Say which command a step stands for; `after` is what the shell would have behind it."""
+        """Say which command a step runs; `after` is what the shell would have behind it."""
         self.say(f"+ {shlex.join(['kubectl', *self.target.flags(), *arguments])}{after}")
 
     def argv(self, *arguments: str) -> list[str]:
@@ -142,7 +142,7 @@ class Kubectl:
 
 
 def failure(verb: str, stderr: str) -> UsageError | KubectlFailed:
-    """The error that kubectl's own message stands for."""
+    """The error for kubectl's own message."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     said = " ".join(lines[-3:]) or "it said nothing"
     low = stderr.lower()

@@ -44,7 +44,7 @@ def in_namespace(overlay: Path, namespace: str) -> Iterator[Path]:
     """The overlay, or for another namespace than its own a folder that puts it there.
 
     Kustomize's own way: a kustomization above the overlay. Its `namespace` changes the subjects of
-    role bindings no more once they have one; a transformer does when it is told to.
+    role bindings no more once they have one; a transformer does when it is asked to.
     """
     if namespace == NAMESPACE:
         yield overlay

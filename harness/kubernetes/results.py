@@ -1,7 +1,7 @@
 """A run directory from the results volume to this machine, verified by checksums.
 
 A Job that has ended has no process that could be asked for its files. So a pod of its own mounts
-the volume for as long as the copy takes, and ends by itself where nobody takes it away.
+the volume for as long as the copy takes, and ends by itself where no client takes it away.
 """
 
 from __future__ import annotations

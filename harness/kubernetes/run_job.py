@@ -134,7 +134,7 @@ class RunPod:
     name: str
     running: bool
     exit_code: int | None
-    """None while it has not ended, or where nobody knows."""
+    """None while it has not ended, or where it is not known."""
     why: str
     """What it waits for, or how it ended; for people."""
     hopeless: bool = False

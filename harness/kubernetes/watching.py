@@ -22,18 +22,18 @@ def await_start(kubectl: Kubectl, run: str, timeout_s: float = START_S) -> RunPo
     """The run's pod once its container runs or has ended.
 
     Raises ClusterError with what it waits for. A Job whose pod did not start is deleted: it would
-    begin at some later time, with nobody waiting for it.
+    begin at some later time, without anyone waiting for it.
     """
     deadline = time.monotonic() + timeout_s
-    told = ""
+    reported = ""
     while True:
         pod = pod_of(kubectl, run)
         if pod is not None and (pod.running or pod.over):
             return pod
         why = pod.why if pod is not None else _last_event(kubectl, run)
-        if why != told:
+        if why != reported:
             kubectl.say(f"run {run}: {why}")
-            told = why
+            reported = why
         job = kubectl.find("job", run)
         if job is None:
             raise ClusterError(f"run {run}: its Job was deleted before it began.")

@@ -109,7 +109,7 @@ class Client:
         self._check()
 
     def poll(self, wait_s: float = 0.0) -> None:
-        """Serve librdkafka's callbacks; waits for one only where it is told to."""
+        """Serve librdkafka's callbacks; waits for one only where it is asked to."""
         self.incarnation.poll(wait_s)
 
     def settle(self) -> None:

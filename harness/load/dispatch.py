@@ -39,12 +39,12 @@ class FixedDispatcher(Iterator[dict[str, Counts]]):
         """One that joins late has no part in this run."""
 
     def remove_worker(self, worker_node: Any) -> None:
-        """What one that leaves ran is nobody's."""
+        """What one that leaves ran belongs to no worker."""
 
     def __next__(self) -> dict[str, Counts]:
         if not self._due:
             raise StopIteration
         self._due = False
         users = {worker: dict(counts) for worker, counts in self._users().items()}
-        # Where a run could not be prepared there is nobody; Locust expects somebody.
+        # Where a run could not be prepared there is no user; Locust expects one.
         return users or {"": {}}

@@ -43,7 +43,7 @@ class HandingIn:
         def work() -> None:
             try:
                 self._deliver(delivery, folder, run_id, first)
-            except Exception as error:  # whatever it is, `done` has to be told
+            except Exception as error:  # whatever it is, `done` has to be called
                 delivery.error = f"{type(error).__name__}: {error}"
             del self._deliveries[run_id, first]
             done(delivery.error or "")

@@ -189,7 +189,7 @@ class Incarnation:
     # -- reports ---------------------------------------------------------------------------
 
     def poll(self, wait_s: float = 0.0) -> None:
-        """Serve what librdkafka has to report; waits for one only where it is told to."""
+        """Serve what librdkafka has to report; waits for one only where it is asked to."""
         try:
             self.producer.poll(wait_s)
         except KafkaException as error:

@@ -6,8 +6,8 @@
     start      once every client has connected: the instant of the first record, the same for all
     collect    after Locust's stop: the ledgers are closed, and what was written elsewhere is here
 
-A worker that is lost in between takes its share with it: nobody else gets its clients, since it may
-still be there and send. One that comes late has no part in the run.
+A worker that is lost in between takes its share with it: no other worker gets its clients, since it
+may still be there and send. One that comes late has no part in the run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 class MasterSide:
     """The workers of one run at a time, over the MasterRunner of a Locust environment.
 
-    on_failure: told that a worker could not do its work, for a reason that is not Kafka's; dead:
+    on_failure: called when a worker could not do its work, for a reason that is not Kafka's; dead:
     says of a process of this machine by its number that it is gone.
     """
 
@@ -91,7 +91,7 @@ class MasterSide:
     # -- late ones ---------------------------------------------------------------------------
 
     def _on_connect(self, client_id: str, **_: Any) -> None:
-        """One that connects while a run is under way is told of once, and has no part in it."""
+        """One that connects while a run is under way is reported once, and has no part in it."""
         known = {worker.client_id for worker in self.workers}
         if self.start_us is None or client_id in known or client_id in self._late:
             return

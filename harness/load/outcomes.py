@@ -71,7 +71,7 @@ class Errored:
 
 
 class Reports:
-    """The delivery reports of one incarnation that nobody has decided about yet."""
+    """The delivery reports of one incarnation that are not decided yet."""
 
     def __init__(self, codec: Codec) -> None:
         delivered: list[Report] = []

@@ -53,7 +53,7 @@ class RunWorker:
         return 0 if self.lost_us is None else now_us - self.lost_us
 
     def joined(self) -> list[WorkerEvent | IncarnationsEvent]:
-        """What the timeline is told before it may produce anything.
+        """What the timeline gets before it may produce anything.
 
         The numbers of one that writes elsewhere are on record before any record can carry one.
         """
@@ -77,7 +77,7 @@ class RunWorker:
         return events
 
     def has_arrived(self) -> list[WorkerEvent | IncarnationsEvent]:
-        """What the timeline is told once all that it recorded is in the run directory."""
+        """What the timeline gets once all that it recorded is in the run directory."""
         events: list[WorkerEvent | IncarnationsEvent] = []
         if not self.shared:
             events.append(self._numbers("arrived"))
@@ -94,7 +94,7 @@ class RunWorker:
         return events
 
     def lost(self, reason: str) -> WorkerEvent:
-        """What the timeline is told when nothing is heard of it."""
+        """What the timeline gets when nothing is heard of it."""
         return WorkerEvent(
             source="load",
             phase="lost",

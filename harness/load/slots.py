@@ -3,8 +3,8 @@
 An attempt counts in the slot in which it was handed to the client, an outcome in the slot in
 which it became known. Slots lie on whole multiples of 250 ms since the epoch, so that those of
 all producers, and of other processes, fall together. For acks=0 `acked` counts what the client
-reported as sent: nobody acknowledges anything there. Attempts are also counted by incarnation, so
-that each attempt can be placed in time by its sequence; those that failed or whose outcome is
+reported as sent: no broker acknowledges anything there. Attempts are also counted by incarnation,
+so that each attempt can be placed in time by its sequence; those that failed or whose outcome is
 unknown also by reason: the client's error code, or a word of harness.rundir.load_events.
 """
 

@@ -1,7 +1,7 @@
 """Locust users that are Kafka producers: one class per delivery profile, one client per user.
 
 A user's task is one slot of 250 ms of its schedule, after which it fires one Locust event: a
-Locust request stands for a slot, not for a record (one event a record would cost more than the
+Locust request represents a slot, not for a record (one event a record would cost more than the
 record). The event's response time is the mean time from intended send time to acknowledgement of
 the records acknowledged in the slot, its length their number of bytes, and it is a failure when a
 record of the slot failed or its outcome is unknown. This is for Locust's live page; what a verdict
@@ -63,7 +63,7 @@ class _PoolCall:
 class Load:
     """All the producers of one run: their common start, their slots, their end.
 
-    on_failure: told, once, that a user could not do its work.
+    on_failure: called once when a user could not do its work.
     """
 
     def __init__(

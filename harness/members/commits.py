@@ -13,7 +13,7 @@ from harness.rundir.member_journal import Step
 class CommitBefore(Member):
     """At most once: commits what it was handed, and processes it once that is certain.
 
-    What was not committed with certainty is not processed: another member may do it, or nobody.
+    What was not committed with certainty is not processed: another member may do it, or none.
     """
 
     def turn(self) -> None:

@@ -1,8 +1,8 @@
 """How far each group is behind: committed offsets against the ends, once a second.
 
 The figures go into the timeline, as `lag` for each partition and, once a group has committed all
-that its input held when a fault struck, as `recovered` with the time that took. Share groups have
-no such offsets and are left out. While brokers do not answer nothing is known, and nothing is
+that its input held when a fault was injected, as `recovered` with the time that took. Share groups
+have no such offsets and are left out. While brokers do not answer nothing is known, and nothing is
 written.
 """
 
@@ -82,7 +82,7 @@ class GroupOffsets:
         )
 
     def committed(self, keys: Sequence[tuple[str, int]], timeout_s: float) -> Offsets | None:
-        """The offset of each (topic, partition) that has one; None when nobody answers."""
+        """The offset of each (topic, partition) that has one; None when no broker answers."""
         try:
             answers = self._consumer.committed(
                 [TopicPartition(*key) for key in keys], timeout=timeout_s
@@ -136,11 +136,11 @@ class LagWatch:
         self._new_faults: dict[str, list[FaultEvent]] = {
             profile.profile: [] for profile in self._profiles
         }
-        """By profile: a group whose offsets were not told hears of them the next time."""
+        """By profile: a group whose offsets were not reported hears of them the next time."""
         self._timeline = run_dir.follow()
 
     def prepare(self) -> None:
-        """What the brokers have to be told about a group before its members join."""
+        """What the brokers have to be asked about a group before its members join."""
         for profile in self._info.profiles:
             if profile.consume is not None and profile.consume.mode == "share":
                 share_reset(self._admin, profile.consume.group)
@@ -174,7 +174,7 @@ class LagWatch:
         """Whether nothing that could be read follows the committed offsets.
 
         After the last record of a partition may stand the marker of its transaction, or aborted
-        ones: an offset that nobody ever commits. So the partitions that seem behind are read.
+        ones: an offset that no member ever commits. So the partitions that seem behind are read.
         """
         behind = [
             TopicPartition(*key, max(0, self._committed[profile.profile].get(key, 0)))

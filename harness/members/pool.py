@@ -100,7 +100,7 @@ class Pool:
         self._abandoned = self._stopping = True
 
     def run(self) -> None:
-        """Keep members running until told to stop, then end them in order."""
+        """Keep members running until asked to stop, then end them in order."""
         self._lag.prepare()
         try:
             self._tend()
@@ -120,7 +120,7 @@ class Pool:
     # -- keeping them running --------------------------------------------------------------
 
     def _tend(self) -> None:
-        """Notice who ended, start who is missing, let go of whom nobody wants any more."""
+        """Notice who ended, start who is missing, let go of those that are not wanted any more."""
         self._read_wanted()
         now = time.monotonic()
         for group in self._groups:
@@ -301,7 +301,7 @@ def _how(status: int) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the pool of a run until told to stop; the exit status."""
+    """Run the pool of a run until asked to stop; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m harness.members.pool", description=__doc__)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     args = parser.parse_args(argv)

@@ -1,7 +1,7 @@
 """One group member as a process: `python -m harness.members.process RUN_DIR PROFILE NUMBER`.
 
 SIGTERM, or the end of its parent, lets it finish what it has in hand and leave its group. It ends
-with 0 then, with 4 when its client could not go on, with 2 when it was told nonsense. Whatever
+with 0 then, with 4 when its client could not go on, with 2 when its arguments were wrong. Whatever
 else ends it, its journal holds all that it did.
 """
 
@@ -72,7 +72,7 @@ def continue_when_parent_ends() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Be a member until told to leave; the exit status."""
+    """Be a member until asked to leave; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m harness.members.process", description=__doc__)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     parser.add_argument("profile", metavar="PROFILE")

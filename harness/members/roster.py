@@ -90,7 +90,7 @@ def busiest(members: Iterable[Living]) -> list[Living]:
 
 
 def signal_member(run_dir: RunDir, member: Living, number: signal.Signals) -> None:
-    """Send a signal to a member's process, and to nobody who has its process id by now.
+    """Send a signal to a member's process, and to none that has its process id by now.
 
     Raises FaultError when it does not run any more.
     """
@@ -104,12 +104,12 @@ def signal_member(run_dir: RunDir, member: Living, number: signal.Signals) -> No
 
 
 def state_when_stopped(member: Living) -> str:
-    """The state of a member's process after SIGSTOP; `stopped` once it stands still."""
+    """The state of a member's process after SIGSTOP; `stopped` once it is paused."""
     return state_after_stop(member.pid)
 
 
 def continue_members(run_dir: RunDir, profiles: Iterable[ProfileRun]) -> None:
-    """Let every member that stands still go on."""
+    """Let every paused member go on."""
     for profile in profiles:
         for member in living_members(run_dir, profile.profile):
             with contextlib.suppress(FaultError, ProcessLookupError):

@@ -72,13 +72,13 @@ def no_address(subject: Subject) -> Iterator[Problem]:
     if not wrong:
         return
     good = ",".join(bare_address(each) if each in wrong else each for each in servers)
-    told = "; ".join(f"{_shown(each)}: {why}" for each, why in wrong.items())
+    wrong_parts = "; ".join(f"{_shown(each)}: {why}" for each, why in wrong.items())
     change: tuple[Change, ...] = (("connection", "bootstrap.servers", good),)
     yield Problem(
         "",
         "bootstrap.servers",
         "error",
-        f"{told}. A client cannot connect to it.",
+        f"{wrong_parts}. A client cannot connect to it.",
         f"Set {settings_of(change)}.",
         change,
     )

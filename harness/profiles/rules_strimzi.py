@@ -320,7 +320,7 @@ def no_login(resource: Resource, _: Resources) -> Iterator[Flaw]:
         yield Flaw(
             ("spec",),
             "warning",
-            "no authentication: the operator makes no secret, so nobody can log in as this user.",
+            "no authentication: the operator makes no secret, so this user cannot log in.",
             "Set spec.authentication, such as type: scram-sha-512.",
         )
 

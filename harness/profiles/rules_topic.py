@@ -158,7 +158,7 @@ def compacted(subject: Subject) -> Iterator[Problem]:
             "cleanup.policy",
             "warning",
             "a compacted topic keeps the last record of each key only: no_lost is judged by that "
-            "record, for what was compacted away cannot be told from a loss.",
+            "record, for what was compacted away cannot be distinguished from a loss.",
             f"Judge delivery on a topic with {settings_of(change)}, or give records keys (--keys).",
             change,
         )

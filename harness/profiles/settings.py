@@ -273,7 +273,7 @@ def split_settings(pairs: Iterable[str], *, into: Overrides | None = None) -> Ov
     """Sort `--config key=value` texts by what they belong to.
 
     A plain name goes to the clients that use it, `topic.NAME` to the topics, `consumer.NAME` and
-    `producer.NAME` to that client alone; how to reach the brokers stands apart, as `connection`.
+    `producer.NAME` to that client alone; how to reach the brokers is kept apart, as `connection`.
     A value `env:NAME` is read from the environment, `file:PATH` from a file.
     Raises UsageError for anything unknown, with the nearest known name.
     """

@@ -49,7 +49,7 @@ def capture_groups(
 def _ask(
     profile: ProfileRun, partitions: int, client_config: Mapping[str, str], deadline: float
 ) -> Offsets | None:
-    """The offsets of one group, asked again until the deadline; None when nobody said."""
+    """The offsets of one group, asked again until the deadline; None when none answered."""
     assert profile.consume is not None
     group, topic = profile.consume.group, profile.topics[0]
     shared = profile.consume.mode == "share"

@@ -23,7 +23,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 
 from harness.errors import EnvironmentFailure, HarnessError
-from harness.kafka.environment import HarnessEnvironment, told
+from harness.kafka.environment import HarnessEnvironment, child_environment
 from harness.read.drain_reading import DrainReading, ReadRange, Say
 from harness.read.read_positions import Key, Position
 from harness.rundir.observations import ObservationSet
@@ -150,7 +150,7 @@ class _Helper:
         self._child = Child(
             [sys.executable, "-m", __name__, str(run_dir), str(folder), repr(timeout_s)],
             log=log,
-            environment=told(client_config),
+            environment=child_environment(client_config),
             piped=True,
         )
 

@@ -1,4 +1,4 @@
-"""Whether a leader's log ends at its high watermark: that nothing stands there still unreplicated.
+"""Whether a leader's log ends at its high watermark: that no record there is still unreplicated.
 
 In full ISR a high watermark may trail its log, for as long as a follower does not fetch (until the
 leader takes it out of the ISR, replica.lag.time.max.ms). ListOffsets names the high watermark and

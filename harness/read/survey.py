@@ -144,7 +144,7 @@ class Survey:
                 self._entries[key].reason = self._entries[key].reason or text
 
     def _ask_topics(self) -> dict[Key, str]:
-        """Note topic ids, replicas and ISR; what stands in the way of each partition not whole."""
+        """Note topic ids, replicas and ISR; the obstacle of each partition that is not whole."""
         names = sorted(set(self._info.topics))
         futures = self._admin.describe_topics(TopicCollection(names), request_timeout=_REQUEST_S)
         obstacles: dict[Key, str] = {}
@@ -267,7 +267,7 @@ class Survey:
         return [key for key in pending if key not in ended]
 
     def _ends(self, keys: list[Key]) -> tuple[dict[Key, int | str], dict[Key, int | str]]:
-        """(ends, last stable offsets); the same where nobody reads at read_committed."""
+        """(ends, last stable offsets); the same where no profile reads at read_committed."""
         # The last stable offset is asked first: asked last, it could lie beyond an older end.
         committed = [key for key in keys if key[0] in self._read_committed]
         stable = self._list_offsets(committed, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)

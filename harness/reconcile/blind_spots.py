@@ -182,7 +182,7 @@ def _missed(run: RunRecord, found: ProfileFindings, which: str) -> str:
 
 
 def _transactions(run: RunRecord, found: ProfileFindings, topics: range) -> None:
-    """Transaction logs that are missing or broken off, and last stable offsets nobody watched."""
+    """Transaction logs that are missing or broken off, and unwatched last stable offsets."""
     for incarnation, ledger in sorted(run.ledgers.items()):
         if not any(key[0] in topics for key in ledger.partitions):
             continue
@@ -217,7 +217,7 @@ def _transactions(run: RunRecord, found: ProfileFindings, topics: range) -> None
         if (run.info.topics[topic], partition) not in watched
     ]
     if unwatched:
-        found.cannot_see(f"nobody watched the last stable offset of {some(unwatched)}", "hung_txn")
+        found.cannot_see(f"the last stable offset of {some(unwatched)} was not watched", "hung_txn")
 
 
 def some(names: list[str]) -> str:

@@ -39,7 +39,7 @@ class CompactedRecords:
 class LastValues:
     """The last offset of each key of a compacted topic-partition, by who names it.
 
-    The last element of every array stands for records whose key is not known (index −1).
+    The last element of every array is for records whose key is not known (index −1).
     """
 
     def __init__(self, keys: int, odd_reach: int) -> None:
@@ -87,7 +87,7 @@ class LastValues:
         return CompactedRecords(~removed & ~doubtful, removed, deleted, doubtful)
 
     def alone(self, key_indices: I64) -> Bools:
-        """Whether no record of the key has a known offset; each key is told only once."""
+        """Whether no record of the key has a known offset; each key is reported only once."""
         found = (key_indices >= 0) & (self.newest[key_indices] < 0) & ~self._bare[key_indices]
         found &= (self.aside[key_indices] < 0) & ~self.deleted[key_indices] & ~self.deleted[-1]
         found &= self.nameless_reach < 0
@@ -129,7 +129,7 @@ def last_values(
             values.take(key_indices, unpack_offsets(low, state), seen, seen_live)
             hidden = aside.within(first, count)
             if len(hidden):
-                # What was aborted, or never sent, takes nobody's place.
+                # What was aborted, or never sent, takes no record's place.
                 counts = state[hidden.sequences] != FAILED
                 where = key_indices[hidden.sequences[counts]]
                 np.maximum.at(values.aside, where, hidden.offsets[counts])
@@ -189,7 +189,7 @@ class Compaction:
         return self._values.standing(key_indices, at, tombstones).last
 
     def gone(self, sequences: I64, at: I64) -> Bools:
-        """As `had_to_stay`, of what was read live and is gone; notes of how many nobody knows."""
+        """As `had_to_stay`, of what was read live and is gone; notes of how many are not known."""
         key_indices, tombstones = self._known(sequences)
         standing = self._values.standing(key_indices, at, tombstones)
         self._walk.found.perhaps_compacted += int(np.count_nonzero(standing.open))

@@ -58,7 +58,7 @@ def hung_transactions(run: RunRecord, found: ProfileFindings, tallies: Mapping[i
                 _uncertain(run, found, f"{name}-{partition}", series, bound_us)
             if not _seen_at_the_end(run, found, (topic, partition), series, sure_us):
                 found.cannot_see(
-                    f"nobody saw the last stable offset of {name}-{partition} at the end of its "
+                    f"the last stable offset of {name}-{partition} was not seen at the end of its "
                     "log after the last transaction",
                     "hung_txn",
                 )
@@ -116,7 +116,7 @@ def _uncertain(
         length_us -= _disturbed_us(run.timeline.faults, begin_us, end_us)
         if length_us > bound_us:
             found.cannot_see(
-                f"nobody looked at the last stable offset of {name} for {length_us / 1e6:.0f} s, "
+                f"the last stable offset of {name} was not looked at for {length_us / 1e6:.0f} s, "
                 "longer than a transaction may stay open",
                 "hung_txn",
             )

@@ -60,7 +60,7 @@ class KeyOrder(Protocol):
 
     def add(self, first: int, places: I64, bounds: I64) -> I64:
         """The positions (from 0) of those of the next cells that come before an earlier one of
-        their key. (n,) from sequence `first` on, −1 for none: `places`, where each stands, and
+        their key. (n,) from sequence `first` on, −1 for none: `places`, where each is, and
         `bounds`, below which nothing later of its key may stand."""
         ...
 

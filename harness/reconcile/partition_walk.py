@@ -41,7 +41,7 @@ class PartitionWalk:
     aside: PartitionExtras = NO_ROWS
     """What only readings returned that are set aside by their isolation level."""
     claims: UnconfirmedRanges = field(default_factory=UnconfirmedRanges)
-    """Offsets that were acknowledged to records which nobody read there."""
+    """Offsets that were acknowledged to records which no reading returned there."""
     suspects: UnconfirmedRanges = field(default_factory=UnconfirmedRanges)
     """What was read live at offsets at which the drain, as far as is known, did not look."""
     coverage: Coverage = field(default_factory=Coverage)

@@ -47,7 +47,7 @@ class SendTimes:
         topic_partition = (self._run.info.topics[topic], partition)
         if any(key[:2] == topic_partition for key in timeline.sent):
             return timeline.sent.get((*topic_partition, incarnation))
-        # Before slots named incarnations they told of a single one only.
+        # Before slots named incarnations they were of a single one only.
         series = timeline.loads.get(topic_partition)
         ledgers = self._run.ledgers
         writers = [each for each, file in ledgers.items() if self._key in file.partitions]

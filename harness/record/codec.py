@@ -42,7 +42,7 @@ Ints: TypeAlias = npt.NDArray[np.integer[Any]]
 
 
 def run_hash(run_id: str) -> int:
-    """The 64-bit number that stands for a run."""
+    """The 64-bit number of a run."""
     return int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8], "little")
 
 
@@ -146,7 +146,7 @@ class Codec(Protocol):
         ...
 
     def run_number(self, run_id: str) -> int:
-        """What stands for a run in the heads: `run_hash` or a part of it."""
+        """The number of a run in the heads: `run_hash` or a part of it."""
         ...
 
     def filler(self, run_id: str, incarnation: int, message_bytes: int, seed: int) -> Any:

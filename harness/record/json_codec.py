@@ -9,7 +9,7 @@ The canonical form is what `canonical` makes of `{"id", "payload", "sent_us"}`: 
 name, no white space, every character beyond ASCII escaped. So a value that something parsed and
 wrote anew, with its members in another order or with white space, is intact, and one of which any
 name, text or number changed is not. Numbers with a fraction or an exponent are not accepted: what
-writes them anew may choose other digits for the same number. Neither are a member that stands
+writes them anew may choose other digits for the same number. Neither are a member that occurs
 twice in one object, a further member beside these four, and what is no JSON.
 
 No client library is imported here.

@@ -31,7 +31,7 @@ COMMIT: Final = 1
 def log_held(
     replica: Replica, broker: int, start: int, end: int, *, time_max_s: float = TIME_MAX_S
 ) -> LogHeld:
-    """Look at the offsets from `start` on and below `end`; what could not be looked at is told."""
+    """Look at the offsets from `start` on and below `end`; say what could not be read."""
     walk = _Walk(start, end)
     reason = ""
     deadline = time.monotonic() + time_max_s

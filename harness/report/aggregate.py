@@ -44,7 +44,7 @@ def _print(found: Aggregate, console: Console) -> None:
         table.add_row(
             profile.profile + ("" if profile.in_verdict else " (control)"),
             f"{profile.attempted:,}",
-            Text(told(profile.runs), style=_STYLES.get(profile.verdict, "")),
+            Text(counted_runs(profile.runs), style=_STYLES.get(profile.verdict, "")),
             anomalies(profile) or "nothing",
             f"{faults:,}" if faults else "–",
             "–" if bound is None else percent(bound),
@@ -72,7 +72,7 @@ def _print(found: Aggregate, console: Console) -> None:
     )
 
 
-def told(runs: Mapping[str, int]) -> str:
+def counted_runs(runs: Mapping[str, int]) -> str:
     """`9 kept, 1 broken`"""
     return ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in runs.items())
 

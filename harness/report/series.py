@@ -117,8 +117,8 @@ def read_series(
             case RunEvent(phase="warmed_up"):
                 warmed_us = event.at_us
     faults = list(faults)
-    struck = [to_us(fault.injected_at) for fault in faults]
-    run.start_us = first_us if first_us is not None else min(struck, default=0)
+    injected = [to_us(fault.injected_at) for fault in faults]
+    run.start_us = first_us if first_us is not None else min(injected, default=0)
     if first_us is not None and slot_us:
         step = -(-(last_us - first_us) // slot_us // POINTS_MAX) or 1
         run.slot_s = step * slot_us / 1e6

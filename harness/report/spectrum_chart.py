@@ -47,7 +47,7 @@ BELOW: Final = 58.0
 def spectrum_points(counts: Counts) -> list[tuple[float, float]]:
     """(percentile in %, ms) where the distribution steps; the last one is the maximum.
 
-    The maximum stands where its own share begins, at 1 − 1/count: further out would be a claim.
+    The maximum is drawn where its own share begins, at 1 − 1/count: further out would be a claim.
     """
     cells = np.flatnonzero(counts)
     if not len(cells):

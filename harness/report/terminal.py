@@ -37,7 +37,7 @@ from harness.system.printable import printable
 
 COLUMNS_MAX: Final = 100
 COLUMNS_MIN: Final = 40
-"""Below this nothing is told any more: lines go beyond the width instead."""
+"""Below this nothing is left out any more: lines go beyond the width instead."""
 COLUMNS_OF_NO_TERMINAL: Final = 80
 STYLES: Final = {
     KEPT: "bold green",

@@ -59,8 +59,8 @@ def counted(verdict: Verdict) -> list[ProfileVerdict]:
     return [profile for profile in verdict.profiles if profile.in_verdict]
 
 
-def struck(verdict: Verdict) -> int:
-    """How many faults struck something, with evidence."""
+def injected_faults(verdict: Verdict) -> int:
+    """How many faults were injected on something, with evidence."""
     return sum(
         each.took_effect and not RecordedEvidence(each.fault, each.evidence).nominal
         for each in verdict.faults
@@ -78,7 +78,7 @@ def headline(verdict: Verdict) -> str:
     if verdict.verdict == BROKEN:
         return f"Broken: {'; '.join(broken) or 'see the reasons'}."
     total = sum(each.verdict != NOT_APPLICABLE for profile in profiles for each in profile.promises)
-    faults = struck(verdict)
+    faults = injected_faults(verdict)
     under = _under(faults, len(verdict.disturbances))
     if verdict.verdict == INCONCLUSIVE and not total:
         return "Inconclusive: nothing was judged, since no promise applies."

@@ -121,9 +121,10 @@ class ColumnFile:
     def create(
         cls, path: Path, *, run: int, incarnation: int, kind: str, profile: str
     ) -> ColumnFile:
-        """Make a new file; FileExistsError when there is one, which is how incarnations are told
-        apart by processes that share a run directory. It gets its name once it has its header: a
-        process that looks, or is killed, at any moment leaves or sees no file without one."""
+        """Make a new file; FileExistsError when there is one, which is how incarnations are
+        distinguished by processes that share a run directory. It gets its name once it has its
+        header: a process that looks, or is killed, at any moment leaves or sees no file without
+        one."""
         if path.exists():  # os.link decides; this spares a draft for each number that is taken
             raise FileExistsError(path)
         draft = path.with_name(f".{path.name}.{os.getpid()}")

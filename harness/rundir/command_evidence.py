@@ -114,7 +114,7 @@ class CommandEvidence:
             found.append(f"{_UNSEEN[self.expect]} of the run's {_many(len(self.watched))}")
         return found
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """What was run and seen, in one sentence for people."""
         moved = sum(each.leader_changed for each in self.watched)
         shrunk = sum(each.isr_shrank for each in self.watched)
@@ -127,7 +127,7 @@ class CommandEvidence:
 
     def to_json(self) -> dict[str, Any]:
         """As a timeline holds it."""
-        return {**asdict(self), "told": self.told()}
+        return {**asdict(self), "told": self.sentence()}
 
 
 _UNSEEN: Final[dict[Expect, str]] = {

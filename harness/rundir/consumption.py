@@ -52,7 +52,7 @@ Committed: TypeAlias = dict[tuple[int, int], int]
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A group's offset was set by somebody who is no member; at_us below 0: nobody says when."""
+    """A group's offset was set by a client that is no member; at_us below 0: not known when."""
 
     offset: int
     at_us: int = -1
@@ -63,7 +63,7 @@ class Consumption:
     """Everything about consumers that was recorded.
 
     journals: profile → its members' journals, by number; committed: group → (topic, partition) →
-    next offset to read, as the coordinator says or else as far as commits tell, None when nobody
+    next offset to read, as the coordinator says or else as far as commits tell, None when no
     asked the group coordinators; inputs: (n,) rows of dtype INPUT_ROW, None when the drain wrote
     none.
     """
@@ -85,7 +85,7 @@ class Consumption:
     """Why it is not known which input record the output records are of."""
 
     def coordinator_of(self, group: str, key: tuple[int, int]) -> int | None:
-        """What a group's coordinator had of a partition: -1 for nothing, None if nobody asked."""
+        """What a group's coordinator had of a partition: -1 for nothing, None if not asked."""
         return self.stated.get(group, {}).get(key, -1 if group in self.asked else None)
 
 

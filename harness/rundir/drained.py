@@ -175,7 +175,7 @@ def _counts(value: object) -> dict[str, int] | None:
 def _account(
     noted: PartitionHoles | None, entry: Mapping[str, Any], drained: DrainedPartition
 ) -> HoleAccount:
-    """The account of a topic-partition's holes; of an unrecorded one that nobody checked them."""
+    """The account of a topic-partition's holes; of an unrecorded one, that it was not checked."""
     if noted is not None:
         return account(noted, drained.last_stable)
     count = _integer(entry.get("holes")) or 0

@@ -1,7 +1,7 @@
 """What shows that a fault took effect, and the rule that decides whether it did. Pure.
 
 FaultEvidence is what was observed, never what was asked for: what a broker kind saw of the brokers
-that it struck, the leader and leader epoch of the partitions aimed at before and after, whether
+that it hit, the leader and leader epoch of the partitions aimed at before and after, whether
 anything came through a link that was cut. Each piece says itself what it lacks, and `shortcomings`
 adds it up; a fault without shortcomings took effect. Read it back with
 harness/rundir/recorded_evidence.py.
@@ -44,7 +44,7 @@ class BrokerEvidence(Protocol):
     def shortcomings(self) -> list[str]:
         """What is missing for the conclusion that it had its effect; empty when nothing is."""
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """What was done and seen, in one sentence for people."""
 
     def to_json(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Cut:
             return [f"{where}: the broker did not answer past the link either"]
         return []
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """What was cut and seen, in one sentence for people."""
         text = f"{self.mode} on the {self.listener} link of broker {self.broker}"
         if self.answered_through_link is False:
@@ -104,7 +104,7 @@ class Cut:
 
     def to_json(self) -> dict[str, Any]:
         """As a timeline holds it."""
-        return {**asdict(self), "told": self.told()}
+        return {**asdict(self), "told": self.sentence()}
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class Election:
 
 @dataclass(slots=True)
 class Coordination:
-    """A client whose coordinator was struck: the leader of that partition of an internal topic."""
+    """A client whose coordinator was hit: the leader of that partition of an internal topic."""
 
     client: str
     """Its transactional.id or group.id."""
@@ -131,8 +131,8 @@ class Coordination:
 
 
 @dataclass(slots=True)
-class MemberStruck:
-    """A group member that was struck, or that was let join or leave, and what was seen of it."""
+class MemberEvidence:
+    """A group member that was hit, or that was let join or leave, and what was seen of it."""
 
     profile: str
     member: int
@@ -143,7 +143,7 @@ class MemberStruck:
     partitions: list[str] = field(default_factory=list)
     """What it held then, as `topic/partition`."""
     last_step: str | None = None
-    """The last step in its journal before it was struck."""
+    """The last step in its journal before it was hit."""
     state: str | None = None
     """The process state seen afterwards, as psutil names it; only asked for SIGSTOP."""
     ended: str | None = None
@@ -151,7 +151,7 @@ class MemberStruck:
     taken_over: list[str] = field(default_factory=list)
     """Which of `partitions` another member was assigned since then."""
     shared: bool = False
-    """Of a share group, where nobody is assigned partitions?"""
+    """Of a share group, where no member is assigned partitions?"""
     assigned: list[str] = field(default_factory=list)
     """What it was itself assigned since then."""
     spare: bool = False
@@ -171,14 +171,14 @@ class MemberStruck:
             yield f"{what}: it {self.ended or 'was not seen to leave'}"
         left = sorted(set(self.partitions) - set(self.taken_over))
         if self.action != "join" and left and not self.shared:
-            yield f"{what}: nobody else was assigned {', '.join(left)}"
+            yield f"{what}: no other member was assigned {', '.join(left)}"
         if self.action == "join" and not (self.assigned or self.spare or self.shared):
             yield f"{what}: it was assigned no partition"
 
 
 @dataclass(slots=True)
 class ControllerMove:
-    """Who was the active controller before and after; -1: nobody, None: nobody said."""
+    """Who was the active controller before and after; -1: none, None: no broker said."""
 
     leader_before: int
     epoch_before: int
@@ -201,7 +201,7 @@ class ControllerMove:
 
 @dataclass(slots=True)
 class OperatorStopped:
-    """An operator that was scaled to zero, so that nobody brings back what ends."""
+    """An operator that was scaled to zero, so that it does not bring back what ends."""
 
     deployment: str
     replicas: int
@@ -221,7 +221,7 @@ class OperatorStopped:
 
 @dataclass(slots=True)
 class PartitionMove:
-    """A partition the fault was aimed at. -1: no leader, None: no leader told its epoch."""
+    """A partition the fault was aimed at. -1: no leader, None: no leader reported its epoch."""
 
     topic: str
     partition: int
@@ -258,7 +258,7 @@ class FaultEvidence:
     graceful: bool
     hold_s: float | None = None
     nominal: bool = False
-    """Was nothing to be struck at all? Said, and never concluded from what is not here."""
+    """Was nothing to be hit at all? Said, and never concluded from what is not here."""
     brokers: list[BrokerEvidence] = field(default_factory=list)
     links: list[Cut] = field(default_factory=list)
     partitions: list[PartitionMove] = field(default_factory=list)
@@ -266,8 +266,8 @@ class FaultEvidence:
     """Of the followers that were paused, where the fault pauses any."""
     elections: list[Election] = field(default_factory=list)
     coordinates: list[Coordination] = field(default_factory=list)
-    """Whose coordinator was struck, where the fault aims at one."""
-    members: list[MemberStruck] = field(default_factory=list)
+    """Whose coordinator was hit, where the fault aims at one."""
+    members: list[MemberEvidence] = field(default_factory=list)
     controllers: list[ControllerMove] = field(default_factory=list)
     """Who was and became the active controller, where the fault aims at it."""
     operators: list[OperatorStopped] = field(default_factory=list)
@@ -301,18 +301,18 @@ def _plain(value: Any) -> Any:
 
 def shortcomings(evidence: FaultEvidence) -> list[str]:
     """What is missing for the conclusion that the fault took effect; empty when nothing is."""
-    struck: list[BrokerEvidence | Cut | CommandEvidence] = [
+    hit: list[BrokerEvidence | Cut | CommandEvidence] = [
         *evidence.brokers,
         *evidence.links,
         *evidence.commands,
     ]
     if evidence.nominal:
-        return [*_unmoved(evidence.partitions), *(f"was done: {each.told()}" for each in struck)]
-    found = [missing for each in struck for missing in each.shortcomings()]
+        return [*_unmoved(evidence.partitions), *(f"was done: {each.sentence()}" for each in hit)]
+    found = [missing for each in hit for missing in each.shortcomings()]
     found += [missing for each in evidence.members for missing in each.shortcomings()]
     found += [missing for each in evidence.controllers for missing in each.shortcomings()]
     found += [missing for each in evidence.operators for missing in each.shortcomings()]
-    if not (struck or evidence.elections):
+    if not (hit or evidence.elections):
         return found if evidence.members else ["nothing shows that anything was done"]
     if not evidence.partitions and not evidence.controllers:
         found.append("no partition was aimed at")

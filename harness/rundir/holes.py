@@ -44,7 +44,7 @@ class PartitionHoles:
     """First and last offsets in turn, ascending and apart."""
     log: LogHeld | None = None
     reason: str = ""
-    """Why nobody looked into a log, or why the holes are not known."""
+    """Why a log was not read, or why the holes are not known."""
 
 
 @dataclass(slots=True)

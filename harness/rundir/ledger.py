@@ -29,7 +29,7 @@ from harness.rundir.columns import (
 )
 
 NUMBERS: Final = range(1, 1 << 32)
-"""What an incarnation may be called where nobody handed out numbers; 0 is nobody."""
+"""What an incarnation may be called where no numbers were handed out; 0 is no incarnation."""
 
 
 class Ledger:
@@ -103,7 +103,7 @@ class Ledger:
         self._cells.scatter(topic, ANY_PARTITION, sequences[~without], low, high)
 
     def sent(self, topic: int, partition: int, sequences: U64) -> None:
-        """acks=0: the client reported no error, and nobody confirmed anything."""
+        """acks=0: the client reported no error, and no broker confirmed anything."""
         self._scatter(topic, partition, sequences, SENT)
 
     def failed(self, topic: int, partition: int, sequences: U64) -> None:

@@ -34,7 +34,7 @@ class BrokerTrace:
     what: str
     """It in few words, the broker named."""
     at_us: int | None
-    told: str
+    sentence: str
     """It and what was seen of it, in one sentence."""
     pod_uid: str = ""
     """Of the pod that it was done to; empty where brokers are no pods."""
@@ -54,10 +54,10 @@ class RecordedEvidence:
             for name in ("partition", "leader", "leader_epoch"):
                 value = each.get(name, 0)
                 whole(0 if value is None else value)
-        for struck in [*self._all("brokers"), *self._all("links")]:
-            whole(struck.get("broker", 0))
-            if struck.get("at"):
-                to_us(str(struck["at"]))
+        for each in [*self._all("brokers"), *self._all("links")]:
+            whole(each.get("broker", 0))
+            if each.get("at"):
+                to_us(str(each["at"]))
         for kind in ("members", "coordinates"):
             for each in self._all(kind):
                 whole(each.get("member", 0))
@@ -75,7 +75,7 @@ class RecordedEvidence:
 
     @property
     def nominal(self) -> bool:
-        """Whether nothing was to be struck at all. Evidence of an unknown kind is not nominal."""
+        """Whether nothing was to be hit at all. Evidence of an unknown kind is not nominal."""
         if "nominal" in self.document:
             return self.document["nominal"] is True
         return self._fault == _NOMINAL
@@ -87,12 +87,12 @@ class RecordedEvidence:
 
     @property
     def members(self) -> list[Mapping[str, Any]]:
-        """The group members that it struck, or that it let join or leave."""
+        """The group members that it hit, or that it let join or leave."""
         return self._all("members")
 
     @property
     def coordinates(self) -> list[Mapping[str, Any]]:
-        """Whose coordinator was struck, and by which partition of an internal topic it was one."""
+        """Whose coordinator was hit, and by which partition of an internal topic it was one."""
         return self._all("coordinates")
 
     @property
@@ -121,7 +121,7 @@ class RecordedEvidence:
                 f"{each.get('mode')} on the {each.get('listener')} listener of broker "
                 f"{each['broker']}",
                 to_us(str(each["at"])) if each.get("at") else None,
-                str(each.get("told") or _told_of_link(each)),
+                str(each.get("told") or _sentence_of_link(each)),
             )
             for each in self._all("links")
             if "broker" in each
@@ -140,7 +140,7 @@ class RecordedEvidence:
     def lines(self) -> Iterator[str]:
         """What was done to brokers and links, and by commands of the user's, a sentence each."""
         for each in [*self.brokers, *self.links]:
-            yield each.told
+            yield each.sentence
         for command in self._all("commands"):
             yield str(command.get("told", ""))
 
@@ -172,12 +172,12 @@ def _broker_trace(sent: Mapping[str, Any], deed: str, action: str) -> BrokerTrac
         action,
         what,
         to_us(str(sent["at"])) if sent.get("at") else None,
-        str(sent.get("told") or (_told_of_process(sent) if "signal" in sent else what)),
+        str(sent.get("told") or (_sentence_of_process(sent) if "signal" in sent else what)),
         str(sent.get("uid") or ""),
     )
 
 
-def _told_of_process(sent: Mapping[str, Any]) -> str:
+def _sentence_of_process(sent: Mapping[str, Any]) -> str:
     text = f"{sent.get('signal')} to broker {sent.get('broker')} (process {sent.get('pid')})"
     if sent.get("state"):
         text += f", then seen {sent['state']}"
@@ -188,7 +188,7 @@ def _told_of_process(sent: Mapping[str, Any]) -> str:
     return text
 
 
-def _told_of_link(cut: Mapping[str, Any]) -> str:
+def _sentence_of_link(cut: Mapping[str, Any]) -> str:
     text = f"{cut.get('mode')} on the {cut.get('listener')} link of broker {cut.get('broker')}"
     if cut.get("answered_through_link") is False:
         text += ", no answer came through it"

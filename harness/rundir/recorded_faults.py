@@ -17,14 +17,14 @@ from harness.rundir.recorded_evidence import RecordedEvidence
 class RecordedFault:
     """One fault as the timeline records it; instants in µs since the epoch.
 
-    `injected_us` is when it struck; for a fault that never did, when it was about to.
+    `injected_us` is when it was injected; for a fault that never was, when it was about to be.
     """
 
     fault_id: str
     fault: str
     target: str
     injected_us: int
-    struck: bool = False
+    injected: bool = False
     """Did its action come to its end and leave evidence?"""
     healed_us: int | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
@@ -54,14 +54,14 @@ class RecordedFault:
     @property
     def idle(self) -> bool:
         """Whether it was to strike nothing at all, as `no_fault`; said by its evidence."""
-        return self.struck and self.seen.nominal
+        return self.injected and self.seen.nominal
 
-    def struck_members(self, profile: str) -> list[Mapping[str, Any]]:
-        """The members of a profile's group that it struck."""
+    def hit_members(self, profile: str) -> list[Mapping[str, Any]]:
+        """The members of a profile's group that it hit."""
         return [each for each in self.seen.members if each.get("profile") == profile]
 
     def coordinated(self, profile: str) -> list[tuple[str, int]]:
-        """The partitions of internal topics by which it struck coordinators of a profile."""
+        """The partitions of internal topics by which it hit coordinators of a profile."""
         return [
             (str(each["topic"]), int(each["partition"]))
             for each in self.seen.coordinates
@@ -70,12 +70,12 @@ class RecordedFault:
 
     @property
     def pods(self) -> set[str]:
-        """The uids of the pods that it struck."""
+        """The uids of the pods that it hit."""
         return {each.pod_uid for each in self.seen.brokers if each.pod_uid}
 
     @property
     def brokers(self) -> set[int]:
-        """The brokers that it struck, themselves or by cutting a link of theirs."""
+        """The brokers that it hit, themselves or by cutting a link of theirs."""
         return {each.broker for each in [*self.seen.brokers, *self.seen.links]}
 
 
@@ -88,7 +88,7 @@ def note_fault(
     """
     at_us = event.at_us
     fault = known.get(event.fault_id)
-    if fault is None or (event.phase == "inject" and (fault.struck or fault.failure)):
+    if fault is None or (event.phase == "inject" and (fault.injected or fault.failure)):
         fault = RecordedFault(event.fault_id, event.fault, event.target or "", at_us)
         fault.begun_us = at_us
         known[event.fault_id] = fault
@@ -97,7 +97,7 @@ def note_fault(
         fault.target = event.target
     match event.phase:
         case "injected":
-            fault.struck = True
+            fault.injected = True
             fault.injected_us = at_us
             try:
                 fault.evidence = event.evidence or {}

@@ -85,7 +85,7 @@ class RunDir:
         return self.path / f"experiment-{number}.json"
 
     def claim_journal(self, *, above: int) -> int:
-        """The number of a journal that nobody else writes, from `above` + 1; its file is made.
+        """The number of a journal without another writer, from `above` + 1; its file is made.
 
         Numbers up to `above` belong to the run's own experiments. The file is empty, and so no
         journal, until the experiment ends.

@@ -102,7 +102,7 @@ class Elsewhere:
     nowhere: frozenset[int] = frozenset()
     """Topics that stand in place of others where no line says the partition of an attempt."""
     renewed: frozenset[int] = frozenset()
-    """Topics that were deleted and created again, and what stands for those of other ids: there an
+    """Topics that were deleted and created again, and what replaces those of other ids: there an
     acknowledged offset is left out where no line says of which it is."""
     keys: dict[tuple[int, int, int], KeyTable] = field(default_factory=dict)
     """(incarnation, topic, partition) → which key each cell has, where lines say any"""
@@ -126,7 +126,7 @@ class RunRecord:
     timeline: Timeline = field(default_factory=Timeline)
     journals: list[ExperimentJournal] = field(default_factory=list)
     replicas: ReplicaEvidence | None = None
-    """What the brokers' log files showed; None where nobody could look."""
+    """What the brokers' log files showed; None where they could not be read."""
     latency: dict[tuple[str, str], Iterable[Interval]] = field(default_factory=dict)
     """(profile, metric) → intervals of one second of intended send time"""
     consumption: Consumption = field(default_factory=Consumption)

@@ -3,7 +3,7 @@
 One pass over timeline.ndjson. What happens once is a small record; what happens in every slot of
 250 ms (`load`, `generator`, `offsets`) is kept as arrays, so that an hour of load stays small.
 Lines that are no event, and events that lack a field they should have, are counted in `unreadable`
-and left out: what they told is not known, so they keep the run from proving anything. Only a last
+and left out: what they said is not known, so they keep the run from proving anything. Only a last
 line that breaks off is free: a process may have died while it wrote.
 
 No client library is imported here.

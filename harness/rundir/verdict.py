@@ -228,7 +228,7 @@ class FailureVerdict:
     meaning: Sentence
     count: Positive
     first_at: Instant | None
-    """RFC 3339, to 250 ms; null where nobody noted when."""
+    """RFC 3339, to 250 ms; null where the instant is not on record."""
     last_at: Instant | None
     """The slot of 250 ms of the last one ends."""
 
@@ -295,7 +295,7 @@ class ConsumeVerdict:
     partitions_lost: Count
     """Partitions taken from a member that had been put out of its group."""
     fenced: Count
-    """How often a member was told that a newer one had taken its place."""
+    """How often a member learned that a newer one had taken its place."""
     lag: list[ConsumerLag]
     send_offsets: bool = True
     """Does a pipeline commit its offsets in the transactions of its output?"""

@@ -100,8 +100,8 @@ ReplicaAnswer: TypeAlias = Annotated[
             "properties": {
                 "held": {
                     "description": "present: a replica's log holds it; truncated: a dead broker's "
-                    "log held it, no log does now; never: it reached no log; unknown: nobody "
-                    "looked everywhere.",
+                    "log held it, no log does now; never: it reached no log; unknown: not "
+                    "every log was read.",
                     "enum": ["present", "truncated", "never", "unknown"],
                 },
                 **{n: {"type": ["integer", "null"]} for n in ("broker", "offset", "leader_epoch")},

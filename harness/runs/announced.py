@@ -53,11 +53,11 @@ class Announced:
     ) -> None:
         """Wait until no experiment is under way in this run; then the run is found no more."""
         deadline = time.monotonic() + timeout_s
-        told = False
+        reported = False
         while (titles := self.under_way()) and not stop() and time.monotonic() < deadline:
-            if not told:
+            if not reported:
                 say(f"{WAITING}: {', '.join(titles)}")
-                told = True
+                reported = True
             time.sleep(_POLL_S)
         self.end()
 

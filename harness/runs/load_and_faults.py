@@ -48,7 +48,7 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
         rounds = Rounds(session, request, warmed_up)
         while True:
             for experiment in request.experiments:
-                progress.stage(f"experiment {experiment.name}{rounds.told()}")
+                progress.stage(f"experiment {experiment.name}{rounds.suffix()}")
                 child = stop.watch_over(
                     start_experiment(
                         experiment, run_dir, rounds.next_journal(), session.environment()
@@ -91,7 +91,7 @@ def await_warm_up(
     if workers is None or not workers.expected:
         progress.stage("warming up the load")
     else:
-        progress.stage(workers.told)
+        progress.stage(workers.waiting_for)
         timeout_s += math.inf if workers.wait_s is None else workers.wait_s
     try:
         return wait_for_event(

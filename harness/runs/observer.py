@@ -139,7 +139,7 @@ class Observer:
     def _look_at_epochs(self) -> None:
         """Find leaders that were elected again, without waiting for any answer.
 
-        A new epoch counts once two answers in a row told it and the leader was the same all along:
+        A new epoch counts once two answers in a row said it and the leader was the same all along:
         an answer may come from a new leader that metadata do not name yet.
         """
         if not all(future.done() for future in self._asked.values()):

@@ -295,7 +295,7 @@ def check_bound(options: RunOptions, aims: dict[str, str], subjects: list[Delive
 
 
 def check_transactions(subjects: list[DeliveryProfile], experiments: list[Experiment]) -> None:
-    """A transaction coordinator can be struck only where somebody has transactions."""
+    """A transaction coordinator can be hit only where a profile has transactions."""
     if any(profile.producer.get("transactional.id") for profile in subjects):
         return
     for experiment in experiments:

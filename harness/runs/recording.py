@@ -69,16 +69,18 @@ class Recorder:
     def judge(self, run_dir: RunDir) -> int:
         """End the recording and await the verdict, however long reading takes; its exit status."""
         self._child.process.terminate()
-        started = told = time.monotonic()
+        started = reported = time.monotonic()
         waiting = False
         while self._child.process.poll() is None:
             gevent.sleep(0.05)
             if not waiting and (line := waited_for(run_dir)):
                 waiting = True
                 log.info("%s", line)
-            if time.monotonic() > told + PROGRESS_S:
-                told = time.monotonic()
-                log.info("still reading and judging after %.0f s; Ctrl-C ends it", told - started)
+            if time.monotonic() > reported + PROGRESS_S:
+                reported = time.monotonic()
+                log.info(
+                    "still reading and judging after %.0f s; Ctrl-C ends it", reported - started
+                )
         return self._child.stop(grace_s=0)
 
     def close(self) -> None:

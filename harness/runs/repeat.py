@@ -76,15 +76,15 @@ def run_series(
             except Exception as error:
                 verdict = after_error(error, RunDir(out))
             outcome = Outcome(number, each_seed, out.name, verdict)
-            told = verdict.verdict
+            said = verdict.verdict
         except Exception as error:
             # The runs before it have their verdicts, and a broken promise among them wins.
             known = isinstance(error, HarnessError)
             reason = str(error) if known else f"a defect: {type(error).__name__}"
             outcome = Outcome(number, each_seed, out.name, None, reason)
-            told = f"no verdict: {reason}"
+            said = f"no verdict: {reason}"
         outcomes.append(outcome)
-        Progress(on_progress).note(f"run {number} of {times}, seed {each_seed}: {told}")
+        Progress(on_progress).note(f"run {number} of {times}, seed {each_seed}: {said}")
         found = aggregate(seed, times, outcomes)
         write_json(folder / "aggregate.json", found.to_json())
         if stop() or _all_failed(outcomes[-FAILURES_MAX:]):

@@ -32,7 +32,7 @@ class Rounds:
         self._round = 1
         self._journals = 0
 
-    def told(self) -> str:
+    def suffix(self) -> str:
         """Which round it is, where there may be several."""
         return "" if self._bound is None else f", round {self._round}"
 

@@ -24,7 +24,7 @@ from harness.brokers import Brokers
 from harness.errors import HarnessError
 from harness.faults.experiments import Experiment
 from harness.faults.registry import FAULTS
-from harness.kafka.environment import told
+from harness.kafka.environment import child_environment
 from harness.kafka.topics import ClusterFacts, cluster_facts, create_topics, delete_topics, finite
 from harness.profiles import DeliveryProfile, envelope_breaches, lint
 from harness.rundir.clock import now
@@ -142,7 +142,7 @@ class Session:
     def environment(self) -> dict[str, str]:
         """What the run's processes need to find it: never written to a file."""
         return {
-            **told(self.brokers.client_config, run_dir=self.run_dir.path),
+            **child_environment(self.brokers.client_config, run_dir=self.run_dir.path),
             **self.brokers.environment,
         }
 

@@ -56,7 +56,7 @@ class Stop:
         return child
 
     def abandon(self) -> None:
-        """Kill the load and the experiments: nobody waits for them any more."""
+        """Kill the load and the experiments: they are not awaited any more."""
         for child in self._children:
             child.release()
             with contextlib.suppress(ProcessLookupError):

@@ -22,7 +22,7 @@ from harness.system.lifeline import Child
 
 PORT: Final = 5557
 STOP_S: Final = 150.0
-"""A worker that is told to stop ends its share, and hands in what it recorded, within this time."""
+"""A worker that is to stop ends its share, and hands in what it recorded, within this time."""
 PAUSE_S: Final = 1.0
 _POLL_S: Final = 0.1
 _PORT_MAX: Final = 65_535

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.kafka.client_check import check_connection
-from harness.kafka.environment import HarnessEnvironment, told
+from harness.kafka.environment import HarnessEnvironment, child_environment
 from harness.runs.plan import settings_of
 from harness.runs.recorder import brokers_of
 
@@ -27,6 +27,6 @@ def worker_environment(
         if not overrides.connection:
             return {}
         # How to reach them is known, and where comes from run.json.
-        return told({**around.client_config, **overrides.connection})
+        return child_environment({**around.client_config, **overrides.connection})
     found = brokers_of(brokers, overrides)
-    return {**told(found.client_config), **found.environment}
+    return {**child_environment(found.client_config), **found.environment}

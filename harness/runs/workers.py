@@ -27,7 +27,7 @@ class WorkersPlan:
     port: int
 
     @property
-    def told(self) -> str:
+    def waiting_for(self) -> str:
         """What is waited for, and where."""
         return f"waiting for {self.count} workers at {self.host}:{self.port}"
 

@@ -31,7 +31,7 @@ def write_whole(descriptor: int, data: bytes, sentence: str) -> None:
 
 
 class Appender:
-    """Appends entries to a file of which nobody else is a writer: each is there whole, or not.
+    """Appends entries to a file without another writer: each is there whole, or not.
 
     Where an entry cannot be written, what was written of it is cut off, EnvironmentFailure says so,
     and nothing further is taken: nothing can stand behind a torn entry.

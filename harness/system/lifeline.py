@@ -1,7 +1,7 @@
 """Children that end when their parent ends, however it ends.
 
-Each child process gets the reading end of a pipe that nobody ever writes to. The parent holds the
-writing end; when the parent dies, even by SIGKILL, the kernel closes it and the child reads the
+Each child process gets the reading end of a pipe to which no process ever writes. The parent holds
+the writing end; when the parent dies, even by SIGKILL, the kernel closes it and the child reads the
 end of the file. This works on Linux and macOS alike, for children in their own sessions, and
 does not depend on which thread started the child, as PR_SET_PDEATHSIG does.
 """
@@ -21,7 +21,7 @@ LIFELINE_FD: Final = "HARNESS_LIFELINE_FD"
 
 
 class Child:
-    """A process in its own session that is told when its parent is gone."""
+    """A process in its own session that learns when its parent is gone."""
 
     def __init__(
         self,

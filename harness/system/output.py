@@ -167,7 +167,7 @@ def _similar(error: UnicodeError) -> tuple[str, int]:
 
 
 def complain(text: str) -> None:
-    """A sentence on stderr; where nothing can be written to it there is nobody to read it."""
+    """A sentence on stderr; where nothing can be written to it there is no reader."""
     with contextlib.suppress(OSError, ValueError):
         print(printable(text, keep="\n"), file=sys.stderr, flush=True)
 

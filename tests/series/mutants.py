@@ -249,7 +249,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ("seen[(seen < 0) & final] = self.last", "seen[seen < 0] = self.last"),
         ("kept = (seen == where) & (where != _NOT_KNOWN)", "kept = np.ones(len(where), dtype=np.bool_)"),
         ("home[of_read[first_live]] = seen[first_live]", "pass"),
-        ("            (of_told, outcomes.column(\"topic_id\")[self.told]),\n", ""),
+        ("            (of_outcomes, outcomes.column(\"topic_id\")[self.decided]),\n", ""),
         ("home[of_read[final]] = seen[final]", "pass"),
         ("said = self.history.ids_of_drains.get(self.topic)", "said = None"),
         ("return int(of_reading[0]) if len(of_reading) == 1 else _LAST", "return _LAST"),
@@ -667,7 +667,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         ('["nothing shows that anything was done"]', "[]"),
         ("if self.answered_past_link is not True:", "if self.answered_past_link is False:"),
         ("and self.epoch_after > self.epoch_before", "and self.epoch_after >= self.epoch_before"),
-        ("*(f\"was done: {each.told()}\" for each in struck)", ""),
+        ("*(f\"was done: {each.sentence()}\" for each in hit)", ""),
     ),
     *_in(
         "rundir/recorded_evidence.py",

@@ -100,7 +100,7 @@ FILES = [
      "`reports/schemas/verdict.schema.json`", "the verification",
      "verdict_file.py, verdict.py"),
     ("`report.html`, `report-<n>.html`", "the page made from verdict, timeline and latency",
-     "the verification", "nobody reads it back"),
+     "the verification", "it is not read back"),
     ("`logs/`", "what the run's processes printed", "each process", "for people"),
 ]  # fmt: skip
 

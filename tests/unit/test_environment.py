@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.kafka.environment import HarnessEnvironment, told
+from harness.kafka.environment import HarnessEnvironment, child_environment
 
 
 def test_what_one_process_says_another_one_reads() -> None:
@@ -35,10 +35,12 @@ def test_connection_settings_are_texts_as_the_client_spells_them() -> None:
         "socket.keepalive.enable": "true",
         "socket.timeout.ms": "5000",
     }
-    named = HarnessEnvironment.read(told({"bootstrap.servers": "c:2"}))
+    named = HarnessEnvironment.read(child_environment({"bootstrap.servers": "c:2"}))
     assert named.connection("b:1") == {"bootstrap.servers": "c:2"}
     assert named.run_dir is None
 
 
 def test_a_secret_is_not_shown() -> None:
-    assert "hunter2" not in repr(HarnessEnvironment.read(told({"sasl.password": "hunter2"})))
+    assert "hunter2" not in repr(
+        HarnessEnvironment.read(child_environment({"sasl.password": "hunter2"}))
+    )

@@ -176,7 +176,7 @@ def test_a_command_without_the_expected_effect_says_what_was_not_seen(
     (missing,) = output["evidence"]["shortcomings"]
     assert said in missing
     (recorded,) = read_timeline(lines_of(run_dir)).faults
-    assert (recorded.struck, recorded.took_effect) == (True, False)
+    assert (recorded.injected, recorded.took_effect) == (True, False)
 
 
 def test_where_no_effect_is_expected_the_commands_alone_decide(inject: Inject) -> None:

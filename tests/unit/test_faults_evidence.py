@@ -17,7 +17,7 @@ from harness.brokers.local.evidence import (
 from harness.rundir.fault_evidence import (
     Cut,
     FaultEvidence,
-    MemberStruck,
+    MemberEvidence,
     PartitionMove,
     shortcomings,
 )
@@ -127,8 +127,8 @@ def test_evidence_is_plain_data_with_its_shortcomings() -> None:
     assert len(document["shortcomings"]) == 1
 
 
-def struck(action: str, **fields: object) -> MemberStruck:
-    member = MemberStruck("p", 1, 99, action, "2026-01-01T00:00:00Z", ["t/0", "t/1"])
+def struck(action: str, **fields: object) -> MemberEvidence:
+    member = MemberEvidence("p", 1, 99, action, "2026-01-01T00:00:00Z", ["t/0", "t/1"])
     for name, value in fields.items():
         setattr(member, name, value)
     return member
@@ -144,7 +144,7 @@ def struck(action: str, **fields: object) -> MemberStruck:
         (struck("SIGKILL", ended="killed by SIGKILL", shared=True), ""),
         (struck("SIGSTOP", state="stopped", taken_over=["t/0", "t/1"]), ""),
         (struck("SIGSTOP", state="running", taken_over=["t/0", "t/1"]), "state 'running'"),
-        (struck("SIGSTOP", state="stopped"), "nobody else was assigned t/0, t/1"),
+        (struck("SIGSTOP", state="stopped"), "no other member was assigned t/0, t/1"),
         (struck("join", assigned=["t/1"]), ""),
         (struck("join", taken_over=["t/0", "t/1"]), "it was assigned no partition"),
         (struck("join", spare=True), ""),
@@ -156,6 +156,6 @@ def struck(action: str, **fields: object) -> MemberStruck:
         (struck("leave", ended="killed by SIGKILL", partitions=[]), "killed by SIGKILL"),
     ],
 )
-def test_what_a_struck_member_has_to_show(member: MemberStruck, missing: str) -> None:
+def test_what_a_struck_member_has_to_show(member: MemberEvidence, missing: str) -> None:
     found = shortcomings(FaultEvidence(moves_leader=False, graceful=False, members=[member]))
     assert (found == []) if not missing else (missing in found[0])

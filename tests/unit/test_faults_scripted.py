@@ -21,7 +21,7 @@ from harness.faults import healing, members, registry
 from harness.faults.deeds import kill
 from harness.faults.injection import Injection
 from harness.faults.registry import FAULTS, MEMBERS, PROCESS
-from harness.faults.roles import Struck, leader
+from harness.faults.roles import HitBroker, leader
 from harness.kafka.leaders import await_that, followers_of
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
@@ -154,7 +154,7 @@ def test_a_fault_of_brokers_takes_effect_is_recorded_and_healed(
         assert LEADER in recorded.brokers
     elif name.startswith("kill"):
         assert recorded.brokers <= script_leaders(output)
-    assert all(each.told and each.deed for each in recorded.seen.brokers)
+    assert all(each.sentence and each.deed for each in recorded.seen.brokers)
 
 
 def script_leaders(output: dict[str, Any]) -> set[int]:
@@ -276,11 +276,11 @@ def await_no_more_than(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 MEMBER_MISSES = [
     ("kill_member", "ended", "it ended by itself, status 1"),
-    ("kill_member", "takeover", "nobody else was assigned"),
-    ("pause_member", "takeover", "nobody else was assigned"),
+    ("kill_member", "takeover", "no other member was assigned"),
+    ("pause_member", "takeover", "no other member was assigned"),
     ("scale_members", "assigned", "it was assigned no partition"),
     ("rebalance_storm", "assigned", "it was assigned no partition"),
-    ("rebalance_storm", "takeover", "nobody else was assigned"),
+    ("rebalance_storm", "takeover", "no other member was assigned"),
     ("rebalance_storm", "ended", "it ended by itself, status 1"),
 ]
 
@@ -388,7 +388,7 @@ def test_a_fault_of_a_known_deed_on_a_new_role_is_one_function(
         """
         led = leader(injection)
         first = followers_of(led.broker, led.partitions)[0]
-        kill(injection, Struck(first, led.partitions), evidence_timeout_s)
+        kill(injection, HitBroker(first, led.partitions), evidence_timeout_s)
 
     script, _ = strike("kill_leader")
     output = kill_first_follower(evidence_timeout_s=0.05)

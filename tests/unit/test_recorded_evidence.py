@@ -8,7 +8,7 @@ import pytest
 
 from harness.brokers.local.evidence import Killed, Paused, Restarted, Resumed
 from harness.report.facts import evidence_lines
-from harness.report.wording import struck
+from harness.report.wording import injected_faults
 from harness.rundir.fault_evidence import Cut, FaultEvidence
 from harness.rundir.recorded_evidence import RecordedEvidence
 from harness.rundir.timeline import read_timeline
@@ -121,4 +121,4 @@ def test_only_what_struck_is_counted_as_a_fault_that_struck() -> None:
     class Verdict:
         faults = (Fault({"nominal": True}), Fault({"pods": [POD]}), Fault({}, took_effect=False))
 
-    assert struck(Verdict()) == 1  # type: ignore[arg-type]
+    assert injected_faults(Verdict()) == 1  # type: ignore[arg-type]

@@ -141,7 +141,7 @@ def test_an_offset_belongs_to_the_last_batch_that_reaches_it(tmp_path: Path) -> 
 # -- whereabouts ---------------------------------------------------------------------------------
 
 KILLED = RecordedFault(
-    "f", "kill_leader", "", 1, struck=True, took_effect=True,
+    "f", "kill_leader", "", 1, injected=True, took_effect=True,
     evidence={
         "moves_leader": True,
         "partitions": [{"topic": "t", "partition": 0, "leader_before": 1}],

@@ -89,7 +89,7 @@ def test_a_crash_is_told_from_a_broker_that_handed_over_first() -> None:
     assert first.handed_over is True
     crash = PodKilled(*WHERE, grace_s=1, **GONE, led_before=7, led_at_end=7, stopped_first=True)
     assert (crash.handed_over, crash.shortcomings()) == (False, [])
-    assert "its process stopped by SIGSTOP before, exit status 137" in crash.told()
+    assert "its process stopped by SIGSTOP before, exit status 137" in crash.sentence()
     assert PodKilled(*WHERE, grace_s=1, **GONE, led_before=0, led_at_end=0).handed_over is None
 
 

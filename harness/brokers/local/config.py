@@ -1,4 +1,4 @@
-"""What a local node is told: its ports, its server.properties, its logging, its JVM options.
+"""What a local node is started with: ports, server.properties, logging, JVM options.
 
 Three combined nodes (broker and controller) stand on 127.0.0.1, each with four listeners:
 
@@ -23,7 +23,7 @@ BROKER_IDS: Final = (1, 2, 3)
 START_TIMEOUT_S: Final = 180.0
 """A machine busy with other things needs longer than the usual four to eight seconds."""
 LINKS: Final = ("client", "replication")
-"""The listeners that a proxy stands in front of."""
+"""The listeners that have a proxy in front."""
 
 FAILOVER: Final = {
     "broker.session.timeout.ms": "3000",

@@ -35,7 +35,7 @@ class Signalled:
         """What is missing for the conclusion that the signal had its effect."""
         return [f"{self._name()}: {each}" for each in self._missing()]
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """What was sent and what was seen, in one sentence."""
         text = f"{self.signal} to broker {self.broker} (process {self.pid})"
         if self.state:
@@ -48,7 +48,7 @@ class Signalled:
 
     def to_json(self) -> dict[str, Any]:
         """As a timeline holds it."""
-        return {**asdict(self), "deed": self.deed, "told": self.told()}
+        return {**asdict(self), "deed": self.deed, "told": self.sentence()}
 
     def _name(self) -> str:
         return f"broker {self.broker} (process {self.pid}) after {self.signal}"

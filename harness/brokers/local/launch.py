@@ -101,7 +101,7 @@ class Launch:
     supervision: Supervision | None = None
 
     def close(self) -> None:
-        """Let go of what the supervisor holds by now, or of what nobody will."""
+        """Let go of what the supervisor holds by now, or of what it never will."""
         if self.lock >= 0:
             os.close(self.lock)
             self.lock = -1

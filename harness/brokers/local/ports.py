@@ -4,7 +4,7 @@ Numbers are taken below the range from which the system gives ports to outgoing 
 broker that is down does not lose its port to a client that happens to connect somewhere. Between
 clusters of one user the choice is made under a lock, and numbers that another cluster's state
 names are left alone even while its brokers are down. A chosen port is bound at once and stays
-bound: the sockets are handed to the supervisor, so nobody can take a port between choice and use.
+bound: the sockets are handed to the supervisor, so no process can take a port in between.
 """
 
 from __future__ import annotations

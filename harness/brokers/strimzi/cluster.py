@@ -155,7 +155,7 @@ class StrimziBrokers:
             folder = cache_folder() / "strimzi" / self._uid
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (EnvironmentFailure, OSError):
-            return None  # a container without a home; nobody else runs there
+            return None  # a container without a home; no other process runs there
         return folder
 
 

@@ -34,13 +34,13 @@ class OnPod:
         """What is missing for the conclusion that it had its effect."""
         return [f"broker {self.broker} (pod {self.pod}): {each}" for each in self._missing()]
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """What was done and seen, in one sentence for people."""
         return self._what()
 
     def to_json(self) -> dict[str, Any]:
         """As a timeline holds it."""
-        return {**asdict(self), "deed": self.deed, "what": self._what(), "told": self.told()}
+        return {**asdict(self), "deed": self.deed, "what": self._what(), "told": self.sentence()}
 
     def _what(self) -> str:
         raise NotImplementedError
@@ -81,7 +81,7 @@ class PodEnded(OnPod):
             return None
         return self.led_at_end == 0
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """What was deleted and what was seen, in one sentence."""
         text = self._what()
         if self.stopped_first:
@@ -193,7 +193,7 @@ class InContainer(OnPod):
     """Of the container's last end, where it started again."""
     reason: str | None = None
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """What was sent and what was seen, in one sentence."""
         text = self._what()
         if self.state:
@@ -258,7 +258,7 @@ class ContainerResumed(InContainer):
         said = f" ({self.reason})" if self.reason else ""
         return [
             f"its container was ended while it was stopped, status {self.exit_code}{said}: the "
-            "liveness probe kills a broker that stands still for longer than it waits. Hold "
+            "liveness probe kills a broker that is paused for longer than it waits. Hold "
             "shorter, or raise livenessProbe of the Kafka resource"
         ]
 

@@ -54,12 +54,12 @@ class Listener:
 def listeners(kafka: Document) -> list[Listener]:
     """The listeners of a Kafka resource, in its order."""
     stated = _list(_dict(_dict(kafka.get("spec")).get("kafka")).get("listeners"))
-    told = {
+    statuses = {
         str(each.get("name")): each for each in _list(_dict(kafka.get("status")).get("listeners"))
     }
     found: list[Listener] = []
     for each in stated:
-        status = told.get(str(each.get("name")), {})
+        status = statuses.get(str(each.get("name")), {})
         own = "brokerCertChainAndKey" in _dict(each.get("configuration"))
         login = _dict(each.get("authentication")).get("type")
         found.append(

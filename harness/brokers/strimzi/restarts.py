@@ -1,7 +1,7 @@
 """Pods of Kafka nodes that end or start again, whoever made them: each becomes an event.
 
 Whose doing it was is not decided here. The evidence of a fault names the uid of the pod that it
-struck; judging compares the two (harness/judge/disturbances.py).
+hit; judging compares the two (harness/judge/disturbances.py).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class RestartWatch:
 def changes_of(known: dict[str, PodState], present: dict[str, PodState]) -> list[PodEvent]:
     """What became of the pods that were known, by what is there now. Pure, but for `known`.
 
-    A pod that is gone, or of which only the name is left, has ended; it is told once.
+    A pod that is gone, or of which only the name is left, has ended; it is reported once.
     """
     found: list[PodEvent] = []
     for name, before in list(known.items()):

@@ -203,7 +203,7 @@ class StrimziControl:
         if not isinstance(evidence, PodEnded) or evidence.uid not in self._endings:
             return
         if self._operator_stopped:
-            return  # nobody makes the next pod
+            return  # no operator makes the next pod
         watch, since = self._endings.pop(evidence.uid)
 
         def pending() -> str | None:
@@ -359,7 +359,7 @@ class StrimziControl:
             )
 
     def _led(self, broker: int) -> int | None:
-        """How many partitions a broker leads now, as any other broker says; None: nobody does."""
+        """How many partitions a broker leads now, as any other broker says; None: none does."""
         if self._paused:
             return None  # those have to go on before they are taken for lagging: no time to ask
         there = self._metadata(ANSWER_S)

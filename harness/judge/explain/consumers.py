@@ -15,7 +15,7 @@ from harness.anomalies import CONSUMER_ANOMALIES
 from harness.arrays import I64, U8
 from harness.judge.explain.registry import explains
 from harness.judge.explain.scene import Event, Scene
-from harness.judge.explain.steps import key_of, struck
+from harness.judge.explain.steps import fault_nearby, key_of
 from harness.judge.explain.whereabouts import Whereabouts
 from harness.reconcile.consumers.member_reading import known_us
 from harness.reconcile.findings import Occurrence
@@ -47,8 +47,8 @@ def consuming(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
     """What the members did with one record, then the group's committed offset and the fault."""
     profile = scene.found.profile
     journals = scene.run.consumption.journals.get(profile.profile, [])
-    told = [list(_of_journal(journal, each)) for journal in journals]
-    events = _side_by_side([events for events in told if events])
+    by_member = [list(_of_journal(journal, each)) for journal in journals]
+    events = _side_by_side([events for events in by_member if events])
     yield from events
     members = {int(event.fields["member"]) for event in events}
     for moment in scene.run.timeline.members:
@@ -62,12 +62,12 @@ def consuming(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
     yield from _committed(scene, each)
     moments = [event.at_us for event in events if event.at_us is not None]
     fault = scene.fault_near(key_of(each), each.at_us or max(moments, default=None))
-    yield from struck(scene, each, fault)
+    yield from fault_nearby(scene, each, fault)
 
 
-def _side_by_side(told: list[list[Event]]) -> list[Event]:
+def _side_by_side(by_member: list[list[Event]]) -> list[Event]:
     """The events of several members by time, each member's own in the order of its lines."""
-    left = [list(reversed(events)) for events in told]
+    left = [list(reversed(events)) for events in by_member]
     merged: list[Event] = []
     while any(left):
         # A line without an instant goes on with what its member said before.

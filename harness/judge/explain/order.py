@@ -35,17 +35,17 @@ def shortened(events: list[Event]) -> list[Event]:
     half = max(EVENTS_MAX - len(kept), 0) // 2
     others = [index for index, event in enumerate(events) if not event.proves]
     chosen = {*kept, *others[:half], *others[len(others) - half :]}
-    told: list[Event] = []
+    shown: list[Event] = []
     left_out = 0
     for index, event in enumerate(events):
         if index not in chosen:
             left_out += 1
             continue
         if left_out:
-            told.append(_left_out(left_out))
+            shown.append(_left_out(left_out))
             left_out = 0
-        told.append(event)
-    return [*told, _left_out(left_out)] if left_out else told
+        shown.append(event)
+    return [*shown, _left_out(left_out)] if left_out else shown
 
 
 def _left_out(count: int) -> Event:

@@ -14,12 +14,12 @@ from harness.judge.explain.steps import (
     attempt,
     drained,
     epoch_of,
+    fault_nearby,
     found_at,
     key_of,
+    read_at,
     read_live,
     reading,
-    stands,
-    struck,
     transaction_steps,
 )
 from harness.judge.explain.whereabouts import Whereabouts
@@ -34,10 +34,10 @@ def lost(scene: Scene, each: Occurrence, answer: Whereabouts | None) -> Iterator
     named = answer.dead.fault_id if answer is not None and answer.dead is not None else None
     fault = scene.fault_near(key_of(each), at_us, named)
     yield from attempt(scene, each)
-    yield from struck(scene, each, fault)
+    yield from fault_nearby(scene, each, fault)
     if each.offset is not None:
         yield from _log_end(scene, each, fault)
-        yield stands(scene, key_of(each), each.offset, None)
+        yield read_at(scene, key_of(each), each.offset, None)
     if not scene.nowhere(each.topic):
         yield read_live(scene, each)
     yield drained(scene, each)
@@ -95,7 +95,7 @@ def duplicate(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
     at_us = scene.sent_us(each)
     fault = scene.fault_near(key_of(each), at_us)
     yield from attempt(scene, each)
-    yield from struck(scene, each, fault)
+    yield from fault_nearby(scene, each, fault)
     assert each.producer is not None
     assert each.sequence is not None
     key, number = key_of(each), 0
@@ -126,7 +126,7 @@ def inversion(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator
         before = Occurrence("inversion", *key, each.producer, earlier[0], earlier[1])
         yield from attempt(scene, before)
     yield from attempt(scene, each)
-    yield from struck(scene, each, fault)
+    yield from fault_nearby(scene, each, fault)
     yield found_at(scene, key, each.producer, each.sequence, each.offset)
     if earlier is not None:
         there = found_at(scene, key, each.producer, earlier[0], earlier[1])
@@ -147,7 +147,7 @@ def gap(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event
         yield Event("acknowledged", f"record {number} was {became}{at}", None, {
             "sequence": number, "offset": offset}, proves=True)  # fmt: skip
     yield from attempt(scene, each)
-    yield from struck(scene, each, fault)
+    yield from fault_nearby(scene, each, fault)
     yield drained(scene, each)
 
 
@@ -218,12 +218,12 @@ def failed_visible(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Ite
 def inconsistent_offset(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:
     fault = scene.fault_near(key_of(each), scene.sent_us(each))
     yield from attempt(scene, each)
-    yield from struck(scene, each, fault)
+    yield from fault_nearby(scene, each, fault)
     assert each.producer is not None
     assert each.sequence is not None
     whose = each.producer, each.sequence
     if each.offset is not None:
-        yield stands(scene, key_of(each), each.offset, whose)
+        yield read_at(scene, key_of(each), each.offset, whose)
     for offset in scene.observed("drained", key_of(each), *whose):
         if offset != each.offset:
             yield Event("copy", f"{reading(scene)} returned it at offset {offset}", None, {
@@ -251,9 +251,9 @@ def vanished(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[
     # A history may have read one offset twice without saying which reading was the live one.
     who = "the live reader" if scene.run.elsewhere is None else "a reading"
     yield Event("read_live", f"{who} got it at offset {each.offset}", at_us, fields, proves=True)
-    yield from struck(scene, each, fault)
+    yield from fault_nearby(scene, each, fault)
     if each.offset is not None:
-        yield stands(scene, key_of(each), each.offset, None, whole=each.producer is not None)
+        yield read_at(scene, key_of(each), each.offset, None, whole=each.producer is not None)
 
 
 def plain(scene: Scene, each: Occurrence, _: Whereabouts | None) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""What a story is told from: the evidence of a run, asked about one attempt or one offset."""
+"""What explanations are made from: the evidence of a run, asked about one attempt or one offset."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from harness.rundir.recorded_faults import RecordedFault
 from harness.rundir.run_record import RecordedObservations, RunRecord
 
 NEAR_US: Final = 30_000_000
-"""A fault further away from an instant than this is not told as being nearby."""
+"""A fault further away from an instant than this is not called nearby."""
 
 Key = tuple[int, int]
 Identity = tuple[int, int]
@@ -74,7 +74,7 @@ class Scene:
         self._drained, self._live = Extras(run.drained.extras), Extras(run.live.extras)
 
     def nowhere(self, topic: int) -> bool:
-        """Whether it stands in place of a topic since nothing says the partition of an attempt."""
+        """Whether it replaces a topic since nothing says the partition of an attempt."""
         elsewhere = self.run.elsewhere
         return elsewhere is not None and topic in elsewhere.nowhere
 
@@ -195,9 +195,9 @@ class Scene:
 
     def sent_us(self, occurrence: Occurrence) -> int | None:
         """When an attempt was handed over, where the load's slots or its transaction tell it."""
-        told = sent_us(self.run, self.found, occurrence, self.topic(occurrence.topic))
-        if told is not None:
-            return told
+        at_us = sent_us(self.run, self.found, occurrence, self.topic(occurrence.topic))
+        if at_us is not None:
+            return at_us
         position = self.transaction(occurrence)
         if position is None or occurrence.producer is None:
             return None
@@ -246,26 +246,26 @@ class Scene:
         instant it is the only one there was, if there was only one.
         """
         timeline = self.run.timeline
-        struck = sorted(
-            (each for each in timeline.faults if each.struck and not each.idle),
+        nearby = sorted(
+            (each for each in timeline.faults if each.injected and not each.idle),
             key=lambda each: each.injected_us,
         )
         at = (self.topic(key[0]), key[1])
         hit = [
             each
-            for each in struck
+            for each in nearby
             if at in hit_partitions([at[0]], timeline, each)
             or each.coordinated(self.found.profile.profile)
         ]
-        struck = hit or struck
-        for fault in struck:
+        nearby = hit or nearby
+        for fault in nearby:
             if fault.fault_id == fault_id:
                 return fault
         if at_us is None:
-            return struck[0] if len(struck) == 1 else None
+            return nearby[0] if len(nearby) == 1 else None
         near = [
             (distance, order, fault)
-            for order, fault in enumerate(struck)
+            for order, fault in enumerate(nearby)
             if (distance := _distance_us(fault, at_us)) <= NEAR_US
         ]
         return min(near)[2] if near else None

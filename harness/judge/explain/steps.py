@@ -1,4 +1,4 @@
-"""Steps that several stories share: an attempt, what struck, what is there now.
+"""Steps that several stories share: an attempt, the fault nearby, what is there now.
 
 No client library is imported here.
 """
@@ -57,7 +57,7 @@ def attempt(scene: Scene, each: Occurrence) -> Iterator[Event]:
 def _leader_then(scene: Scene, key: Key, at_us: int) -> tuple[int, int] | None:
     """(leader, epoch) as last seen at an instant; None where a kill of it is on record since.
 
-    What a fault noted of the leader before it struck counts as seen at that moment.
+    What a fault noted of the leader before its injection counts as seen at that moment.
     """
     seen = scene.leader_at(key, at_us)
     found = None if seen is None else (seen, scene.leader_seen_us(key, at_us))
@@ -81,8 +81,8 @@ def _leader_then(scene: Scene, key: Key, at_us: int) -> tuple[int, int] | None:
     return None if killed else (leader, epoch)
 
 
-def struck(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Iterator[Event]:
-    """What struck nearby, and who led afterwards."""
+def fault_nearby(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Iterator[Event]:
+    """The fault nearby, and who led afterwards."""
     shaken = scene.disturbance_near(key_of(each), scene.sent_us(each), fault)
     if shaken is not None:
         text = f"no fault on record explains what is seen: {shaken.text}"
@@ -91,7 +91,7 @@ def struck(scene: Scene, each: Occurrence, fault: RecordedFault | None) -> Itera
     if fault is None:
         if scene.run.elsewhere is not None:
             return
-        if not any(other.struck and not other.idle for other in scene.run.timeline.faults):
+        if not any(other.injected and not other.idle for other in scene.run.timeline.faults):
             yield Event("no_fault", "no fault is on record")
         return
     seen = fault.seen
@@ -157,7 +157,7 @@ def _aside_at(elsewhere: Elsewhere, key: Key, offset: int) -> bool:
     return bool(here.any())
 
 
-def stands(
+def read_at(
     scene: Scene, key: Key, offset: int, whose: tuple[int, int] | None, *, whole: bool = True
 ) -> Event:
     """What was read at an offset: by the drain, or else by the live reader.

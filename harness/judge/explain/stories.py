@@ -25,7 +25,7 @@ from harness.rundir.run_record import RunRecord
 from harness.rundir.verdict import Witness
 
 WITNESSES_MAX: Final = 3
-"""Witnesses told of each anomaly of a profile; more only repeat the story."""
+"""Witnesses given of each anomaly of a profile; more only repeat the story."""
 
 
 def witnesses(run: RunRecord, found: ProfileFindings) -> list[Witness]:
@@ -39,7 +39,7 @@ def witnesses(run: RunRecord, found: ProfileFindings) -> list[Witness]:
 
 
 def _with_a_lane(found: ProfileFindings, anomaly: str) -> list[Occurrence]:
-    """The samples of which a story can be told: of attempts that had a partition. What leaders and
+    """The samples that can be explained: of attempts that had a partition. What leaders and
     faults did to the others is not known."""
     return [each for each in found.samples.get(anomaly, []) if not each.anywhere]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from harness.judge.explain.registry import explains
 from harness.judge.explain.scene import Event, Key, Scene
-from harness.judge.explain.steps import key_of, reading, struck, transaction_steps
+from harness.judge.explain.steps import fault_nearby, key_of, reading, transaction_steps
 from harness.judge.explain.whereabouts import Whereabouts
 from harness.reconcile.findings import Occurrence
 from harness.rundir.columns import FAILED, NEVER
@@ -24,7 +24,7 @@ def whole_transaction(scene: Scene, each: Occurrence, _: Whereabouts | None) -> 
     log = scene.run.transactions[each.producer]
     moments = [moment for moment in log.moments(position) if moment is not None]
     fault = scene.fault_near(key_of(each), moments[-1] if moments else None)
-    yield from struck(scene, each, fault)
+    yield from fault_nearby(scene, each, fault)
     for key, ranges in sorted(log.ranges.items()):
         for index in [i for i, at in enumerate(ranges.transactions.tolist()) if at == position]:
             first, last = int(ranges.firsts[index]), int(ranges.lasts[index])

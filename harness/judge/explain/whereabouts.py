@@ -5,7 +5,7 @@ truncated   a broker's log held it when the broker died, and no log holds it now
             lost it after they had it
 never       no log holds it, and no log of a broker that died held it either: it was lost on
             the way to the brokers, or in a broker before it was written
-unknown     nobody looked, or not everywhere; the text says where not
+unknown     the logs were not read, or not all; the text says where not
 
 A record that was acknowledged at an offset was in the log of the leader that acknowledged it. It is
 `never` only where the log of every broker that may have been that leader was looked at before it

@@ -6,7 +6,7 @@
     inputs of a pipeline    ┘  blind      what could not be looked at
 
 Definitions are in docs/verification.md, section 9. Order inside one journal is certain; between
-two journals it is their common clock's, and where that does not decide, nobody is accused.
+two journals it is their common clock's, and where that does not decide, no anomaly is counted.
 
 Pure, like all of reconciling: no client library is imported here.
 """

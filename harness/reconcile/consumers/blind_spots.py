@@ -147,7 +147,7 @@ def _beyond_reading(found: ProfileFindings, partitions: list[InputPartition]) ->
 
 
 def _committed(run: RunRecord, found: ProfileFindings, group: Group, name: str) -> None:
-    """Committed offsets that nobody asked for, or that were never any."""
+    """Committed offsets that were not asked for, or that were never any."""
     consumption = run.consumption
     if any(consumption.coordinator_of(group.name, key) is None for key in _touched(group)):
         found.cannot_see(

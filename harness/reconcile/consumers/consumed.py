@@ -34,4 +34,4 @@ class Consumed:
     lost: int = 0
     """Partitions that were taken from a member which had been put out of its group."""
     fenced: int = 0
-    """How often a member was told that a newer one had taken its place."""
+    """How often a member learned that a newer one had taken its place."""

@@ -1,7 +1,7 @@
 """In which stretch of time an anomaly of consumers came about: what caused it lies inside.
 
-A further effect came about between the effect before it and itself; a record that nobody processed
-between its being handed over and the last that is known of the member that had it.
+A further effect came about between the effect before it and itself; a record that no member
+processed between its being handed over and the last that is known of the member that had it.
 """
 
 from __future__ import annotations

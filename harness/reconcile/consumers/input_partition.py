@@ -46,7 +46,7 @@ class InputPartition:
 
     @property
     def end(self) -> int | None:
-        """Where the log is known to end; None where nobody said so."""
+        """Where the log is known to end; None where that is not known."""
         if not self.proof.proven or self.proof.ceiling is not None or self.proof.end is None:
             return None
         return max(self.proof.end, int(self.real[-1]) + 1 if len(self.real) else 0)
@@ -77,8 +77,8 @@ class InputPartition:
 
     @property
     def given_up(self) -> int:
-        """Records below a share group's start that nobody accepted, processed, or is known to have
-        rejected or archived."""
+        """Records below a share group's start that no member accepted or processed, and that is
+        not known to be rejected or archived."""
         below = slice(0, int(np.searchsorted(self.real, self.committed)))
         known = self.passed[below] | self.done[below] | self.ended[below]
         return int(np.count_nonzero(~known))

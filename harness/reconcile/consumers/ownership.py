@@ -58,7 +58,7 @@ class Ownership:
 
     records: InputPartition
     coordinator: int | None
-    """What the coordinator has at the end, -1 for nothing; None: nobody asked it."""
+    """What the coordinator has at the end, -1 for nothing; None: it was not asked."""
     resets: list[Reset] = field(default_factory=list)
     owners: list[Owner] = field(default_factory=list)
     unsure: bool = False
@@ -74,7 +74,7 @@ class Ownership:
         background: bool | None,
         stored: bool,
     ) -> None:
-        """Take in a member's journal. stored: its client commits only what it was told to."""
+        """Take in a member's journal. stored: its client commits only what it was asked to."""
         rows = attempts_of(entries, indices, span, background=background)
         position = rows["position"]
         if position.any():

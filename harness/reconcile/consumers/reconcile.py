@@ -1,4 +1,4 @@
-"""All rules about a profile's consumers, in one pass over journals and one over what stands out.
+"""All rules about a profile's consumers, in one pass over journals and one over suspects.
 
 Members are walked one after the other, each partition of a member at once; what is kept between
 them grows with the records of the input and with the commits of members.

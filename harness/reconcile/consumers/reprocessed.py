@@ -87,7 +87,7 @@ class Commits:
         )
 
     def first_entry(self, offsets: I64) -> I64:
-        """Where the first commit that covers each offset stands; `NEVER` where none does."""
+        """Where the first commit that covers each offset is; `NEVER` where none does."""
         return self._first(self.indices, offsets)
 
     def surely_us(self, offsets: I64) -> I64:
