@@ -330,7 +330,7 @@ def _await_evidence(injection: Injection, run_dir: RunDir, timeout_s: float) -> 
 def _await_resumed(
     run_dir: RunDir, paused: list[tuple[Living, MemberEvidence, int]], timeout_s: float
 ) -> None:
-    """Wait until each member that stood still has found out, or has ended; note what it saw."""
+    """Wait until each paused member has found out, or has ended; note what it saw."""
 
     def pending() -> str | None:
         silent = []

@@ -181,7 +181,7 @@ class _Builder:
             )  # fmt: skip
             self.elsewhere.obstacles.append(
                 f"{lines} of the history {'was' if self.refusals.damaged == 1 else 'were'} "
-                "skipped (--lenient), and what would have stood there is not judged"
+                "skipped (--lenient), and what they said is not judged"
             )
         if self.refusals.count:
             count = self.refusals.count

@@ -49,7 +49,7 @@ def hung_transactions(run: RunRecord, found: ProfileFindings, tallies: Mapping[i
                 _stuck(run, (topic, partition), series, bound_us, whole=whole)
             ) > len(stuck):
                 found.cannot_see(
-                    f"a last stable offset of {name}-{partition} stood still for longer than the "
+                    f"a last stable offset of {name}-{partition} did not move for longer than the "
                     "profile's producer may leave a transaction open, and the history does not say "
                     "which transaction timeout its producers had",
                     "hung_txn",

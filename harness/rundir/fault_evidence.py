@@ -79,7 +79,7 @@ class Cut:
     answered_past_link: bool | None = None
     """Did the same broker answer a request that did not go through the link?"""
     connections_reset: int | None = None
-    """How many connections stood on the link when it was restored, where they were reset."""
+    """How many connections were on the link when it was restored, where they were reset."""
 
     def shortcomings(self) -> list[str]:
         """What is missing for the conclusion that the link was cut and the broker alive."""

@@ -124,7 +124,7 @@ class Step(IntEnum):
     ACKNOWLEDGED = 21
     """share groups: detail: the acknowledgement's type (1 accept, 2 release, 3 reject)"""
     PAUSED_SEEN = 22
-    """the member found that it had stood still; offset: for how many µs"""
+    """the member found that it had been paused; offset: for how many µs"""
 
 
 @dataclass(frozen=True, slots=True)

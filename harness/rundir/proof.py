@@ -63,7 +63,7 @@ class PartitionProof:
             return reason
         if self.start != 0:
             return (
-                f"the log starts at offset {self.start}: what stood before was deleted before it "
+                f"the log starts at offset {self.start}: what came before was deleted before it "
                 "was read"
             )
         if self.log_start_after != self.start:

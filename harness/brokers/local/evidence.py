@@ -97,7 +97,7 @@ class Restarted(Ended):
 
 @dataclass(slots=True)
 class Paused(Signalled):
-    """SIGSTOP: every thread stood still."""
+    """SIGSTOP: every thread was stopped."""
 
     deed = PAUSE
 

@@ -236,7 +236,7 @@ class ContainerKilled(InContainer):
 
 @dataclass(slots=True)
 class ContainerPaused(InContainer):
-    """SIGSTOP in the container: every thread stood still."""
+    """SIGSTOP in the container: every thread was stopped."""
 
     deed = PAUSE
 
