@@ -14,7 +14,7 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: strimzi strimzi-faults run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages browser-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
+.PHONY: docs coverage test-cluster strimzi strimzi-faults run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages browser-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,11 +25,24 @@ run: $(STAMP)  ## every built-in profile under the default experiments, judged
 # The linter and the tests without brokers share two cores; those with brokers want both.
 test: $(STAMP)  ## linter, type checker and every test but the long series
 	@$(MAKE) --no-print-directory -j2 lint test-fast
-	$(BIN)/python -m pytest -m "cluster and not long"
+	@$(MAKE) --no-print-directory test-cluster
 	$(BIN)/python -m pytest -m "kubernetes and not long"
 
 test-fast: $(STAMP)  ## the tests that need no broker
 	$(BIN)/python -m pytest -n 2 -m "not long and not cluster and not kubernetes"
+
+test-cluster: $(STAMP)  ## the tests on real local brokers
+	$(BIN)/python -m pytest -m "cluster and not long"
+
+# The property tests are a part of it, so it takes as long as test-fast does on one core.
+coverage: $(STAMP)  ## how much of the pure layers (record to judge) the tests without brokers run
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -m "not long and not cluster and not kubernetes"
+	$(BIN)/coverage report
+
+docs: $(STAMP)  ## the documentation as a site, with the library's reference; a warning is an error
+	@$(BIN)/python -c 'import mkdocs, material, mkdocstrings' 2>/dev/null || $(BIN)/pip install --quiet -c constraints.txt -e '.[docs]'
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

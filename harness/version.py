@@ -1,3 +1,3 @@
-"""The version of the distribution, as pyproject.toml says it."""
+"""The version: pyproject.toml, the wheel, the image and every run take it from here."""
 
 __version__ = "0.1.0"
