@@ -146,10 +146,10 @@ def _decide(case: ThresholdCase) -> tuple[str, str]:
         return NOT_APPLICABLE, f"there is no such figure: {case.not_applicable}"
     beyond = [value for value in case.values if value.breaks(threshold)]
     if beyond:
-        told = _told(threshold, beyond, len(case.values))
+        measured = _in_words(threshold, beyond, len(case.values))
         if case.partial:
-            return INCONCLUSIVE, f"{told}, but that proves nothing: {case.partial[0]}"
-        return BROKEN, told
+            return INCONCLUSIVE, f"{measured}, but that proves nothing: {case.partial[0]}"
+        return BROKEN, measured
     unknown = [value for value in case.values if value.known is None]
     if unknown or not case.values:
         missing = case.missing if not unknown else _not_known(case, unknown)
@@ -157,8 +157,8 @@ def _decide(case: ThresholdCase) -> tuple[str, str]:
         why = case.obstacles or case.run_obstacles
         return INCONCLUSIVE, f"{missing}{f'; {why[0]}' if why else ''}"
     if case.obstacles:
-        told = _told(threshold, case.values, len(case.values))
-        return INCONCLUSIVE, f"{told}, but {'; '.join(case.obstacles)}"
+        measured = _in_words(threshold, case.values, len(case.values))
+        return INCONCLUSIVE, f"{measured}, but {'; '.join(case.obstacles)}"
     if case.run_obstacles:
         more = len(case.run_obstacles) - 1
         return INCONCLUSIVE, (
@@ -166,7 +166,7 @@ def _decide(case: ThresholdCase) -> tuple[str, str]:
         )
     faults = f"{case.faults_exposed} faults" if case.faults_exposed != 1 else "1 fault"
     hit = f", while {faults} hit the profile" if case.faults_exposed else ""
-    return KEPT, f"{_told(threshold, case.values, len(case.values))}{hit}"
+    return KEPT, f"{_in_words(threshold, case.values, len(case.values))}{hit}"
 
 
 def _worst(threshold: Threshold, values: Sequence[Value]) -> Value | None:
@@ -183,7 +183,7 @@ def _worst(threshold: Threshold, values: Sequence[Value]) -> Value | None:
     return max(values, key=badness)
 
 
-def _told(threshold: Threshold, values: Sequence[Value], total: int) -> str:
+def _in_words(threshold: Threshold, values: Sequence[Value], total: int) -> str:
     """What was measured beside what is required."""
     figure = threshold.figure
     worst = _worst(threshold, values)
@@ -252,7 +252,7 @@ def _values(threshold: Threshold, evidence: Evidence) -> tuple[list[Value], str]
     if figure.unit == RECORDS:
         lags = [] if evidence.consume is None else evidence.consume.lag
         found = [Value(each.max, topic=each.topic, partition=each.partition) for each in lags]
-        return found, "nobody looked at the lag of the consumers"
+        return found, "the lag of the consumers was not looked at"
     return _of_load(figure.name, evidence)
 
 
@@ -274,7 +274,7 @@ def _latency(threshold: Threshold, evidence: Evidence) -> tuple[list[Value], str
 def _recovered(evidence: Evidence) -> tuple[list[Value], str]:
     faults = striking(evidence.run.timeline)
     if not faults:
-        return [], "no fault is on record that struck anything"
+        return [], "no fault is on record that hit anything"
     found = []
     for each in evidence.availability:
         series = evidence.run.timeline.loads[each.topic, each.partition]

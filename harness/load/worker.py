@@ -4,7 +4,7 @@ It is a Locust worker without Locust's command line. It makes its share of one r
 recorded and ends with status 0; whoever started it starts the next one. SIGTERM, or the death of
 its parent, ends its share earlier, and in order. How to reach the brokers it reads from
 HARNESS_CLIENT_CONFIG, never from the master. --temporary: the folder of --work is its parent's, and
-once the parent is gone nobody else removes it.
+once the parent is gone no other process removes it.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ SAYING: Final = {
     "harness/judge/loading.py": ("load_obstacles", "_unsent"),
     "harness/judge/promises.py": ("_control_held",),
     "harness/judge/judge.py": ("_nothing_judged",),
+    "harness/judge/thresholds.py": ("_not_known", "_values", "_recovered", "_of_load"),
     "harness/reconcile/blind_spots.py": ("_missed",),
     "harness/rundir/experiment_journal.py": ("troubles",),
     "harness/rundir/proof.py": ("obstacle", "_obstacle"),

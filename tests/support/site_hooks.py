@@ -32,7 +32,7 @@ def reference() -> str:
     """The page that mkdocstrings fills from the docstrings."""
     parts = [
         "# Reference of the library",
-        "Everything here is made from the docstrings. `import harness` offers the functions, options, "
+        "This page is made from the docstrings. `import harness` offers the functions, options, "
         "verdicts and errors; the last part is for extensions.",
     ]
     for title, modules in REFERENCE.items():

@@ -18,7 +18,13 @@ from tests.support import run_directory_docs
 from tests.support.cli_reference import reference
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted(
+    [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *(ROOT / "docs").glob("*.md"),
+    ]
+)
+ANCHORED = re.compile(r"\]\((?!https?://)([^)#]*)#([^)]+)\)")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -67,6 +73,27 @@ def test_every_link_inside_the_project_leads_to_a_file(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def anchors(page: Path) -> set[str]:
+    """What GitHub lets one link to in a page: its headings, in small letters with hyphens."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_heading_leads_to_one(page: Path) -> None:
+    for target, anchor in ANCHORED.findall(page.read_text(encoding="utf-8")):
+        there = page.parent / target if target else page
+        assert anchor in anchors(there), f"{page.name} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_outside_the_project_is_a_whole_address(page: Path) -> None:
+    for address in re.findall(r"\]\((https?:[^)]*)\)", page.read_text(encoding="utf-8")):
+        assert re.fullmatch(r"https://[\w.-]+\.[a-z]{2,}(/\S*)?", address), (
+            f"{page.name}: {address}"
+        )
+
+
 def test_every_profile_fault_experiment_and_anomaly_is_documented() -> None:
     profiles = (ROOT / "docs" / "profiles.md").read_text(encoding="utf-8")
     faults = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
@@ -80,7 +107,11 @@ def test_every_profile_fault_experiment_and_anomaly_is_documented() -> None:
 
 def test_every_page_is_listed_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme] == []
+    assert [
+        page.name
+        for page in PAGES
+        if page.parent.name == "docs" and f"docs/{page.name}" not in readme
+    ] == []
 
 
 def test_judging_imports_no_client_library() -> None:
