@@ -191,14 +191,18 @@ def assurance(verdict: Verdict) -> list[str]:
     elif tried:
         sentences.append(
             f"{many(tried, 'promise')} held without being put to the test: no experiment of this "
-            "run aims at them with a control, so what was counted is all that is known."
+            "run aims at them with a control, so what was counted is all that is known. "
+            "harness list experiments says which ones do."
         )
     if measured:
         sentences.append(
             f"{many(measured, 'threshold')} held by what this run measured: one measurement, which "
-            "bounds no other run."
+            "bounds no other run: harness run --repeat shows how much it varies."
         )
-    return sentences or ["Nothing of this run shows that it could have seen a promise break."]
+    return sentences or [
+        "Nothing of this run shows that it could have seen a promise break: run an experiment that "
+        "names a control (harness list experiments)."
+    ]
 
 
 def shown(control: ControlResult) -> int:

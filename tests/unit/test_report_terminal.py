@@ -228,6 +228,7 @@ def test_the_bound_and_the_faults_needed_for_a_better_one_are_told() -> None:
     assert "at most 77.6\N{NO-BREAK SPACE}%" in told
     assert "29 faults without a breach would bring that down to 10\N{NO-BREAK SPACE}%" in told
     assert "35 promises held without being put to the test" in told
+    assert "harness list experiments says which ones do." in told
 
 
 def test_a_promise_that_was_not_challenged_does_not_count_as_held_in_faults() -> None:
@@ -239,7 +240,8 @@ def test_a_promise_that_was_not_challenged_does_not_count_as_held_in_faults() ->
 def test_a_run_that_proved_nothing_says_so() -> None:
     verdict = made(names=["unsafe-topic"])
     assert assurance(verdict) == [
-        "Nothing of this run shows that it could have seen a promise break."
+        "Nothing of this run shows that it could have seen a promise break: run an experiment that "
+        "names a control (harness list experiments)."
     ]
 
 
