@@ -600,7 +600,7 @@ MUTANTS: Final[Sequence[Mutant]] = [
         "judge/judge.py",
         ("for each in profiles if each.in_verdict)\n    proven", "for each in profiles)\n    proven"),
         ("proven = not obstacles and", "proven ="),
-        ("and counted != NOT_APPLICABLE", ""),
+        ("and not _nothing_judged(profiles)", ""),
         ("unseen=found.counts[\"unseen\"] if anomaly == \"lost\" else 0", "unseen=0"),
         ("trials(info, anomaly, met) if named is not None else met", "met"),
     ),
