@@ -25,10 +25,11 @@ from harness.profiles import load_builtin
 from harness.read.drain import drain
 from harness.reconcile.reconcile import reconcile
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
+from harness.rundir.run_info import ProfileRun, RunInfo, new_run_id
 from harness.rundir.run_record import RecordedObservations, load_run
 from harness.rundir.verdict import INCONCLUSIVE
 from harness.system.lifeline import Child
+from tests.support.runs import load_plan
 from tests.support.scenarios import STEADY
 from tests.support.timelines import lines_of
 
@@ -76,7 +77,13 @@ def prepare(cluster: LocalCluster, path: Path) -> RunDir:
             )
             for kind, name in names.items()
         ],
-        load=LoadPlan(300, "constant", None, 120, KEYS, PARTITIONS, 1, 0.0, 5000.0),
+        load=load_plan(
+            rate_per_s=300,
+            message_bytes=120,
+            keys=KEYS,
+            partitions=PARTITIONS,
+            lag_limit_ms=5000.0,
+        ),
         experiments=[],
         aims={},
     )

@@ -35,9 +35,10 @@ from harness.rundir.columns import (
 )
 from harness.rundir.latency import merge, percentiles, read_log
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
+from harness.rundir.run_info import ProfileRun, RunInfo, new_run_id
 from harness.system.lifeline import Child
 from tests.support.readings import await_settled
+from tests.support.runs import load_plan
 from tests.support.scenarios import STEADY
 from tests.support.timelines import lines_of
 
@@ -88,7 +89,14 @@ def prepare(
         cluster_id="-",
         versions={},
         profiles=runs,
-        load=LoadPlan(rate, "constant", None, message_bytes, 0, PARTITIONS, 1, 1.0, 1000.0, codec),
+        load=load_plan(
+            rate_per_s=rate,
+            message_bytes=message_bytes,
+            partitions=PARTITIONS,
+            warm_up_s=1.0,
+            lag_limit_ms=1000.0,
+            codec=codec,
+        ),
         experiments=[],
         aims={},
     )

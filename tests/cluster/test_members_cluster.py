@@ -20,9 +20,10 @@ from harness.profiles import load_builtin
 from harness.record.codec import run_hash
 from harness.rundir.member_journal import Journal, Step, read_journals
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, new_run_id
+from harness.rundir.run_info import new_run_id
 from harness.runs.session import RunRequest, Session
 from harness.system.lifeline import Child
+from tests.support.runs import load_plan
 from tests.support.scenarios import STEADY
 from tests.support.timelines import lines_of
 
@@ -68,7 +69,9 @@ def running(cluster: LocalCluster, out: Path, *profiles: str, rate_per_s: float)
     request = RunRequest(
         subjects=[known[name] for name in profiles],
         controls=[],
-        load=LoadPlan(rate_per_s, "constant", None, 100, 0, PARTITIONS, 1, 1.0, 5_000.0),
+        load=load_plan(
+            rate_per_s=rate_per_s, partitions=PARTITIONS, warm_up_s=1.0, lag_limit_ms=5_000.0
+        ),
         experiments=[],
         seed=1,
         run_id=run_id,

@@ -21,7 +21,7 @@ from harness.rundir.documents import write_json
 from harness.rundir.latency import IntervalRecorder
 from harness.rundir.percentiles import Percentiles
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import ProfileRun, RunInfo
 from harness.rundir.verdict import (
     BROKEN,
     INCONCLUSIVE,
@@ -42,6 +42,7 @@ from harness.rundir.verdict import (
     Verdict,
     worst,
 )
+from tests.support.runs import load_plan
 from tests.support.timelines import add_line
 
 RUN_ID = "20260301-101500-ab12"
@@ -181,7 +182,9 @@ def make_info(profiles: list[DeliveryProfile]) -> RunInfo:
             )
             for profile in profiles
         ],
-        load=LoadPlan(RATE, "constant", None, 100, 64, PARTITIONS, 1, 4.0, 1000.0),
+        load=load_plan(
+            rate_per_s=RATE, keys=64, partitions=PARTITIONS, warm_up_s=4.0, lag_limit_ms=1000.0
+        ),
         experiments=[fault for fault, _, _ in FAULTS],
         aims={anomaly: control for anomaly, (control, _) in CONTROLS.items()},
         started_at=_at(-5),

@@ -19,7 +19,8 @@ from pathlib import Path
 from harness.rundir.columns import ColumnFile
 from harness.rundir.events import IncarnationEvent, RunEvent, WorkerEvent
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
+from harness.rundir.run_info import ProfileRun, new_run_id
+from tests.support.runs import load_plan, run_info
 
 ROOT = Path(__file__).resolve().parents[2]
 STEADY = ROOT / "scenarios" / "steady.py"
@@ -43,8 +44,19 @@ def a_run(path: Path, *, producers: int = 2, rate: float = 200) -> RunDir:
         )
         for name in ("one", "two")
     ]
-    load = LoadPlan(rate, "constant", None, 100, 0, 3, producers, 1.0, 1000.0)
-    run_dir.write_info(RunInfo(new_run_id(), 7, [], "127.0.0.1:9", "", {}, profiles, load, [], {}))
+    load = load_plan(
+        rate_per_s=rate, partitions=3, producers=producers, warm_up_s=1.0, lag_limit_ms=1000.0
+    )
+    run_dir.write_info(
+        run_info(
+            *profiles,
+            run_id=new_run_id(),
+            seed=7,
+            bootstrap="127.0.0.1:9",
+            cluster_id="",
+            load=load,
+        )
+    )
     return run_dir
 
 

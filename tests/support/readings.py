@@ -27,7 +27,8 @@ from harness.rundir.clock import now, now_us
 from harness.rundir.columns import ColumnFile, unpack_offsets
 from harness.rundir.rows import cell_files
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
+from harness.rundir.run_info import new_run_id
+from tests.support.runs import load_plan, profile_run, run_info
 
 PARTITIONS = 3
 MESSAGE_BYTES = 100
@@ -52,31 +53,22 @@ class Reading:
         topics = [f"harness-{self.run_id}-{profile}" for profile in profiles]
         self.create(topics, topic_settings or {"min.insync.replicas": "2"})
         runs = [
-            ProfileRun(
+            profile_run(
                 profile,
-                "subject",
-                [topic],
-                [self.topic_id(topic)],
-                {"transactional.id": "t"} if profile == "transactional" else {},
-                {},
-                {},
-                [],
+                topic,
+                topic_ids=[self.topic_id(topic)],
+                producer={"transactional.id": "t"} if profile == "transactional" else {},
             )
             for profile, topic in zip(profiles, topics, strict=True)
         ]
-        plan = LoadPlan(1_000, "constant", 1, MESSAGE_BYTES, 1, PARTITIONS, 1, 0, 100)
+        plan = load_plan(rate_per_s=1_000, message_bytes=MESSAGE_BYTES, partitions=PARTITIONS)
         cluster_id = str(self.admin.describe_cluster().result(10).cluster_id)
-        self.info = RunInfo(
-            self.run_id,
-            1,
-            [],
-            cluster.bootstrap,
-            cluster_id,
-            {},
-            runs,
-            plan,
-            [],
-            {},
+        self.info = run_info(
+            *runs,
+            run_id=self.run_id,
+            bootstrap=cluster.bootstrap,
+            cluster_id=cluster_id,
+            load=plan,
             started_at=now(),
         )
         self.run_dir = RunDir.create(path)

@@ -14,7 +14,8 @@ from harness.brokers import LocalCluster
 from harness.faults.backend import Target, attach
 from harness.kafka.leaders import await_full_isr
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo, new_run_id
+from harness.rundir.run_info import new_run_id
+from tests.support.runs import profile_run, run_info
 
 
 @contextlib.contextmanager
@@ -33,11 +34,8 @@ def struck_run(
     topic = f"harness-{run_id}-{name}"
     run_dir = RunDir.create(path)
     settings = {key: value.replace("{topic}", topic) for key, value in producer.items()}
-    profile = ProfileRun(name, "subject", [topic], [""], settings, {}, {}, [])
-    plan = LoadPlan(100, "constant", None, 100, 0, 1, 1, 0, 500)
-    run_dir.write_info(
-        RunInfo(run_id, 1, [], cluster.bootstrap, "cluster", {}, [profile], plan, [], {})
-    )
+    profile = profile_run(name, topic, producer=settings)
+    run_dir.write_info(run_info(profile, run_id=run_id, bootstrap=cluster.bootstrap))
     for key, value in environment(cluster, run_dir).items():
         monkeypatch.setenv(key, value)
     target = attach()

@@ -38,11 +38,12 @@ from harness.rundir import cells
 from harness.rundir.clock import now_us
 from harness.rundir.columns import unpack_offsets
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, new_run_id
+from harness.rundir.run_info import new_run_id
 from harness.rundir.run_record import load_run
 from harness.rundir.transaction_steps import SentRanges
 from harness.rundir.verdict import Verdict
 from harness.runs.session import RunRequest, Session
+from tests.support.runs import load_plan
 from tests.support.timelines import add_line
 
 PROFILE = "transactional"
@@ -144,7 +145,7 @@ class Stage:
         self.run_dir = RunDir.create(path)
         self.expected: list[Expected] = []
         self.random = random.Random(seed)
-        plan = LoadPlan(100, "constant", None, 100, 0, PARTITIONS, 1, 0, 1000)
+        plan = load_plan(partitions=PARTITIONS, lag_limit_ms=1000)
         request = RunRequest(
             [profile], [], plan, [], seed, new_run_id(), path, ["transactions"], aims={}
         )

@@ -26,9 +26,10 @@ from harness.faults.registry import FAULTS
 from harness.judge.obstacles import run_obstacles
 from harness.rundir.fault_evidence import Coordination, FaultEvidence
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import ConsumeRun
 from harness.rundir.run_record import load_run
 from harness.runs.announced import Announced
+from tests.support.runs import profile_run, run_info
 from tests.support.timelines import add_line, lines_of
 
 EXPERIMENT: dict[str, Any] = {
@@ -65,9 +66,8 @@ def run_of(path: Path, run_id: str, *, members: bool = False, **more: Any) -> Ru
     run_dir = RunDir.create(path)
     consume = ConsumeRun("auto", "classic", 2, 0.0, "g") if members else None
     topic = f"harness-{run_id}-x"
-    profile = ProfileRun("x", "subject", [topic], [""], {}, {}, {}, [], consume=consume)
-    plan = LoadPlan(100, "constant", None, 100, 0, 1, 1, 0, 500)
-    info = RunInfo(run_id, 1, [], "b", "c", {}, [profile], plan, [], {})
+    profile = profile_run("x", topic, consume=consume)
+    info = run_info(profile, run_id=run_id)
     for name, value in more.items():
         setattr(info, name, value)
     run_dir.write_info(info)

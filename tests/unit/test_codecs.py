@@ -26,8 +26,10 @@ from harness.rundir.observations import ObservationSet
 from harness.rundir.read_batch import ReadBatch
 from harness.rundir.replicas import Copy
 from harness.rundir.rows import Written, checked_extras
-from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo, problem_of
+from harness.rundir.run_info import ConsumeRun, RunInfo, problem_of
 from tests.support.log_files import batch, replica
+from tests.support.runs import load_plan, profile_run
+from tests.support.runs import run_info as made_run
 
 RUN = "20260101-000000-abcd"
 JSON = CODECS["json"]
@@ -259,11 +261,11 @@ def test_what_a_dead_leader_alone_held_is_noted(codec: Codec, tmp_path: Path) ->
 
 def run_info(codec: str, partitions: int = 3, topics: int = 2, mode: str = "") -> RunInfo:
     names = [f"harness-r-{number}" for number in range(topics)]
-    profile = ProfileRun("p", "subject", names, ["id"] * topics, {}, {}, {}, [])
+    profile = profile_run("p", *names)
     if mode:
         profile.consume = ConsumeRun(mode, "classic", 1, 0.0, "g")
-    plan = LoadPlan(100, "constant", 1, BYTES, 1, partitions, 1, 0, 100, codec)
-    return RunInfo(RUN, 1, [], "127.0.0.1:1", "c", {}, [profile], plan, [], {})
+    plan = load_plan(message_bytes=BYTES, partitions=partitions, codec=codec)
+    return made_run(profile, run_id=RUN, load=plan)
 
 
 @every_codec

@@ -17,14 +17,15 @@ from harness.record.binary import decode
 from harness.rundir.proof import DrainProof, PartitionProof, blank_proof
 from harness.rundir.read_batch import ReadBatch
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import RunInfo
+from tests.support.runs import load_plan, profile_run
+from tests.support.runs import run_info as made_run
 
 
 def run_info(*, transactional: bool = False, **topic: str) -> RunInfo:
     producer = {"transactional.id": "t"} if transactional else {}
-    profile = ProfileRun("p", "subject", ["a", "b"], ["A", "B"], producer, {}, dict(topic), [])
-    plan = LoadPlan(100, "constant", 1, 100, 1, 2, 1, 0, 100)
-    return RunInfo("r", 1, [], "127.0.0.1:1", "c", {}, [profile], plan, [], {})
+    profile = profile_run("p", "a", "b", topic_ids=["A", "B"], producer=producer, topic=dict(topic))
+    return made_run(profile, load=load_plan(partitions=2))
 
 
 # -- positions ------------------------------------------------------------------------------

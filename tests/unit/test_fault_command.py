@@ -31,9 +31,9 @@ from harness.kafka.environment import CLIENT_CONFIG
 from harness.kafka.leaders import PartitionState
 from harness.rundir.recorded_evidence import RecordedEvidence
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
 from harness.rundir.timeline import read_timeline
 from harness.system.commands import LINES_MAX, carry_out
+from tests.support.runs import load_plan, profile_run, run_info
 from tests.support.scripted_control import Script, ScriptedTarget, ScriptedView
 from tests.support.timelines import lines_of
 
@@ -65,13 +65,9 @@ class BreakableView(ScriptedView):
 @pytest.fixture
 def run_dir(tmp_path: Path) -> RunDir:
     """Two profiles: broker 2 leads the topic of one, broker 1 that of the other."""
-    profiles = [
-        ProfileRun(name, "subject", [topic], [""], {}, {}, {}, [])
-        for name, topic in (("led", LED), ("other", OTHER))
-    ]
-    plan = LoadPlan(100, "constant", None, 100, 0, 2, 1, 0, 500)
+    profiles = [profile_run(name, topic) for name, topic in (("led", LED), ("other", OTHER))]
     made = RunDir.create(tmp_path / "run")
-    made.write_info(RunInfo("r", 1, [], "b", "c", {}, profiles, plan, [], {}))
+    made.write_info(run_info(*profiles, load=load_plan(partitions=2)))
     return made
 
 

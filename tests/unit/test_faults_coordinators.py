@@ -16,7 +16,7 @@ from harness.faults.roles import (
 from harness.kafka.reassignment import reassignment_request, refused_partitions
 from harness.kafka.wire import decode, encode
 from harness.rundir.fault_evidence import Election, FaultEvidence, PartitionMove, shortcomings
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from tests.support.runs import load_plan, profile_run, run_info
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,10 @@ def test_a_negative_hash_is_made_positive_before_the_remainder_is_taken() -> Non
 
 def test_every_instance_of_a_transactional_profile_has_an_id_of_its_own() -> None:
     profiles = [
-        ProfileRun("t", "subject", ["x"], [""], {"transactional.id": "h-{instance}"}, {}, {}, []),
-        ProfileRun("plain", "subject", ["y"], [""], {}, {}, {}, []),
+        profile_run("t", "x", producer={"transactional.id": "h-{instance}"}),
+        profile_run("plain", "y"),
     ]
-    plan = LoadPlan(1, "constant", None, 100, 0, 1, 2, 0, 500)
-    info = RunInfo("r", 1, [], "", "", {}, profiles, plan, [], {})
+    info = run_info(*profiles, load=load_plan(producers=2))
     assert transactional_ids(info) == [
         CoordinatedClient("h-0", "t", "r"),
         CoordinatedClient("h-1", "t", "r"),

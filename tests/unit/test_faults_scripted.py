@@ -24,8 +24,9 @@ from harness.faults.registry import FAULTS, MEMBERS, PROCESS
 from harness.faults.roles import HitBroker, leader
 from harness.kafka.leaders import await_that, followers_of
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import ConsumeRun
 from harness.rundir.timeline import read_timeline
+from tests.support.runs import load_plan, profile_run, run_info
 from tests.support.scripted_control import Script, ScriptedTarget
 from tests.support.scripted_pool import ScriptedPool, scripted_pool
 from tests.support.timelines import lines_of
@@ -62,13 +63,15 @@ Strike = Callable[..., tuple[Script, Callable[..., dict[str, Any]]]]
 def run_dir(tmp_path: Path) -> RunDir:
     """A run with one profile that has transactions and a group of two members."""
     consume = ConsumeRun("commit-after", "classic", 2, 0.0, "g")
-    profile = ProfileRun(
-        "p", "subject", [TOPIC], [""], {"transactional.id": "h-{instance}"},
-        {"session.timeout.ms": "20"}, {}, [], consume=consume,
-    )  # fmt: skip
-    plan = LoadPlan(100, "constant", None, 100, 0, 4, 1, 0, 500)
+    profile = profile_run(
+        "p",
+        TOPIC,
+        producer={"transactional.id": "h-{instance}"},
+        consumer={"session.timeout.ms": "20"},
+        consume=consume,
+    )
     made = RunDir.create(tmp_path / "run")
-    made.write_info(RunInfo("r", 1, [], "b", "c", {}, [profile], plan, [], {}))
+    made.write_info(run_info(profile, load=load_plan(partitions=4)))
     return made
 
 

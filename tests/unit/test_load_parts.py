@@ -24,19 +24,22 @@ from harness.record.encoder import Encoder
 from harness.rundir.latency import merge, read_log
 from harness.rundir.load_events import LEFT_OPEN, SLOT_US
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import ProfileRun, RunInfo
+from tests.support.runs import load_plan
+from tests.support.runs import profile_run as made_profile
+from tests.support.runs import run_info as made_run
 from tests.support.timelines import lines_of
 
 START_US = 1_700_000_000_000_000
 
 
 def run_info(profiles: list[ProfileRun]) -> RunInfo:
-    load = LoadPlan(1000, "constant", None, 100, 0, 3, 1, 0.0, 100.0)
-    return RunInfo("r1", 5, [], "127.0.0.1:1", "c", {}, profiles, load, [], {})
+    load = load_plan(rate_per_s=1000, partitions=3, lag_limit_ms=100.0)
+    return made_run(*profiles, run_id="r1", seed=5, load=load)
 
 
 def profile_run(name: str, topics: list[str], **producer: Any) -> ProfileRun:
-    return ProfileRun(name, "subject", topics, ["id"] * len(topics), producer, {}, {}, [])
+    return made_profile(name, *topics, producer=producer)
 
 
 # -- lanes ---------------------------------------------------------------------------------

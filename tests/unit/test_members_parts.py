@@ -21,8 +21,10 @@ from harness.rundir.clock import Clock
 from harness.rundir.consumption import read_consumption
 from harness.rundir.member_journal import SYNCHRONOUS, Step, read_journals
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import ConsumeRun, LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import ConsumeRun, ProfileRun, RunInfo
 from tests.support.rows import error_code
+from tests.support.runs import load_plan
+from tests.support.runs import run_info as made_run
 from tests.support.timelines import add_line, lines_of
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}
@@ -55,18 +57,7 @@ def profile_run(name: str, **changed: Any) -> ProfileRun:
 
 
 def run_info(*profiles: ProfileRun) -> RunInfo:
-    return RunInfo(
-        run_id="run",
-        seed=1,
-        command=[],
-        bootstrap="127.0.0.1:1",
-        cluster_id="c",
-        versions={},
-        profiles=list(profiles),
-        load=LoadPlan(1.0, "constant", None, 100, 0, 3, 1, 1.0, 1000.0),
-        experiments=[],
-        aims={},
-    )
+    return made_run(*profiles, run_id="run", load=load_plan(rate_per_s=1.0, partitions=3))
 
 
 def member(tmp_path: Path, profile: ProfileRun, number: int = 1) -> Member:

@@ -31,17 +31,18 @@ from harness.rundir.rows import (
     AppendedRows,
     cell_files,
 )
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import RunInfo
 from tests.support.rows import read_batches, read_extras
+from tests.support.runs import load_plan, profile_run
+from tests.support.runs import run_info as made_run
 
 EPOCH = 4
 
 
 def run_info(topics: int = 2, partitions: int = 3) -> RunInfo:
     names = [f"harness-r-{number}" for number in range(topics)]
-    profile = ProfileRun("idempotent", "subject", names, ["id"] * topics, {}, {}, {}, [])
-    plan = LoadPlan(100, "constant", 1, 100, 1, partitions, 1, 0, 100)
-    return RunInfo("r", 1, [], "127.0.0.1:1", "c", {}, [profile], plan, [], {})
+    profile = profile_run("idempotent", *names, topic_ids=["id"] * topics)
+    return made_run(profile, load=load_plan(partitions=partitions))
 
 
 def value(

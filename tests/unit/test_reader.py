@@ -12,16 +12,17 @@ from harness.errors import RunDirError
 from harness.read.warmup import WarmUp
 from harness.rundir.clock import NEVER_US, from_us
 from harness.rundir.run_dir import RunDir
-from harness.rundir.run_info import LoadPlan, ProfileRun, RunInfo
+from harness.rundir.run_info import RunInfo
+from tests.support.runs import load_plan, profile_run
+from tests.support.runs import run_info as made_run
 from tests.support.timelines import add_line
 
 STARTED_US = 1_700_000_000_000_000
 
 
 def run_info(warm_up_s: float) -> RunInfo:
-    profile = ProfileRun("p", "subject", ["a"], ["A"], {}, {}, {}, [])
-    plan = LoadPlan(100, "constant", 1, 100, 1, 1, 1, warm_up_s, 100)
-    return RunInfo("r", 1, [], "127.0.0.1:1", "c", {}, [profile], plan, [], {})
+    profile = profile_run("p", "a", topic_ids=["A"])
+    return made_run(profile, load=load_plan(warm_up_s=warm_up_s))
 
 
 @pytest.fixture

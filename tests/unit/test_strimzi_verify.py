@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from harness.errors import ClusterError
-from harness.rundir.run_info import LoadPlan, RunInfo
+from harness.rundir.run_info import RunInfo
 from harness.runs import verification
 from harness.runs.verification import connection_of, strimzi_address
+from tests.support.runs import run_info
 
 ADDRESS = "strimzi://kafka/c?user=load"
 
 
 def info(*command: str) -> RunInfo:
-    plan = LoadPlan(100, "constant", None, 100, 0, 1, 1, 0, 500)
-    return RunInfo("r", 1, list(command), "c.kafka.svc:9093", "id", {}, [], plan, [], {})
+    return run_info(command=list(command), bootstrap="c.kafka.svc:9093", cluster_id="id")
 
 
 class Found:

@@ -13,10 +13,10 @@ from harness.load.clock_offset import RoundTrip, clock_offset
 from harness.load.dispatch import FixedDispatcher, user_counts
 from harness.load.schedule import schedule_of
 from harness.load.shares import NUMBERS, shares
-from harness.rundir.run_info import LoadPlan, RunInfo
 from harness.runs.options import RunOptions
 from harness.runs.plan import plan
 from harness.runs.workers import workers_plan
+from tests.support.runs import load_plan, run_info
 
 PROFILES = ["a", "b", "c"]
 
@@ -51,8 +51,8 @@ def test_more_workers_than_clients_are_refused_with_what_to_give() -> None:
 
 
 def test_a_client_has_the_same_schedule_on_whichever_worker_it_is() -> None:
-    plan = LoadPlan(500, "poisson", None, 100, 0, 3, 2, 1.0, 1000.0)
-    info = RunInfo("r", 7, [], "", "", {}, [], plan, [], {})
+    plan = load_plan(rate_per_s=500, schedule="poisson", partitions=3, producers=2, warm_up_s=1.0)
+    info = run_info(seed=7, load=plan)
     first, again, other = (schedule_of(info, instance) for instance in (0, 0, 1))
     times = first.due(2_000_000)
     assert len(times) > 300
