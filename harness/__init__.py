@@ -21,17 +21,19 @@ from harness.errors import (
     RunDirError,
     UsageError,
 )
-from harness.runs.library import judge_history, repeat, run, verify
+from harness.runs.library import judge_history, judge_producer, repeat, run, verify
 from harness.runs.options import RunOptions
 from harness.system.progress import ProgressEvent
 from harness.version import __version__
 
 if TYPE_CHECKING:
     from harness.judge.aggregate import Aggregate
+    from harness.load.attempt import Attempt
     from harness.rundir.verdict import Verdict
 
 __all__ = [
     "Aggregate",
+    "Attempt",
     "ClusterError",
     "EnvironmentFailure",
     "FaultError",
@@ -44,12 +46,17 @@ __all__ = [
     "Verdict",
     "__version__",
     "judge_history",
+    "judge_producer",
     "repeat",
     "run",
     "verify",
 ]
 
-_ON_FIRST_USE: Final = {"Aggregate": "harness.judge.aggregate", "Verdict": "harness.rundir.verdict"}
+_ON_FIRST_USE: Final = {
+    "Aggregate": "harness.judge.aggregate",
+    "Attempt": "harness.load.attempt",
+    "Verdict": "harness.rundir.verdict",
+}
 """Types whose modules need numpy, which importing this package does not bring."""
 
 

@@ -14,6 +14,7 @@ from harness.system.progress import OnProgress
 
 if TYPE_CHECKING:
     from harness.judge.aggregate import Aggregate
+    from harness.load.attempt import Attempt
     from harness.rundir.verdict import Verdict
 
 
@@ -59,6 +60,34 @@ def repeat(
 
     first = plan_series(options, times)
     return run_series(options, first, times, on_progress, Stop(stop))
+
+
+def judge_producer(
+    options: RunOptions,
+    produce: Callable[[Attempt], None],
+    *,
+    flush: Callable[[], object] | None = None,
+    name: str = "own-code",
+    on_progress: OnProgress | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Verdict:
+    """One run whose subject is a function of the caller's, held to a profile's promises.
+
+    `options.profiles` names the one profile. The function gets an attempt when a record is due,
+    hands it to its own client, and reports what became of it, at once or from a callback. It is
+    called on `options.producers` threads of this process. The controls of the experiments are
+    producers of the harness, and run beside it.
+
+    flush: called once nothing more is to be sent; it should return when every callback has come.
+    name: what the function is called in the verdict.
+
+    Raises as `run`, and UsageError for a profile that no function can be held to: one with
+    transactions or consumers, or more than one.
+    """
+    from harness.runs.own_code import OwnCode, run_own_code
+    from harness.runs.stop import Stop
+
+    return run_own_code(options, OwnCode(produce, flush, name), on_progress, Stop(stop))
 
 
 def verify(

@@ -6,6 +6,7 @@ import contextlib
 import math
 import signal
 import time
+from collections.abc import Callable
 from typing import Final
 
 from harness.errors import EXIT_HARNESS_FAILED, EnvironmentFailure, HarnessError
@@ -54,7 +55,14 @@ def load_and_break(session: Session, request: RunRequest, progress: Progress, st
                         experiment, run_dir, rounds.next_journal(), session.environment()
                     )
                 )
-                await_experiment(child, load, session, progress, stop, experiment)
+                await_experiment(
+                    child,
+                    lambda: load.process.poll() is not None,
+                    session,
+                    progress,
+                    stop,
+                    experiment,
+                )
                 if stop():
                     return
             if load.process.poll() is not None or rounds.enough(progress.note):
@@ -112,7 +120,7 @@ def await_warm_up(
 
 def await_experiment(
     child: Child,
-    load: Child,
+    load_ended: Callable[[], bool],
     session: Session,
     progress: Progress,
     stop: Stop,
@@ -122,7 +130,7 @@ def await_experiment(
     deadline = time.monotonic() + EXPERIMENT_TIMEOUT_S + experiment.commands_s
     asked = False
     while child.process.poll() is None:
-        ending = stop() or load.process.poll() is not None or time.monotonic() > deadline
+        ending = stop() or load_ended() or time.monotonic() > deadline
         if ending and not asked:
             asked = True
             with contextlib.suppress(ProcessLookupError):

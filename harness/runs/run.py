@@ -8,8 +8,8 @@ was started is stopped and what was recorded is judged.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias
 
 from harness.brokers import Brokers, connect, started, starts
 from harness.errors import Interrupted
@@ -28,9 +28,15 @@ from harness.system.progress import OnProgress
 
 DRAIN_TIMEOUT_S: Final = 120.0
 
+Work: TypeAlias = Callable[[Session, RunRequest, Progress, Stop], None]
 
-def run_plan(plan: RunPlan, on_progress: OnProgress | None, stop: Stop) -> Verdict:
+
+def run_plan(
+    plan: RunPlan, on_progress: OnProgress | None, stop: Stop, work: Work = load_and_break
+) -> Verdict:
     """One run, from its directory to its verdict.
+
+    work: makes the load and carries out the experiments; without it the harness's own load.
 
     Raises UsageError for a directory that is not empty, ClusterError for brokers that do not do
     what is asked, Interrupted when `stop` said so before there was load.
@@ -45,7 +51,9 @@ def run_plan(plan: RunPlan, on_progress: OnProgress | None, stop: Stop) -> Verdi
             stop.check()
             kept = False
             try:
-                verdict = carry_out(plan.request, run_dir, brokers, progress, stop, keep_topics)
+                verdict = carry_out(
+                    plan.request, run_dir, brokers, progress, stop, keep_topics, work
+                )
                 kept = verdict.verdict == KEPT
             except Interrupted:
                 kept = True  # nothing failed, so nothing has to be explained
@@ -107,6 +115,7 @@ def carry_out(
     progress: Progress,
     stop: Stop,
     keep_topics: bool,
+    work: Work,
 ) -> Verdict:
     """Prepare, load, break, heal, judge."""
     progress.stage(f"creating the topics of run {request.run_id}")
@@ -121,7 +130,7 @@ def carry_out(
             session.abandon_recording()
             raise
         try:
-            load_and_break(session, request, progress, stop)
+            work(session, request, progress, stop)
             session.await_experiments(progress.stage, stop=stop)
         finally:
             if brokers.control is not None:

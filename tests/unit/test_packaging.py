@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 from harness.version import __version__
+from tests.support.wheel import checked, environment_with_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,3 +32,17 @@ def test_every_package_of_the_harness_is_named_for_the_wheel() -> None:
     }
     mapped = set(project["tool"]["setuptools"]["package-dir"])
     assert named - mapped == there
+
+
+def test_the_wheel_brings_the_command_and_the_plugin_that_pytest_loads_by_itself(
+    tmp_path: Path,
+) -> None:
+    python = environment_with_wheel(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    place = checked(python, "-c", "import harness; print(harness.__file__)", cwd=elsewhere)
+    assert Path(place.strip()).is_relative_to(tmp_path / "env")
+    listed = checked(python.parent / "harness", "list", "experiments", cwd=elsewhere)
+    assert "stop_followers_then_kill_leader" in listed.split()
+    marked = checked(python, "-m", "pytest", "-p", "no:locust", "--markers", cwd=elsewhere)
+    assert "@pytest.mark.kafka_delivery(" in marked
