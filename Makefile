@@ -119,7 +119,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "apt-get install python3-venv. Or name one: make PYTHON=/path/to/python3.11 …" >&2; exit 4; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once)" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,k8s,browser]' >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,k8s,browser,metrics,otlp]' >&2
 	@touch $(STAMP)
 
 clean:  ## remove .venv and what runs left behind

@@ -15,6 +15,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     _add_where(parser.add_argument_group("where"))
     _add_load(parser.add_argument_group("load"))
     _add_workers(parser.add_argument_group("several load processes"))
+    _add_metrics(parser.add_argument_group("metrics while it runs"))
     output = parser.add_argument_group("output")
     output.add_argument(
         "--out", metavar="DIR", help="the run directory (default reports/runs/<run_id>)"
@@ -183,6 +184,37 @@ def _add_workers(workers: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_metrics(metrics: argparse._ArgumentGroup) -> None:
+    add = metrics.add_argument
+    add(
+        "--metrics-port",
+        type=int,
+        metavar="PORT",
+        help="answer Prometheus' scrapes of /metrics on this port (extra `metrics`)",
+    )
+    add(
+        "--metrics-bind-host",
+        default=DEFAULTS.metrics_bind_host,
+        metavar="HOST",
+        help="where; * for all addresses (default %(default)s)",
+    )
+    add(
+        "--metrics-textfile",
+        metavar="FILE",
+        help="write metrics to this file every 5 s and at the end, for node_exporter's textfile "
+        "collector (extra `metrics`)",
+    )
+    add(
+        "--otlp",
+        nargs="?",
+        const="",
+        metavar="ENDPOINT",
+        help="send metrics to an OpenTelemetry collector by OTLP over HTTP, such as "
+        "http://127.0.0.1:4318; without a value to the one that the OTEL_ variables name (extra "
+        "`otlp`)",
+    )
+
+
 def options_of(args: argparse.Namespace) -> RunOptions:
     """What was asked for, apart from --repeat and --json."""
     return RunOptions(
@@ -215,6 +247,10 @@ def options_of(args: argparse.Namespace) -> RunOptions:
         expect_workers_max_wait_s=args.expect_workers_max_wait,
         master_bind_host=args.master_bind_host,
         master_bind_port=args.master_bind_port,
+        metrics_port=args.metrics_port,
+        metrics_bind_host=args.metrics_bind_host,
+        metrics_textfile=Path(args.metrics_textfile) if args.metrics_textfile else None,
+        otlp=args.otlp,
         seed=args.seed,
         out=Path(args.out) if args.out else None,
     )

@@ -138,7 +138,8 @@ def _decode(text: str) -> Counts:
     return np.frombuffer(payload.get_counts(), dtype=np.int64).copy()
 
 
-def _parse(line: str) -> Interval:
+def interval_of(line: str) -> Interval:
+    """What one line of a log holds. Raises one of many errors where it is no such line."""
     start, length, _, text = line.split(",")[-4:]
     start_us = round(float(start) * 1e6)
     return Interval(start_us, start_us + round(float(length) * 1e6), _decode(text.strip()))
@@ -159,7 +160,7 @@ def intervals(path: Path) -> Iterator[Interval]:
         if not line or line.startswith(("#", '"')):
             continue
         try:
-            yield _parse(line)
+            yield interval_of(line)
         except (
             ValueError,
             IndexError,

@@ -76,6 +76,14 @@ class RunOptions:
     master_bind_host: str = "127.0.0.1"
     """Where expected workers find the run: an address of this machine, or * for all of them."""
     master_bind_port: int = 5557
+    metrics_port: int | None = None
+    """Answer Prometheus' scrapes on this port."""
+    metrics_bind_host: str = "127.0.0.1"
+    """Where scrapes are answered: an address of this machine, or * for all of them."""
+    metrics_textfile: Path | None = None
+    """Write metrics to this file every few seconds, as node_exporter's textfile collector reads."""
+    otlp: str | None = None
+    """Send metrics to this OpenTelemetry collector; empty: to the one of the OTEL_ variables."""
     seed: int | None = None
     """Every random choice follows from it; drawn where there is none."""
     out: Path | None = None
@@ -127,6 +135,10 @@ _OPTIONS: Final = {
     "expect_workers_max_wait_s": "--expect-workers-max-wait",
     "master_bind_host": "--master-bind-host",
     "master_bind_port": "--master-bind-port",
+    "metrics_port": "--metrics-port",
+    "metrics_bind_host": "--metrics-bind-host",
+    "metrics_textfile": "--metrics-textfile",
+    "otlp": "--otlp",
     "out": "--out",
     "seed": "--seed",
 }

@@ -26,6 +26,7 @@ from harness.faults.experiments import (
 )
 from harness.faults.registry import FAULTS, coordinates_transactions
 from harness.kafka.client_check import check_connection, check_producer
+from harness.metrics.exporter import MetricsPlan, check_metrics
 from harness.profiles import (
     DeliveryProfile,
     Overrides,
@@ -65,6 +66,8 @@ class RunPlan:
     kafka_version: str
     keep_cluster: bool
     keep_topics: bool
+    metrics: MetricsPlan = field(default_factory=MetricsPlan)
+    """Where the run's metrics go."""
 
 
 def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
@@ -126,6 +129,19 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
         kafka_version=options.kafka_version or KAFKA_VERSION,
         keep_cluster=options.keep_cluster,
         keep_topics=options.keep_topics,
+        metrics=metrics_of(options),
+    )
+
+
+def metrics_of(options: RunOptions) -> MetricsPlan:
+    """Where metrics go. Raises UsageError where they cannot."""
+    return check_metrics(
+        MetricsPlan(
+            port=options.metrics_port,
+            host=options.metrics_bind_host,
+            textfile=options.metrics_textfile,
+            otlp=options.otlp,
+        )
     )
 
 

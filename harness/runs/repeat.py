@@ -13,6 +13,7 @@ from typing import Final
 
 from harness.errors import HarnessError, UsageError
 from harness.judge.aggregate import Aggregate, Outcome, aggregate
+from harness.metrics.exporter import Exporter, exporting
 from harness.rundir.documents import write_json
 from harness.rundir.run_dir import RunDir
 from harness.rundir.verdict import Verdict
@@ -64,6 +65,20 @@ def run_series(
     command_of: the command that makes the run of this seed alone. A run that ends with an error
     is one without a verdict, unless `after_error` says otherwise.
     """
+    with exporting(first.metrics) as exporter:
+        return _run_all(options, first, times, on_progress, stop, exporter, command_of, after_error)
+
+
+def _run_all(
+    options: RunOptions,
+    first: RunPlan,
+    times: int,
+    on_progress: OnProgress | None,
+    stop: Stop,
+    exporter: Exporter,
+    command_of: Callable[[int], Sequence[str] | None],
+    after_error: AfterError,
+) -> Aggregate:
     seed, folder = first.request.seed, first.request.out
     folder.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
@@ -72,7 +87,8 @@ def run_series(
         one = replace(options, seed=each_seed, out=out)
         try:
             try:
-                verdict = run_plan(plan(one, command_of(each_seed)), on_progress, stop)
+                planned = plan(one, command_of(each_seed))
+                verdict = run_plan(planned, on_progress, stop, exporter=exporter)
             except Exception as error:
                 verdict = after_error(error, RunDir(out))
             outcome = Outcome(number, each_seed, out.name, verdict)

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from harness.brokers import Brokers, connect, started, starts
 from harness.errors import Interrupted
+from harness.metrics.exporter import Exporter, exporting
 from harness.profiles import load_builtin
 from harness.rundir.events import RunEvent
 from harness.rundir.run_dir import RunDir
@@ -32,18 +33,27 @@ Work: TypeAlias = Callable[[Session, RunRequest, Progress, Stop], None]
 
 
 def run_plan(
-    plan: RunPlan, on_progress: OnProgress | None, stop: Stop, work: Work = load_and_break
+    plan: RunPlan,
+    on_progress: OnProgress | None,
+    stop: Stop,
+    work: Work = load_and_break,
+    exporter: Exporter | None = None,
 ) -> Verdict:
     """One run, from its directory to its verdict.
 
     work: makes the load and carries out the experiments; without it the harness's own load.
+    exporter: of the metrics of a series; without it the run has one of its own.
 
     Raises UsageError for a directory that is not empty, ClusterError for brokers that do not do
     what is asked, Interrupted when `stop` said so before there was load.
     """
+    if exporter is None:
+        with exporting(plan.metrics) as own:
+            return run_plan(plan, on_progress, stop, work, own)
     progress = Progress(on_progress)
     made_here = not plan.request.out.exists()
     run_dir = RunDir.create(plan.request.out)
+    exporter.begin(run_dir)
     keep_topics = plan.keep_topics or starts(plan.brokers)
     try:
         stop.begin()
@@ -54,6 +64,7 @@ def run_plan(
                 verdict = carry_out(
                     plan.request, run_dir, brokers, progress, stop, keep_topics, work
                 )
+                exporter.judged(verdict)
                 kept = verdict.verdict == KEPT
             except Interrupted:
                 kept = True  # nothing failed, so nothing has to be explained

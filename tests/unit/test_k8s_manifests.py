@@ -136,7 +136,11 @@ def test_scenarios_in_config_maps_are_the_ones_of_the_project() -> None:
 def test_every_scenario_is_a_config_map_and_mounted_in_every_pod_of_the_harness(
     overlay: str,
 ) -> None:
-    maps = {each["metadata"]["name"]: each["data"] for each in of_kind(overlay, "ConfigMap")}
+    maps = {
+        each["metadata"]["name"]: each["data"]
+        for each in of_kind(overlay, "ConfigMap")
+        if each["metadata"]["name"].startswith("scenario-")
+    }
     files = {name: text for data in maps.values() for name, text in data.items()}
     assert files == {
         path.name: path.read_text(encoding="utf-8") for path in (ROOT / "scenarios").glob("*.py")

@@ -68,9 +68,10 @@ def packages_layer(name: str, wanted: Sequence[str], progress: Progress | None =
 
 
 def requirements() -> list[str]:
-    """The project's dependencies and those of its extra `k8s`, but for `LEFT_OUT`."""
+    """What the image needs: dependencies, extras `k8s` and `metrics`, but for `LEFT_OUT`."""
     project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    every = [*project["dependencies"], *project["optional-dependencies"]["k8s"]]
+    extras = project["optional-dependencies"]
+    every = [*project["dependencies"], *extras["k8s"], *extras["metrics"]]
     return [each for each in every if re.split(r"[<>=!~ \[;]", each)[0] not in LEFT_OUT]
 
 
