@@ -135,7 +135,7 @@ class KafkaDelivery:
         assert self.run_dir is not None
         info = RunDir(self.run_dir).read_info()
         self._repeat = (
-            f"pytest '{self._test}' with seed={info.seed}"
+            f"pytest '{self._test}', with seed={info.seed} in its marker"
             if self._profile is not None
             else " ".join(info.command)
         )

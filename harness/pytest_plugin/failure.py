@@ -33,7 +33,11 @@ def failure_text(
     if not wrong:
         lines.append(f"the run is {verdict.verdict}")
     told = "\n".join(lines)
-    reasons = [each for each in verdict.reasons if not _in(each, wrong) and each not in told]
+    reasons = [
+        each
+        for each in verdict.reasons
+        if not _in(each, wrong) and each.removeprefix("the run: ") not in told
+    ]
     lines += [f"  because   {each}" for each in reasons[:REASONS_MAX]]
     lines += [
         f"  fault     {each.fault} on {each.target}, {each.injected_at}"

@@ -10,12 +10,15 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.support.wheel import ROOT, checked, environment_with_wheel
 
 BLOCK = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+TOO_SLOW = "the load generator itself fell behind its schedule"
 
 pytestmark = pytest.mark.cluster
 
@@ -49,36 +52,59 @@ def run_tests(python: Path, project: Path, *arguments: str) -> subprocess.Comple
     )
 
 
+def failures(report: Path) -> dict[str, str]:
+    """test → what its failure says, empty where it passed; from pytest's JUnit file."""
+    found = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        failed = case.find("failure")
+        assert case.find("error") is None, ElementTree.tostring(case)
+        found[case.attrib["name"]] = "" if failed is None else failed.attrib["message"]
+    return found
+
+
+def passed_or_too_slow(text: str) -> None:
+    """A machine on which even this load lags behind makes no statement, and says why."""
+    if TOO_SLOW in text:
+        assert " is inconclusive: " in text
+        pytest.skip(text.splitlines()[0])
+    assert text == ""
+
+
 def test_the_documented_tests_run_from_the_wheel_under_xdist(
     environment: Path, project: Path, tmp_path: Path
 ) -> None:
     place = checked(environment, "-c", "import harness; print(harness.__file__)", cwd=project)
     assert not Path(place.strip()).is_relative_to(ROOT)
-    kept = tmp_path / "runs"
+    kept, junit = tmp_path / "runs", tmp_path / "junit.xml"
     ran = run_tests(
         environment,
         project,
-        *("-n", "2", "-v", "--kafka-runs", str(kept), "test_orders.py", "test_hasty_orders.py"),
+        *("-n", "2", "-v", "--kafka-runs", str(kept), f"--junitxml={junit}"),
+        *("test_orders.py", "test_hasty_orders.py"),
     )
-    told = ran.stdout
-    assert "plugins: " in told, told
-    assert "1 failed, 1 passed" in told, told
-    assert re.search(r"\[gw[01]\].* PASSED test_orders.py::test_a_confirmed_order", told), told
-    assert ran.returncode == 1
-    lines = [line.removeprefix("E").strip() for line in told.splitlines() if line.startswith("E ")]
-    assert re.search(r"PromiseNotKept: hasty-orders: no_lost is broken: .*\d+", lines[0]), told
-    assert any(
-        re.match(r"witness   lost: record \d+ of producer \d+ on harness-", x) for x in lines
-    )
-    assert any(x.startswith("fault     stop_followers_then_kill_leader on ") for x in lines)
-    report = next(x.removeprefix("report").strip() for x in lines if x.startswith("report "))
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "created: 2/2 workers" in ran.stdout
+    found = failures(junit)
+    assert len(found) == 2
+    first, *more = found["test_a_hasty_order_survives_a_dead_leader"].splitlines()
+    assert re.search(r"PromiseNotKept: hasty-orders: no_lost is broken: \d+ acknowledged", first)
+    assert re.match(r"  witness   lost: record \d+ of producer \d+ on harness-", more[0])
+    assert any(re.search(r"^ +\d\d:\d\d:\d\d\.\d{3}  SIGKILL to broker", line) for line in more)
+    faults = [line for line in more if line.startswith("  fault     ")]
+    assert len(faults) == 2
+    assert all("stop_followers_then_kill_leader on broker" in line for line in faults)
+    report = next(line.removeprefix("  report    ") for line in more if "  report  " in line)
     assert Path(report).is_file()
     assert Path(report).is_relative_to(kept)
     assert len(list(kept.glob("*/run-1/verdict.json"))) == 2
+    passed_or_too_slow(found["test_a_confirmed_order_survives_a_dead_leader"])
 
 
 def test_a_profile_of_the_harness_is_asserted_by_marker_and_fixture(
-    environment: Path, project: Path
+    environment: Path, project: Path, tmp_path: Path
 ) -> None:
-    ran = run_tests(environment, project, "test_profiles.py")
-    assert "1 passed" in ran.stdout, ran.stdout
+    junit = tmp_path / "junit.xml"
+    ran = run_tests(environment, project, f"--junitxml={junit}", "test_profiles.py")
+    assert ran.returncode in (0, 1), ran.stdout + ran.stderr
+    (text,) = failures(junit).values()
+    passed_or_too_slow(text)

@@ -20,6 +20,7 @@ from harness.runs.options import DEFAULTS
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = [
     "Aggregate",
+    "Attempt",
     "ClusterError",
     "EnvironmentFailure",
     "FaultError",
@@ -32,6 +33,7 @@ NAMES = [
     "Verdict",
     "__version__",
     "judge_history",
+    "judge_producer",
     "repeat",
     "run",
     "verify",
@@ -135,6 +137,10 @@ OTHER = harness.RunOptions(
     expect_workers_max_wait_s=4.5,
     master_bind_host="*",
     master_bind_port=5600,
+    metrics_port=9405,
+    metrics_bind_host="*",
+    metrics_textfile=Path("harness.prom"),
+    otlp="http://127.0.0.1:4318",
     seed=7,
     out=Path("out dir"),
 )
@@ -147,6 +153,12 @@ def test_the_command_of_options_asks_for_the_same_options(name: str) -> None:
     argv = options.argv()
     assert argv[:2] == ["harness", "run"]
     assert options_of(build_parser().parse_args(argv[1:])) == options
+
+
+def test_a_collector_of_the_environment_is_asked_for_by_the_bare_option() -> None:
+    options = replace(DEFAULTS, otlp="")
+    assert options_of(build_parser().parse_args(options.argv()[1:])) == options
+    assert options_of(build_parser().parse_args(["run", "--otlp"])) == options
 
 
 def test_the_command_of_no_options_is_the_bare_command() -> None:
