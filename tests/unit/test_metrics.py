@@ -23,7 +23,6 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.errors import EnvironmentFailure, UsageError
-from harness.metrics import exporter
 from harness.metrics.catalogue import BOUNDS_S, CATALOGUE
 from harness.metrics.exporter import MetricsPlan, check_metrics, exporting
 from harness.profiles import load_builtin
@@ -73,7 +72,7 @@ def empty_run(path: Path) -> RunDir:
 
 def load_event(run_dir: RunDir, **counts: int) -> LoadEvent:
     profile = run_dir.read_info().profiles[0]
-    fields = {"attempted": 0, "acked": 0, "failed": 0, "unknown": 0, **counts}
+    fields: dict[str, Any] = {"attempted": 0, "acked": 0, "failed": 0, "unknown": 0, **counts}
     return LoadEvent(
         source="load",
         profile=profile.profile,
@@ -300,7 +299,7 @@ def test_what_cannot_be_exported_is_refused(plan: MetricsPlan, said: str) -> Non
 def test_without_its_packages_the_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, plan: MetricsPlan, extra: str
 ) -> None:
-    monkeypatch.setattr(exporter.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("harness.metrics.exporter.importlib.util.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=re.escape(f"'delivery-harness[{extra}]'")):
         check_metrics(plan)
 
@@ -321,7 +320,7 @@ def queries(value: Any) -> Iterator[tuple[str, str]]:
     """(query, the legend beside it) anywhere in a dashboard."""
     if isinstance(value, dict):
         if isinstance(value.get("expr"), str):
-            yield value["expr"], value.get("legendFormat", value.get("titleFormat", ""))
+            yield value["expr"], str(value.get("legendFormat", value.get("titleFormat", "")))
         for each in value.values():
             yield from queries(each)
     elif isinstance(value, list):
