@@ -16,7 +16,7 @@ import pytest
 from harness.brokers.local.cluster import LocalCluster
 from harness.brokers.local.config import NodePorts
 from harness.brokers.local.state import ClusterState, NodeState
-from harness.brokers.presence import EXPERIMENTS, RUNS, Presence, present
+from harness.brokers.presence import EXPERIMENTS, RUNS, Presence, Turn, present
 from harness.errors import UsageError
 from harness.faults.backend import Target
 from harness.faults.beside import BESIDE, Beside
@@ -117,6 +117,48 @@ def test_a_process_that_was_killed_is_present_no_more(cluster: Path) -> None:
         child.wait()
     assert present(cluster, RUNS) == {}
     assert list((cluster / RUNS).iterdir()) == []
+
+
+def test_whoever_ends_last_takes_the_empty_folders_away(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    run = Presence(place, RUNS, "one", {})
+    turn = Turn.take(place, "first")
+    assert isinstance(turn, Turn)
+    run.end()
+    assert (place / EXPERIMENTS / "turn").exists()
+    turn.end()
+    assert list(tmp_path.iterdir()) == []
+    again = Turn.take(place, "second")
+    assert isinstance(again, Turn)
+    again.end()
+
+
+def test_processes_that_come_and_go_at_once_never_share_a_turn(tmp_path: Path) -> None:
+    """Folders and the file of the turn go and come back under each other's hands."""
+    code = (
+        "import sys, pathlib, time; from harness.brokers.presence import Presence, Turn;"
+        "place, marks = map(pathlib.Path, sys.argv[1:3]); taken = 0; until = time.monotonic() + 1.5"
+        "\nwhile time.monotonic() < until:"
+        "\n    with Presence(place, 'runs', sys.argv[3], {}):"
+        "\n        turn = Turn.take(place, sys.argv[3])"
+        "\n        if isinstance(turn, Turn):"
+        "\n            (marks / 'turn').touch(exist_ok=False); (marks / 'turn').unlink()"
+        "\n            taken += 1; turn.end()"
+        "\nprint(taken)"
+    )
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "place"), str(marks), name],
+            stdout=subprocess.PIPE,
+        )
+        for name in ("a", "b", "c")
+    ]
+    taken = [int(each.communicate(timeout=60)[0]) for each in children]
+    assert [each.returncode for each in children] == [0, 0, 0]
+    assert sum(taken) > 10
+    assert list(tmp_path.iterdir()) == [marks]
 
 
 # -- joining and leaving -------------------------------------------------------------------------

@@ -152,11 +152,11 @@ class StrimziBrokers:
     def meeting_place(self) -> Path | None:
         """Where runs and experiments of this user on this machine find each other."""
         try:
-            folder = cache_folder() / "strimzi" / self._uid
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = cache_folder() / "strimzi"
+            folder.mkdir(mode=0o700, exist_ok=True)
         except (EnvironmentFailure, OSError):
             return None  # a container without a home; no other process runs there
-        return folder
+        return folder / self._uid  # made and removed by whoever is there
 
 
 def _user(kubernetes: Kubernetes, target: StrimziTarget) -> Document:
