@@ -4,6 +4,7 @@ HarnessError                exit 4: the harness or its environment failed
 ├── UsageError              exit 2: wrong usage or configuration; nothing was started or touched
 ├── EnvironmentFailure      exit 4: Java, jars, ports, disk or memory are not what a run needs
 │   └── ClusterError        exit 4: brokers did not start, stop or answer
+│       └── BrokersUnreached    exit 4: no broker answers at its address from here
 ├── RunDirError             exit 2: a run directory, ledger or history that cannot be read as one
 ├── FaultError              a fault could not be injected or shows no evidence (exit 3 by verdict)
 └── Interrupted             exit 3: first Ctrl-C; what was recorded is judged
@@ -43,6 +44,10 @@ class EnvironmentFailure(HarnessError):
 
 class ClusterError(EnvironmentFailure):
     """Brokers did not start, stop or answer as asked."""
+
+
+class BrokersUnreached(ClusterError):
+    """No broker answers at the addresses that are given for it."""
 
 
 class RunDirError(HarnessError):

@@ -29,6 +29,7 @@ class ForeignBrokers:
     cluster_id: str | None = None
     kafka_version = "unknown (brokers not started by the harness)"
     meeting_place: Path | None = None
+    if_unreached = ""
     control: BrokerControl | None = None
 
     def __init__(self, bootstrap: str, client_config: Mapping[str, str] | None = None) -> None:

@@ -15,7 +15,8 @@ from typing import Final, Literal, Protocol
 
 from harness.kafka.address import Address
 from harness.rundir.events import PodEvent
-from harness.rundir.fault_evidence import BrokerEvidence, Cut, OperatorStopped
+from harness.rundir.fault_evidence import BrokerEvidence, Cut
+from harness.rundir.operator_evidence import OperatorKilled, OperatorRevoked, OperatorStopped
 
 PROCESS: Final = "process"
 """Brokers can be killed, stopped in order, watched and started again."""
@@ -30,7 +31,9 @@ CONTAINER: Final = "container"
 ROLL: Final = "roll"
 """Somebody restarts all brokers in turn when asked."""
 OPERATOR: Final = "operator"
-"""Whoever brings brokers back can be stopped."""
+"""Whoever brings brokers back can be stopped and killed."""
+REVOKE: Final = "revoke"
+"""The rights of whoever brings brokers back can be taken away and given back."""
 PROXY: Final = "proxy"
 """Links can be cut between clients and a broker, and between brokers."""
 FILES: Final = "files"
@@ -81,6 +84,10 @@ class Brokers(Protocol):
     def meeting_place(self) -> Path | None:
         """The folder where runs and experiments on these brokers find each other
         (harness/brokers/presence.py); None where there is none."""
+
+    @property
+    def if_unreached(self) -> str:
+        """A sentence for whoever cannot reach them: where their address is from; may be empty."""
 
     @property
     def control(self) -> BrokerControl | None:
@@ -184,6 +191,12 @@ class OperatedControl(BrokerControl, Protocol):
 
     def stop_operator(self) -> OperatorStopped:
         """Stop the operator; `heal` brings it back (needs `operator`)."""
+
+    def kill_operator(self) -> OperatorKilled:
+        """End the operator's pods, and see them end; others take their place (needs `operator`)."""
+
+    def revoke_operator(self) -> OperatorRevoked:
+        """Take the operator's rights away; `heal` gives them back (needs `revoke`)."""
 
 
 def log_directories(control: BrokerControl | None) -> Callable[[int], Path] | None:

@@ -19,6 +19,7 @@ from harness.brokers.kind import (
     PAUSE,
     PROCESS,
     REASSIGN,
+    REVOKE,
     ROLL,
     ZONES,
     Brokers,
@@ -59,7 +60,7 @@ def capabilities_of(spec: str) -> frozenset[str]:
 
 _CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
     LOCAL: LocalCluster.capabilities,
-    STRIMZI: frozenset({PROCESS, PAUSE, REASSIGN, ZONES, CONTAINER, ROLL, OPERATOR}),
+    STRIMZI: frozenset({PROCESS, PAUSE, REASSIGN, ZONES, CONTAINER, ROLL, OPERATOR, REVOKE}),
     FOREIGN: frozenset(),
 }
 

@@ -2,7 +2,7 @@
 
 import time
 
-from harness.brokers.kind import CONTAINER, OPERATOR, PROCESS, ROLL, ZONES, RollBy
+from harness.brokers.kind import CONTAINER, OPERATOR, PROCESS, REVOKE, ROLL, ZONES, RollBy
 from harness.errors import UsageError
 from harness.faults.fault import fault
 from harness.faults.injection import Injection
@@ -13,8 +13,10 @@ from harness.kafka.leaders import await_full_isr
 
 __all__ = [
     "kill_leader_in_container",
+    "kill_leader_then_operator",
     "kill_leader_without_operator",
     "kill_zone",
+    "revoke_operator_then_kill_leader",
     "roll_by_annotation",
     "roll_by_change",
 ]
@@ -85,6 +87,38 @@ def kill_leader_without_operator(
     injection.kill(hit.broker)
     injection.observe_move(evidence_timeout_s)
     time.sleep(hold_s)
+
+
+@fault(PROCESS, REVOKE, role="operator and leader", moves_leader=True)
+def revoke_operator_then_kill_leader(
+    injection: Injection, hold_s: float = 20.0, evidence_timeout_s: float = 30.0
+) -> None:
+    """Take the operator's rights in the namespace away, then kill the leader.
+
+    The operator runs and may do nothing, so nothing makes the pod again for `hold_s`, and until
+    `heal` gives the rights back.
+    """
+    if hold_s < 0:
+        raise UsageError(f"hold_s {hold_s:g}: 0 or more is expected.")
+    hit = leader(injection)
+    injection.strike()
+    injection.evidence.operators.append(injection.at.operated.revoke_operator())
+    injection.kill(hit.broker)
+    injection.observe_move(evidence_timeout_s)
+    time.sleep(hold_s)
+
+
+@fault(PROCESS, OPERATOR, role="leader and operator", moves_leader=True)
+def kill_leader_then_operator(injection: Injection, evidence_timeout_s: float = 30.0) -> None:
+    """Kill the leader, then the operator's pod before it can have brought the leader back.
+
+    The operator's Deployment makes another pod, which finds a broker missing. Waits until other
+    brokers lead the partitions in a newer leader epoch, at most `evidence_timeout_s`.
+    """
+    hit = leader(injection)
+    injection.kill(hit.broker)
+    injection.evidence.operators.append(injection.at.operated.kill_operator())
+    injection.observe_move(evidence_timeout_s)
 
 
 def _roll(injection: Injection, by: RollBy, timeout_s: float, isr_timeout_s: float) -> None:

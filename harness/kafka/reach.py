@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from harness.errors import ClusterError, scrub
+from harness.errors import BrokersUnreached, ClusterError, scrub
 from harness.kafka.admin import admin_client
 
 SETTLE_S: Final = 1.0
@@ -28,6 +28,8 @@ GONE_S: Final = 3.0
 CONNECT_S: Final = 5.0
 """So long a connection may take to come about; librdkafka gives no reason before its 30 s."""
 _DEFINITE: Final = (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError._RESOLVE)
+_REACHED: Final = (KafkaError._AUTHENTICATION, KafkaError._SSL)
+"""Somebody answered, and would not go on."""
 _ADDRESS: Final = re.compile(r"^(?:\[[^]]*\]: )?(?:[a-z_]+://)?(?P<address>\S+:\d+)/\w+: ")
 _AFTER: Final = re.compile(
     r" \(after \d+ms in state (?P<state>\w+)(?:\)|, \d+ identical)(?:.*suppressed\))?$"
@@ -48,6 +50,8 @@ class Reasons(logging.Handler):
         """When an address was complained of first."""
         self.down_since: float | None = None
         self.definite = False
+        self.reached = False
+        """Did a broker answer, and refuse what this client is or showed?"""
 
     def settings(self) -> dict[str, Any]:
         """Settings that make a client report here."""
@@ -73,6 +77,7 @@ class Reasons(logging.Handler):
             self.down_since = self.down_since or time.monotonic()
             return
         self.definite = self.definite or error.code() in _DEFINITE
+        self.reached = self.reached or error.code() in _REACHED
         self._take(error.str())
 
     def _take(self, text: str) -> None:
@@ -130,7 +135,8 @@ def first_answer(
 ) -> tuple[AdminClient, Result]:
     """(a client that reached the brokers, the answer to its first question).
 
-    Raises ClusterError that names each address with the client's reason.
+    Raises ClusterError that names each address with the client's reason, BrokersUnreached where
+    it is that no broker answers there.
     """
     reasons = Reasons()
     admin = _client(client_config, reasons)
@@ -151,11 +157,12 @@ def first_answer(
             if said.code() != KafkaError._TIMED_OUT or not reasons.by_address:
                 raise ClusterError(f"{what}: the brokers answered {scrub(said.str())}.") from None
     found = scrub(str(reasons))
+    failed = ClusterError if reasons.reached else BrokersUnreached
     if reasons.settled:
-        raise ClusterError(f"{what}: no broker is reached. {found}.")
+        raise failed(f"{what}: no broker is reached. {found}.")
     if found:
-        raise ClusterError(f"{what}: no answer within {timeout_s:g} s. {found}.")
-    raise ClusterError(f"{what}: no answer within {timeout_s:g} s, and the client says no reason.")
+        raise failed(f"{what}: no answer within {timeout_s:g} s. {found}.")
+    raise failed(f"{what}: no answer within {timeout_s:g} s, and the client says no reason.")
 
 
 def answer_of_each(
@@ -169,8 +176,8 @@ def answer_of_each(
     """broker → its answer, which may be its own error or still be missing.
 
     addresses: of each broker, as the cluster names it. A cluster can be found by one address and
-    name others that lead nowhere from here. Raises ClusterError that names each of these brokers
-    with the client's reason.
+    name others that lead nowhere from here. Raises BrokersUnreached that names each of these
+    brokers with the client's reason.
     """
     reasons = Reasons()
     admin = _client(client_config, reasons)
@@ -189,13 +196,13 @@ def answer_of_each(
 def _raise_unreached(
     what: str, addresses: Mapping[int, str], gone: list[int], reasons: Reasons
 ) -> NoReturn:
-    """Raises ClusterError: brokers of a cluster that answers cannot be reached."""
+    """Raises BrokersUnreached: brokers of a cluster that answers cannot be reached."""
     found = "; ".join(
         f"broker {broker} at {addresses[broker]}: {reasons.by_address[addresses[broker]]}"
         for broker in sorted(gone)
     )
     brokers = "1 broker" if len(addresses) == 1 else f"{len(addresses)} brokers"
-    raise ClusterError(
+    raise BrokersUnreached(
         f"{what}: the cluster answers and names {brokers}, of which {len(gone)} cannot be reached "
         f"from here. {scrub(found)}. It is advertised.listeners that says these addresses."
     )

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Protocol
 
 from harness.rundir.command_evidence import CommandEvidence
+from harness.rundir.operator_evidence import OperatorEvidence
 from harness.system.stopped import STOPPED
 
 KILL: Final = "kill"
@@ -200,26 +201,6 @@ class ControllerMove:
 
 
 @dataclass(slots=True)
-class OperatorStopped:
-    """An operator that was scaled to zero, so that it does not bring back what ends."""
-
-    deployment: str
-    replicas: int
-    """How many there were."""
-    at: str
-    pods: list[str] = field(default_factory=list)
-    """The operator's pods then."""
-    left: list[str] = field(default_factory=list)
-    """Which of them were still there when the fault went on."""
-
-    def shortcomings(self) -> list[str]:
-        """What is missing for the conclusion that it is gone."""
-        if not self.pods:
-            return [f"{self.deployment}: it had no pod, so nothing was stopped"]
-        return [f"{self.deployment}: pod {each} was not seen to end" for each in self.left]
-
-
-@dataclass(slots=True)
 class PartitionMove:
     """A partition the fault was aimed at. -1: no leader, None: no leader reported its epoch."""
 
@@ -270,7 +251,7 @@ class FaultEvidence:
     members: list[MemberEvidence] = field(default_factory=list)
     controllers: list[ControllerMove] = field(default_factory=list)
     """Who was and became the active controller, where the fault aims at it."""
-    operators: list[OperatorStopped] = field(default_factory=list)
+    operators: list[OperatorEvidence] = field(default_factory=list)
     commands: list[CommandEvidence] = field(default_factory=list)
     """Of a fault that is a command of the user's."""
     notes: list[str] = field(default_factory=list)

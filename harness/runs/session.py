@@ -21,7 +21,7 @@ from pathlib import Path
 import confluent_kafka
 
 from harness.brokers import Brokers
-from harness.errors import HarnessError
+from harness.errors import BrokersUnreached, HarnessError
 from harness.faults.experiments import Experiment
 from harness.faults.registry import FAULTS
 from harness.kafka.environment import child_environment
@@ -96,7 +96,7 @@ class Session:
 
         Raises UsageError when the cluster cannot hold the topics, ClusterError when it refuses.
         """
-        facts = cluster_facts(brokers.client_config)
+        facts = _facts_of(brokers)
         profiles = [_profile_run(profile, request, brokers, facts) for profile in request.profiles]
         leader = random.Random(request.seed).choice(facts.broker_ids)
         ids = create_topics(
@@ -293,6 +293,14 @@ def wait_for_event(
                 f"{child.tail()}"
             )
         time.sleep(0.05)
+
+
+def _facts_of(brokers: Brokers) -> ClusterFacts:
+    """What the cluster says of itself. Raises ClusterError when it does not answer."""
+    try:
+        return cluster_facts(brokers.client_config)
+    except BrokersUnreached as error:
+        raise BrokersUnreached(f"{error} {brokers.if_unreached}".rstrip()) from None
 
 
 def _profile_run(

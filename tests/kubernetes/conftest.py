@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from harness.errors import HarnessError
+from harness.kubernetes import run_job
 from tests.kubernetes.lab import programs
 from tests.kubernetes.lab.control_plane import ControlPlane
 from tests.kubernetes.lab.crds import crd_files
@@ -107,3 +108,17 @@ def strimzi_cluster(node: RunningNode) -> Iterator[StrimziCluster]:
     with strimzi_cluster_on(node) as cluster:
         _REPORTED.append(f"Kafka was Ready {cluster.ready_in_s:.1f} s after the node")
         yield cluster
+
+
+@pytest.fixture
+def run_namespace(
+    strimzi_cluster: StrimziCluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Where the overlay `ci` is, and no run; this process has the administrator's kubectl."""
+    admin = strimzi_cluster.access
+    for name in ("KUBECONFIG", "PATH"):
+        monkeypatch.setenv(name, admin.environment()[name])
+    yield strimzi_cluster.namespace
+    where = ("-n", strimzi_cluster.namespace)
+    admin.kubectl(*where, "delete", "job", "--selector", run_job.RUN_LABEL, "--cascade=foreground")
+    admin.kubectl(*where, "scale", "deployment/locust-worker", "--replicas=0")

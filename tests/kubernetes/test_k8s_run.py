@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +29,6 @@ exit CODE
 """Stands in for a run where only its Job, its output and its files matter."""
 
 
-@pytest.fixture
-def namespace(strimzi_cluster: StrimziCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Where the overlay `ci` is, and no run; this process has the administrator's kubectl."""
-    admin = strimzi_cluster.access
-    for name in ("KUBECONFIG", "PATH"):
-        monkeypatch.setenv(name, admin.environment()[name])
-    yield strimzi_cluster.namespace
-    where = ("-n", strimzi_cluster.namespace)
-    admin.kubectl(*where, "delete", "job", "--selector", run_job.RUN_LABEL, "--cascade=foreground")
-    admin.kubectl(*where, "scale", "deployment/locust-worker", "--replicas=0")
-
-
 def scripted_run(namespace: str, code: int) -> str:
     """A Job of the CronJob's template whose container runs SCRIPT; its name."""
     kubectl = Kubectl(KubeTarget(namespace=namespace), lambda _: None)
@@ -55,24 +42,24 @@ def scripted_run(namespace: str, code: int) -> str:
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_what_a_run_prints_and_its_exit_code_arrive(
-    code: int, namespace: str, capfd: pytest.CaptureFixture[str]
+    code: int, run_namespace: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run = scripted_run(namespace, code)
+    run = scripted_run(run_namespace, code)
     assert main(["k8s", "logs", "--follow", run]) == code
     printed = capfd.readouterr()
     assert printed.out.splitlines() == ["a line of progress", "the verdict"]
-    assert f"+ kubectl --namespace {namespace} logs --follow {run}-" in printed.err
+    assert f"+ kubectl --namespace {run_namespace} logs --follow {run}-" in printed.err
     assert main(["k8s", "logs", run]) == 0
     assert capfd.readouterr().out.splitlines() == ["a line of progress", "the verdict"]
 
 
 def test_a_run_directory_comes_home_whole_and_the_reader_goes(
-    namespace: str,
+    run_namespace: str,
     strimzi_cluster: StrimziCluster,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    run = scripted_run(namespace, 0)
+    run = scripted_run(run_namespace, 0)
     assert main(["k8s", "logs", "--follow", run]) == 0
     out = tmp_path / "home"
     capfd.readouterr()
@@ -87,11 +74,11 @@ def test_a_run_directory_comes_home_whole_and_the_reader_goes(
     assert not (tmp_path / "none").exists()
     admin = strimzi_cluster.access
     readers = ("pods", "--selector", "delivery-harness/reader=true")
-    admin.kubectl("-n", namespace, "wait", "--for=delete", *readers, "--timeout=30s")
+    admin.kubectl("-n", run_namespace, "wait", "--for=delete", *readers, "--timeout=30s")
 
 
 def test_a_run_with_two_workers_kills_a_broker_and_is_judged(
-    namespace: str,
+    run_namespace: str,
     strimzi_cluster: StrimziCluster,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
@@ -103,7 +90,7 @@ def test_a_run_with_two_workers_kills_a_broker_and_is_judged(
     code = main(["k8s", "run", "--workers", "2", "--", *options])
     printed = capfd.readouterr()
     out = tmp_path / "run"
-    assert main(["k8s", "fetch", "--out", str(out), "--namespace", namespace]) == 0, printed
+    assert main(["k8s", "fetch", "--out", str(out), "--namespace", run_namespace]) == 0, printed
     verdict: dict[str, Any] = json.loads((out / "verdict.json").read_text(encoding="utf-8"))
     said = {"kept": 0, "broken": 1, "inconclusive": 3}[verdict["verdict"]]
     assert code == said, printed

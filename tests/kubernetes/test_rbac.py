@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,13 @@ from typing import Any, Final
 
 import pytest
 
+from harness.brokers.strimzi.access import Kubernetes
+from harness.brokers.strimzi.cluster_operator import OperatorControl
+from harness.errors import ClusterError
 from harness.kubernetes.overlay import parsed
 from tests.kubernetes.lab.access import Access
 from tests.kubernetes.lab.control_plane import ControlPlane
-from tests.support.manifests import objects
+from tests.support.manifests import objects, with_component
 
 pytestmark = pytest.mark.kubernetes
 
@@ -351,6 +355,48 @@ def test_a_run_asks_strimzi_for_a_rolling_restart_and_a_rolling_update(accounts:
         of_pods = ("core.strimzi.io", "strimzipodsets", "delivery-brokers", restart)
         assert patched(access, *of_pods) == status
         assert patched(access, "kafka.strimzi.io", "kafkas", "delivery", update) == status
+
+
+def test_the_component_for_the_operators_rights_is_enough_and_without_it_nothing_changes(
+    accounts: Accounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the fault's own verb, with the account's own token."""
+    operator, base = "strimzi-cluster-operator", "rbac.authorization.k8s.io"
+    subject = {"kind": "ServiceAccount", "name": operator, "namespace": NAMESPACE}
+    role = {"apiGroup": base, "kind": "ClusterRole", "name": f"{operator}-namespaced"}
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete"]}
+    named = {"name": operator, "namespace": NAMESPACE}
+    accounts.admin.apply(
+        {"apiVersion": f"{base}/v1", "kind": "ClusterRole",
+         "metadata": {"name": f"{operator}-namespaced"}, "rules": [rule]},
+        {"apiVersion": f"{base}/v1", "kind": "RoleBinding", "metadata": named, "roleRef": role,
+         "subjects": [subject]},
+    )  # fmt: skip
+    monkeypatch.setenv("KUBECONFIG", str(accounts.run.kubeconfig))
+    control = OperatorControl(Kubernetes.connect(), NAMESPACE)
+    with pytest.raises(ClusterError, match="forbids this identity to list rolebindings"):
+        control.revoke()
+    documents = with_component("ci", "operator-rights", tmp_path)
+    rights = [each for each in documents if each["metadata"]["name"] == "harness-operator-rights"]
+    assert len(rights) == 2
+    accounts.admin.apply(*rights)
+    deadline = time.monotonic() + 20
+    while not may(accounts.run, "create", "localsubjectaccessreviews.authorization.k8s.io"):
+        assert time.monotonic() < deadline
+    assert control.revoke().shortcomings() == []
+    assert not accounts.admin.get("-n", NAMESPACE, "rolebinding", operator).get("subjects")
+    control.heal()
+    assert accounts.admin.get("-n", NAMESPACE, "rolebinding", operator)["subjects"] == [subject]
+    # A role that it may not bind stays out of its reach.
+    accounts.admin.kubectl(
+        "-n", NAMESPACE, "create", "rolebinding", "others", "--clusterrole=admin", "--user=nobody"
+    )
+    change = {"subjects": [{**subject, "name": "harness-run"}]}
+    patch = ("patch", "rolebinding", "others", "--type=merge", "--patch", json.dumps(change))
+    assert refused(accounts.run, *patch)
+    accounts.admin.kubectl("-n", NAMESPACE, "delete", "rolebinding", "others")
+    accounts.admin.kubectl("-n", NAMESPACE, "delete", "rolebinding,role", "harness-operator-rights")
+    accounts.admin.kubectl("-n", NAMESPACE, "delete", "rolebinding", operator)
 
 
 @pytest.mark.parametrize("verb", ["get", "create"])

@@ -164,7 +164,8 @@ def test_faults_beyond_single_brokers_take_effect(
         "print(json.dumps(found))"
     )
     names = ("kill_controller", "kill_leader_in_container", "move_transaction_coordinator",
-             "kill_leader_without_operator", "roll_by_annotation")  # fmt: skip
+             "kill_leader_without_operator", "revoke_operator_then_kill_leader",
+             "kill_leader_then_operator", "roll_by_annotation")  # fmt: skip
     process = strimzi_cluster.node.run(
         (sys.executable, "-c", script, *names),
         environment={"HARNESS_BROKERS": address(strimzi_cluster)},
@@ -174,6 +175,12 @@ def test_faults_beyond_single_brokers_take_effect(
     assert {name: found[name]["evidence"]["shortcomings"] for name in names} == {
         name: [] for name in names
     }
+    (revoked,) = found["revoke_operator_then_kill_leader"]["evidence"]["operators"]
+    assert (revoked["allowed_before"], revoked["allowed_after"]) == (True, False)
+    (away,) = struck(found["revoke_operator_then_kill_leader"], "kill")
+    assert away["uid_after"] is None, "somebody made the pod again"
+    (again,) = struck(found["kill_leader_then_operator"], "kill")
+    assert again["ready_after_s"] > 0
     (rolled, *_) = struck(found["roll_by_annotation"], "restart")
     assert rolled["led_at_end"] == 0
     (killed,) = struck(found["kill_leader_in_container"], "kill")
@@ -217,6 +224,7 @@ def test_addresses_that_lead_nowhere_from_here_are_named(
     assert done.returncode == 4, done.stderr
     assert "delivery-kafka-bootstrap.kafka.svc" in done.stderr
     assert "Failed to resolve" in done.stderr
+    assert "It is for clients inside that Kubernetes: run there" in done.stderr
 
 
 def test_an_authority_that_does_not_fit_is_named_before_anything_is_made(

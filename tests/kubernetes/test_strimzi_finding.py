@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ PASSWORD = "a-password-nobody-may-see"
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
 
 
-def kafka(name: str) -> dict[str, Any]:
+OUTSIDE = {"name": "outside", "port": 9095, "type": "nodeport", "tls": True,
+           "authentication": {"type": "scram-sha-512"}}  # fmt: skip
+
+
+def kafka(name: str, *more: dict[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "kafka.strimzi.io/v1",
         "kind": "Kafka",
@@ -40,6 +45,7 @@ def kafka(name: str) -> dict[str, Any]:
                      "authentication": {"type": "scram-sha-512"}},
                     {"name": "mutual", "port": 9094, "type": "internal", "tls": True,
                      "authentication": {"type": "tls"}},
+                    *more,
                 ],
             }
         },
@@ -267,6 +273,38 @@ def test_brokers_that_do_not_answer_end_a_run_with_exit_4(
     said = capsys.readouterr().err
     assert "127.0.0.1:1" in said
     assert PASSWORD not in said
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["closed", "silent"])
+def test_a_node_port_that_is_not_reachable_is_named_as_that(
+    answers: bool, namespace: str, control_plane: ControlPlane,
+    capsys: pytest.CaptureFixture[str], tmp_path: Path,
+) -> None:  # fmt: skip
+    """No program listens on a closed port; on a silent one none takes a connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not answers:
+            server.close()
+        control_plane.admin.apply(in_namespace(namespace, kafka("c", OUTSIDE)))
+        outside = {"name": "outside", "bootstrapServers": f"127.0.0.1:{port}"}
+        set_status(control_plane.admin, namespace, "c", {"listeners": [*ADDRESSES, outside]})
+        out = tmp_path / "run"
+        address = f"strimzi://{namespace}/c?user=load"
+        assert find(address).listener.type == "nodeport"
+        arguments = ["run", "--brokers", address, "--experiment", "no_fault", "--out", str(out)]
+        assert main(arguments) == 4
+    said = capsys.readouterr().err
+    assert f"The status of Kafka {namespace}/c gives 127.0.0.1:{port} for its listener" in said
+    assert "outside (nodeport, TLS on, login scram-sha-512)" in said
+    assert "the node's network and its ports have to be open" in said
+    assert PASSWORD not in said
+    assert not (out / "ledger").exists()
+
+
+def test_nothing_is_left_in_the_cache_by_a_look(namespace: str) -> None:
+    place = find(f"strimzi://{namespace}/c?user=load").meeting_place
+    assert place is not None
+    assert not place.exists()
 
 
 def test_an_authority_that_is_none_is_named(namespace: str, control_plane: ControlPlane) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from tests.kubernetes.strimzi.clients import count_of, settings_of, traffic
 from tests.kubernetes.strimzi.cluster import StrimziCluster, is_ready
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
-REPOSITORY: Final = Path(__file__).resolve().parents[2]
 EXIT_CODE: Final = ".status.containerStatuses[0].state.terminated.exitCode"
 KILLED: Final = 137
 AGAIN_TIMEOUT_S: Final = 180.0
@@ -60,29 +57,6 @@ def to_java(signal: str) -> tuple[str, ...]:
     return ("bash", "-c", f"{script}; true")
 
 
-def settings_of(cluster: StrimziCluster, user: str) -> dict[str, str]:
-    """librdkafka's settings of a SCRAM user over TLS, from the resources and secrets."""
-    status = cluster.get("kafka", cluster.cluster)["status"]
-    tls = next(each for each in status["listeners"] if each["name"] == "tls")
-    data = cluster.get("secret", user)["data"]
-    return {
-        "bootstrap.servers": tls["bootstrapServers"],
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": user,
-        "sasl.password": base64.b64decode(data["password"]).decode(),
-        "ssl.ca.pem": tls["certificates"][0],
-    }
-
-
-def traffic(
-    cluster: StrimziCluster, topic: str, seconds: float, settings: dict[str, str]
-) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.kubernetes.strimzi.traffic", topic, str(seconds)]
-    environment = {"KAFKA_CLIENT": json.dumps(settings), "PYTHONPATH": str(REPOSITORY)}
-    return cluster.node.run(command, environment=environment, cwd=REPOSITORY)
-
-
 def leader_of(process: subprocess.Popen[str]) -> str:
     """What the traffic says; among it are librdkafka's own lines."""
     assert process.stdout is not None
@@ -92,13 +66,6 @@ def leader_of(process: subprocess.Popen[str]) -> str:
             return line.split()[1]
         said.append(line)
     raise AssertionError("".join(said))
-
-
-def count_of(process: subprocess.Popen[str]) -> dict[str, Any]:
-    printed, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, printed
-    counted: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    return counted
 
 
 def uid(pod: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from harness.brokers.strimzi import verbs
+from harness.brokers.strimzi import cluster_operator, verbs
 from harness.brokers.strimzi.access import Kubernetes
 from harness.brokers.strimzi.cluster import StrimziBrokers
 from harness.brokers.strimzi.operated import StrimziOperated
@@ -159,6 +159,76 @@ def test_an_operator_elsewhere_is_left_alone_and_one_here_comes_back(
     assert replicas()[0] == 2
     assert "delivery-harness/replicas" not in replicas()[1]
     assert pods.again
+
+
+def rights_of_the_operator(plane: ControlPlane, namespace: str) -> None:
+    """Its service account and role binding, as Strimzi's Helm chart makes them."""
+    group, name = "rbac.authorization.k8s.io", "strimzi-cluster-operator"
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    other = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
+    plane.admin.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount",
+         "metadata": {"name": name, "namespace": namespace}},
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRole",
+         "metadata": {"name": f"{name}-namespaced"},
+         "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete"]}]},
+        {"apiVersion": f"{group}/v1", "kind": "RoleBinding",
+         "metadata": {"name": name, "namespace": namespace},
+         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": f"{name}-namespaced"},
+         "subjects": [other, subject]},
+    )  # fmt: skip
+
+
+def operator_may(plane: ControlPlane, namespace: str) -> bool:
+    who = f"--as=system:serviceaccount:{namespace}:strimzi-cluster-operator"
+    asked = plane.admin.kubectl("auth", "can-i", "create", "pods", "-n", namespace, who,
+                                check=False)  # fmt: skip
+    return bool(asked.stdout.strip() == "yes")
+
+
+def await_right(plane: ControlPlane, namespace: str) -> None:
+    deadline = time.monotonic() + 20
+    while not operator_may(plane, namespace):
+        assert time.monotonic() < deadline
+
+
+def test_an_operators_rights_are_taken_away_and_given_back_by_whoever_heals(
+    namespace: str, pods: PodsByHand, control_plane: ControlPlane
+) -> None:
+    with pytest.raises(ClusterError, match="no RoleBinding in namespace"):
+        control(namespace).revoke_operator()
+    rights_of_the_operator(control_plane, namespace)
+    await_right(control_plane, namespace)
+    revoked = control(namespace).revoke_operator()
+    assert revoked.shortcomings() == []
+    assert (revoked.allowed_before, revoked.allowed_after) == (True, False)
+    assert revoked.bindings == ["strimzi-cluster-operator"]
+    assert not operator_may(control_plane, namespace)
+    binding = ("-n", namespace, "rolebinding", "strimzi-cluster-operator")
+    left = control_plane.admin.get(*binding)
+    assert [each["name"] for each in left["subjects"]] == ["default"]
+    control(namespace).heal(timeout_s=30)
+    await_right(control_plane, namespace)
+    back = control_plane.admin.get(*binding)
+    assert [each["name"] for each in back["subjects"]] == ["default", "strimzi-cluster-operator"]
+    assert "delivery-harness/subjects" not in back["metadata"].get("annotations", {})
+    assert pods.again
+
+
+def test_an_operator_that_another_binding_lets_go_on_is_no_effect(
+    namespace: str, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rights_of_the_operator(control_plane, namespace)
+    await_right(control_plane, namespace)
+    monkeypatch.setattr(cluster_operator, "REVOKED_S", 0.5)
+    control_plane.admin.kubectl(
+        "create", "clusterrolebinding", f"everywhere-{namespace}",
+        "--clusterrole=strimzi-cluster-operator-namespaced",
+        f"--serviceaccount={namespace}:strimzi-cluster-operator",
+    )  # fmt: skip
+    (said,) = control(namespace).revoke_operator().shortcomings()
+    assert "it still may create pods" in said
+    control_plane.admin.kubectl("delete", "clusterrolebinding", f"everywhere-{namespace}")
 
 
 def test_missing_rights_are_all_named_before_anything_is_touched(

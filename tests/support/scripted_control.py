@@ -26,6 +26,7 @@ from harness.brokers.kind import (
     PROCESS,
     PROXY,
     REASSIGN,
+    REVOKE,
     ROLL,
     ZONES,
     CutMode,
@@ -39,7 +40,8 @@ from harness.kafka.leaders import ClusterView, Key, PartitionState
 from harness.kafka.quorum import Quorum
 from harness.rundir.clock import now
 from harness.rundir.events import PodEvent
-from harness.rundir.fault_evidence import BrokerEvidence, Cut, OperatorStopped
+from harness.rundir.fault_evidence import BrokerEvidence, Cut
+from harness.rundir.operator_evidence import OperatorKilled, OperatorRevoked, OperatorStopped
 from harness.rundir.run_dir import RunDir
 from harness.system.stopped import STOPPED
 
@@ -102,7 +104,7 @@ class ScriptedControl:
     """A `BrokerControl` over a script."""
 
     capabilities = frozenset(
-        {PROCESS, PAUSE, REASSIGN, PROXY, FILES, ZONES, CONTAINER, ROLL, OPERATOR}
+        {PROCESS, PAUSE, REASSIGN, PROXY, FILES, ZONES, CONTAINER, ROLL, OPERATOR, REVOKE}
     )
 
     def __init__(self, script: Script) -> None:
@@ -182,6 +184,18 @@ class ScriptedControl:
         left = ["operator-1"] if "operator" in self.script.missing else []
         return OperatorStopped("operator", 1, now(), ["operator-1"], left)
 
+    def kill_operator(self) -> OperatorKilled:
+        """It is gone, and another one there."""
+        self.script.note("kill operator", 0)
+        left = ["operator-1"] if "operator" in self.script.missing else []
+        return OperatorKilled("operator", now(), ["operator-1"], left, ["operator-2"])
+
+    def revoke_operator(self) -> OperatorRevoked:
+        """It may do nothing."""
+        self.script.note("revoke operator", 0)
+        still = "operator" in self.script.missing
+        return OperatorRevoked("operator", ["b"], now(), "create pods", True, still)
+
     def cut(
         self,
         broker: int,
@@ -257,6 +271,7 @@ class ScriptedBrokers:
     cluster_id: str | None = "scripted"
     kafka_version = "scripted"
     meeting_place: Path | None = None
+    if_unreached = ""
     capabilities = ScriptedControl.capabilities
 
     def __init__(self, script: Script) -> None:

@@ -39,6 +39,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "kill_leader_without_operator": {"hold_s": 0.0},
     "kill_member": {"moment": "any"},
     "no_fault": {"hold_s": 0.01},
+    "revoke_operator_then_kill_leader": {"hold_s": 0.0},
     "pause_leader": {"hold_s": 0.03},
     "pause_member": {"hold_s": 0.03, "moment": "any"},
     "rebalance_storm": {"rounds": 2, "every_s": 0.01},
@@ -198,6 +199,8 @@ def test_the_deeds_on_brokers_come_in_the_order_that_the_fault_says(strike: Stri
         ("kill_zone", ["kill 2"]),
         ("kill_leader_in_container", ["kill 2"]),
         ("kill_leader_without_operator", ["stop operator 0", "kill 2"]),
+        ("revoke_operator_then_kill_leader", ["revoke operator 0", "kill 2"]),
+        ("kill_leader_then_operator", ["kill 2", "kill operator 0"]),
         ("roll_by_annotation", ["restart 1", "restart 2", "restart 3"]),
     ):
         script, inject = strike(name)
@@ -238,6 +241,10 @@ NEAR_MISSES = [
     ("kill_zone", "election", "no other leader was seen"),
     ("kill_leader_in_container", "election", "no other leader was seen"),
     ("kill_leader_without_operator", "operator", "operator-1 was not seen to end"),
+    ("revoke_operator_then_kill_leader", "operator", "operator: it still may create pods"),
+    ("revoke_operator_then_kill_leader", "exit", "exit status 143, expected -9"),
+    ("kill_leader_then_operator", "operator", "operator-1 was not seen to end"),
+    ("kill_leader_then_operator", "election", "no other leader was seen"),
     ("kill_leader_without_operator", "exit", "exit status 143, expected -9"),
     ("roll_by_annotation", "new process", "no new process took its place"),
     ("roll_by_change", "exit", "exit status 1, expected one of"),

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 import harness
-from harness.brokers.kind import OPERATOR
+from harness.brokers.kind import OPERATOR, REVOKE
 from harness.brokers.strimzi.rights import ALWAYS, RIGHTS
 from tests.support.manifests import (
     COMPONENTS,
@@ -309,14 +309,27 @@ def rights(found: list[dict[str, Any]]) -> set[tuple[str, ...]]:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_run_has_the_rights_that_its_faults_ask_for(overlay: str) -> None:
     needed = {
-        right for what, each in RIGHTS.items() if what != OPERATOR for right in (*ALWAYS, *each)
+        right
+        for what, each in RIGHTS.items()
+        if what not in (OPERATOR, REVOKE)
+        for right in (*ALWAYS, *each)
     }
     assert needed - rights(objects(overlay)) == set()
 
 
-def test_faults_of_the_operator_take_a_component_and_nothing_else_does(tmp_path: Path) -> None:
+BIND = ("bind", "clusterroles", "rbac.authorization.k8s.io")
+"""Asked by a dry run and not as a right, since it is for roles by name."""
+
+
+@pytest.mark.parametrize(
+    ("component", "what", "more"),
+    [("operator-faults", OPERATOR, set()), ("operator-rights", REVOKE, {BIND})],
+)
+def test_faults_of_the_operator_take_a_component_and_nothing_else_does(
+    component: str, what: str, more: set[tuple[str, ...]], tmp_path: Path
+) -> None:
     without = rights(objects("ci"))
-    with_it = rights(with_component("ci", "operator-faults", tmp_path))
-    assert set(RIGHTS[OPERATOR]) - without
-    assert set(RIGHTS[OPERATOR]) - with_it == set()
-    assert with_it - without == set(RIGHTS[OPERATOR]) - without
+    with_it = rights(with_component("ci", component, tmp_path))
+    assert set(RIGHTS[what]) - without
+    assert set(RIGHTS[what]) - with_it == set()
+    assert with_it - without == (set(RIGHTS[what]) - without) | more

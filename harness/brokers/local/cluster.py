@@ -41,6 +41,7 @@ class LocalCluster:
 
     kind = "local"
     capabilities = frozenset({PROCESS, PAUSE, REASSIGN, PROXY, FILES})
+    if_unreached = ""
 
     def __init__(self, directory: Path, state: ClusterState) -> None:
         """Use `start` or `attach`."""

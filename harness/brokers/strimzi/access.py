@@ -166,12 +166,18 @@ class Kubernetes:
         namespace: str,
         name: str,
         change: Mapping[str, Any],
+        *,
+        dry_run: bool = False,
     ) -> None:
-        """A merge patch (RFC 7386). Raises ClusterError when there is nothing of that name."""
+        """A merge patch (RFC 7386). Raises ClusterError when there is nothing of that name.
+
+        dry_run: only find out whether it would be accepted.
+        """
+        more = {"dry_run": "All"} if dry_run else {}
         answer = self.ask(
             lambda: self._custom.patch_namespaced_custom_object(
                 group, version, namespace, plural, name, dict(change), _request_timeout=TIMEOUT_S,
-                _content_type="application/merge-patch+json",
+                _content_type="application/merge-patch+json", **more,
             ),
             f"patch {plural}.{group} in namespace {namespace}",
         )  # fmt: skip
@@ -266,6 +272,18 @@ class Kubernetes:
             "create selfsubjectaccessreviews",
         )
         return bool((answer or {}).get("status", {}).get("allowed"))
+
+    def create(
+        self, group: str, version: str, plural: str, namespace: str, body: Document
+    ) -> Document:
+        """What the API server makes of a new resource of any group."""
+        answer = self.ask(
+            lambda: self._custom.create_namespaced_custom_object(
+                group, version, namespace, plural, dict(body), _request_timeout=TIMEOUT_S
+            ),
+            f"create {plural}.{group} in namespace {namespace}",
+        )
+        return answer or {}
 
     def fresh_core(self) -> Any:
         """A CoreV1Api of its own: an exec turns its client into one for web sockets."""

@@ -16,6 +16,7 @@ from harness.brokers.kind import (
     PAUSE,
     PROCESS,
     REASSIGN,
+    REVOKE,
     ROLL,
     ZONES,
     BrokerControl,
@@ -40,6 +41,7 @@ from harness.brokers.strimzi.objects import (
     listeners,
     named,
     not_ready,
+    whereabouts,
 )
 from harness.brokers.strimzi.operated import StrimziOperated
 from harness.brokers.strimzi.target import StrimziTarget, parse_target
@@ -59,7 +61,8 @@ class StrimziBrokers:
     """A Kafka cluster that Strimzi runs, reached as one of its KafkaUsers."""
 
     kind = "strimzi"
-    capabilities = frozenset({PROCESS, PAUSE, REASSIGN, ZONES, CONTAINER, ROLL, OPERATOR})
+    capabilities = frozenset({PROCESS, PAUSE, REASSIGN, ZONES, CONTAINER, ROLL, OPERATOR,
+                              REVOKE})  # fmt: skip
 
     def __init__(
         self, target: StrimziTarget, kubernetes: Kubernetes, kafka: Document, listener: Listener,
@@ -147,6 +150,11 @@ class StrimziBrokers:
     def environment(self) -> dict[str, str]:
         """What a child process needs to find this cluster; the kubeconfig it finds itself."""
         return HarnessEnvironment(brokers=self.target.spec).variables()
+
+    @property
+    def if_unreached(self) -> str:
+        """Which listener the address is of, and from where it is meant to be reached."""
+        return whereabouts(self.listener, self.target.name)
 
     @property
     def meeting_place(self) -> Path | None:

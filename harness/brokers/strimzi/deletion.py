@@ -28,6 +28,17 @@ def delete_pod(
 
     grace_s: None for the pod's own grace period. Raises ClusterError when nothing was deleted.
     """
+    selector = f"{CLUSTER_LABEL}={target.cluster},{POD_LABEL}={pod}"
+    delete_pods(kubernetes, target.namespace, selector, [pod], grace_s)
+
+
+def delete_pods(
+    kubernetes: Kubernetes, namespace: str, selector: str, pods: list[str], grace_s: int | None
+) -> None:
+    """Delete the pods that a selector matches, which are to be `pods`; does not wait.
+
+    Raises ClusterError when it matched others or none.
+    """
     try:
         from chaosk8s.pod.actions import terminate_pods
         from chaoslib.exceptions import ChaosException
@@ -35,25 +46,25 @@ def delete_pod(
         raise UsageError(
             f"faults on pods need the package chaostoolkit-kubernetes: {INSTALL}."
         ) from None
-    selector = f"{CLUSTER_LABEL}={target.cluster},{POD_LABEL}={pod}"
+    names = ", ".join(pods)
     secrets = {"KUBERNETES_CONTEXT": kubernetes.context} if kubernetes.context else None
     try:
         with _same_access():
             deleted = terminate_pods(
                 label_selector=selector,
-                qty=1,
+                qty=len(pods),
                 grace_period=_OWN_GRACE if grace_s is None else grace_s,
-                ns=target.namespace,
+                ns=namespace,
                 secrets=secrets,
             )
     except ChaosException as error:
-        raise ClusterError(f"pod {pod}: it could not be deleted: {scrub(str(error))}") from None
+        raise ClusterError(f"pod {names}: it could not be deleted: {scrub(str(error))}") from None
     except Exception as error:
-        kubernetes.explain(error, f"delete pods in namespace {target.namespace}")
-    if deleted != [pod]:
+        kubernetes.explain(error, f"delete pods in namespace {namespace}")
+    if sorted(deleted) != sorted(pods):
         raise ClusterError(
-            f"pod {pod}: the selector {selector} matched {', '.join(deleted) or 'no pod'} in "
-            f"namespace {target.namespace}, so the fault did not strike what it was aimed at."
+            f"pod {names}: the selector {selector} matched {', '.join(deleted) or 'no pod'} in "
+            f"namespace {namespace}, so the fault did not strike what it was aimed at."
         )
 
 

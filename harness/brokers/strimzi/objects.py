@@ -108,6 +108,23 @@ def choose_listener(
     return min(fitting, key=lambda each: ((each.type in INSIDE) != inside, not each.tls))
 
 
+def whereabouts(listener: Listener, kafka: str) -> str:
+    """Where the address of a listener is from and who can reach it, in one or two sentences."""
+    said = f"The status of Kafka {kafka} gives {listener.bootstrap} for its listener {listener}."
+    if listener.type in INSIDE:
+        return (
+            f"{said} It is for clients inside that Kubernetes: run there (harness k8s run), or "
+            "give the Kafka resource a listener for clients outside."
+        )
+    if listener.type == "nodeport":
+        return (
+            f"{said} It is the address of a node: from here the node's network and its ports have "
+            "to be open (30000 to 32767 unless the cluster has others), for this one and for that "
+            "of each broker."
+        )
+    return f"{said} The {listener.type} in front of the brokers has to be reached from here."
+
+
 def not_ready(resource: Document) -> str | None:
     """Why a resource of Strimzi is not ready, as its conditions say; None when it is."""
     conditions = _list(_dict(resource.get("status")).get("conditions"))

@@ -7,31 +7,25 @@ Kafka resource. The operator looks at its resources every two minutes, so a roll
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from harness.brokers.kind import RollBy
+from harness.brokers.strimzi.cluster_operator import OperatorControl
 from harness.brokers.strimzi.evidence import PodKilled, PodRolled
 from harness.brokers.strimzi.objects import CLUSTER_LABEL, Document, label
 from harness.brokers.strimzi.pods import PodState
 from harness.brokers.strimzi.verbs import KILL_GRACE_S, StrimziControl
 from harness.errors import ClusterError
 from harness.rundir.clock import now
-from harness.rundir.fault_evidence import OperatorStopped
+from harness.rundir.operator_evidence import OperatorKilled, OperatorRevoked, OperatorStopped
 
 ROLL_TIMEOUT_S: Final = 900.0
-OPERATOR: Final = "strimzi-cluster-operator"
-"""The name of the operator's Deployment, and the label `name` of its pods."""
-OPERATOR_END_S: Final = 60.0
 ZONE: Final = "topology.kubernetes.io/zone"
 _ROLL: Final = "strimzi.io/manual-rolling-update"
 _ROLLED_AT: Final = "delivery-harness/rolled-at"
-_REPLICAS: Final = "delivery-harness/replicas"
-"""How many replicas the operator had, so that whoever heals can give them back."""
 _POD_SETS: Final = ("core.strimzi.io", "v1", "strimzipodsets")
-_DEPLOYMENTS: Final = ("apps", "v1", "deployments")
 _KAFKAS: Final = ("kafka.strimzi.io", "v1", "kafkas")
 
 
@@ -99,39 +93,28 @@ class StrimziOperated(StrimziControl):
         return list(rolled.values())
 
     def stop_operator(self) -> OperatorStopped:
-        """Scale the operator's Deployment to zero, and see its pods end. `heal` brings it back.
+        """Scale the operator's Deployment to zero, and see its pods end. `heal` brings it back."""
+        self._operator_away = True
+        return self._operator.stop()
 
-        Raises ClusterError where it is not in the cluster's namespace.
-        """
-        namespace = self._target.namespace
-        deployment = self._kubernetes.object(*_DEPLOYMENTS, namespace, OPERATOR)
-        if deployment is None:
-            raise ClusterError(
-                f"Deployment {OPERATOR}: there is none in namespace {namespace}. An operator that "
-                "watches from another namespace is left alone."
-            )
-        replicas = int(deployment["spec"].get("replicas", 1))
-        stopped = OperatorStopped(OPERATOR, replicas, now())
-        self._operator_stopped = True
-        self._scale(0, {_REPLICAS: str(replicas)} if replicas else {})
-        selector = f"name={OPERATOR}"
-        watch = self._watch_of(selector)
-        stopped.pods = sorted(watch.present)
-        watch.await_that(
-            lambda: ", ".join(watch.present) or None, OPERATOR_END_S, lambda _, __: None
-        )
-        stopped.left = sorted(watch.present)
-        return stopped
+    def kill_operator(self) -> OperatorKilled:
+        """Delete the operator's pods, and see them end; its Deployment makes others."""
+        return self._operator.kill()
+
+    def revoke_operator(self) -> OperatorRevoked:
+        """Take the operator out of the role bindings of the namespace; `heal` puts it back."""
+        self._operator_away = True
+        return self._operator.revoke()
 
     def heal(self, timeout_s: float = 300.0) -> None:
-        """Bring the operator back where it was stopped, then as `StrimziControl.heal`."""
-        self._operator_stopped = False
-        with contextlib.suppress(ClusterError):  # whoever may not read it has not stopped it
-            deployment = self._kubernetes.object(*_DEPLOYMENTS, self._target.namespace, OPERATOR)
-            noted = ((deployment or {}).get("metadata", {}).get("annotations") or {}).get(_REPLICAS)
-            if noted is not None:
-                self._scale(int(noted), {_REPLICAS: None})
+        """Give the operator back what it lacks, then as `StrimziControl.heal`."""
+        self._operator_away = False
+        self._operator.heal()
         super().heal(timeout_s)
+
+    @property
+    def _operator(self) -> OperatorControl:
+        return OperatorControl(self._kubernetes, self._target.namespace)
 
     # -- how ---------------------------------------------------------------------------------
 
@@ -160,13 +143,6 @@ class StrimziOperated(StrimziControl):
     def _ask_by_change(self) -> None:
         template = {"pod": {"metadata": {"annotations": {_ROLLED_AT: now()}}}}
         self._patch(_KAFKAS, self._target.cluster, {"spec": {"kafka": {"template": template}}})
-
-    def _scale(self, replicas: int, annotations: Mapping[str, str | None]) -> None:
-        self._patch(
-            _DEPLOYMENTS,
-            OPERATOR,
-            {"metadata": {"annotations": dict(annotations)}, "spec": {"replicas": replicas}},
-        )
 
     def _patch(self, kind: tuple[str, str, str], name: str, change: Mapping[str, Any]) -> None:
         self._kubernetes.patch(*kind, self._target.namespace, name, change)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from harness.brokers.kind import CONTAINER, OPERATOR, PAUSE, PROCESS, ROLL
+from harness.brokers.kind import CONTAINER, OPERATOR, PAUSE, PROCESS, REVOKE, ROLL
 from harness.brokers.strimzi.access import Kubernetes
 from harness.errors import ClusterError
 
@@ -23,6 +23,12 @@ RIGHTS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
         ("patch", "kafkas", "kafka.strimzi.io"),
     ),
     OPERATOR: (("watch", "pods"), ("get", "deployments", "apps"), ("patch", "deployments", "apps")),
+    # Whoever changes a binding must also be allowed to bind its role, which is asked by a dry run.
+    REVOKE: (
+        ("list", "rolebindings", "rbac.authorization.k8s.io"),
+        ("patch", "rolebindings", "rbac.authorization.k8s.io"),
+        ("create", "localsubjectaccessreviews", "authorization.k8s.io"),
+    ),
 }
 """Capability → verbs, resources and, but for Kubernetes' own, API groups."""
 

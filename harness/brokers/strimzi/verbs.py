@@ -81,7 +81,7 @@ class StrimziControl:
         """Broker → how often its container had started again when it was paused."""
         self._admin: AdminClient | None = None
         self._selector = node_selector(target.cluster)
-        self._operator_stopped = False
+        self._operator_away = False
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     # -- what there is -----------------------------------------------------------------------
@@ -202,7 +202,7 @@ class StrimziControl:
         """Note the pod that took the place of one that was deleted, and when it was ready."""
         if not isinstance(evidence, PodEnded) or evidence.uid not in self._endings:
             return
-        if self._operator_stopped:
+        if self._operator_away:
             return  # no operator makes the next pod
         watch, since = self._endings.pop(evidence.uid)
 
