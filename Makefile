@@ -14,7 +14,7 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: docs coverage test-cluster strimzi strimzi-faults run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages browser-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new growth clean help
+.PHONY: docs coverage test-cluster strimzi strimzi-faults run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages browser-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new compare-power growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ bench: $(STAMP)  ## load and verification beside Kafka's own performance tools
 
 old-against-new: $(STAMP)  ## CPU time a record beside an earlier checkout: OLD=path/to/it
 	$(BIN)/python -m tests.series.old_against_new $(OLD)
+
+compare-power: $(STAMP)  ## comparisons of the same code, and with a slowdown planted: what is called worse?
+	$(BIN)/python -m tests.series.compare_power $(POWER)
 
 growth: $(STAMP)  ## load and verification of one, ten and a hundred million records
 	$(BIN)/harness bench --only footprint --growth 100000000 --json reports/runs/growth.json

@@ -7,6 +7,8 @@
     measured  one process at a time: its CPU time, its memory, its output
     series    pairs in turn, and their medians
     over_workers  what a record of load costs over one, two and four workers
+    length    was a run long enough to say anything, and its rate steady
+    against   another checkout and this one in turn: base, now, base again
     footprint how time, disk and memory grow with the number of records
 
 How the figures are to be read is in docs/benchmarks.md.
@@ -16,6 +18,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+from harness.errors import UsageError
 
 __all__ = ["add_bench_arguments", "run_bench"]
 
@@ -44,13 +48,37 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the largest run of the growth table (default 10000000)",
     )
+    parser.add_argument(
+        "--against",
+        metavar="CHECKOUT",
+        help="measure another checkout and this one in turn, base, now, base again, and compare "
+        "them (docs/comparison.md); ends with 0 not worse, 1 worse, 3 not shown",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="rounds of --against a case (default: as many as can show a difference)",
+    )
 
 
 def run_bench(args: argparse.Namespace) -> int:
-    """Carry out `harness bench`; 0, or the exit code of the error that ended it."""
+    """Carry out `harness bench`; 0, or with --against what the comparison ends with."""
+    path = Path(args.json) if args.json else None
+    if args.against:
+        from harness.bench.against import AgainstRequest, bench_against
+
+        if args.growth is not None:
+            raise UsageError("--growth: is not measured with --against; leave it out.")
+        asked = AgainstRequest.of(
+            Path(args.against), only=args.only or [], records=args.records, rounds=args.rounds
+        )
+        return bench_against(asked, path)
+    if args.rounds is not None:
+        raise UsageError("--rounds: goes with --against; pairs are counted by --pairs.")
     from harness.bench.series import Request, bench
 
     request = Request.of(
         pairs=args.pairs, only=args.only or [], records=args.records, growth=args.growth
     )
-    return bench(request, Path(args.json) if args.json else None)
+    return bench(request, path)

@@ -107,7 +107,13 @@ def profile_has_markers(profile: str) -> bool:
 
 
 def prepare(
-    folder: Path, case: Case, profile: DeliveryProfile, topics: Topics, topic: Topic
+    folder: Path,
+    case: Case,
+    profile: DeliveryProfile,
+    topic: Topic,
+    *,
+    bootstrap: str,
+    cluster_id: str,
 ) -> RunDir:
     """A run directory as `harness run` makes it, for one profile and one topic.
 
@@ -132,8 +138,8 @@ def prepare(
             run_id=new_run_id(),
             seed=1,
             command=["harness", "bench"],
-            bootstrap=topics.bootstrap,
-            cluster_id=topics.cluster_id,
+            bootstrap=bootstrap,
+            cluster_id=cluster_id,
             versions={},
             profiles=[profile_run],
             load=LoadPlan(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -25,7 +26,9 @@ from harness.bench.cases import (
     chosen,
     growth_sizes,
 )
+from harness.bench.conditions import machine, versions
 from harness.bench.footprint import measure_footprint
+from harness.bench.length import by_time, too_short
 from harness.bench.over_workers import measure_over_workers
 from harness.bench.sides import Run, Sides, StartUp
 from harness.bench.table import print_table, write_entries
@@ -96,6 +99,19 @@ def bench(request: Request, path: Path | None) -> int:
     if path is not None and not path.parent.is_dir():
         path.parent.mkdir(parents=True)
     progress = TerminalProgress()
+    with (
+        progress,
+        tempfile.TemporaryDirectory(prefix="harness-bench-") as folder,
+        local_brokers(progress) as brokers,
+    ):
+        entries = measure(request, Sides(brokers, Path(folder)), progress.stage, path)
+    print_table(entries, progress.output)
+    return 0
+
+
+@contextmanager
+def local_brokers(progress: TerminalProgress) -> Iterator[Any]:
+    """Three brokers of the bench; says so where the machine is busy already."""
     busy, cores = os.getloadavg()[0], os.cpu_count() or 1
     if busy > _BUSY * cores:
         progress.note(
@@ -104,14 +120,8 @@ def bench(request: Request, path: Path | None) -> int:
         )
     # Asked to end, it takes down brokers and removes its files as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with (
-        progress,
-        tempfile.TemporaryDirectory(prefix="harness-bench-") as folder,
-        started(LOCAL, on_progress=lambda event: progress.stage(event.text)) as brokers,
-    ):
-        entries = measure(request, Sides(brokers, Path(folder)), progress.stage, path)
-    print_table(entries, progress.output)
-    return 0
+    with started(LOCAL, on_progress=lambda event: progress.stage(event.text)) as brokers:
+        yield brokers
 
 
 def measure(
@@ -119,6 +129,7 @@ def measure(
 ) -> list[Entry]:
     """Measure case by case; `path` holds what there is after each of them."""
     entries: list[Entry] = []
+    under = {"machine": machine(), "versions": versions(sides.kafka_version)}
     start_ups: dict[str, StartUp] = {}
     for case in request.cases:
         if case.kind not in start_ups:
@@ -127,7 +138,7 @@ def measure(
         say(f"{case.name}: {request.pairs} pairs of {case.records:,} records")
         measure_pairs = load_pairs if case.kind == LOAD else verify_pairs
         pairs = measure_pairs(sides, case, request.pairs)
-        entries.append(entry_of(case, pairs, start_ups[case.kind]))
+        entries.append({**entry_of(case, pairs, start_ups[case.kind]), **under})
         write_entries(path, entries)
     if request.over_workers:
         entries.append(measure_over_workers(sides, say).to_json())
@@ -191,6 +202,17 @@ def entry_of(case: Case, pairs: Sequence[Pair], start_up: StartUp) -> Entry:
         "pairs": len(pairs),
         "records": case.records,
         "message_bytes": case.message_bytes,
+        "too_short": too_short([pair.ours for pair in pairs], start_up.ours_s, case.records),
+        "rate_by_time": by_time([pair.ours for pair in pairs]),
+        "runs": [{"ours": _run(pair.ours), "peer": _run(pair.peer)} for pair in pairs],
+    }
+
+
+def _run(run: Run) -> Entry:
+    """One run as it is compared with those of other benches."""
+    return {
+        "records_per_s": round(run.records_per_s, 1),
+        "cpu_us_per_record": round(run.cpu_us_per_record, 4),
     }
 
 

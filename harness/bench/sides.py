@@ -44,6 +44,10 @@ class Run:
     records_per_s: float
     cpu_us_per_record: float
     """User and system time of the whole process, start-up included, over all its records."""
+    elapsed_s: float | None = None
+    """As the rate counts it; None for Kafka's tools."""
+    third_per_s: tuple[float, float] | None = None
+    """Of our load: records a second in the first and in the last third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ class Sides:
         self.environment = child_environment(self.topics.client_config)
         self._profiles = load_builtin()
         self._java = find_java()
-        self._jars = fetch_jars(getattr(brokers, "kafka_version", KAFKA_VERSION))
+        self.kafka_version = getattr(brokers, "kafka_version", KAFKA_VERSION)
+        self._jars = fetch_jars(self.kafka_version)
         self._payloads: dict[int, Path] = {}
         self._run_id = new_run_id()
         self._number = 0
@@ -97,7 +102,15 @@ class Sides:
         with self._topic(profile) as made:
             folder = self.folder / made.name
             try:
-                yield OurRun(made, prepare(folder, case, profile, self.topics, made))
+                run_dir = prepare(
+                    folder,
+                    case,
+                    profile,
+                    made,
+                    bootstrap=self.topics.bootstrap,
+                    cluster_id=self.topics.cluster_id,
+                )
+                yield OurRun(made, run_dir)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -108,7 +121,7 @@ class Sides:
         with self.run(case) as run:
             measured, result = self.worker("load", run.run_dir, case.records, case.name)
             self.topics.check_arrived(run.topic, case, "our producer")
-        return _run(measured, result.records_per_s, case.records)
+        return _ours(measured, result)
 
     def load_peer(self, case: Case) -> Run:
         """ProducerPerformance with the same settings and payload."""
@@ -156,7 +169,7 @@ class Sides:
         measured, result = self.worker("verify", run.run_dir, number, case.name)
         if result.records != case.records:
             raise HarnessError(f"{case.name}: read {result.records} of {case.records} records.")
-        return _run(measured, result.records_per_s, case.records)
+        return _ours(measured, result)
 
     def verify_peer(self, case: Case, run: OurRun) -> Run:
         """ConsumerPerformance on the same topic; it reads, and checks nothing but CRCs."""
@@ -218,6 +231,11 @@ class Sides:
 
     def _measure(self, command: list[str], what: str) -> Measured:
         return Process(command, what=what, folder=self.folder).finish(TIMEOUT_S)
+
+
+def _ours(measured: Measured, result: WorkerResult) -> Run:
+    cpu_us = measured.cpu_s / result.records * 1e6
+    return Run(result.records_per_s, cpu_us, result.elapsed_s, result.third_per_s)
 
 
 def _run(measured: Measured, records_per_s: float, records: int) -> Run:

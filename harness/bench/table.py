@@ -49,6 +49,9 @@ def print_table(entries: Sequence[Entry], console: Console) -> None:
             "1.0, 0.8 for verification at 100 B.[/dim]",
             highlight=False,
         )
+    for entry in cases:
+        for line in _doubts(entry):
+            console.print(f"[yellow]{line}[/yellow]", highlight=False)
     for entry in entries:
         if entry["name"] == OVER_WORKERS:
             console.print()
@@ -87,16 +90,33 @@ def _ratios(cases: Sequence[Entry]) -> Table:
 
 
 def _figures(cases: Sequence[Entry]) -> Table:
-    table = _columns(_table(), "case", "µs a record", "theirs", "records/s", "theirs")
+    table = _columns(
+        _table(), "case", "µs a record", "theirs", "records/s", "theirs", "last third/first"
+    )
     for entry in cases:
+        by_time = entry["rate_by_time"]
         table.add_row(
             entry["name"],
             f"{entry['cpu_us_per_record']:.2f}",
             f"{entry['peer_cpu_us_per_record']:.2f}",
             f"{entry['records_per_s']:,.0f}",
             f"{entry['peer_records_per_s']:,.0f}",
+            "–" if by_time is None else f"{by_time['last_over_first']:.2f}",
         )
     return table
+
+
+def _doubts(entry: Entry) -> list[str]:
+    """What of a case's figures says nothing, or not what it seems to."""
+    found = [f"{entry['name']}: too short to say anything: {each}" for each in entry["too_short"]]
+    by_time = entry["rate_by_time"]
+    if by_time is not None and not by_time["steady"]:
+        first, last = by_time["first_third_per_s"], by_time["last_third_per_s"]
+        found.append(
+            f"{entry['name']}: the rate has not settled: {first:,} records/s in the first third "
+            f"of a run, {last:,} in the last"
+        )
+    return found
 
 
 def _growth(entry: Entry) -> Table:

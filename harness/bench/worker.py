@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ _TRANSACTION_WINDOW: Final = 25_000
 """Undelivered records in a transaction: fewer cost rate, more cost CPU (docs/benchmarks.md)."""
 _OVERHEAD_BYTES: Final = 16
 """More than the head of one record takes in a batch."""
+_INSTANTS_MIN: Final = 30
 _DRAIN_TIMEOUT_S: Final = 60.0
 
 
@@ -49,6 +51,12 @@ class WorkerResult:
     elapsed_s: float
     """Load: from the first connection until every record is decided and the ledger is closed.
     Verification: from the first question to the brokers to the verdict."""
+    cpu_s: float | None = None
+    """User and system time of this process meanwhile, start-up left out; of a verification without
+    the processes that it starts."""
+    third_per_s: tuple[float, float] | None = None
+    """Records acknowledged a second in the first and in the last third of the time; None for a
+    verification, and for a load too short to have thirds."""
 
     @property
     def records_per_s(self) -> float:
@@ -59,7 +67,11 @@ def result_of(output: str) -> WorkerResult:
     """The last line of a worker's output. Raises HarnessError when it is no result."""
     try:
         document = json.loads(output.strip().splitlines()[-1])
-        return WorkerResult(int(document["records"]), float(document["elapsed_s"]))
+        records, elapsed_s = int(document["records"]), float(document["elapsed_s"])
+        thirds = document.get("third_per_s")
+        return WorkerResult(
+            records, elapsed_s, document.get("cpu_s"), None if thirds is None else (*thirds,)
+        )
     except (ValueError, KeyError, IndexError, TypeError):
         raise HarnessError(f"the bench worker printed no result:\n{output[-2000:]}") from None
 
@@ -73,18 +85,31 @@ def load(run_dir: RunDir, records: int) -> WorkerResult:
 def _load(context: LoadContext, records: int) -> WorkerResult:
     context.warm_until_us = 0
     (profile,) = context.info.profiles
-    began_s = time.monotonic()
+    began_s, used_s = time.monotonic(), time.process_time()
     kind = TransactionalClient if profile.transactional else Client
     client = kind(context, profile, 0)
     client.prepare()
-    _flood(client, records)
+    acknowledged = _flood(client, records)
     acked = client.incarnation.acked
     client.close()
     context.close()
-    elapsed_s = time.monotonic() - began_s
+    elapsed_s, cpu_s = time.monotonic() - began_s, time.process_time() - used_s
     if acked != records:
         raise HarnessError(f"{profile.profile}: {acked} of {records} records were acknowledged.")
-    return WorkerResult(records, elapsed_s)
+    return WorkerResult(records, elapsed_s, cpu_s, thirds(acknowledged))
+
+
+def thirds(acknowledged: Sequence[tuple[int, int]]) -> tuple[float, float] | None:
+    """Records a second in the first and in the last third, of (instant in µs, acknowledged by
+    then) in order, from the first acknowledgement on. None for fewer than 30 instants."""
+    counted = [each for each in acknowledged if each[1] > 0]
+    if len(counted) < _INSTANTS_MIN or counted[-1][0] == counted[0][0]:
+        return None
+    at_us, acked = (np.array(each, dtype=np.float64) for each in zip(*counted, strict=True))
+    edges = np.linspace(at_us[0], at_us[-1], 4)
+    by = np.interp(edges, at_us, acked)
+    third_s = (edges[1] - edges[0]) / 1e6
+    return float((by[1] - by[0]) / third_s), float((by[3] - by[2]) / third_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +142,12 @@ def flow(profile: ProfileRun, message_bytes: int, partitions: int) -> Flow:
     return Flow(min(_BATCH, requests), requests)
 
 
-def _flood(client: Client, records: int) -> None:
-    """Keep the client full: whole batches in, whole batches of reports out, like `Pace` does."""
+def _flood(client: Client, records: int) -> list[tuple[int, int]]:
+    """Keep the client full: whole batches in, whole batches of reports out, like `Pace` does.
+
+    Returns how many were acknowledged by which instant in µs, whenever reports were settled.
+    """
+    acknowledged: list[tuple[int, int]] = []
     clock, slots, load = client.context.clock, client.context.slots, client.context.info.load
     chosen = flow(client.profile, load.message_bytes, load.partitions)
     now_us = clock.now_us()
@@ -138,6 +167,7 @@ def _flood(client: Client, records: int) -> None:
         reports = len(client.incarnation.reports)
         if reports >= chosen.batch or now_us >= settle_us:
             client.settle()
+            acknowledged.append((now_us, client.incarnation.acked))
             settle_us = now_us + SETTLE_US
         if count or reports:
             moved_us = now_us
@@ -146,6 +176,7 @@ def _flood(client: Client, records: int) -> None:
         if now_us >= flush_us:
             slots.flush(now_us)
             flush_us = now_us + SLOT_US
+    return acknowledged
 
 
 def verify(run_dir: RunDir, number: int) -> WorkerResult:
@@ -156,18 +187,18 @@ def verify(run_dir: RunDir, number: int) -> WorkerResult:
 
     info = run_dir.read_info()
     connection = HarnessEnvironment.read().connection(info.bootstrap)
-    began_s = time.monotonic()
+    began_s, used_s = time.monotonic(), time.process_time()
     proof = drain(run_dir, info, connection, number, timeout_s=_DRAIN_TIMEOUT_S)
     if not proof.complete:
         reasons = [*proof.reasons, *(entry.reason for entry in proof.partitions)]
         raise HarnessError(f"the drain is not complete: {'; '.join(filter(None, reasons))}")
     verdict = judge(load_run(run_dir, number))
-    elapsed_s = time.monotonic() - began_s
+    elapsed_s, cpu_s = time.monotonic() - began_s, time.process_time() - used_s
     (profile,) = verdict.profiles
     counts: dict[str, Any] = profile.counts
     if counts["read"] != counts["attempted"] or counts["lost"] or counts["duplicate"]:
         raise HarnessError(f"the verification of an undisturbed run found {counts}.")
-    return WorkerResult(int(counts["read"]), elapsed_s)
+    return WorkerResult(int(counts["read"]), elapsed_s, cpu_s)
 
 
 def main(arguments: list[str]) -> int:

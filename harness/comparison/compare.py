@@ -31,8 +31,8 @@ APART: Final = (
     "Lehmann (1963), Holm's correction (1979) over all figures at 5 %"
 )
 IN_TURN: Final = (
-    "signed-rank test of the rounds base, now, base (Wilcoxon 1945), ratio and 95 % interval of "
-    "Hodges and Lehmann (1963), Holm's correction (1979) over all figures at 5 %"
+    "rank-sum test within the rounds base, now, base (van Elteren 1960), ratio and 95 % interval "
+    "of Hodges and Lehmann (1963), Holm's correction (1979) over all figures at 5 %"
 )
 UNKNOWN_NOISE: Final = (
     "what two benches of the same code differ by is not measured; give --again, a second bench of "

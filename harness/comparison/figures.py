@@ -13,7 +13,7 @@ One measurement against one shows nothing, whatever it says.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 from statistics import median
 from typing import Final
@@ -23,8 +23,9 @@ from harness.comparison.ranks import (
     Shift,
     between,
     holm,
+    in_rounds,
     smallest_p,
-    smallest_p_within,
+    smallest_p_in_rounds,
     within,
 )
 
@@ -112,7 +113,7 @@ def judge_figures(
 def repeats_needed(figures: int, *, in_turn: bool = False) -> int:
     """How many repeats of each side, or rounds, can show a difference among so many figures."""
     for count in range(2, _REPEATS_MAX):
-        least = smallest_p_within(count) if in_turn else smallest_p(count, count)
+        least = smallest_p_in_rounds(count) if in_turn else smallest_p(count, count)
         if least * max(1, figures) < ALPHA:
             return count
     return _REPEATS_MAX
@@ -131,6 +132,7 @@ def _test(sides: FigureSides) -> _Tested:
     if sides.in_turn:
         rounds = list(zip(base, now, again, strict=True))
         shift = within([each - (a + b) / 2 for a, each, b in rounds])
+        shift = replace(shift, p=in_rounds(rounds))
         noise = abs(within([b - a for a, _, b in rounds]).estimate)
         return _Tested(sides, shift, noise, shift.estimate)
     shift = between([*base, *again], now)
@@ -216,7 +218,7 @@ def _why(
     if not_worse:
         return f"no difference is shown, and {sides.scale.counts_from:.0%} worse is excluded"
     base, now = len(sides.base) + (0 if sides.in_turn else len(sides.again)), len(sides.now)
-    least = smallest_p_within(now) if sides.in_turn else smallest_p(base, now)
+    least = smallest_p_in_rounds(now) if sides.in_turn else smallest_p(base, now)
     if least * family >= ALPHA:
         needed = repeats_needed(family, in_turn=sides.in_turn)
         have = f"{now} rounds" if sides.in_turn else f"{base} and {now} repeats"

@@ -3,8 +3,11 @@
     two groups      the rank-sum test (Mann and Whitney 1947, "On a test of whether one of two
                     random variables is stochastically larger than the other", Annals of
                     Mathematical Statistics 18)
-    pairs           the signed-rank test (Wilcoxon 1945, "Individual comparisons by ranking
-                    methods", Biometrics Bulletin 1)
+    rounds          the rank-sum test within each round, summed (van Elteren 1960, "On the
+                    combination of independent two sample tests of Wilcoxon", Bulletin of the
+                    International Statistical Institute 37)
+    differences     the signed-rank test (Wilcoxon 1945, "Individual comparisons by ranking
+                    methods", Biometrics Bulletin 1), for the interval of their median
     how much        the median of all differences and its interval (Hodges and Lehmann 1963,
                     "Estimates of location based on rank tests", Annals of Mathematical
                     Statistics 34; the interval as in Bauer 1972, "Constructing confidence sets
@@ -21,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import comb, sqrt
 from statistics import NormalDist
 from typing import Final
@@ -54,7 +58,7 @@ def between(base: Sequence[float], now: Sequence[float]) -> Shift:
     differences = np.sort((second[None, :] - first[:, None]).ravel())
     # The smallest sum of ranks is that of the first ones; the distribution of the statistic U
     # behind the interval is the one without ties.
-    plain = _sum_of(2 * np.arange(1, len(first) + len(second) + 1), len(second))
+    plain = _untied_sum(len(first) + len(second), len(second))
     return Shift(float(np.median(differences)), _interval(differences, plain), p)
 
 
@@ -68,8 +72,26 @@ def within(differences: Sequence[float]) -> Shift:
     if len(moved):
         doubled = _doubled_ranks(np.abs(moved))
         p = _two_sided(_any_of(doubled), float(doubled[moved > 0].sum()))
-    plain = _any_of(2 * np.arange(1, len(found) + 1))
+    plain = _untied_any(len(found))
     return Shift(float(np.median(walsh)), _interval(walsh, plain), p)
+
+
+def in_rounds(rounds: Sequence[tuple[float, float, float]]) -> float:
+    """Two-sided p of rounds of base, now, base: how often chance alone gives the run in the middle
+    so low or so high places among the three of its round, all rounds together.
+
+    A round whose base was disturbed costs one place, however large the disturbance was, and where
+    the machine gets slower or faster all the time the run in the middle is in the middle.
+    """
+    chances, own = np.ones(1), 0.0
+    for each in rounds:
+        doubled = _doubled_ranks(np.asarray(each, np.float64))
+        own += float(doubled[1])
+        moved = np.zeros(len(chances) + 6)
+        for rank in doubled.astype(int):
+            moved[rank : rank + len(chances)] += chances / 3
+        chances = moved
+    return _two_sided(_Distribution(chances), own)
 
 
 def smallest_p(base: int, now: int) -> float:
@@ -77,9 +99,9 @@ def smallest_p(base: int, now: int) -> float:
     return 2 / comb(base + now, now)
 
 
-def smallest_p_within(pairs: int) -> float:
-    """The least p that `within` can give for so many pairs."""
-    return min(1.0, 2 / 2.0**pairs)
+def smallest_p_in_rounds(rounds: int) -> float:
+    """The least p that `in_rounds` can give for so many of them."""
+    return min(1.0, 2 / 3.0**rounds)
 
 
 def fisher(base_hits: int, base: int, now_hits: int, now: int) -> float:
@@ -132,7 +154,7 @@ class _Distribution:
         return 1 - NormalDist(self.mean, self.deviation).cdf(value - 1) if self.deviation else 1.0
 
 
-def _sum_of(doubled: F64 | np.ndarray, count: int) -> _Distribution:
+def _sum_of(doubled: F64, count: int) -> _Distribution:
     """The sum of `count` of these ranks, any of them with the same chance."""
     total = len(doubled)
     if total > EXACT_MAX:
@@ -146,7 +168,7 @@ def _sum_of(doubled: F64 | np.ndarray, count: int) -> _Distribution:
     return _Distribution(ways[count] / comb(total, count))
 
 
-def _any_of(doubled: F64 | np.ndarray) -> _Distribution:
+def _any_of(doubled: F64) -> _Distribution:
     """The sum of those of these ranks that a fair coin chooses."""
     if len(doubled) > EXACT_MAX:
         return _Distribution(None, float(doubled.sum()) / 2, sqrt(float((doubled**2).sum()) / 4))
@@ -157,6 +179,16 @@ def _any_of(doubled: F64 | np.ndarray) -> _Distribution:
         moved[rank:] = chances[: len(chances) - rank]
         chances = (chances + moved) / 2
     return _Distribution(chances)
+
+
+@cache
+def _untied_sum(total: int, count: int) -> _Distribution:
+    return _sum_of(2.0 * np.arange(1, total + 1), count)
+
+
+@cache
+def _untied_any(total: int) -> _Distribution:
+    return _any_of(2.0 * np.arange(1, total + 1))
 
 
 def _two_sided(chance: _Distribution, value: float) -> float:

@@ -15,8 +15,9 @@ from harness.comparison.ranks import (
     between,
     fisher,
     holm,
+    in_rounds,
     smallest_p,
-    smallest_p_within,
+    smallest_p_in_rounds,
     within,
 )
 
@@ -62,6 +63,18 @@ def test_p_of_pairs_is_the_share_of_signs_that_are_as_far_out(differences: list[
     below = sum(each <= own + 1e-9 for each in sums) / len(sums)
     above = sum(each >= own - 1e-9 for each in sums) / len(sums)
     assert isclose(within(differences).p, min(1.0, 2 * min(below, above)), rel_tol=1e-9)
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 3).map(float)] * 3), min_size=1, max_size=5))
+def test_p_of_rounds_is_the_share_of_places_of_the_run_in_the_middle(
+    rounds: list[tuple[float, float, float]],
+) -> None:
+    ranks = [middle_ranks(list(each)) for each in rounds]
+    own = sum(each[1] for each in ranks)
+    sums = [sum(places) for places in product(*ranks)]
+    below = sum(each <= own for each in sums) / len(sums)
+    above = sum(each >= own for each in sums) / len(sums)
+    assert isclose(in_rounds(rounds), min(1.0, 2 * min(below, above)), rel_tol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +136,9 @@ def test_nothing_is_less_likely_than_groups_that_do_not_overlap(
     far = between(base, [each + 1e4 for each in now])
     assert far.p == pytest.approx(smallest_p(len(base), len(now)))
     assert between(base, now).p >= far.p * (1 - 1e-9)
-    assert within([abs(each) + 1 for each in base]).p == smallest_p_within(len(base))
+    assert within([abs(each) + 1 for each in base]).p == pytest.approx(2 / 2.0 ** len(base))
+    rounds = [(each, abs(each) + 1e4, -each) for each in base]
+    assert in_rounds(rounds) == pytest.approx(smallest_p_in_rounds(len(base)))
 
 
 @given(st.integers(0, 10**6))
@@ -170,5 +185,5 @@ def test_a_corrected_chance_is_never_smaller_and_keeps_the_order(chances: list[f
 
 def test_the_smallest_chance_is_two_of_all_arrangements() -> None:
     assert smallest_p(5, 5) == 2 / comb(10, 5)
-    assert smallest_p_within(6) == 2 / 64
-    assert smallest_p_within(1) == 1.0
+    assert smallest_p_in_rounds(6) == 2 / 729
+    assert smallest_p_in_rounds(1) == 2 / 3
