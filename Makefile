@@ -14,7 +14,7 @@ RUN ?=
 # as the long search of `make histories` does unless it is told otherwise.
 LONG_PROFILE = HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-random}
 
-.PHONY: docs coverage test-cluster strimzi strimzi-faults run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages browser-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new compare-power growth clean help
+.PHONY: docs coverage test-cluster strimzi strimzi-faults run test lint test-fast kubernetes kubernetes-down kubernetes-kind kubernetes-packages browser-packages series transactions starts repeats members kills workers histories oracles mutated mutants bench old-against-new compare-power workflows growth clean help
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ old-against-new: $(STAMP)  ## CPU time a record beside an earlier checkout: OLD=
 
 compare-power: $(STAMP)  ## comparisons of the same code, and with a slowdown planted: what is called worse?
 	$(BIN)/python -m tests.series.compare_power $(POWER)
+
+workflows:  ## the workflows that users copy, and the project's own, read by actionlint (needs Go)
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 docs/ci/github.yml .github/workflows/ci.yml
 
 growth: $(STAMP)  ## load and verification of one, ten and a hundred million records
 	$(BIN)/harness bench --only footprint --growth 100000000 --json reports/runs/growth.json
