@@ -29,7 +29,7 @@ from harness.comparison.measured import BENCH, Conditions, FigureValues, InTurn,
 from harness.comparison.of_bench import CPU, RATE
 from harness.comparison.read import IN_TURN_SCHEMA
 from harness.errors import UsageError
-from harness.kafka.environment import told
+from harness.kafka.environment import child_environment
 from harness.profiles import load_builtin
 from harness.rundir.documents import write_json
 from harness.rundir.run_dir import RunDir
@@ -230,7 +230,7 @@ def _take_mocked(case: Case, checkout: Checkout, folder: Path) -> tuple[WorkerRe
     try:
         bootstrap = _MOCKED["bootstrap.servers"]
         run_dir = prepare(place / "run", case, profile, topic, bootstrap=bootstrap, cluster_id="")
-        return checkout.worker("load", run_dir, case.records, told(_MOCKED), case.name)
+        return checkout.worker("load", run_dir, case.records, child_environment(_MOCKED), case.name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
