@@ -57,5 +57,6 @@ def by_time(runs: Sequence[Run]) -> dict[str, Any] | None:
 
 def _round(records: float) -> int:
     """Up, to two digits."""
-    step = 10 ** max(0, len(str(int(records))) - 2)
+    digits = len(str(int(records)))
+    step = int("1" + "0" * max(0, digits - 2))
     return -int(-records // step) * step

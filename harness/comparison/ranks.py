@@ -183,12 +183,12 @@ def _any_of(doubled: F64) -> _Distribution:
 
 @cache
 def _untied_sum(total: int, count: int) -> _Distribution:
-    return _sum_of(2.0 * np.arange(1, total + 1), count)
+    return _sum_of(2 * np.arange(1, total + 1, dtype=np.float64), count)
 
 
 @cache
 def _untied_any(total: int) -> _Distribution:
-    return _any_of(2.0 * np.arange(1, total + 1))
+    return _any_of(2 * np.arange(1, total + 1, dtype=np.float64))
 
 
 def _two_sided(chance: _Distribution, value: float) -> float:

@@ -51,7 +51,9 @@ class Night:
             name, output = step["name"], self.folder / "output-of-the-step"
             output.write_text("")
             given = {
-                key: OUTPUT.sub(lambda found: self.outputs.get(found.group(1, 2), ""), str(value))
+                key: OUTPUT.sub(
+                    lambda found: self.outputs.get((found[1], found[2]), ""), str(value)
+                )
                 for key, value in step.get("env", {}).items()
             }
             ended = subprocess.run(
