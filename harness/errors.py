@@ -94,7 +94,7 @@ def remember_secret(value: str) -> None:
 
 
 def scrub(text: str) -> str:
-    """A text of somebody else's (a library, a traceback) without the secrets known by now."""
+    """A text from elsewhere (a library, a traceback) without the secrets known by now."""
     for value in sorted(_SECRETS, key=len, reverse=True):
         text = text.replace(value, REDACTED)
     return text

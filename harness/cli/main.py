@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The whole command line; the documentation test reads it too."""
     parser = Parser(
         prog="harness",
-        description="Find out which delivery promises a Kafka keeps, under load and faults.",
+        description="Find out which delivery promises a Kafka cluster keeps under load and faults.",
         epilog=_EXIT_CODES,
     )
     parser.add_argument(

@@ -48,7 +48,8 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
     what.add_argument(
         "--no-control",
         action="store_true",
-        help="do not add the control profiles; nothing then shows that the faults hit",
+        help="do not add the control profiles; what the faults aim at is then inconclusive, "
+        "or broken",
     )
     add_require_argument(what)
     what.add_argument(
@@ -56,15 +57,15 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         type=float,
         metavar="P",
         help="repeat the experiments in the same run until zero breaches bound the chance per "
-        "fault to P for every promise they aim at, until a promise looks broken, or until the load "
-        "has gone on for --duration (without it an hour)",
+        "fault to P for every promise they aim at (0.1 takes 29 faults), until a promise looks "
+        "broken, or until the load has gone on for --duration (without it an hour)",
     )
     what.add_argument(
         "--repeat",
         type=int,
         metavar="N",
-        help="N runs with seeds that follow from --seed, and what they show together; --out then "
-        "holds run-1 … run-N and aggregate.json",
+        help="N runs with seeds that follow from --seed, and what they show together: the bounds "
+        "count the faults of all runs; --out then holds run-1 … run-N and aggregate.json",
     )
 
 

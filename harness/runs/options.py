@@ -70,7 +70,7 @@ class RunOptions:
     workers: int | None = None
     """Spread the load over this many processes of this machine; without it one process makes it."""
     expect_workers: int | None = None
-    """Spread it over this many workers that somebody starts: wait for them."""
+    """Spread it over this many workers that are started elsewhere: wait for them."""
     expect_workers_max_wait_s: float = 0.0
     """Wait so long at most; 0: until they come."""
     master_bind_host: str = "127.0.0.1"

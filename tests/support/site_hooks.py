@@ -43,6 +43,16 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def on_config(config: Any) -> Any:
+    """Add the pages that mkdocs.yml does not place."""
+    placed = str(config["nav"])
+    pages = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    others = [name for name in pages if f"'{name}'" not in placed]
+    if others:
+        config["nav"].append({"More": others})
+    return config
+
+
 def on_files(files: Files, *, config: Any) -> Files:
     """Add the README and the reference."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

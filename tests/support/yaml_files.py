@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
+
+MERGE: Final = "tag:yaml.org,2002:merge"
 
 
 class UniqueKeys(yaml.SafeLoader):
@@ -19,6 +21,8 @@ class UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key, _ in node.value:
+            if key.tag == MERGE:
+                continue
             name = self.construct_object(key, deep=deep)
             if name in seen:
                 raise yaml.constructor.ConstructorError(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,9 @@ from harness import faults
 from harness.errors import UsageError
 from harness.faults import fault as decorator
 from harness.faults import healing, members, registry
-from harness.faults.deeds import kill
 from harness.faults.injection import Injection
-from harness.faults.registry import FAULTS, MEMBERS, PROCESS
-from harness.faults.roles import HitBroker, leader
-from harness.kafka.leaders import await_that, followers_of
+from harness.faults.registry import FAULTS, MEMBERS
+from harness.kafka.leaders import await_that
 from harness.rundir.run_dir import RunDir
 from harness.rundir.run_info import ConsumeRun
 from harness.rundir.timeline import read_timeline
@@ -384,30 +384,25 @@ def test_a_paused_member_goes_on_when_the_pause_is_interrupted(
 # -- a fault of one's own -------------------------------------------------------------------------
 
 
-def test_a_fault_of_a_known_deed_on_a_new_role_is_one_function(
+def test_the_fault_of_one_function_that_the_page_shows_takes_effect(
     strike: Strike, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "FAULTS", {})
     monkeypatch.setattr(decorator, "FAULTS", registry.FAULTS)
 
-    @decorator.fault(PROCESS, role="first follower")
-    def kill_first_follower(injection: Injection, evidence_timeout_s: float = 20.0) -> None:
-        """SIGKILL a follower of the broker that leads most partitions.
-
-        The one with the lowest id.
-        """
-        led = leader(injection)
-        first = followers_of(led.broker, led.partitions)[0]
-        kill(injection, HitBroker(first, led.partitions), evidence_timeout_s)
+    page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text(encoding="utf-8")
+    begin = page.index('       @fault(PROCESS, role="first follower")')
+    example = page[begin : page.index("\n\n", begin)]
+    names = dict(vars(sys.modules["harness.faults.brokers"]))
+    exec(textwrap.dedent(example), names)
+    kill_first_follower = names["kill_first_follower"]
 
     script, _ = strike("kill_leader")
-    output = kill_first_follower(evidence_timeout_s=0.05)
+    output = kill_first_follower()
     assert registry.fault_named("kill_first_follower").description == (
         "SIGKILL a follower of the broker that leads most partitions"
     )
-    assert list(inspect.signature(kill_first_follower).parameters) == [
-        "evidence_timeout_s", "configuration",
-    ]  # fmt: skip
+    assert list(inspect.signature(kill_first_follower).parameters) == ["configuration"]
     assert (output["fault"], output["took_effect"], script.done) == (
         "kill_first_follower", True, ["kill 1"],
     )  # fmt: skip
