@@ -50,7 +50,7 @@ class FigureSides:
     again: Sequence[float] = ()
     in_turn: bool = False
     withheld: str = ""
-    """Why no difference of this figure can be told from one of the machine; empty where it can."""
+    """Why a difference of this figure may be one of the machine; empty where it is not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class FigureScale:
     unit: str
     better: Better
     floor: Annotated[float, Meta(gt=0)]
-    """In its unit: values below it are not told apart, so nothing is made of 0.2 ms or 0.4 ms."""
+    """In its unit: values below it count as equal, so nothing is made of 0.2 ms or 0.4 ms."""
     counts_from: Annotated[float, Meta(gt=0)]
     """The smallest change that counts, as a share of the base."""
 

@@ -200,17 +200,17 @@ def evidence_lines(fault: str, evidence: Mapping[str, Any]) -> list[str]:
     for move in seen.partitions:
         before, after = move.get("leader_before"), move.get("leader_after")
         if after is None or after == before:
-            told = f"leader stayed broker {before}, epoch {move.get('epoch_before')}"
+            change = f"leader stayed broker {before}, epoch {move.get('epoch_before')}"
             if move.get("epoch_after") not in (None, move.get("epoch_before")):
-                told += f" to {move['epoch_after']}"
+                change += f" to {move['epoch_after']}"
         else:
-            told = (
+            change = (
                 f"leader moved from broker {before} (epoch {move.get('epoch_before')}) "
                 f"to broker {after} (epoch {move.get('epoch_after')})"
             )
-        moves[told] = moves.get(told, 0) + 1
+        moves[change] = moves.get(change, 0) + 1
     lines += [
-        f"{count} partition{'s' if count > 1 else ''}: {told}" for told, count in moves.items()
+        f"{count} partition{'s' if count > 1 else ''}: {change}" for change, count in moves.items()
     ]
     lines += [f"shortcoming: {text}" for text in seen.shortcomings]
     lines += [f"note: {text}" for text in seen.notes]
@@ -249,7 +249,7 @@ class Consumers:
     manner: str
     lag_max: int | None
     recovered_ms: float | None
-    """Of the partition that took longest; None when one was not back, or nobody looked."""
+    """Of the partition that took longest; None when one was not back, or none was recorded."""
 
 
 def consumers(verdict: Verdict) -> list[Consumers]:
