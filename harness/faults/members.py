@@ -75,7 +75,7 @@ def kill_member(
     `evidence_timeout_s`.
     """
     steps = _steps(moment)
-    run_dir, profiles = _struck(injection, profile)
+    run_dir, profiles = _hit_member(injection, profile)
     injection.aim(f"a member of {_names(profiles)}", [])
     for each in profiles:
         _strike(injection, run_dir, each, steps, signal.SIGKILL, spread_ms)
@@ -99,7 +99,7 @@ def pause_member(
     timeout as well, a pipeline's member finds itself fenced.
     """
     steps = _steps(moment)
-    run_dir, profiles = _struck(injection, profile)
+    run_dir, profiles = _hit_member(injection, profile)
     _check_hold(injection.at, profiles, hold_s)
     injection.aim(f"a member of {_names(profiles)}", [])
     paused: list[tuple[Living, MemberEvidence, int]] = []
@@ -135,7 +135,7 @@ def scale_members(
     """
     if to < 1:
         raise UsageError(f"scale_members: to is {to}; at least 1 member is expected.")
-    run_dir, profiles = _struck(injection, profile)
+    run_dir, profiles = _hit_member(injection, profile)
     wanted = wanted_members(run_dir)
     if all(wanted.get(each.profile, _planned(each)) == to for each in profiles):
         raise FaultError(
@@ -160,7 +160,7 @@ def rebalance_storm(
     """
     if rounds < 1:
         raise UsageError(f"rebalance_storm: rounds is {rounds}; at least 1 is expected.")
-    run_dir, profiles = _struck(injection, profile)
+    run_dir, profiles = _hit_member(injection, profile)
     injection.aim(f"{_names(profiles)}: {rounds} times one more member and one less", [])
     before = {each.profile: _planned(each) for each in profiles}
     more = {name: number + 1 for name, number in before.items()}
@@ -176,7 +176,7 @@ def rebalance_storm(
 # -- whom to strike, and when ------------------------------------------------------------------
 
 
-def _struck(injection: Injection, profile: str | None) -> tuple[RunDir, list[ProfileRun]]:
+def _hit_member(injection: Injection, profile: str | None) -> tuple[RunDir, list[ProfileRun]]:
     """The run and its profiles with members, or the one that is named."""
     target = injection.at
     run_dir = target.member_run()

@@ -106,11 +106,11 @@ class _Readers:
         self._reader: NdjsonReader | VerifiableReader | None = None
         self._kind = ""
         self._first: Path | None = None
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
 
     def take(self, block: Block, file: int) -> None:
-        if file not in self._told:
-            self._told.add(file)
+        if file not in self._reported:
+            self._reported.add(file)
             kind = _format(block)
             if self._reader is None:
                 self._kind, self._first = kind, block.path

@@ -51,7 +51,7 @@ def proofs_of(
     others = _highest_of(aside.topic, aside.partition, aside.offset)
     hidden = _hidden(reads, aside) if hides else {}
     found: dict[tuple[int, int], DrainedPartition] = {}
-    for key in sorted(_told_of(history) | read.keys()):
+    for key in sorted(_said_of(history) | read.keys()):
         count, lowest, highest = read.get(key, (0, None, -1))
         counted = history.delivered_from.get(key)
         if counted is not None:
@@ -222,7 +222,7 @@ class _Reading:
         )
 
 
-def _told_of(history: History) -> set[tuple[int, int]]:
+def _said_of(history: History) -> set[tuple[int, int]]:
     """The topic-partitions that the history says anything about."""
     keys = {*history.drains, *history.reached, *history.began, *history.partitions_of_groups}
     keys |= {*history.drains_aside, *history.began_aside}

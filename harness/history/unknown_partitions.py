@@ -54,8 +54,14 @@ def find_homes(history: History) -> None:
     home[of_outcomes[says]] = acked_in[says]
     unknown = home < 0
     _move(history, "attempts", loose, home[of_sent], unknown[of_sent])
-    told_of = np.flatnonzero(is_loose[of_outcomes])
-    _move(history, "outcomes", told_of, home[of_outcomes[told_of]], unknown[of_outcomes[told_of]])
+    outcome_of = np.flatnonzero(is_loose[of_outcomes])
+    _move(
+        history,
+        "outcomes",
+        outcome_of,
+        home[of_outcomes[outcome_of]],
+        unknown[of_outcomes[outcome_of]],
+    )
     rest = np.maximum(outcomes.column("partition"), 0)
     outcomes.put("partition", rest)
     # An identity that names where the record was read says no more than that it was read there.

@@ -149,7 +149,7 @@ def aggregate(seed: int, asked: int, outcomes: Sequence[Outcome]) -> Aggregate:
         verdict=verdict,
         exit_code=_exit_code(verdict, failed=failed),
         runs=[_line(each) for each in outcomes],
-        faults=sum(_struck(each) for each in verdicts),
+        faults=sum(_injected(each) for each in verdicts),
         profiles=_profiles(verdicts),
     )
 
@@ -162,7 +162,7 @@ def _exit_code(verdict: str, *, failed: bool) -> int:
     return EXIT_INCONCLUSIVE if verdict == INCONCLUSIVE else EXIT_KEPT
 
 
-def _struck(verdict: Verdict) -> int:
+def _injected(verdict: Verdict) -> int:
     return sum(fault.took_effect for fault in verdict.faults)
 
 
@@ -178,7 +178,7 @@ def _line(outcome: Outcome) -> RunLine:
         outcome.seed,
         outcome.directory,
         verdict.verdict,
-        _struck(verdict),
+        _injected(verdict),
         verdict.reasons[0] if verdict.reasons else "",
     )
 

@@ -135,13 +135,13 @@ def recovered_us(series: LoadSeries, faults: list[RecordedFault], index: int) ->
         return min(max((at_us - start_us) // SLOT_US, 0), count)
 
     later = index + 1 < len(faults)
-    struck_again = slot(faults[index + 1].injected_us) if later else count
+    hit_again = slot(faults[index + 1].injected_us) if later else count
     healed = count if fault.healed_us is None else slot(fault.healed_us) + 1
     window = _window(attempted)
     slow = _slow(attempted, acked, window)
     disturbed = slow | ((acked == 0) & (attempted >= _WINDOW_ATTEMPTS))
     # A window that reaches into the next fault shows that fault.
-    disturbed[max(struck_again - window, 0) if later else count :] = False
+    disturbed[max(hit_again - window, 0) if later else count :] = False
     first = slot(fault.injected_us)
     onsets = np.flatnonzero(disturbed[first:healed])
     if not len(onsets):

@@ -272,7 +272,7 @@ def _reasons(
     reasons += disturbance_notes(disturbances(run.timeline))
     for each in counted:
         notes = load_notes(each.load, each.counts["attempted"])
-        reasons += [f"{each.profile}: {note}" for note in notes if not _told(note, reasons)]
+        reasons += [f"{each.profile}: {note}" for note in notes if not _said(note, reasons)]
     reasons += hole_notes(run)
     for found in findings:
         total = sum(found.foreign_runs.values())
@@ -310,7 +310,7 @@ def _superseded(found: ProfileFindings) -> list[str]:
     ]
 
 
-def _told(note: str, reasons: list[str]) -> bool:
+def _said(note: str, reasons: list[str]) -> bool:
     """Whether a reason says it already, as what keeps promises from being judged."""
     return any(note in reason for reason in reasons)
 

@@ -20,7 +20,7 @@ UNSENT_SHARE_MAX: Final = 0.1
 """More of the planned records than this unsent: the load is not the one that was asked for."""
 FAILED_SHARE_MAX: Final = 0.5
 """More of the attempts than this failed or of unknown outcome: little of the load was judged."""
-TOLD_SHARE: Final = 0.01
+REPORTED_SHARE: Final = 0.01
 """From this share on the reasons of a verdict tell of it."""
 
 NOT_RECORDED: Final = "not_recorded"
@@ -128,10 +128,10 @@ def load_notes(load: LoadVerdict | None, attempted: int) -> list[str]:
     notes: list[str] = []
     if load is None:
         return notes
-    if load.unsent and load.planned and load.unsent >= TOLD_SHARE * load.planned:
+    if load.unsent and load.planned and load.unsent >= REPORTED_SHARE * load.planned:
         notes.append(_unsent(load))
     missing = sum(each.count for each in unacknowledged(load))
-    if missing and missing >= TOLD_SHARE * attempted:
+    if missing and missing >= REPORTED_SHARE * attempted:
         notes.append(_failed(load, attempted))
     return notes
 

@@ -138,7 +138,7 @@ def run(run_dir: RunDir, scenario_file: Path, args: argparse.Namespace) -> int:
         stop.wait()
         runner.stop()
         side.collect()
-        if side.workers and all(worker.told_lost for worker in side.workers):
+        if side.workers and all(worker.reported_lost for worker in side.workers):
             failures.append("all workers were lost")
     finally:
         runner.quit()

@@ -266,8 +266,8 @@ class MasterSide:
                 continue
             worker.lost_us = worker.lost_us or now_us
             lost = self._is_dead(worker) or worker.lost_for_us(now_us) > LOST_AFTER_US
-            if lost and not worker.told_lost:
-                worker.told_lost = True
+            if lost and not worker.reported_lost:
+                worker.reported_lost = True
                 log.warning("worker %s is lost; the run goes on", worker.identity.name)
                 run_dir.append(worker.lost("nothing is heard of it any more"))
 
@@ -290,7 +290,7 @@ class MasterSide:
                 break
             gevent.sleep(POLL_S)
         for worker in self.workers:
-            if not worker.over and not worker.told_lost:
+            if not worker.over and not worker.reported_lost:
                 run_dir.append(worker.lost(worker.rejected or "it did not hand in its record"))
         unsent = self._unsent(stopped_us)
         run_dir.append(load_stopped(unsent))

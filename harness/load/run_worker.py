@@ -31,7 +31,7 @@ class RunWorker:
     ended: m.LoadEnded | None = None
     lost_us: int | None = None
     """Since when nothing was heard of it, by the master's clock."""
-    told_lost: bool = False
+    reported_lost: bool = False
     receiver: PartialReceiver | None = None
     arrived: bool = False
     """Is all that it recorded in the run directory?"""

@@ -104,7 +104,7 @@ class _Recovery:
 
     fault_id: str
     fault: str
-    struck_us: int
+    injected_us: int
     ends: Offsets
     """of its input when the fault was seen: all of that is to be committed"""
 
@@ -288,7 +288,7 @@ class LagWatch:
                     profile=name,
                     fault_id=each.fault_id,
                     fault=each.fault,
-                    after_ms=round((now_us() - each.struck_us) / 1000),
+                    after_ms=round((now_us() - each.injected_us) / 1000),
                 )
             )
 

@@ -32,11 +32,11 @@ def failure_text(
         lines += _witness(verdict, profile, promise)
     if not wrong:
         lines.append(f"the run is {verdict.verdict}")
-    told = "\n".join(lines)
+    text = "\n".join(lines)
     reasons = [
         each
         for each in verdict.reasons
-        if not _in(each, wrong) and each.removeprefix("the run: ") not in told
+        if not _in(each, wrong) and each.removeprefix("the run: ") not in text
     ]
     lines += [f"  because   {each}" for each in reasons[:REASONS_MAX]]
     lines += [

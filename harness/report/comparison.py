@@ -142,7 +142,7 @@ def _print(found: Comparison, console: Console) -> None:
                 f"{promise.profile}: {promise.promise}",
                 tally(promise.base),
                 tally(promise.now),
-                _told(promise.verdict, promise.reason),
+                _in_words(promise.verdict, promise.reason),
             )
         console.print(table)
     if found.figures:
@@ -157,7 +157,7 @@ def _print(found: Comparison, console: Console) -> None:
                 number(each.base_median),
                 number(each.now_median),
                 ratio(each),
-                _told(each.verdict, each.reason),
+                _in_words(each.verdict, each.reason),
             )
         console.print(table)
     console.print(Text(f" {headline(found)}", style=_STYLES[found.verdict]))
@@ -165,5 +165,5 @@ def _print(found: Comparison, console: Console) -> None:
         console.print(Text(f"   - {line}"))
 
 
-def _told(verdict: str, reason: str) -> Text:
+def _in_words(verdict: str, reason: str) -> Text:
     return Text.assemble((_WORDS[verdict], _STYLES[verdict]), f": {reason}")

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from harness.anomalies import ANOMALIES, BY_NAME, own_columns
 from harness.anomaly_record import AnomalyGroup
-from harness.judge.loading import TOLD_SHARE, unacknowledged
+from harness.judge.loading import REPORTED_SHARE, unacknowledged
 from harness.report.facts import Asked, Consumers, consumers, first_witnesses, thresholds
 from harness.report.wording import assurance, headline, load_lines, standing, tally
 from harness.rundir.verdict import (
@@ -184,7 +184,7 @@ def _columns(verdict: Verdict) -> list[_Column]:
     loads = [each.load for each in profiles if each.load is not None]
     if any(load.unsent for load in loads):
         unsent = [(each.load.unsent or 0) if each.load is not None else 0 for each in profiles]
-        much = any((load.unsent or 0) >= TOLD_SHARE * (load.planned or 0) for load in loads)
+        much = any((load.unsent or 0) >= REPORTED_SHARE * (load.planned or 0) for load in loads)
         columns.append(_Column("unsent", 6 if much else 0, [Text(f"{n:,}") for n in unsent]))
     for index, name in enumerate(OWN_COLUMN):
         columns.append(anomalies(name, ALWAYS if index < NEVER_LEFT_OUT else 3, (name,)))
@@ -199,7 +199,7 @@ def _failed(profile: ProfileVerdict) -> int:
 
 def _many_failed(profile: ProfileVerdict) -> bool:
     failed = _failed(profile)
-    return failed > 0 and failed >= TOLD_SHARE * profile.counts["attempted"]
+    return failed > 0 and failed >= REPORTED_SHARE * profile.counts["attempted"]
 
 
 def _verdicts(verdict: Verdict) -> list[Text]:

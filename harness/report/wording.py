@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness.anomalies import ANOMALIES, anomaly_of
-from harness.judge.loading import TOLD_SHARE, unacknowledged
+from harness.judge.loading import REPORTED_SHARE, unacknowledged
 from harness.rundir.recorded_evidence import RecordedEvidence
 from harness.rundir.verdict import (
     BROKEN,
@@ -124,7 +124,7 @@ def load_lines(verdict: Verdict) -> list[str]:
     missing = [
         f"{profile.profile} {load.unsent:,} ({percent(load.unsent / load.planned)})"
         for profile, load in loads
-        if load.unsent and load.planned and load.unsent >= TOLD_SHARE * load.planned
+        if load.unsent and load.planned and load.unsent >= REPORTED_SHARE * load.planned
     ]
     if missing:
         lines.append(f"planned and never sent: {', '.join(missing)}")

@@ -41,10 +41,10 @@ def typed(kind: type[T], document: object, where: str = "") -> T:
     try:
         return msgspec.convert(document, kind, str_keys=True)
     except msgspec.ValidationError as error:
-        raise ValueError(_told(str(error), document, where)) from None
+        raise ValueError(_in_words(str(error), document, where)) from None
 
 
-def _told(message: str, document: object, where: str) -> str:
+def _in_words(message: str, document: object, where: str) -> str:
     """A message of msgspec in our words: `load.partitions: 'x'; expected a whole number`."""
     said = _MESSAGE.fullmatch(message)
     assert said is not None

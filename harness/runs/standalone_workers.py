@@ -99,7 +99,7 @@ class MasterOfRuns:
             return
         starting.kill()
         self.side.collect()
-        if self.side.workers and all(worker.told_lost for worker in self.side.workers):
+        if self.side.workers and all(worker.reported_lost for worker in self.side.workers):
             self._on_failure("all workers were lost")
 
 
