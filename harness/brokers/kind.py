@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from harness.kafka.address import Address
-from harness.rundir.events import PodEvent
+from harness.rundir.events import PodEvent, ResourcesEvent
 from harness.rundir.fault_evidence import BrokerEvidence, Cut
 from harness.rundir.operator_evidence import OperatorKilled, OperatorRevoked, OperatorStopped
 
@@ -163,6 +163,9 @@ class BrokerControl(Protocol):
     def watch_restarts(self, append: Callable[[PodEvent], None]) -> Callable[[], None]:
         """Begin to record brokers that end or start again by whomever, where this kind can see
         it apart from its own deeds; what ends the watch. Raises ClusterError."""
+
+    def watch_resources(self, append: Callable[[ResourcesEvent], None]) -> Callable[[], None]:
+        """Begin to record what each broker uses, where this kind can see it; what ends it."""
 
     def logs(self, broker: int) -> Path:
         """The file with what a broker printed, over all its starts."""

@@ -93,6 +93,7 @@ def run_repeated(args: argparse.Namespace) -> int:
         else:
             print_aggregate(found, shown.output)
             shown.output.print(f"aggregate  {folder / 'aggregate.json'}", soft_wrap=True)
+            shown.output.print(f"report     {folder / 'report.html'}", soft_wrap=True)
     return found.exit_code
 
 

@@ -20,6 +20,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--out", metavar="DIR", help="the run directory (default reports/runs/<run_id>)"
     )
+    output.add_argument(
+        "--asked-by", default="", metavar="TEXT", help="who asks for the run, for its report"
+    )
     output.add_argument("--json", action="store_true", help="print verdict.json to stdout")
 
 
@@ -243,6 +246,7 @@ def options_of(args: argparse.Namespace) -> RunOptions:
         keys=args.keys,
         partitions=args.partitions,
         producers=args.producers,
+        asked_by=args.asked_by,
         workers=args.workers,
         expect_workers=args.expect_workers,
         expect_workers_max_wait_s=args.expect_workers_max_wait,

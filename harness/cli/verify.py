@@ -33,6 +33,9 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         "--lenient", action="store_true", help="count and skip malformed lines of a history"
     )
     parser.add_argument(
+        "--report", metavar="FILE", help="write the verdict on a history as a page, too"
+    )
+    parser.add_argument(
         "--processes",
         type=int,
         metavar="N",
@@ -55,9 +58,9 @@ def run_verify(args: argparse.Namespace) -> int:
     """Carry out `harness verify`."""
     if args.history:
         return verify_history(args)
-    if args.profile or args.profiles or args.lenient:
+    if args.profile or args.profiles or args.lenient or args.report:
         option = next(
-            f"--{each}" for each in ("profile", "profiles", "lenient") if vars(args)[each]
+            f"--{each}" for each in ("profile", "profiles", "lenient", "report") if vars(args)[each]
         )
         raise UsageError(f"verify: {option} goes with --history; a run directory needs none.")
     if not args.run_dir:
@@ -116,6 +119,7 @@ def verify_history(args: argparse.Namespace) -> int:
         profiles_file=Path(args.profiles) if args.profiles else None,
         lenient=args.lenient,
         require=args.require,
+        report=Path(args.report) if args.report else None,
     )
     code = exit_code(verdict)
     with delivering(code):

@@ -43,8 +43,21 @@ def judge_files(
     asked: adds to the profile what is asked beside it.
     Raises UsageError for a profile that is none, and for files that cannot be read as a history.
     """
+    return judged_record(paths, profile_name, lenient=lenient, profiles=profiles, asked=asked)[1]
+
+
+def judged_record(
+    paths: Sequence[Path],
+    profile_name: str | None,
+    *,
+    lenient: bool,
+    profiles: Sequence[Path] = (),
+    asked: Callable[[DeliveryProfile], DeliveryProfile] = lambda profile: profile,
+) -> tuple[RunRecord, Verdict]:
+    """(what files say, the verdict on it), as `judge_files`."""
     profile = choose([profile_name or DEFAULT_PROFILE], load_profiles(profiles))[0]
-    return judge(read_files(paths, asked(profile), lenient=lenient))
+    record = read_files(paths, asked(profile), lenient=lenient)
+    return record, judge(record)
 
 
 def read_files(paths: Sequence[Path], profile: DeliveryProfile, *, lenient: bool) -> RunRecord:

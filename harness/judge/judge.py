@@ -28,6 +28,7 @@ from harness.judge.obstacles import (
     run_obstacles,
 )
 from harness.judge.phases import latency_phases
+from harness.judge.placing import places
 from harness.judge.promises import WHOLE_RUN, PromiseCase, judge_promise
 from harness.judge.samples import samples
 from harness.judge.thresholds import Evidence, judge_thresholds
@@ -150,6 +151,7 @@ def _profile(
         keys=KeysVerdict(**asdict(found.keyed)) if found.keyed.keys else None,
         witnesses=witnesses(run, found),
         disturbances_exposed=disturbed(profile, timeline, disturbances(timeline)),
+        places=places(found, run.info.topics),
         load=load,
     )
 

@@ -8,11 +8,12 @@ from typing import Final
 import numpy as np
 
 from harness.judge.availability import Window, within
-from harness.rundir.hlog import CELLS, Interval
+from harness.rundir.hlog import CELLS, Counts, Interval
 from harness.rundir.latency import METRICS, percentiles
 from harness.rundir.verdict import Phases
 
-_NAMES: Final = ("before", "during", "after")
+PHASES: Final = ("before", "during", "after")
+"""Of the faults; a run without any is all before."""
 
 
 def latency_phases(
@@ -28,10 +29,7 @@ def latency_phases(
 
 
 def _phases(intervals: Iterable[Interval], windows: list[Window]) -> Phases:
-    counts = {name: np.zeros(CELLS, dtype=np.int64) for name in _NAMES}
-    first_us = min((window.from_us for window in windows), default=None)
-    for interval in intervals:
-        counts[_phase(interval, windows, first_us)] += interval.counts
+    counts = phase_counts(intervals, windows)
     total = counts["before"] + counts["during"] + counts["after"]
     return Phases(
         before=percentiles(counts["before"]),
@@ -39,6 +37,15 @@ def _phases(intervals: Iterable[Interval], windows: list[Window]) -> Phases:
         after=percentiles(counts["after"]),
         all=percentiles(total),
     )
+
+
+def phase_counts(intervals: Iterable[Interval], windows: list[Window]) -> dict[str, Counts]:
+    """before, during and after → how many values fell into each cell, of one metric."""
+    counts = {name: np.zeros(CELLS, dtype=np.int64) for name in PHASES}
+    first_us = min((window.from_us for window in windows), default=None)
+    for interval in intervals:
+        counts[_phase(interval, windows, first_us)] += interval.counts
+    return counts
 
 
 def _phase(interval: Interval, windows: list[Window], first_us: int | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -13,8 +13,12 @@ from harness.reconcile.consumers.consumed import Consumed
 from harness.rundir.run_info import ProfileRun
 from harness.rundir.verdict_fields import COUNTS
 
+OffsetRange: TypeAlias = tuple[int, int, int]
+"""(first offset, last offset, how many of an anomaly are there)"""
 STRETCH_US: Final = 250_000
 """Times of anomalies are known to this length, which is that of the load's slots."""
+OFFSETS_APART: Final = 100
+"""Occurrences at most so far from one another are noted as one range of offsets."""
 SAMPLES_MAX: Final = 20
 """Samples kept of each anomaly of a profile."""
 
@@ -94,6 +98,9 @@ class ProfileFindings:
     """anomaly → (from_us, to_us) → how many happened in that stretch of time, to 250 ms; what is
     counted and not here happened at a time that is not on record"""
 
+    offsets: dict[str, dict[tuple[int, int], list[OffsetRange]]] = field(default_factory=dict)
+    """anomaly → (topic, partition) → at which offsets they are, where that is known"""
+
     phantoms_without_ledger: int = 0
     """Those of the phantoms whose producer has no ledger, as far as is known rightly so."""
 
@@ -126,6 +133,15 @@ class ProfileFindings:
         times = self.times.setdefault(anomaly, Counter())
         for first, last, count in zip(*stretches.tolist(), counts.tolist(), strict=True):
             times[first * STRETCH_US, last * STRETCH_US] += count
+
+    def note_offsets(self, anomaly: str, topic: int, partition: int, offsets: I64) -> None:
+        """Note at which offsets these are, (n,); below zero is not known."""
+        known = np.sort(offsets[offsets >= 0])
+        if not len(known):
+            return
+        ranges = self.offsets.setdefault(anomaly, {}).setdefault((topic, partition), [])
+        for part in np.split(known, np.flatnonzero(np.diff(known) > OFFSETS_APART) + 1):
+            ranges.append((int(part[0]), int(part[-1]), len(part)))
 
     def cannot_see(self, reason: str, *anomalies: str) -> None:
         """Note why an absence of these anomalies proves nothing."""

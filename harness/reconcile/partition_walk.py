@@ -88,6 +88,8 @@ class PartitionWalk:
         if self.times is not None and len(sequences):
             sent_us = self.times.of(incarnation, sequences)
             self.found.note_times(anomaly, sent_us, sent_us)
+        if offsets is not None:
+            self.found.note_offsets(anomaly, self.topic, self.partition, offsets)
         for index in range(min(len(sequences), self.found.room(anomaly))):
             offset = None if offsets is None else int(offsets[index])
             known = None if offset is None or offset < 0 else offset

@@ -28,6 +28,7 @@ from harness.rundir.verdict import (
     INCONCLUSIVE,
     KEPT,
     NOT_APPLICABLE,
+    Availability,
     ConsumeVerdict,
     FaultRecord,
     LoadVerdict,
@@ -54,6 +55,17 @@ DECISIVE: Final = (
 MISPLACED: Final = (*IN_READ_SUM, "foreign")
 
 
+CELL_WORDS: Final = {
+    KEPT: "kept",
+    "untried": "kept, not challenged",
+    BROKEN: "broken",
+    INCONCLUSIVE: "inconclusive",
+    NOT_APPLICABLE: "not applicable",
+    "permitted": "permitted",
+    "none": "does not arise",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One profile and anomaly in the verdict table."""
@@ -63,7 +75,12 @@ class Cell:
     glyph: str
     count: int
     told: str
-    """The cell in words, for pointers and screen readers."""
+    """The cell in a sentence that names its row and column."""
+
+    @property
+    def word(self) -> str:
+        """What the cell says without its colour."""
+        return CELL_WORDS[self.kind]
 
 
 def consumes(profile: ProfileVerdict) -> bool:
@@ -81,11 +98,11 @@ def consumes(profile: ProfileVerdict) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A verdict table: a row a profile, a cell an anomaly."""
+    """A verdict table: a row a promise, a column a profile."""
 
     title: str
-    anomalies: tuple[str, ...]
-    rows: list[tuple[ProfileVerdict, list[Cell]]]
+    profiles: list[ProfileVerdict]
+    rows: list[tuple[str, list[Cell]]]
 
 
 def matrices(verdict: Verdict) -> list[Matrix]:
@@ -98,8 +115,12 @@ def matrices(verdict: Verdict) -> list[Matrix]:
 
 
 def _matrix(title: str, anomalies: tuple[str, ...], profiles: list[ProfileVerdict]) -> Matrix:
-    rows = [(each, [_cell(each, anomaly) for anomaly in anomalies]) for each in profiles]
-    return Matrix(title, anomalies, rows)
+    rows = [
+        (BY_NAME[anomaly].promise if BY_NAME[anomaly].promised else anomaly,
+         [_cell(each, anomaly) for each in profiles])
+        for anomaly in anomalies
+    ]  # fmt: skip
+    return Matrix(title, profiles, rows)
 
 
 def _cell(profile: ProfileVerdict, anomaly: str) -> Cell:
@@ -224,7 +245,13 @@ class Interruption:
     profile: str
     worst_gap_ms: float | None
     worst_recovered_ms: float | None
-    partitions: list[Any]
+    partitions: list[Availability]
+
+    def worst(self, most: int) -> list[Availability]:
+        """Its partitions, of more than `most` those with the longest gaps."""
+        if len(self.partitions) <= most:
+            return self.partitions
+        return sorted(self.partitions, key=lambda each: -(each.longest_gap_ms or 0.0))[:most]
 
 
 def interruptions(verdict: Verdict) -> list[Interruption]:

@@ -6,11 +6,13 @@ Pure: from counts to SVG.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from markupsafe import Markup
 
+from harness.report.facts import milliseconds
 from harness.report.svg import (
     Scale,
     decades,
@@ -24,13 +26,19 @@ from harness.report.svg import (
     nines,
     path,
 )
+from harness.report.value_table import ValueTable
 from harness.rundir.hlog import HIGHEST_EQUIVALENT_US, Counts
-from harness.rundir.latency import METRICS
+from harness.rundir.latency import percentile_us
 
 METRIC_NAMES: Final = {
     "ack": "acknowledgement, from the intended send time",
     "service": "acknowledgement, from produce()",
     "end_to_end": "end to end, from the intended send time to the read",
+}
+PHASE_NAMES: Final = {
+    "before": "before the first fault",
+    "during": "during: from a fault's injection until the profile was back",
+    "after": "after, between faults and behind the last one",
 }
 PERCENTILES: Final = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999)
 
@@ -42,6 +50,14 @@ BETWEEN: Final = 36.0
 PANEL_HEIGHT: Final = 190.0
 TOP: Final = 30.0
 BELOW: Final = 58.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """The drawing and its values."""
+
+    chart: Markup
+    table: ValueTable
 
 
 def spectrum_points(counts: Counts) -> list[tuple[float, float]]:
@@ -67,13 +83,20 @@ def spectrum_points(counts: Counts) -> list[tuple[float, float]]:
 
 
 def spectrum_chart(
-    profiles: Sequence[str], distributions: Mapping[tuple[str, str], Counts]
-) -> Markup | None:
-    """A panel for each profile with its three distributions; None when nothing was recorded."""
+    profiles: Sequence[str],
+    distributions: Mapping[tuple[str, str], Counts],
+    names: Mapping[str, str] = METRIC_NAMES,
+    identity: str = "spectrum",
+    title: str = "Latency by percentile, one panel a profile, three measurements each",
+) -> Spectrum | None:
+    """A panel for each profile with a curve for each of `names`; None when nothing was recorded.
+
+    distributions: (profile, name) → counts. names: name → what the curve is, in words.
+    """
     curves = {
         key: points for key, counts in distributions.items() if (points := spectrum_points(counts))
     }
-    shown = [name for name in profiles if any((name, metric) in curves for metric in METRICS)]
+    shown = [profile for profile in profiles if any((profile, each) in curves for each in names)]
     if not shown:
         return None
     values = [value for points in curves.values() for _, value in points if value > 0]
@@ -84,15 +107,17 @@ def spectrum_chart(
     rows = -(-len(shown) // ACROSS)
     height = rows * (TOP + PANEL_HEIGHT + BELOW)
     parts: list[Markup] = []
+    panels: list[tuple[str, Scale, float]] = []
     for index, name in enumerate(shown):
         left = LEFT + (index % ACROSS) * (PANEL + BETWEEN)
         top = TOP + (index // ACROSS) * (TOP + PANEL_HEIGHT + BELOW)
         x = Scale(0.0, right_end, left, left + PANEL)
         y = log_scale(ticks[0], ticks[-1], top + PANEL_HEIGHT, top)
         parts.append(_panel(name, ticks, marks, x, y, first=index % ACROSS == 0))
-        for metric in METRICS:
-            if (name, metric) in curves:
-                parts.append(_curve(metric, curves[(name, metric)], x, y))
+        panels.append((name, x, top + PANEL_HEIGHT / 2))
+        for each, words in names.items():
+            if (name, each) in curves:
+                parts.append(_curve(each, words, curves[(name, each)], x, y))
     parts.append(
         element(
             "text",
@@ -102,8 +127,30 @@ def spectrum_chart(
             transform=f"translate(12 {TOP + PANEL_HEIGHT / 2:.0f}) rotate(-90)",
         )
     )
-    title = "Latency by percentile, one panel a profile, three measurements each"
-    return figure("spectrum", WIDTH, height, title, parts)
+    table = _table(panels, marks, names, distributions)
+    return Spectrum(figure(identity, WIDTH, height, title, parts), table)
+
+
+def _table(
+    panels: Sequence[tuple[str, Scale, float]],
+    marks: Sequence[float],
+    names: Mapping[str, str],
+    distributions: Mapping[tuple[str, str], Counts],
+) -> ValueTable:
+    """A row a profile and percentile, in ms, with its place in the drawing."""
+    rows, xs, ys = [], [], []
+    for profile, x, y in panels:
+        for mark in marks:
+            values = []
+            for each in names:
+                counts = distributions.get((profile, each))
+                value_us = None if counts is None else percentile_us(counts, mark)
+                values.append(milliseconds(None if value_us is None else value_us / 1000))
+            rows.append((f"{profile}, {mark:g} %", values))
+            xs.append(x(nines(mark)))
+            ys.append(y)
+    columns = [f"{each.replace('_', ' ')}, ms" for each in names]
+    return ValueTable("profile and percentile", columns, rows, xs, ys)
 
 
 def _panel(
@@ -127,14 +174,12 @@ def _panel(
     return group(parts)
 
 
-def _curve(metric: str, points: list[tuple[float, float]], x: Scale, y: Scale) -> Markup:
+def _curve(name: str, words: str, points: list[tuple[float, float]], x: Scale, y: Scale) -> Markup:
     commands = [
         f"{'L' if index else 'M'}{x(nines(percentile)):.1f} {y(value):.1f}"
         for index, (percentile, value) in enumerate(_thinned(points))
     ]
-    return group(
-        [element("title", METRIC_NAMES[metric]), path("".join(commands), f"curve {metric}")]
-    )
+    return group([element("title", words), path("".join(commands), f"curve {name}")])
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Throughput and latency over time, one strip a profile, with faults and elections through all.
+"""Throughput and latency over time, one strip a profile.
 
 Pure: from series to SVG.
 """
@@ -17,34 +17,21 @@ from harness.report.svg import (
     decades,
     duration,
     element,
-    figure,
     group,
     label,
     line,
     log_scale,
-    nice_step,
     nice_ticks,
     number,
     path,
     steps,
 )
+from harness.report.time_frame import CHARACTER, RIGHT, STRIP, TimeRow, rules, time_chart
 
-WIDTH: Final = 1000.0
-LEFT: Final = 190.0
-RIGHT: Final = 990.0
-TOP: Final = 46.0
-STRIP: Final = 62.0
-GAP: Final = 16.0
-BOTTOM: Final = 44.0
 USUAL_PERCENT: Final = 95
 BURST_SHARE: Final = 2.0
 """Throughput beyond this multiple of what is usually attempted is cut off, with a mark: a backlog
 that is acknowledged at once would otherwise press everything else flat."""
-NAME_MAX: Final = 17
-NAME_LEADING: Final = 14.0
-CHARACTER: Final = 6.2
-"""Width of a small label's character; only decides whether a label has room."""
-
 Strip = Callable[[ProfileSeries, float, Scale], list[Markup]]
 
 
@@ -62,7 +49,7 @@ def throughput_chart(run: RunSeries) -> Markup:
 
     def strip(series: ProfileSeries, top: float, x: Scale) -> list[Markup]:
         y = Scale(0.0, ticks[-1], top + STRIP, top)
-        parts = _rules(ticks, y, number)
+        parts = rules(ticks, y, number)
         outline = steps(series.from_s, series.slot_s, series.acked_per_s, x, y)
         end = x(float(series.from_s[-1]) + series.slot_s)
         parts += [
@@ -95,7 +82,7 @@ def latency_chart(run: RunSeries) -> Markup:
         y = log_scale(ticks[0], ticks[-1], top + STRIP, top)
         shown = ticks if len(ticks) <= 4 else ticks[:: -(-len(ticks) // 4)]
         return [
-            *_rules(shown, y, duration),
+            *rules(shown, y, duration),
             path(steps(series.from_s, series.slot_s, series.ack_ms_max, x, y), "latency"),
             line(x(0), top + STRIP, RIGHT, top + STRIP, "axis"),
         ]
@@ -110,124 +97,10 @@ def latency_chart(run: RunSeries) -> Markup:
 
 
 def _chart(identity: str, run: RunSeries, title: str, unit: str, strip: Strip) -> Markup:
-    x = Scale(0.0, run.end_s, LEFT, RIGHT)
-    height = TOP + len(run.profiles) * (STRIP + GAP) - GAP
-    parts = [_hatch(identity), *_faults(identity, run, x, height), *_time_axis(run, x, height)]
-    for index, series in enumerate(run.profiles):
-        top = TOP + index * (STRIP + GAP)
-        lines = _name_lines(series.profile)
-        first = top + STRIP / 2 + 4 - NAME_LEADING * (len(lines) - 1) / 2
-        names = [
-            label(24, first + NAME_LEADING * number, line, "name")
-            for number, line in enumerate(lines)
-        ]
-        parts.append(group([*names, *strip(series, top, x)]))
-    parts += _leaders(run, x, height)
-    middle = (TOP + height) / 2
-    parts.append(
-        element(
-            "text",
-            unit,
-            class_="unit",
-            text_anchor="middle",
-            transform=f"translate(12 {middle:.0f}) rotate(-90)",
-        )
-    )
-    return figure(identity, WIDTH, height + BOTTOM, title, parts)
+    def row(series: ProfileSeries) -> TimeRow:
+        return TimeRow(series.profile, lambda top, x: strip(series, top, x))
 
-
-def _name_lines(name: str) -> list[str]:
-    """A profile's name, on two lines where it is long."""
-    if len(name) <= NAME_MAX:
-        return [name]
-    hyphen = name.rfind("-", 0, NAME_MAX)
-    if hyphen < 0:
-        return [_short(name)]
-    return [name[: hyphen + 1], _short(name[hyphen + 1 :])]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= NAME_MAX else f"{name[: NAME_MAX - 1]}…"
-
-
-def _rules(ticks: list[float], y: Scale, shown: Callable[[float], str]) -> list[Markup]:
-    parts: list[Markup] = []
-    for tick in ticks:
-        parts.append(line(LEFT, y(tick), RIGHT, y(tick), "grid"))
-        parts.append(label(LEFT - 6, y(tick) + 3.5, shown(tick), "tick", "end"))
-    return parts
-
-
-def _time_axis(run: RunSeries, x: Scale, height: float) -> list[Markup]:
-    step = nice_step(run.end_s, 12)
-    parts: list[Markup] = []
-    tick = 0.0
-    while tick <= run.end_s + 1e-9:
-        parts.append(line(x(tick), height, x(tick), height + 4, "axis"))
-        parts.append(label(x(tick), height + 17, number(tick), "tick", "middle"))
-        tick += step
-    middle = (LEFT + RIGHT) / 2
-    parts.append(label(middle, height + 36, "seconds since the load started", "unit", "middle"))
-    return parts
-
-
-def _hatch(identity: str) -> Markup:
-    stripe = line(0, 0, 0, 8, "hatch")
-    pattern = element(
-        "pattern",
-        stripe,
-        id=f"{identity}-hatch",
-        width=8,
-        height=8,
-        patternUnits="userSpaceOnUse",
-        patternTransform="rotate(45)",
-    )
-    return element("defs", pattern)
-
-
-def _faults(identity: str, run: RunSeries, x: Scale, height: float) -> list[Markup]:
-    parts: list[Markup] = []
-    starts = [x(fault.from_s) for fault in run.faults]
-    for index, fault in enumerate(run.faults):
-        start = starts[index]
-        end = max(x(run.end_s if fault.to_s is None else fault.to_s), start + 2)
-        until = "not healed" if fault.to_s is None else f"healed at {fault.to_s:.1f} s"
-        told = f"fault {fault.number}, {fault.fault}: injected at {fault.from_s:.1f} s, {until}"
-        box = {"x": start, "y": TOP - 8, "width": end - start, "height": height - TOP + 8}
-        parts.append(
-            group(
-                [
-                    element("title", told),
-                    element("rect", class_="fault", **box),
-                    element("rect", fill=f"url(#{identity}-hatch)", **box),
-                    line(start, TOP - 8, start, height, "fault-edge"),
-                    element("circle", cx=start, cy=TOP - 17, r=9, class_="fault-number"),
-                    label(start, TOP - 13, str(fault.number), "fault-digit", "middle"),
-                ]
-            )
-        )
-        room = (starts[index + 1] if index + 1 < len(starts) else WIDTH) - start - 30
-        if len(fault.fault) * CHARACTER <= room:
-            parts.append(label(start + 14, TOP - 13, fault.fault, "fault-name"))
-    return parts
-
-
-def _leaders(run: RunSeries, x: Scale, height: float) -> list[Markup]:
-    parts: list[Markup] = []
-    for mark in run.leaders:
-        if not 0 <= mark.at_s <= run.end_s:
-            continue
-        at = x(mark.at_s)
-        parts.append(
-            group(
-                [
-                    element("title", f"new leader at {mark.at_s:.1f} s: {mark.text}"),
-                    line(at, TOP - 4, at, height, "leader"),
-                    path(f"M{at - 4:.1f} {TOP - 10:.1f}h8l-4 6z", "leader-tip"),
-                ]
-            )
-        )
-    return parts
+    return time_chart(identity, run, title, unit, [row(each) for each in run.profiles])
 
 
 def _bursts(series: ProfileSeries, limit: float, x: Scale, top: float) -> list[Markup]:

@@ -29,6 +29,7 @@ from harness.rundir.events import (
     ReaderEvent,
     RebalanceEvent,
     RecoveredEvent,
+    ResourcesEvent,
     RunEvent,
     TimelineEvent,
     WorkerEvent,
@@ -38,8 +39,9 @@ EVENTS: Final[Mapping[str, type[TimelineEvent]]] = {
     kind.NAME: kind
     for kind in (
         RunEvent, FaultEvent, ExperimentEvent, LeaderEvent, IsrEvent, BrokersEvent, PodEvent,
-        OffsetsEvent, LoadEvent, GeneratorEvent, IncarnationEvent, IncarnationsEvent, WorkerEvent,
-        ClientErrorEvent, ReaderEvent, MemberEvent, RebalanceEvent, LagEvent, RecoveredEvent,
+        ResourcesEvent, OffsetsEvent, LoadEvent, GeneratorEvent, IncarnationEvent,
+        IncarnationsEvent, WorkerEvent, ClientErrorEvent, ReaderEvent, MemberEvent,
+        RebalanceEvent, LagEvent, RecoveredEvent,
     )
 }  # fmt: skip
 """name → its dataclass"""

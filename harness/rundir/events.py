@@ -173,6 +173,21 @@ class PodEvent(TimelineEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcesEvent(TimelineEvent):
+    """What a broker on this machine uses, once a second while its process runs."""
+
+    NAME: ClassVar[str] = "resources"
+
+    broker: Whole
+    cpu_percent: float
+    """of one core, since the sample before"""
+    memory_bytes: Whole
+    """resident"""
+    disk_bytes: Whole
+    """blocks that the files in its data directory take"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OffsetsEvent(TimelineEvent):
     """How far readers at read_committed can read in a partition of a transactional topic."""
 

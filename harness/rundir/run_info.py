@@ -141,6 +141,8 @@ class RunInfo:
     findings: list[dict[str, Any]] = field(default_factory=list)
     """guardrail findings: {profile, rule, severity, message}"""
     started_at: str = ""
+    asked_by: str = ""
+    """who asked for the run, as --asked-by says it; empty where nobody said"""
     until_bound: float | None = None
     """the bound per fault up to which the experiments were to be repeated; None: run once"""
 

@@ -16,6 +16,7 @@ from msgspec import Meta
 from harness.anomalies import CONSUMER_ANOMALIES
 from harness.rundir.latency import METRICS
 from harness.rundir.percentiles import Percentiles
+from harness.rundir.places import Places
 from harness.rundir.threshold_verdict import ThresholdVerdict
 from harness.rundir.verdict_fields import (
     COUNTS,
@@ -330,6 +331,8 @@ class ProfileVerdict:
     """How many disturbances without a fault on record put the profile to the test."""
     load: LoadVerdict | None = None
     """Null for a history, and in verdicts of earlier versions."""
+    places: Places | None = None
+    """Where its anomalies lie in time and in offsets; null in verdicts of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)

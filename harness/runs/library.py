@@ -132,23 +132,29 @@ def judge_history(
     profiles_file: Path | None = None,
     lenient: bool = False,
     require: Sequence[str] = (),
+    report: Path | None = None,
 ) -> Verdict:
     """Judge histories recorded elsewhere (docs/histories.md) by the promises of a profile.
 
     profile: its name, built-in or of `profiles_file`; at-least-once where none is given.
     lenient: count and skip malformed lines.
+    report: where to write the page of the verdict; without it there is none.
     require: thresholds beside those of the profile, such as `unknown_share<0.01`.
 
     Raises UsageError for files that are no history, for a profile that there is not, and for a
     threshold of a figure that a history does not have.
     """
-    from harness.history.judging import judge_files
+    from harness.history.judging import judged_record
+    from harness.report.html import write_history_report
     from harness.runs.thresholds import of_history
 
-    return judge_files(
+    record, verdict = judged_record(
         [Path(each) for each in paths],
         profile,
         lenient=lenient,
         profiles=[] if profiles_file is None else [profiles_file],
         asked=lambda chosen: of_history(require, chosen),
     )
+    if report is not None:
+        write_history_report(record, verdict, report)
+    return verdict

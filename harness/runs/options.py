@@ -86,6 +86,8 @@ class RunOptions:
     """Send metrics to this OpenTelemetry collector; empty: to the one of the OTEL_ variables."""
     seed: int | None = None
     """Every random choice follows from it; drawn where there is none."""
+    asked_by: str = ""
+    """Who asks for the run, for its report."""
     out: Path | None = None
     """The run directory; without it reports/runs/<run_id>."""
 
@@ -139,6 +141,7 @@ _OPTIONS: Final = {
     "metrics_bind_host": "--metrics-bind-host",
     "metrics_textfile": "--metrics-textfile",
     "otlp": "--otlp",
+    "asked_by": "--asked-by",
     "out": "--out",
     "seed": "--seed",
 }

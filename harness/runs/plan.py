@@ -121,6 +121,7 @@ def plan(options: RunOptions, command: Sequence[str] | None = None) -> RunPlan:
             control=options.control,
             aims=aims,
             until_bound=options.until_bound,
+            asked_by=options.asked_by,
             scenario=scenario,
             workers=workers,
         ),

@@ -14,6 +14,7 @@ from typing import Final
 from harness.errors import HarnessError, UsageError
 from harness.judge.aggregate import Aggregate, Outcome, aggregate
 from harness.metrics.exporter import Exporter, exporting
+from harness.report.aggregate_page import write_aggregate_report
 from harness.rundir.documents import write_json
 from harness.rundir.run_dir import RunDir
 from harness.rundir.verdict import Verdict
@@ -103,6 +104,7 @@ def _run_all(
         Progress(on_progress).note(f"run {number} of {times}, seed {each_seed}: {said}")
         found = aggregate(seed, times, outcomes)
         write_json(folder / "aggregate.json", found.to_json())
+        write_aggregate_report(folder, found, options.asked_by)
         if stop() or _all_failed(outcomes[-FAILURES_MAX:]):
             break
     return found

@@ -63,6 +63,8 @@ class RunRequest:
     aims: dict[str, str] = field(default_factory=dict)
     until_bound: float | None = None
     """Repeat the experiments until each promise that they aim at has this bound per fault."""
+    asked_by: str = ""
+    """Who asks for the run, for its report."""
     scenario: Path = field(default_factory=lambda: scenario_file(None))
     """The Locust file whose users make the load."""
     workers: WorkersPlan | None = None
@@ -89,6 +91,7 @@ class Session:
         self._reader: Child | None = None
         self._members: Child | None = None
         self._end_of_restarts: Callable[[], None] = lambda: None
+        self._end_of_resources: Callable[[], None] = lambda: None
 
     @classmethod
     def prepare(cls, request: RunRequest, run_dir: RunDir, brokers: Brokers) -> Session:
@@ -133,6 +136,7 @@ class Session:
                 for finding in lint(profile, brokers=len(facts.broker_ids))
             ],
             started_at=now(),
+            asked_by=request.asked_by,
             until_bound=request.until_bound,
         )
         run_dir.write_info(info)
@@ -156,6 +160,7 @@ class Session:
         self._observer.start()
         if self.brokers.control is not None:
             self._end_of_restarts = self.brokers.control.watch_restarts(self.run_dir.append)
+            self._end_of_resources = self.brokers.control.watch_resources(self.run_dir.append)
         self._reader = Child(
             [sys.executable, "-m", "harness.read.live_reader", str(self.run_dir.path)],
             log=self.run_dir.logs / "reader.log",
@@ -224,6 +229,7 @@ class Session:
             self._reader.stop(grace_s=15)
             self._reader = None
         self._end_of_restarts()
+        self._end_of_resources()
         if self._observer is not None:
             observer, self._observer = self._observer, None
             observer.stop()
@@ -235,6 +241,7 @@ class Session:
                 child.stop(grace_s=1)
         self._members = self._reader = None
         self._end_of_restarts()
+        self._end_of_resources()
         if self._observer is not None:
             observer, self._observer = self._observer, None
             with contextlib.suppress(Exception):  # the start has failed for another reason

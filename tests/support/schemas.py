@@ -19,7 +19,7 @@ import msgspec
 
 from harness.judge import aggregate
 from harness.judge.aggregate import Aggregate
-from harness.rundir import percentiles, threshold_verdict, verdict
+from harness.rundir import percentiles, places, threshold_verdict, verdict
 from harness.rundir.verdict import Verdict
 from tests.support.run_directory_docs import strings_below
 
@@ -50,7 +50,7 @@ def schema_of(name: str) -> dict[str, Any]:
     kind, description = DOCUMENTS[name]
     _, definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     said: dict[str, Any] = {}
-    for module in (verdict, threshold_verdict, aggregate, percentiles):
+    for module in (verdict, threshold_verdict, aggregate, percentiles, places):
         said |= strings_below(module)
     for title, definition in definitions.items():
         _complete(title, definition, said.get(title, {}))

@@ -39,7 +39,7 @@ from harness.kafka.address import Address
 from harness.kafka.leaders import ClusterView, Key, PartitionState
 from harness.kafka.quorum import Quorum
 from harness.rundir.clock import now
-from harness.rundir.events import PodEvent
+from harness.rundir.events import PodEvent, ResourcesEvent
 from harness.rundir.fault_evidence import BrokerEvidence, Cut
 from harness.rundir.operator_evidence import OperatorKilled, OperatorRevoked, OperatorStopped
 from harness.rundir.run_dir import RunDir
@@ -248,6 +248,13 @@ class ScriptedControl:
         append: Callable[[PodEvent], None],  # noqa: ARG002
     ) -> Callable[[], None]:
         """Nothing restarts by itself."""
+        return lambda: None
+
+    def watch_resources(
+        self,
+        append: Callable[[ResourcesEvent], None],  # noqa: ARG002
+    ) -> Callable[[], None]:
+        """Nothing."""
         return lambda: None
 
     def logs(self, broker: int) -> Path:

@@ -142,6 +142,7 @@ OTHER = harness.RunOptions(
     metrics_textfile=Path("harness.prom"),
     otlp="http://127.0.0.1:4318",
     seed=7,
+    asked_by="the payments team",
     out=Path("out dir"),
 )
 

@@ -11,10 +11,12 @@ from harness.brokers.kind import CutMode, Link
 from harness.brokers.local.config import HOST
 from harness.brokers.local.evidence import Ended, Killed, Paused, Restarted, Resumed, Signalled
 from harness.brokers.local.link_probe import witness
+from harness.brokers.local.resources import ResourceWatch
 from harness.brokers.local.state import read_state
+from harness.errors import ClusterError
 from harness.kafka.address import Address
 from harness.rundir.clock import now
-from harness.rundir.events import PodEvent
+from harness.rundir.events import PodEvent, ResourcesEvent
 from harness.rundir.fault_evidence import BrokerEvidence, Cut
 from harness.system.stopped import state_after_stop
 
@@ -119,6 +121,19 @@ class LocalControl:
     ) -> Callable[[], None]:
         """Nothing: a local broker that ends is seen by what its cluster says."""
         return lambda: None
+
+    def watch_resources(self, append: Callable[[ResourcesEvent], None]) -> Callable[[], None]:
+        """Sample CPU, memory and disk of each broker's process once a second."""
+        directories = {each: self._cluster.data_directory(each) for each in self.broker_ids}
+        return ResourceWatch(self._pids, directories, append).end
+
+    def _pids(self) -> dict[int, int]:
+        """Broker → its process; without those that do not run, and empty once the cluster ended."""
+        try:
+            nodes = read_state(self._cluster.directory).nodes
+        except ClusterError:
+            return {}
+        return {each: node.process.pid for each, node in nodes.items() if node.process is not None}
 
     def logs(self, broker: int) -> Path:
         """The file with what a broker printed, over all its starts."""

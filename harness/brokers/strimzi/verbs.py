@@ -48,7 +48,7 @@ from harness.errors import ClusterError, UsageError
 from harness.kafka.address import Address
 from harness.kafka.admin import admin_client
 from harness.rundir.clock import now
-from harness.rundir.events import PodEvent
+from harness.rundir.events import PodEvent, ResourcesEvent
 from harness.rundir.fault_evidence import BrokerEvidence, Cut
 from harness.system.stopped import STOPPED
 
@@ -232,6 +232,13 @@ class StrimziControl:
     def watch_restarts(self, append: Callable[[PodEvent], None]) -> Callable[[], None]:
         """Record every pod of the cluster that ends and every container that starts again."""
         return RestartWatch(self._watch, append).end
+
+    def watch_resources(
+        self,
+        append: Callable[[ResourcesEvent], None],  # noqa: ARG002
+    ) -> Callable[[], None]:
+        """Nothing: what a pod uses is its node's to say, and is not asked for."""
+        return lambda: None
 
     def logs(self, broker: int) -> Path:
         """A file with what the broker's container printed in its pod that is there now."""
