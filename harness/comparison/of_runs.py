@@ -34,6 +34,9 @@ _GAP: Final = FigureScale("ms", LOWER, floor=100.0, counts_from=0.2)
 _MACHINE: Final = {"cpu": "processor", "cores": "cores", "memory": "memory"}
 """Names in the versions of run.json, and what a reader calls them."""
 
+_CONNECTION: Final = ("bootstrap.", "sasl.", "ssl.", "security.", "client.id")
+"""How settings begin that say where Kafka is and who asks: no condition, and nothing to keep."""
+
 
 @dataclass(frozen=True, slots=True)
 class JudgedRun:
@@ -102,6 +105,7 @@ def _conditions(info: RunInfo) -> Conditions:
         for profile in info.profiles
         for part in ("producer", "consumer", "topic")
         for key, value in getattr(profile, part).items()
+        if not key.startswith(_CONNECTION)
     }
     machine = {word: info.versions[key] for key, word in _MACHINE.items() if key in info.versions}
     versions = {key: text for key, text in info.versions.items() if key not in _MACHINE}

@@ -54,12 +54,13 @@ def headline(found: Comparison) -> str:
 def markdown(found: Comparison) -> str:
     """The comparison for a pull request or the page of a job."""
     lines = [f"### {headline(found)}", "", f"`{found.base}` → `{found.now}`", ""]
-    if found.promises:
+    changed = _promises(found)
+    if changed:
         lines += ["| promise | base | now | |", "| --- | --- | --- | --- |"]
         lines += [
             f"| {each.profile}: {each.promise} | {tally(each.base)} | {tally(each.now)} "
             f"| {_bold(each.verdict)}: {_cell(each.reason)} |"
-            for each in _promises(found)
+            for each in changed
         ]
         lines.append("")
     if found.figures:
@@ -127,7 +128,7 @@ def _notes(found: Comparison) -> Iterator[str]:
     yield from found.notes
     if found.figures:
         base, now = found.repeats
-        yield f"{base} repeats in the base, {now} now; {found.method}"
+        yield f"{many(base, 'repeat')} in the base, {now} now; {found.method}"
 
 
 def _print(found: Comparison, console: Console) -> None:

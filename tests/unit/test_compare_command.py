@@ -136,6 +136,21 @@ def test_a_baseline_is_kept_names_no_host_and_takes_the_place_of_its_runs(runs, 
     assert kept.read_bytes() == before, "what is worse does not become the baseline"
 
 
+def test_how_to_connect_is_no_condition_and_is_not_kept(runs) -> None:
+    (base,), (now,) = runs("base", 1), runs("now", 1)
+    info = RunDir(Path(now)).read_info()
+    info.profiles[0].producer |= {
+        "bootstrap.servers": "kafka.example:9093",
+        "sasl.username": "somebody",
+        "ssl.ca.location": "/home/somebody/ca.pem",
+    }
+    RunDir(Path(now)).write_info(info)
+    assert main(["compare", base, now, "--keep", "tonight"]) == 3
+    kept = Path("reports/baselines/tonight.json").read_text()
+    assert "somebody" not in kept
+    assert "kafka.example" not in kept
+
+
 def test_another_rate_is_refused_and_named(runs, capsys) -> None:
     (base,), (now,) = runs("base", 1), runs("now", 1, rate=5000.0)
     assert main(["compare", base, now]) == 2
@@ -252,6 +267,7 @@ def test_a_summary_in_markdown_has_what_became_worse_first(
     assert rows[0].startswith("| load idempotent 100 B: CPU beside Kafka's, ratio | 0.5")
     assert "**worse**" in rows[0]
     assert len(rows) == 4
+    assert not [line for line in lines if line.startswith("| promise")], "there is no promise"
     assert "Mann and Whitney 1947" in lines[-1]
     shown = capsys.readouterr().out
     assert "Worse: 1 of 4" in shown

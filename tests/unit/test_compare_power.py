@@ -14,7 +14,7 @@ from harness.comparison.figures import FigureSides, judge_figures
 from harness.comparison.measured import LOWER, FigureScale
 
 CPU = FigureScale("µs a record", LOWER, floor=0.01, counts_from=0.05)
-COMPARISONS = 200
+COMPARISONS = 120
 ROUNDS = 8
 REPEATS = 8
 
