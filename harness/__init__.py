@@ -21,7 +21,18 @@ from harness.errors import (
     RunDirError,
     UsageError,
 )
-from harness.runs.library import judge_history, judge_producer, repeat, run, verify
+from harness.runs.library import (
+    definition,
+    judge_history,
+    judge_producer,
+    junit,
+    markdown,
+    repeat,
+    run,
+    sarif,
+    validate,
+    verify,
+)
 from harness.runs.options import RunOptions
 from harness.system.progress import ProgressEvent
 from harness.version import __version__
@@ -45,10 +56,15 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
+    "definition",
     "judge_history",
     "judge_producer",
+    "junit",
+    "markdown",
     "repeat",
     "run",
+    "sarif",
+    "validate",
     "verify",
 ]
 

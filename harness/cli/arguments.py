@@ -84,3 +84,19 @@ def add_require_argument(parser: argparse._ActionsContainer) -> None:
         "'p99_ack_ms<200', 'recovered_ms<5000' or 'achieved_rate>0.99' (repeatable; quoted, since "
         "a shell takes < for a redirection; figures: docs/profiles.md)",
     )
+
+
+def add_summary_arguments(parser: argparse._ActionsContainer) -> None:
+    """The arguments of a command that can write summaries of its verdict."""
+    parser.add_argument(
+        "--junit",
+        metavar="FILE",
+        help="write JUnit's XML: a test case for each promise of each profile, with reason and "
+        "witness; broken is a failure, inconclusive an error",
+    )
+    parser.add_argument(
+        "--markdown",
+        metavar="FILE",
+        help="write a summary for a pull request or the page of a CI job: verdict, table, what "
+        "broke, how to repeat it; - for stdout",
+    )

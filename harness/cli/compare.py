@@ -15,13 +15,7 @@ _EPILOG = """\
 exit codes:
   0  not worse: a change for the worse that counts is excluded everywhere
   1  worse: a promise or a figure          3  not shown
-  2  wrong usage, or sides that cannot be compared
-
-examples:
-  harness compare reports/runs/last-week reports/runs/tonight
-  harness compare reports/baselines/nightly.json reports/runs/tonight --markdown summary.md
-  harness compare --now reports/runs/tonight --keep nightly
-  harness compare base.json now.json --again base-again.json"""
+  2  wrong usage, or sides that cannot be compared"""
 
 
 def add_compare_arguments(parser: argparse.ArgumentParser) -> None:

@@ -70,12 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
         commands.add_parser("report", help="write report.html again from a run directory")
     )
 
-    from harness.cli.profiles import add_list_arguments, add_validate_arguments
-
-    add_list_arguments(commands.add_parser("list", help="what there is, by name"))
-    add_validate_arguments(
-        commands.add_parser("validate", help="lint profiles, topics and client properties")
-    )
+    _add_descriptions(commands)
 
     from harness.cli.cluster import add_cluster_arguments
     from harness.cli.doctor import add_doctor_arguments
@@ -89,7 +84,29 @@ def build_parser() -> argparse.ArgumentParser:
     add_k8s_arguments(
         commands.add_parser("k8s", help="Strimzi's Kafka and runs in Kubernetes, by kubectl")
     )
+    from harness.cli.completion import add_completion_arguments
+    from harness.cli.examples import add_examples
+
+    add_completion_arguments(
+        commands.add_parser("completion", help="a script that completes commands in a shell")
+    )
+    add_examples(parser)
     return parser
+
+
+def _add_descriptions(commands: argparse._SubParsersAction[Parser]) -> None:
+    """The commands that say what there is, and what is wrong with it; they start nothing."""
+    from harness.cli.profiles import add_list_arguments, add_validate_arguments
+
+    add_list_arguments(commands.add_parser("list", help="what there is, by name"))
+    from harness.cli.show import add_show_arguments
+
+    add_show_arguments(
+        commands.add_parser("show", help="what a fault, a profile or an experiment is")
+    )
+    add_validate_arguments(
+        commands.add_parser("validate", help="lint profiles, topics and client properties")
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,6 +156,14 @@ def dispatch(args: argparse.Namespace) -> int:
         from harness.cli.cluster import run_cluster
 
         return run_cluster(args)
+    if args.command == "show":
+        from harness.cli.show import run_show
+
+        return run_show(args)
+    if args.command == "completion":
+        from harness.cli.completion import run_completion
+
+        return run_completion(args, build_parser())
     if args.command == "k8s":
         from harness.cli.k8s import run_k8s
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 from pathlib import Path
 from typing import Final
 
@@ -14,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli.files import STDOUT, save, writable
 from harness.errors import EXIT_KEPT, EXIT_USAGE, UsageError
-from harness.profiles.java import read_properties
 from harness.profiles.load import load_builtin
 from harness.profiles.model import is_true
-from harness.profiles.rule import Finding
-from harness.profiles.validate import FileReport, validate_all
+from harness.profiles.validate import FileReport
+from harness.report.sarif import sarif
 from harness.system.output import console, print_json
 
 KINDS: Final = ("profiles", "experiments", "scenarios", "faults")
@@ -35,15 +36,35 @@ def add_validate_arguments(parser: argparse.ArgumentParser) -> None:
         help="profile YAML, topic YAML, Strimzi's resources (Kafka, KafkaNodePool, KafkaTopic, "
         "KafkaUser), or a Java client's .properties",
     )
+    parser.add_argument(
+        "--sarif",
+        metavar="FILE",
+        help="write SARIF 2.1.0 for code scanning: each finding with its rule, level, file and "
+        "line; - for stdout",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def sarif_file(args: argparse.Namespace) -> Path | None:
+    """The file that was asked for. Raises UsageError where none can be."""
+    if args.sarif == STDOUT and args.json:
+        raise UsageError(
+            "--sarif - with --json: both print to stdout. Give --sarif a file, or leave --json out."
+        )
+    return None if args.sarif in (None, STDOUT) else writable(args.sarif, "--sarif")
 
 
 def run_validate(args: argparse.Namespace) -> int:
     """Lint files: 1 for errors, 0 for warnings alone, 2 for a file that cannot be read as one."""
-    reports = [with_client(each) for each in validate_all([Path(file) for file in args.files])]
+    from harness.runs.linting import lint_files
+
+    into = sarif_file(args)
+    reports = lint_files(Path(file) for file in args.files)
     errors = sum(report.count("error") for report in reports)
     warnings = sum(report.count("warning") for report in reports)
-    if args.json:
+    if args.sarif == STDOUT:
+        print_json(sarif(reports))
+    elif args.json:
         document = {
             "files": [report.to_json() for report in reports],
             "errors": errors,
@@ -61,28 +82,11 @@ def run_validate(args: argparse.Namespace) -> int:
                 f"{_many(len(read), 'file')}. Rules: docs/profiles.md",
                 soft_wrap=True,
             )
+    if into is not None:
+        save(into, "--sarif", json.dumps(sarif(reports), indent=2) + "\n")
     if any(report.error is not None for report in reports):
         return EXIT_USAGE
     return EXIT_FINDINGS if errors else EXIT_KEPT
-
-
-def with_client(report: FileReport) -> FileReport:
-    """Add what the client itself refuses of a properties file, which `harness run` refuses too."""
-    if report.kind != "properties" or report.error is not None:
-        return report
-    from harness.kafka.client_check import origin_of, refusal
-
-    try:
-        overrides = read_properties(Path(report.file))
-    except UsageError:
-        return report  # what cannot be read as settings is among the findings already
-    found = refusal(overrides.connection)
-    if found is not None:
-        name, why = found
-        where = origin_of(name, overrides.connection, overrides.origins)
-        fix = "`harness run` ends with exit code 2 for this setting. Correct it."
-        report.findings.insert(0, Finding("client-refuses", "error", where, why, fix))
-    return report
 
 
 def _many(count: int, noun: str) -> str:

@@ -9,9 +9,11 @@ from typing import Final
 from harness.cli.ending import report
 from harness.cli.interrupts import interruptible
 from harness.cli.run_arguments import options_of
+from harness.cli.summaries import summaries_of
 from harness.errors import HarnessError
 from harness.judge.judge import exit_code
 from harness.report.aggregate import print_aggregate
+from harness.report.origin import origin_of_command, origin_of_run
 from harness.report.progress import TerminalProgress
 from harness.report.terminal import print_verdict
 from harness.rundir.run_dir import RunDir
@@ -29,15 +31,17 @@ def run_run(args: argparse.Namespace) -> int:
     """Carry out `harness run`; the exit code of its verdict."""
     if args.repeat is not None:
         return run_repeated(args)
+    summaries = summaries_of(args)
     planned = plan(options_of(args), args.argv)
-    shown = TerminalProgress(quiet=args.json)
+    shown = TerminalProgress(quiet=args.json or summaries.printed)
     run_dir = RunDir(planned.request.out)
     stop = Stop()
-    try:
-        with interruptible(stop, shown.note), shown:
-            verdict = run_plan(planned, shown, stop)
-    except Exception as error:
-        verdict = reached_before(error, run_dir)
+    with summaries.reporting_failure(planned.request.run_id):
+        try:
+            with interruptible(stop, shown.note), shown:
+                verdict = run_plan(planned, shown, stop)
+        except Exception as error:
+            verdict = reached_before(error, run_dir)
     code = exit_code(verdict)
     with delivering(code, str(run_dir.verdict(1))):
         if args.json:
@@ -47,7 +51,7 @@ def run_run(args: argparse.Namespace) -> int:
             shown.output.print(
                 f"verdict  {run_dir.verdict(1)}\nreport   {run_dir.report_html}", soft_wrap=True
             )
-    return code
+        return summaries.write(verdict, lambda: origin_of_run(run_dir.path), code)
 
 
 def reached_before(error: Exception, run_dir: RunDir) -> Verdict:
@@ -72,12 +76,14 @@ def reached_before(error: Exception, run_dir: RunDir) -> Verdict:
 
 def run_repeated(args: argparse.Namespace) -> int:
     """Carry out `harness run --repeat`; the exit code of the worst run."""
+    summaries = summaries_of(args)
     options = options_of(args)
     first = plan_series(options, args.repeat, args.argv)
     folder = first.request.out
-    shown = TerminalProgress(quiet=args.json)
+    shown = TerminalProgress(quiet=args.json or summaries.printed)
     stop = Stop()
-    with interruptible(stop, shown.note), shown:
+    reporting = summaries.reporting_failure(f"{args.repeat} runs")
+    with reporting, interruptible(stop, shown.note), shown:
         found = run_series(
             options,
             first,
@@ -94,7 +100,8 @@ def run_repeated(args: argparse.Namespace) -> int:
             print_aggregate(found, shown.output)
             shown.output.print(f"aggregate  {folder / 'aggregate.json'}", soft_wrap=True)
             shown.output.print(f"report     {folder / 'report.html'}", soft_wrap=True)
-    return found.exit_code
+        argv = args.argv if args.seed is not None else [*args.argv, "--seed", str(found.seed)]
+        return summaries.write(found, lambda: origin_of_command(argv, str(folder)), found.exit_code)
 
 
 def _reached_before_in_series(error: Exception, run_dir: RunDir) -> Verdict:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.arguments import add_connection_arguments, add_require_argument
+from harness.cli.arguments import (
+    add_connection_arguments,
+    add_require_argument,
+    add_summary_arguments,
+)
 from harness.runs.options import DEFAULTS, SCHEDULES, RunOptions
 
 
@@ -23,6 +27,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--asked-by", default="", metavar="TEXT", help="who asks for the run, for its report"
     )
+    add_summary_arguments(output)
     output.add_argument("--json", action="store_true", help="print verdict.json to stdout")
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.arguments import add_connection_arguments, add_require_argument
+from harness.cli.arguments import (
+    add_connection_arguments,
+    add_require_argument,
+    add_summary_arguments,
+)
 from harness.errors import UsageError
 from harness.system.output import delivering, print_json
 
@@ -51,6 +55,7 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_require_argument(parser)
     add_connection_arguments(parser)
+    add_summary_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print verdict.json to stdout")
 
 
@@ -68,13 +73,16 @@ def run_verify(args: argparse.Namespace) -> int:
             "verify: name a run directory, harness verify reports/runs/<run_id>, or a history, "
             "harness verify --history FILE"
         )
+    from harness.cli.summaries import summaries_of
     from harness.judge.judge import exit_code
+    from harness.report.origin import origin_of_run
     from harness.report.progress import TerminalProgress
     from harness.report.terminal import print_verdict
     from harness.runs.verification import verify_run
 
-    shown = TerminalProgress(quiet=args.json)
-    with shown:
+    summaries = summaries_of(args)
+    shown = TerminalProgress(quiet=args.json or summaries.printed)
+    with summaries.reporting_failure(args.run_dir), shown:
         verification = verify_run(
             Path(args.run_dir),
             config=args.config,
@@ -92,7 +100,9 @@ def run_verify(args: argparse.Namespace) -> int:
         else:
             print_verdict(verdict, shown.output)
             shown.output.print(f"verdict  {verification.path}", soft_wrap=True)
-    return code
+        return summaries.write(
+            verdict, lambda: origin_of_run(Path(args.run_dir), verification.path), code
+        )
 
 
 def verify_history(args: argparse.Namespace) -> int:
@@ -108,23 +118,27 @@ def verify_history(args: argparse.Namespace) -> int:
     if args.config or args.properties:
         option = "--config" if args.config else "--properties"
         raise UsageError(f"verify: {option}: a history is judged without any broker; leave it out.")
+    from harness.cli.summaries import summaries_of
     from harness.judge.judge import exit_code
+    from harness.report.origin import origin_of_command
     from harness.report.terminal import print_verdict
     from harness.runs.library import judge_history
     from harness.system.output import console
 
-    verdict = judge_history(
-        args.history,
-        args.profile,
-        profiles_file=Path(args.profiles) if args.profiles else None,
-        lenient=args.lenient,
-        require=args.require,
-        report=Path(args.report) if args.report else None,
-    )
+    summaries = summaries_of(args)
+    with summaries.reporting_failure("history"):
+        verdict = judge_history(
+            args.history,
+            args.profile,
+            profiles_file=Path(args.profiles) if args.profiles else None,
+            lenient=args.lenient,
+            require=args.require,
+            report=Path(args.report) if args.report else None,
+        )
     code = exit_code(verdict)
     with delivering(code):
         if args.json:
             print_json(verdict.to_json())
         else:
-            print_verdict(verdict, console())
-    return code
+            print_verdict(verdict, console(stderr=summaries.printed))
+        return summaries.write(verdict, lambda: origin_of_command(args.argv), code)

@@ -259,7 +259,7 @@ def _reasons(
                 outside.setdefault(promise.reason, []).append(promise.promise)
         for reason, names in outside.items():
             which = "its promises do" if len(names) == len(each.promises) else (
-                f"{', '.join(names)} does"
+                f"{', '.join(names)} {'does' if len(names) == 1 else 'do'}"
             )  # fmt: skip
             reasons.append(f"{each.profile}: {which} not apply: {reason}")
     if not reasons:

@@ -146,7 +146,7 @@ def _decide(case: ThresholdCase) -> tuple[str, str]:
         return NOT_APPLICABLE, f"there is no such figure: {case.not_applicable}"
     beyond = [value for value in case.values if value.breaks(threshold)]
     if beyond:
-        measured = _in_words(threshold, beyond, len(case.values))
+        measured = _in_words(case, beyond)
         if case.partial:
             return INCONCLUSIVE, f"{measured}, but that proves nothing: {case.partial[0]}"
         return BROKEN, measured
@@ -157,7 +157,7 @@ def _decide(case: ThresholdCase) -> tuple[str, str]:
         why = case.obstacles or case.run_obstacles
         return INCONCLUSIVE, f"{missing}{f'; {why[0]}' if why else ''}"
     if case.obstacles:
-        measured = _in_words(threshold, case.values, len(case.values))
+        measured = _in_words(case)
         return INCONCLUSIVE, f"{measured}, but {'; '.join(case.obstacles)}"
     if case.run_obstacles:
         more = len(case.run_obstacles) - 1
@@ -166,7 +166,7 @@ def _decide(case: ThresholdCase) -> tuple[str, str]:
         )
     faults = f"{case.faults_exposed} faults" if case.faults_exposed != 1 else "1 fault"
     hit = f", while {faults} hit the profile" if case.faults_exposed else ""
-    return KEPT, f"{_in_words(threshold, case.values, len(case.values))}{hit}"
+    return KEPT, f"{_in_words(case)}{hit}"
 
 
 def _worst(threshold: Threshold, values: Sequence[Value]) -> Value | None:
@@ -183,18 +183,21 @@ def _worst(threshold: Threshold, values: Sequence[Value]) -> Value | None:
     return max(values, key=badness)
 
 
-def _in_words(threshold: Threshold, values: Sequence[Value], total: int) -> str:
-    """What was measured beside what is required."""
-    figure = threshold.figure
-    worst = _worst(threshold, values)
+def _in_words(case: ThresholdCase, beyond: Sequence[Value] = ()) -> str:
+    """What was measured beside what is required; of what is beyond the limit, if anything is."""
+    threshold, figure, total = case.threshold, case.threshold.figure, len(case.values)
+    worst = _worst(threshold, beyond or case.values)
     assert worst is not None
     if worst.known is None:
         value = f"not back after {amount(worst.least, figure.unit)}, when the load ended"
     else:
         value = amount(worst.known, figure.unit)
     over = f" over {worst.over:,} records" if figure.metric else ""
-    other = f" ({len(values)} of {total} partitions alike)" if total > 1 else ""
-    return f"{value}{worst.at}{over}{other}, where {threshold.required} is required"
+    others = ""
+    if total > 1:
+        limit = f"{len(beyond)} of {total} partitions are beyond the limit"
+        others = f" ({limit})" if beyond else f", the worst of {total} partitions"
+    return f"{value}{worst.at}{over}{others}, where {threshold.required} is required"
 
 
 def _not_known(case: ThresholdCase, unknown: Sequence[Value]) -> str:

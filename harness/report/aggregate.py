@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from typing import Final
 
 from rich import box
 from rich.console import Console
@@ -15,6 +16,10 @@ from harness.report.terminal import plain_columns
 from harness.report.wording import many, percent
 from harness.rundir.verdict import BROKEN, INCONCLUSIVE, KEPT
 
+WHAT_BOUNDS_MEAN: Final = (
+    "Bound per fault: with no breach in that many faults, one more such fault breaks a promise "
+    "with at most this chance (95 % confidence); the highest of a profile's challenged promises."
+)
 _STYLES = {KEPT: "bold green", BROKEN: "bold red", INCONCLUSIVE: "bold yellow", FAILED: "bold red"}
 
 
@@ -50,26 +55,32 @@ def _print(found: Aggregate, console: Console) -> None:
             "–" if bound is None else percent(bound),
         )
     console.print(table)
-    runs = [each for each in found.runs if each.verdict != FAILED]
-    console.print(
-        Text(
-            f" {found.verdict.capitalize()}: {many(len(runs), 'run')} of {found.asked} asked for, "
-            f"{many(found.faults, 'fault')} in all",
-            style=_STYLES[found.verdict],
-        )
-    )
+    console.print(Text(f" {headline(found)}", style=_STYLES[found.verdict]))
     for each in found.runs:
         if each.verdict != KEPT:
             console.print(
                 Text(f"   - run {each.run} (seed {each.seed}) {each.verdict}: {each.reason}")
             )
-    console.print(
-        Text(
-            " Bound per fault: with no breach in that many faults, one more such fault breaks a "
-            "promise with at most this chance (95 % confidence); the highest of a profile's "
-            "challenged promises."
-        )
+    console.print(Text(f" {WHAT_BOUNDS_MEAN}"))
+
+
+def headline(found: Aggregate) -> str:
+    """The verdict of all runs in one line."""
+    runs = [each for each in found.runs if each.verdict != FAILED]
+    return (
+        f"{found.verdict.capitalize()}: {many(len(runs), 'run')} of {found.asked} asked for, "
+        f"{many(found.faults, 'fault')} in all"
     )
+
+
+def assurance(found: Aggregate) -> list[str]:
+    """The bound of each profile that faults put to the test."""
+    said = []
+    for profile in found.profiles:
+        faults, bound = worst_bound(profile)
+        if bound is not None:
+            said.append(f"{profile.profile}: {many(faults, 'fault')}, bound {percent(bound)}")
+    return [*said, WHAT_BOUNDS_MEAN] if said else []
 
 
 def counted_runs(runs: Mapping[str, int]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.runs.options import RunOptions
 from harness.system.progress import OnProgress
@@ -15,7 +15,9 @@ from harness.system.progress import OnProgress
 if TYPE_CHECKING:
     from harness.judge.aggregate import Aggregate
     from harness.load.attempt import Attempt
+    from harness.profiles.validate import FileReport
     from harness.rundir.verdict import Verdict
+    from harness.runs.definitions import Definition
 
 
 def run(
@@ -158,3 +160,54 @@ def judge_history(
     if report is not None:
         write_history_report(record, verdict, report)
     return verdict
+
+
+def junit(found: Verdict | Aggregate, run_dir: Path | str | None = None) -> str:
+    """JUnit's XML: a test case for each promise of each profile, and one for the whole verdict.
+
+    run_dir: where the verdict is from; without it the document does not say how to repeat it.
+    Raises RunDirError for a directory that is no run's.
+    """
+    from harness.report.junit import junit as written
+    from harness.report.origin import origin_of_run
+
+    return written(found, None if run_dir is None else origin_of_run(Path(run_dir)))
+
+
+def markdown(found: Verdict | Aggregate, run_dir: Path | str | None = None) -> str:
+    """A summary for a pull request or the page of a CI job: verdict, table, what broke.
+
+    run_dir: as for `junit`.
+    """
+    from harness.report.markdown import markdown as written
+    from harness.report.origin import origin_of_run
+
+    return written(found, None if run_dir is None else origin_of_run(Path(run_dir)))
+
+
+def validate(paths: Sequence[Path | str]) -> list[FileReport]:
+    """Lint files of settings: profiles, topics, Strimzi's resources, Java clients' properties.
+
+    A file that cannot be read as one of these has `error`; nothing is raised for it.
+    """
+    from harness.runs.linting import lint_files
+
+    return lint_files(Path(each) for each in paths)
+
+
+def sarif(reports: Sequence[FileReport]) -> dict[str, Any]:
+    """SARIF 2.1.0 of what `validate` found, as a JSON document."""
+    from harness.report.sarif import sarif as written
+
+    return written(reports)
+
+
+def definition(kind: str, name: str, *, profiles_file: Path | str | None = None) -> Definition:
+    """What a profile, an experiment or a fault is: in words, its promises, its settings.
+
+    kind: fault, profile or experiment. name: of an experiment a file as well.
+    Raises UsageError for a name that there is not, with the nearest one.
+    """
+    from harness.runs.definitions import definition as found
+
+    return found(kind, name, None if profiles_file is None else Path(profiles_file))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from harness.cli.examples import EXAMPLES
 from harness.cli.main import build_parser
 
 HEAD = """# Command line
@@ -92,6 +93,9 @@ def reference() -> str:
                 for written, meaning in rows
             ]
             lines.append("")
+        examples = EXAMPLES.get(name.removeprefix("harness "), ())
+        if examples:
+            lines += [*(f"    {line}" for line in examples), ""]
     return "\n".join(lines)
 
 

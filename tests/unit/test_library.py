@@ -32,10 +32,15 @@ NAMES = [
     "UsageError",
     "Verdict",
     "__version__",
+    "definition",
     "judge_history",
     "judge_producer",
+    "junit",
+    "markdown",
     "repeat",
     "run",
+    "sarif",
+    "validate",
     "verify",
 ]
 

@@ -77,6 +77,7 @@ def test_an_expression_is_read_and_written_in_one_way(
         ("<3", "no name"),
         ("", "no comparison"),
         ("achieved_rate>99", "a share from 0 to 1, such as 0.99 for 99 %"),
+        ("achieved_rate>1.01", "a share from 0 to 1"),
         ("achieved_rate>1", "can never hold"),
         ("achieved_rate<=1", "holds whatever is measured"),
         ("recovered_ms<0", "can never hold"),
@@ -134,9 +135,10 @@ MS = "recovered_ms<5000"
     ("given", "verdict", "observed", "measured", "says"),
     [
         (case(MS, QUICK), "kept", 0, 1200, "1,200 ms on t/0, where less than 5,000 ms is"),
+        (case(MS, QUICK, Value(3.0)), "kept", 0, 1200, "on t/0, the worst of 2 partitions, where"),
         (case(MS, QUICK, faults_exposed=2), "kept", 0, 1200, "while 2 faults hit the profile"),
         (case(MS, SLOW), "broken", 1, 5000, "5,000 ms on t/1, where less than 5,000 ms is"),
-        (case(MS, QUICK, SLOW), "broken", 1, 5000, "(1 of 2 partitions alike)"),
+        (case(MS, QUICK, SLOW), "broken", 1, 5000, "(1 of 2 partitions are beyond the limit)"),
         (case(MS, SLOW, Value(7000.0)), "broken", 2, 7000, "7,000 ms"),
         (case("recovered_ms<=5000", SLOW), "kept", 0, 5000, "5,000 ms on t/1"),
         (case(MS, QUICK, AWAY_LONG), "broken", 1, None, "not back after 6,000 ms"),
@@ -173,11 +175,16 @@ def test_the_verdict_on_one_threshold(
 
 
 def run(
-    tmp_path: Path, requires: list[str], *history: Any, ack_ms: int = 0, **more: Any
+    tmp_path: Path,
+    requires: list[str],
+    *history: Any,
+    ack_ms: int = 0,
+    unsent: int = 0,
+    **more: Any,
 ) -> Verdict:
     """A run of one profile on topic t, whose acknowledgements took `ack_ms`; 0: none measured."""
     info = run_info([profile(topics=["t"], requires=requires, **more)])
-    stopped = event("run", phase="load_stopped", unsent=0, unsent_by={"idempotent": 0})
+    stopped = event("run", phase="load_stopped", unsent=unsent, unsent_by={"idempotent": unsent})
     run_dir = write_run(tmp_path / "run", [*history, stopped], info=info)
     if ack_ms:
         run_dir.latency.mkdir(exist_ok=True)
@@ -221,6 +228,27 @@ def test_a_late_generator_takes_the_proof_from_what_is_beyond_a_limit(tmp_path: 
     found = run(tmp_path, ["p99_ack_ms<200"], sent(4), late, ack_ms=300)
     assert on(found, "p99_ack_ms<200").verdict == "inconclusive"
     assert found.verdict == "inconclusive"
+
+
+def test_a_load_of_which_too_much_is_missing_is_no_test_but_of_its_own_figures(
+    tmp_path: Path,
+) -> None:
+    """4 of 5 due records were sent: a fifth is missing, more than a tenth."""
+    asked = ["achieved_rate>0.5", "achieved_rate>0.9", "p99_ack_ms<500"]
+    found = run(tmp_path, asked, sent(4), ack_ms=300, unsent=1)
+    assert on(found, "achieved_rate>0.5").verdict == "kept"
+    missing = on(found, "achieved_rate>0.9")
+    assert (missing.verdict, missing.threshold and missing.threshold.measured) == ("broken", 0.8)
+    assert on(found, "p99_ack_ms<500").verdict == "inconclusive"
+    assert "1 (20 %) of the 5 records" in on(found, "p99_ack_ms<500").reason
+
+
+def test_a_run_that_proves_nothing_keeps_no_threshold_but_can_break_one(tmp_path: Path) -> None:
+    cut_short = event("run", phase="interrupted")
+    found = run(tmp_path, ["p99_ack_ms<500", "p99_ack_ms<200"], sent(4), cut_short, ack_ms=300)
+    assert on(found, "p99_ack_ms<500").verdict == "inconclusive"
+    assert "the run was interrupted" in on(found, "p99_ack_ms<500").reason
+    assert on(found, "p99_ack_ms<200").verdict == "broken"
 
 
 def test_no_broker_acknowledges_with_acks_0(tmp_path: Path) -> None:
