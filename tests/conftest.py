@@ -12,6 +12,7 @@ import pytest
 from harness.brokers import LocalCluster
 from harness.brokers.local.cache import cache_folder
 from tests.support.examples import REPEATABLE, choose_examples
+from tests.support.whole_cluster import WholeCluster
 
 choose_examples(os.environ.get("HYPOTHESIS_PROFILE") or REPEATABLE)
 
@@ -28,6 +29,20 @@ def cluster() -> Iterator[LocalCluster]:
     """One real three-broker cluster for the whole session. Whoever breaks it heals it."""
     with LocalCluster.start() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def whole_cluster(cluster: LocalCluster) -> WholeCluster:
+    """Looks after the session's cluster from its first test on."""
+    return WholeCluster(cluster)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_broken(request: pytest.FixtureRequest) -> None:
+    """A test on the session's cluster begins on a whole one; who left it otherwise is named."""
+    shared = request.node.get_closest_marker("cluster") and "cluster" in request.fixturenames
+    if shared:
+        request.getfixturevalue("whole_cluster").require_before(request.node.nodeid)
 
 
 @pytest.fixture
