@@ -141,18 +141,21 @@ def main() -> int:
     """Kill and judge; 0 when nothing was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--first", type=int, default=1, help="go on with this run of the series")
     parser.add_argument("--kind", action="append", choices=KINDS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("reports/runs/workers"))
     args = parser.parse_args()
-    random.seed(args.seed)
     folder = args.out / time.strftime("%Y%m%d-%H%M%S")
     everything: list[str] = []
     kinds = args.kind or KINDS
     with tempfile.TemporaryDirectory() as scratch, LocalCluster.start() as cluster:
         experiment = shortened("no_fault", Path(scratch) / "none.yaml", pause_s=1, hold_s=4.0)
-        for number in range(args.times):
+        for number in range(args.first - 1 + args.times):
+            random.seed(f"{args.seed} {number}")
             kind, delay_s = kinds[number % len(kinds)], random.uniform(0.0, 14.0)
+            if number + 1 < args.first:
+                continue
             out = folder / f"{number + 1}-{kind}"
             out.mkdir(parents=True)
             told, wrong = kill_once(kind, delay_s, out, experiment, cluster.bootstrap)
