@@ -18,6 +18,8 @@ from tests.support.wheel import ROOT, checked, environment_with_wheel
 
 BLOCK = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
+ERROR = "E       "
+"""What pytest puts in front of each line of an exception."""
 TOO_SLOW = "the load generator itself fell behind its schedule"
 
 pytestmark = pytest.mark.cluster
@@ -58,7 +60,9 @@ def failures(report: Path) -> dict[str, str]:
     for case in ElementTree.parse(report).iter("testcase"):
         failed = case.find("failure")
         assert case.find("error") is None, ElementTree.tostring(case)
-        found[case.attrib["name"]] = "" if failed is None else failed.attrib["message"]
+        shown = "" if failed is None else failed.text or ""
+        lines = [line.removeprefix(ERROR) for line in shown.splitlines() if line.startswith(ERROR)]
+        found[case.attrib["name"]] = "\n".join(lines)
     return found
 
 
