@@ -171,6 +171,8 @@ def test_every_kind_of_report_has_its_own_outcome(tmp_path: Path) -> None:
     }  # fmt: skip
     told = slots(run_dir, "mine")
     assert told["failed_by full"] == 1
+    assert told["unknown_by late"] == 0
+    assert told["attempted"] == told["acked"] + told["failed"] + told["unknown"]
     assert told["unknown_by timeout"] == 1
     assert told["unknown_by RuntimeError"] == 1
     assert (load.calls, load.calls_raised) == (len(calls), 1)
