@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -44,5 +45,8 @@ def test_the_wheel_brings_the_command_and_the_plugin_that_pytest_loads_by_itself
     assert Path(place.strip()).is_relative_to(tmp_path / "env")
     listed = checked(python.parent / "harness", "list", "experiments", cwd=elsewhere)
     assert "stop_followers_then_kill_leader" in listed.split()
+    found = json.loads(checked(python.parent / "harness", "doctor", "--json", cwd=elsewhere))
+    ready = {each["name"] for each in found if each["status"] == "ok"}
+    assert {"confluent-kafka", "locust", "chaostoolkit", "java"} <= ready
     marked = checked(python, "-m", "pytest", "-p", "no:locust", "--markers", cwd=elsewhere)
     assert "@pytest.mark.kafka_delivery(" in marked
