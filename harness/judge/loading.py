@@ -65,10 +65,15 @@ def load_verdict(run: RunRecord, found: ProfileFindings) -> LoadVerdict | None:
     return LoadVerdict(
         asked_per_s=run.info.load.rate_per_s,
         achieved_per_s=round(attempted / took_us * 1e6, 1) if took_us else None,
-        planned=None if unsent is None else attempted + unsent,
+        planned=None if unsent is None else max(attempted, _known(found)) + unsent,
         unsent=unsent,
         failures=_failures(run, found),
     )
+
+
+def _known(found: ProfileFindings) -> int:
+    """The attempts that are on record, and the records that were read of those that are not."""
+    return found.counts["attempted"] + found.counts["unaccounted"]
 
 
 def _failures(run: RunRecord, found: ProfileFindings) -> list[FailureVerdict]:
@@ -139,10 +144,15 @@ def load_notes(load: LoadVerdict | None, attempted: int) -> list[str]:
 def _unsent(load: LoadVerdict) -> str:
     assert load.unsent is not None
     assert load.planned
-    achieved = "none" if load.achieved_per_s is None else f"{load.achieved_per_s:,.0f} records/s"
+    if load.achieved_per_s is not None:
+        achieved = f"{load.achieved_per_s:,.0f} records/s were sent"
+    elif load.planned > load.unsent:
+        achieved = "how fast the others were sent is not on record"
+    else:
+        achieved = "none were sent"
     return (
         f"{load.unsent:,} ({_share(load.unsent, load.planned)}) of the {load.planned:,} records "
-        f"that the schedule planned were never sent; {achieved} were sent, "
+        f"that the schedule planned were never sent; {achieved}, "
         f"{load.asked_per_s:,.0f} were asked for"
     )
 

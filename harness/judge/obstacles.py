@@ -56,6 +56,11 @@ def measuring_obstacles(run: RunRecord) -> list[str]:
 def profile_obstacles(found: ProfileFindings) -> list[str]:
     """What concerns one profile."""
     counts = found.counts
+    if not counts["attempted"] and counts["unaccounted"]:
+        return [
+            f"none of its attempts is on record; {counts['unaccounted']:,} of its records were "
+            "read all the same"
+        ]
     if not counts["attempted"]:
         return ["nothing was attempted"]
     obstacles = []

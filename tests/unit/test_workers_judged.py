@@ -10,7 +10,7 @@ import pytest
 from harness.judge.judge import judge
 from harness.rundir.run_record import load_run
 from harness.rundir.verdict import Verdict
-from tests.support.histories import event, observed, records, write_run
+from tests.support.histories import HEALTHY, event, observed, records, write_run
 
 STARTED = event("incarnation", profile="idempotent", incarnation=1, phase="started", first_record=0)
 NAME = "pod-b (process 7)"
@@ -62,6 +62,31 @@ def test_a_worker_elsewhere_that_is_lost_is_named_once_and_its_records_are_no_ph
     assert verdict.verdict == "inconclusive"
     (reason,) = [each for each in verdict.reasons if "did not arrive" in each]
     assert f"numbers 4096 to 8191 were handed out to worker 2, {NAME}" in reason
+
+
+def test_a_profile_whose_only_worker_is_lost_is_not_said_to_have_attempted_nothing(
+    tmp_path: Path,
+) -> None:
+    """Of four records that were due two were read, whoever attempted them, and two never sent."""
+    lines = [
+        *[each for each in HEALTHY if each.fields.get("phase") != "load_stopped"],
+        event("run", phase="load_stopped", unsent=2, unsent_by={"idempotent": 2}),
+        joined(same_machine=False),
+        HANDED_OUT,
+        worker("lost"),
+        *observed(0, 0, producer=4096),
+        *observed(1, 1, producer=4096),
+    ]
+    verdict = judge(load_run(write_run(tmp_path / "run", lines, healthy=False), 1))
+    (profile,) = verdict.profiles
+    assert (profile.counts["attempted"], profile.counts["unaccounted"]) == (0, 2)
+    assert profile.load is not None
+    assert (profile.load.planned, profile.load.unsent) == (4, 2)
+    said = " ".join(verdict.reasons)
+    assert "none of its attempts is on record; 2 of its records were read all the same" in said
+    assert "how fast the others were sent is not on record" in said
+    assert "nothing was attempted" not in said
+    assert "none were sent" not in said
 
 
 def test_what_a_killed_worker_left_and_another_handed_in_counts_as_any_record(
