@@ -144,17 +144,19 @@ def load_notes(load: LoadVerdict | None, attempted: int) -> list[str]:
 def _unsent(load: LoadVerdict) -> str:
     assert load.unsent is not None
     assert load.planned
-    if load.achieved_per_s is not None:
-        achieved = f"{load.achieved_per_s:,.0f} records/s were sent"
-    elif load.planned > load.unsent:
-        achieved = "how fast the others were sent is not on record"
-    else:
-        achieved = "none were sent"
     return (
         f"{load.unsent:,} ({_share(load.unsent, load.planned)}) of the {load.planned:,} records "
-        f"that the schedule planned were never sent; {achieved}, "
+        f"that the schedule planned were never sent; {_achieved(load)}, "
         f"{load.asked_per_s:,.0f} were asked for"
     )
+
+
+def _achieved(load: LoadVerdict) -> str:
+    if load.achieved_per_s is not None:
+        return f"{load.achieved_per_s:,.0f} records/s were sent"
+    if load.planned != load.unsent:
+        return "how fast the others were sent is not on record"
+    return "none were sent"
 
 
 def _failed(load: LoadVerdict, attempted: int) -> str:
