@@ -83,9 +83,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's source, from which pip installs."""
     folder = tmp_path_factory.mktemp("source")
     for name in SOURCES:
-        shutil.copytree(
-            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "runs")
-        )
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         shutil.copy(ROOT / name, folder / name)
     return folder
