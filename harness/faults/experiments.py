@@ -74,9 +74,13 @@ def load_experiment(name_or_path: str) -> Experiment:
 
 def command_experiment(texts: Sequence[str], number: int) -> Experiment:
     """The experiment of the n-th --fault-command. Raises UsageError for texts that are wrong."""
-    document = experiment_document(texts)
-    made = _checked(Path(f"fault-command-{number}"), document)
-    return replace(made, document=document)
+    return made_experiment(f"fault-command-{number}", experiment_document(texts))
+
+
+def made_experiment(name: str, document: dict[str, Any]) -> Experiment:
+    """An experiment that the harness has made: no file holds it before the run. Raises UsageError
+    for one that is wrong."""
+    return replace(_checked(Path(name), document), document=document)
 
 
 def _checked(path: Path, document: dict[str, Any]) -> Experiment:

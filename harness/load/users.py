@@ -44,6 +44,10 @@ START_DELAY_US: Final = 100_000
 STOP_TIMEOUT_S: Final = 30.0
 """How long open records are awaited once the schedule has stopped."""
 
+SLOT_ROW: Final = "slot of 250 ms"
+NOT_RECORDS: Final = " (slots, not records)"
+"""In the rows of Locust's tables and of its --csv and --html, which count Locust's requests."""
+
 log = logging.getLogger(__name__)
 
 
@@ -311,8 +315,8 @@ class ProducerUser(User):  # type: ignore[misc]
         incarnation.acked_in_slot = incarnation.errored_in_slot = incarnation.ack_us_in_slot = 0
         if acked or errored:
             self.environment.events.request.fire(
-                request_type="slot of 250 ms",
-                name=self.profile.profile,
+                request_type=SLOT_ROW,
+                name=f"{self.profile.profile}{NOT_RECORDS}",
                 response_time=mean_ms,
                 response_length=acked * message_bytes,
                 exception=Exception("records failed or of unknown outcome") if errored else None,

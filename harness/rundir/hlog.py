@@ -155,8 +155,13 @@ def intervals(path: Path) -> Iterator[Interval]:
     except OSError as error:
         raise RunDirError(f"{path}: a latency log is expected here ({error.strerror}).") from None
     # What follows the last line feed is a line that a killed process did not finish.
+    yield from _intervals_of(path, data[: data.rfind(b"\n") + 1], 1)
+
+
+def _intervals_of(path: Path, data: bytes, first: int) -> Iterator[Interval]:
+    """The intervals of whole lines, of which the first has this number. Raises RunDirError."""
     lines = data.decode("utf-8", errors="replace").split("\n")[:-1]
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=first):
         if not line or line.startswith(("#", '"')):
             continue
         try:
@@ -176,3 +181,24 @@ def intervals(path: Path) -> Iterator[Interval]:
             raise RunDirError(
                 f"{path}, line {number}: not a line of an HdrHistogram V2 log ({error})."
             ) from None
+
+
+class LogFollower:
+    """Reads what is appended to a log; a line is read once it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_bytes = 0
+        self._read_lines = 0
+
+    def intervals(self) -> Iterator[Interval]:
+        """The intervals that were appended since the last call. Raises RunDirError as
+        `intervals` does."""
+        with self._path.open("rb") as file:
+            file.seek(self._read_bytes)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        first = self._read_lines + 1
+        self._read_bytes += len(whole)
+        self._read_lines += whole.count(b"\n")
+        return _intervals_of(self._path, whole, first)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import HarnessError, UsageError
 from harness.profiles import load_profiles
 from harness.runs.options import COMPRESSIONS, DEFAULTS, SCHEDULES, RunOptions
+from harness.system.assets import folder
 
 LOCUST_NAMES: Final[Mapping[str, str]] = {
     "--profile": "--delivery-profile",
@@ -54,6 +55,16 @@ def add_arguments(parser: Any, **_: Any) -> None:
         metavar="NAME,…",
         help="delivery profiles; otherwise the built-in producer profiles",
     )
+    add(
+        "--experiment",
+        action="append",
+        default=[""],
+        choices=Offered(experiment_names()),
+        is_multiple=True,
+        metavar="NAME,…",
+        help="experiments to carry out once the load is warm, one after the other, with their "
+        "controls; otherwise none",
+    )
     add("--profiles-file", default="", help="a YAML file with profiles of your own")
     add("--properties", default="", help="a Java client's .properties file")
     add(
@@ -71,6 +82,14 @@ def add_arguments(parser: Any, **_: Any) -> None:
         include_in_web_ui=False,  # a profile of --profiles-file states them for the page
         help="a threshold that is judged as a promise, such as 'p99_ack_ms<200' (repeatable)",
     )
+    _add_load(add)
+    add("--seed", default="", help="every random choice follows from it")
+    add("--out", default="", help="the run directory; otherwise reports/runs/<run_id>")
+    add("--keep-topics", action="store_true", default=False, help="do not delete the topics")
+
+
+def _add_load(add: Callable[..., object]) -> None:
+    """What is sent, how, and for how long."""
     add("--rate", type=float, default=float(DEFAULTS.rate_per_s), help="records/s for each profile")
     add(
         "--schedule",
@@ -78,7 +97,12 @@ def add_arguments(parser: Any, **_: Any) -> None:
         choices=list(SCHEDULES),
         help="when records are due, whatever Kafka does",
     )
-    add("--duration", type=float, default=0.0, help="seconds after the warm-up; 0: until Stop")
+    add(
+        "--duration",
+        type=float,
+        default=0.0,
+        help="seconds after the warm-up; 0: until Stop, or until the experiments are over",
+    )
     add("--message-size", type=int, default=DEFAULTS.message_bytes, help="bytes a record")
     add(
         "--compression",
@@ -95,9 +119,17 @@ def add_arguments(parser: Any, **_: Any) -> None:
         default=DEFAULTS.producers,
         help="client instances of each profile",
     )
-    add("--seed", default="", help="every random choice follows from it")
-    add("--out", default="", help="the run directory; otherwise reports/runs/<run_id>")
-    add("--keep-topics", action="store_true", default=False, help="do not delete the topics")
+
+
+def experiment_names() -> list[str]:
+    """The experiments that ship with the harness."""
+    return sorted(path.stem for path in folder("experiments").glob("*.yaml"))
+
+
+def _names(given: str | Iterable[str]) -> list[str]:
+    """The names in a list whose entries may hold several, separated by commas."""
+    texts = [given] if isinstance(given, str) else list(given)
+    return [name for text in texts for name in str(text).replace(",", " ").split()]
 
 
 def profile_names(options: Any) -> list[str]:
@@ -105,9 +137,7 @@ def profile_names(options: Any) -> list[str]:
 
     Locust's own --profile, a label, is taken for ours. Raises UsageError when both are given.
     """
-    given = options.delivery_profile
-    texts = [given] if isinstance(given, str) else list(given)
-    names = [name for text in texts for name in str(text).replace(",", " ").split()]
+    names = _names(options.delivery_profile)
     label = getattr(options, "profile", None)
     if not label:
         return names
@@ -126,6 +156,7 @@ def run_options(options: Any) -> RunOptions:
         raise UsageError(f"--seed {seed}: a whole number is expected.")
     return RunOptions(
         profiles=tuple(profile_names(options)),
+        experiments=tuple(_names(options.experiment)),
         profiles_file=Path(options.profiles_file) if options.profiles_file else None,
         brokers=options.brokers or None,
         config=tuple(options.client_config),

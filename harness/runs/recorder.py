@@ -22,6 +22,7 @@ from typing import Final
 
 from harness.brokers import Brokers, connect
 from harness.brokers.kinds import LOCAL
+from harness.brokers.running import brokers_with_id
 from harness.errors import (
     EXIT_HARNESS_FAILED,
     EXIT_INCONCLUSIVE,
@@ -38,6 +39,7 @@ from harness.rundir.run_dir import RunDir
 from harness.runs.locust_options import in_locust_names
 from harness.runs.locust_request import request_of
 from harness.runs.options import RunOptions, options_from_json
+from harness.runs.page.faults import PageFaults
 from harness.runs.plan import BOOTSTRAP, address_of, overrides_of
 from harness.runs.session import Session
 from harness.system.lifeline import watch
@@ -83,9 +85,13 @@ def record(options: RunOptions, answer: Path) -> int:
     try:
         session.start_recording()
         try:
+            struck = brokers if brokers.control else brokers_with_id(session.facts.cluster_id)
+            faults = PageFaults(session, answer.parent, request.experiments, struck)
             write_json(answer, {"run_dir": str(run_dir.path.resolve())})
             while not stopped.wait(_POLL_S) and not orphaned.is_set():
                 session.check_recording()
+                faults.step()
+            faults.end(orphaned.is_set)
             session.await_experiments(_say, stop=orphaned.is_set)
         finally:
             session.stop_recording()

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Final
 
 import gevent
+import msgspec
 
 from harness.errors import EXIT_USAGE, HarnessError, UsageError
-from harness.rundir.documents import read_json
+from harness.rundir.documents import read_json, write_json
 from harness.rundir.run_dir import RunDir
 from harness.runs.announced import WAITING
 from harness.runs.options import RunOptions, options_to_json
+from harness.runs.page.faults import HEAL, INJECT, STATUS, FaultStatus
 from harness.system.lifeline import Child
 
 PREPARE_TIMEOUT_S: Final = 90.0
@@ -32,6 +34,8 @@ class Recorder:
     """The recorder process of one test."""
 
     def __init__(self, options: RunOptions) -> None:
+        self.options = options
+        self._over_since: float | None = None
         # Its mode is 0700: the options may hold secrets, which no command line may show.
         self._folder = tempfile.TemporaryDirectory(prefix="harness-")
         self._answer = Path(self._folder.name) / "answer.json"
@@ -65,6 +69,43 @@ class Recorder:
             error = UsageError if answer["exit_code"] == EXIT_USAGE else HarnessError
             raise error(answer["error"])
         return RunDir(Path(answer["run_dir"]))
+
+    def faults(self) -> FaultStatus:
+        """Which faults can be injected, and what is under way."""
+        try:
+            return msgspec.json.decode(
+                (self._answer.parent / STATUS).read_bytes(), type=FaultStatus
+            )
+        except OSError:
+            return FaultStatus()
+
+    def experiments_over_for(self, settled_s: float) -> bool:
+        """Whether the experiments of the run have been over for so long."""
+        status = self.faults()
+        if status.planned or status.under_way:
+            self._over_since = None
+            return False
+        now = time.monotonic()
+        self._over_since = self._over_since or now
+        return now - self._over_since >= settled_s
+
+    def inject(self, fault: str) -> None:
+        """Ask for one fault. Raises UsageError for one that cannot be injected now."""
+        status = self.faults()
+        names = [each.name for each in status.offered]
+        if status.under_way or status.planned:
+            what = status.under_way or "an experiment of this run"
+            raise UsageError(f"{what} is under way or to come: one fault at a time.")
+        if fault not in names:
+            raise UsageError(
+                f"fault {fault}: is none that these brokers can suffer in this run. There are "
+                f"{', '.join(names) or 'none'}."
+            )
+        write_json(self._answer.parent / INJECT, {"fault": fault})
+
+    def heal(self) -> None:
+        """Ask for the end of the fault that is under way."""
+        (self._answer.parent / HEAL).touch()
 
     def judge(self, run_dir: RunDir) -> int:
         """End the recording and await the verdict, however long reading takes; its exit status."""

@@ -31,9 +31,12 @@ from harness.load.users import Load, ProducerUser
 from harness.report.terminal import print_verdict
 from harness.rundir.events import RunEvent
 from harness.rundir.run_dir import RunDir
+from harness.runs.load_and_faults import SETTLE_S
 from harness.runs.locust_options import add_arguments, form_error, in_locust_names, run_options
 from harness.runs.locust_request import check
 from harness.runs.options import RunOptions
+from harness.runs.page.pages import install
+from harness.runs.page.shown import ShownRuns
 from harness.runs.plan import WARM_UP_S
 from harness.runs.recording import Recorder
 from harness.runs.standalone_workers import MasterOfRuns, WorkerOfRuns
@@ -60,6 +63,8 @@ class Standalone:
         """Set where this process is one of them."""
         self.recorder: Recorder | None = None
         self.run_dir: RunDir | None = None
+        self.shown: ShownRuns | None = None
+        """Set where there is a page."""
         self.failed = False
         self.stop_asked = False
         self._judging: Any = None
@@ -71,7 +76,7 @@ class Standalone:
         if self.master is not None and self.master.side.workers:
             return self.master.side.clients
         request = check(self._options())
-        return len(request.subjects) * request.load.producers
+        return len(request.profiles) * request.load.producers
 
     def _options(self) -> RunOptions:
         options = run_options(self.environment.parsed_options)
@@ -94,6 +99,8 @@ class Standalone:
             self.master = MasterOfRuns(environment, self.scenario, self._fail, self.over)
         if environment.web_ui is not None:
             environment.web_ui.app.before_request(self.refuse_form)
+            self.shown = ShownRuns()
+            install(environment, self.shown)
         if environment.shape_class is not None:
             environment.shape_class.standalone = self
         # Headless with a shape, Locust would install its own handler only after the test.
@@ -125,6 +132,8 @@ class Standalone:
             return  # its master has assigned them
         if self._judging is not None:
             self._judging.join()
+        if self.shown is not None:
+            self.shown.begin()
         try:
             given = HarnessEnvironment.read().run_dir
             if given is not None:
@@ -133,6 +142,8 @@ class Standalone:
                 self.recorder = Recorder(self._options())
                 self.run_dir = self.recorder.await_run_dir()
                 log.info("run directory %s", self.run_dir.path)
+                if self.shown is not None:
+                    self.shown.prepared(self.run_dir, self.recorder)
             if self.master is not None:
                 environment.user_classes = self.master.begin(self.run_dir)
                 return
@@ -183,7 +194,7 @@ class Standalone:
             path = run_dir.verdict(1)
             if not path.exists():
                 tail = "".join((run_dir.logs / "recorder.log").read_text().splitlines(True)[-5:])
-                log.error("the run was not judged (status %d):\n%s", status, tail)
+                self._say(f"the run was not judged (status {status}):\n{tail}")
                 return
             out = console()
             print_verdict(json.loads(path.read_text(encoding="utf-8")), out)
@@ -192,11 +203,18 @@ class Standalone:
                 if event.phase == "topics_left":
                     log.error("topics that are still there: %s", ", ".join(event.topics or ()))
         finally:
+            if self.shown is not None:
+                self.shown.over()
             recorder.close()
+
+    def _say(self, problem: str) -> None:
+        log.error("%s", problem)
+        if self.shown is not None:
+            self.shown.failed(problem)
 
     def _fail(self, reason: str, status: int = EXIT_HARNESS_FAILED) -> None:
         """End the test; the shape sees it at its next tick."""
-        log.error("%s", in_locust_names(reason))
+        self._say(in_locust_names(reason))
         self.failed = True
         self.environment.process_exit_code = status
 
@@ -218,10 +236,15 @@ class Standalone:
         producing = self.master.side if self.master is not None else self.load
         if producing is None or self.run_dir is None:
             return False
-        limits = [float(options.run_time)] if options.run_time else []
-        if options.duration:
-            limits.append(options.duration + WARM_UP_S)
-        return bool(limits) and producing.running_s > min(limits)
+        running_s = producing.running_s
+        if options.run_time and running_s > float(options.run_time):
+            return True
+        if self.recorder is not None and self.recorder.options.experiments:
+            # They come to their end first, and what follows them is on record.
+            if not self.recorder.experiments_over_for(SETTLE_S):
+                return False
+            return running_s > (options.duration or 0) + WARM_UP_S
+        return bool(options.duration) and running_s > options.duration + WARM_UP_S
 
 
 class Producers(LoadTestShape):  # type: ignore[misc]

@@ -2,94 +2,65 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from harness.brokers import LocalCluster
+from tests.support.locust_page import SCENARIO, LocustPage, locust_page
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
-SCENARIO = Path(__file__).parents[2] / "scenarios" / "steady.py"
-
-
-@dataclass
-class Page:
-    """A Locust with its page."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def ask(self, path: str, form: dict[str, str] | None = None) -> Any:
-        data = None if form is None else urllib.parse.urlencode(form).encode()
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", data, 60) as answer:
-            return json.load(answer)
-
-    def start(self, **form: str) -> Any:
-        return self.ask("/swarm", {"user_count": "1", "spawn_rate": "1", **form})
-
-    def state(self) -> str:
-        return str(self.ask("/stats/requests")["state"])
-
-    def wait(self, condition: Callable[[], bool], what: str, timeout_s: float = 90) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, f"no {what}:\n{self.log.read_text()}"
-            time.sleep(0.1)
-
-    def answers(self) -> bool:
-        try:
-            self.ask("/stats/requests")
-        except (OSError, urllib.error.URLError):
-            return False
-        return True
 
 
 @pytest.fixture
-def page(cluster: LocalCluster, tmp_path: Path) -> Iterator[Page]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log = tmp_path / "locust.log"
-    command = [sys.executable, "-m", "locust", "-f", str(SCENARIO), "--web-port", str(port)]
-    command += ["--brokers", cluster.bootstrap]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(SCENARIO.parent.parent)},
-            stdout=output,
-            stderr=output,
-        )
-    page = Page(port, process, log)
+def page(cluster: LocalCluster, tmp_path: Path) -> Iterator[LocustPage]:
+    with locust_page(cluster.bootstrap, tmp_path) as started:
+        yield started
+
+
+def test_the_page_answers_within_a_second_while_brokers_stand_still_under_load(
+    page: LocustPage, cluster: LocalCluster
+) -> None:
+    """50,000 records/s are asked for, and all three brokers are stopped meanwhile."""
+    assert page.start(delivery_profile="idempotent", rate="50000", duration="0")["success"]
+
+    def acked() -> int:
+        view = page.ask("/harness/state.json")["view"]
+        return view["profiles"][0]["acked"] if view else 0
+
+    page.wait(lambda: acked() > 100_000, "load")
+    slowest = {"/harness/state.json": 0.0, "/stats/requests": 0.0, "/tasks": 0.0}
     try:
-        page.wait(page.answers, "page")
-        yield page
+        for broker in cluster.broker_ids:
+            cluster.control.pause(broker)
+        until = time.monotonic() + 8
+        while time.monotonic() < until:
+            for path in slowest:
+                began = time.monotonic()
+                page.ask(path)
+                slowest[path] = max(slowest[path], time.monotonic() - began)
+            time.sleep(0.2)
+        # What is shown goes on as well.
+        looked_us = page.ask("/harness/state.json")["view"]["at_us"]
+        assert time.time() - looked_us / 1e6 < 5
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(120)
-        finally:
-            process.kill()
-            process.wait()
+        for broker in cluster.broker_ids:
+            cluster.control.resume(broker)
+    print(slowest)
+    assert max(slowest.values()) < 1.0
+    page.wait(lambda: acked() > 200_000, "load after the pause")
 
 
 @pytest.mark.usefixtures("strangers")
 def test_after_wrong_values_a_right_one_starts_a_test_that_is_judged(
-    page: Page, tmp_path: Path
+    page: LocustPage, cluster: LocalCluster, tmp_path: Path
 ) -> None:
     """Neither a refused form nor a test that could not be prepared ends the page for good."""
     assert page.start(rate="abc") == {
@@ -102,9 +73,12 @@ def test_after_wrong_values_a_right_one_starts_a_test_that_is_judged(
     page.wait(lambda: "127.0.0.1:1" in page.log.read_text(), "refusal of brokers")
     page.wait(lambda: page.state() == "stopped", "end of the test that could not be prepared")
     out = tmp_path / "run"
-    brokers = page.process.args[-1]  # type: ignore[index]
     assert page.start(
-        delivery_profile="idempotent", rate="100", duration="2", out=str(out), brokers=str(brokers)
+        delivery_profile="idempotent",
+        rate="100",
+        duration="2",
+        out=str(out),
+        brokers=cluster.bootstrap,
     )["success"]
     page.wait(lambda: (out / "verdict.json").exists(), "verdict", 180)
     verdict = json.loads((out / "verdict.json").read_text())
@@ -112,3 +86,38 @@ def test_after_wrong_values_a_right_one_starts_a_test_that_is_judged(
     assert profile["profile"] == "idempotent"
     assert profile["counts"]["acked"] > 100
     assert "Traceback" not in page.log.read_text()
+
+
+def test_the_page_of_a_master_shows_what_its_workers_send(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    with locust_page(cluster.bootstrap, tmp_path, "--processes", "2", "--producers", "2") as page:
+        page.wait(lambda: page.ask("/stats/requests").get("worker_count") == 2, "workers")
+        started = page.start(delivery_profile="idempotent", rate="200", duration="2", producers="2")
+        assert started["success"]
+
+        def verdict() -> bool:
+            view = page.ask("/harness/state.json")["view"]
+            return bool(view and view["verdict"])
+
+        page.wait(verdict, "verdict", 120)
+        view = page.ask("/harness/state.json")["view"]
+    assert view["profiles"][0]["acked"] > 400
+    assert len(view["workers"]) == 2
+
+
+def test_no_row_of_locusts_tables_can_be_taken_for_records(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "locust", "-f", str(SCENARIO), "--headless", "--only-summary"]
+    command += ["--brokers", cluster.bootstrap, "--delivery-profile", "idempotent"]
+    command += ["--rate", "200", "--duration", "2", "--csv", "of", "--html", "of.html"]
+    environment = {**os.environ, "PYTHONPATH": str(SCENARIO.parent.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=120)
+    assert done.returncode in (0, 3), done.stderr
+    rows = list(csv.DictReader((tmp_path / "of_stats.csv").open()))
+    assert (rows[0]["Type"], rows[0]["Name"]) == (
+        "slot of 250 ms",
+        "idempotent (slots, not records)",
+    )
+    assert "idempotent (slots, not records)" in (tmp_path / "of.html").read_text()

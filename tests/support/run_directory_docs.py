@@ -91,8 +91,9 @@ FILES = [
      "timeline_file.py, events.py, event_lines.py; timeline.py reads it for a judgement"),
     ("`journal.json`, `journal-<n>.json`", "Chaos Toolkit's journal of the n-th experiment, as it "
      "writes it", "Chaos Toolkit; experiments beside the run", "run_record.py"),
-    ("`experiment-<n>.json`", "the n-th experiment, where it was made of `--fault-command`; the "
-     "commands are in it as they were given", "the run", "run_dir.py; Chaos Toolkit reads it"),
+    ("`experiment-<n>.json`", "the n-th experiment, where it was made of `--fault-command`, whose "
+     "commands are in it as they were given, or of a fault chosen on Locust's page", "the run",
+     "run_dir.py; Chaos Toolkit reads it"),
     ("`latency/<profile>.<metric>.<who>.hlog`", "HdrHistogram V2 logs by second of intended send "
      "time, which Java's and JavaScript's tools read; metric: ack, service or end_to_end",
      "the load, the live reader", "latency.py, hlog.py"),

@@ -94,6 +94,13 @@ def test_two_options_that_choose_different_profiles_are_refused(parser: Parser) 
         ({"profiles_file": ["/nowhere.yaml"]}, "/nowhere.yaml"),
         ({"properties": ["/nowhere.properties"]}, "/nowhere.properties"),
         ({"brokers": ["nonsense"]}, "HOST:PORT"),
+        ({"experiment": ["burn"]}, "--experiment: experiment 'burn': unknown"),
+        ({"experiment": ["kill_zone"]}, "--experiment: experiment kill_zone: fault kill_zone"),
+        ({"experiment": ["kill_member"]}, "--experiment: experiment kill_member"),
+        (
+            {"experiment": ["kill_leader"], "brokers": ["127.0.0.1:1"]},
+            "--experiment: experiment kill_leader: fault kill_leader: needs process",
+        ),
     ],
 )
 def test_a_wrong_value_of_the_form_is_refused_and_its_option_named(
@@ -115,12 +122,25 @@ def test_a_wrong_value_of_the_form_is_refused_and_its_option_named(
         {"rate": ["12.5"], "keys": ["3"], "schedule": ["ramp"], "compression": [""]},
         {"delivery_profile": ["idempotent", "leader-ack"], "keep_topics": ["true"]},
         {"delivery_profile": ["idempotent,leader-ack"]},
+        {"experiment": [""]},
+        {"experiment": ["kill_leader,cut_responses"]},
     ],
 )
 def test_a_form_with_which_a_test_can_start_has_no_error(
     parser: Parser, form: dict[str, list[str]]
 ) -> None:
     assert form_error(parser, options_of(parser), form) is None
+
+
+def test_an_experiment_brings_its_controls_and_is_in_the_command_that_repeats_the_run(
+    parser: Parser,
+) -> None:
+    arguments = ("--delivery-profile", "idempotent", "--experiment", "kill_leader")
+    request = check(run_options(options_of(parser, *arguments)))
+    assert [each.name for each in request.experiments] == ["kill_leader"]
+    assert [each.name for each in request.controls] == sorted(set(request.aims.values()))
+    assert request.controls
+    assert "--experiment kill_leader" in " ".join(request.command)
 
 
 def test_settings_that_the_page_does_not_show_are_not_taken_from_its_form(parser: Parser) -> None:
