@@ -163,7 +163,9 @@ class Standalone:
             self.master.end()
         environment.user_classes = [self.scenario]
         if self.recorder is not None:
-            self._judging = gevent.spawn(self._judge)
+            # Taken at once: Locust can fire this a second time when a signal ends it.
+            recorder, self.recorder = self.recorder, None
+            self._judging = gevent.spawn(self._judge, recorder)
             if environment.web_ui is None:
                 self._judging.join()
 
@@ -181,10 +183,8 @@ class Standalone:
             self.recorder.close()
             self.recorder = None
 
-    def _judge(self) -> None:
-        recorder, run_dir = self.recorder, self.run_dir
-        assert recorder is not None
-        self.recorder = None
+    def _judge(self, recorder: Recorder) -> None:
+        run_dir = self.run_dir
         try:
             if self.failed or run_dir is None:
                 return

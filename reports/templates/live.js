@@ -77,7 +77,12 @@ id("form").addEventListener("submit", async (event) => {
   busy = false;
   await look();
 });
-id("stop").addEventListener("click", async () => { await fetch("stop"); await look(); });
+id("stop").addEventListener("click", async () => {
+  // Older versions of Locust take GET here.
+  const answer = await fetch("stop", {method: "POST"});
+  if (answer.status === 405) await fetch("stop");
+  await look();
+});
 
 // -- faults ------------------------------------------------------------------------------------
 id("fault-form").addEventListener("submit", async (event) => {
