@@ -95,6 +95,9 @@ class Anomaly:
     column: int = 0
     """Which of the terminal's columns it has alone, from 1, in the table of its group; 0: it is
     counted under `other`."""
+    in_general: str = ""
+    """That it happened, for people who do not know its name: "an acknowledged record was lost".
+    Empty where a summary does not name it."""
     in_read_sum: bool = False
     """Is each occurrence one record of the drain that is not an attempt seen?"""
 

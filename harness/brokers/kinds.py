@@ -58,6 +58,11 @@ def capabilities_of(spec: str) -> frozenset[str]:
     return _CAPABILITIES[kind_of(spec)]
 
 
+def kinds_with(capabilities: frozenset[str]) -> list[str]:
+    """The kinds of brokers that offer all of these."""
+    return [kind for kind, offered in _CAPABILITIES.items() if capabilities <= offered]
+
+
 _CAPABILITIES: Final[Mapping[str, frozenset[str]]] = {
     LOCAL: LocalCluster.capabilities,
     STRIMZI: frozenset({PROCESS, PAUSE, REASSIGN, ZONES, CONTAINER, ROLL, OPERATOR, REVOKE}),

@@ -17,7 +17,7 @@ from typing import Final, cast
 
 from harness.brokers import BrokerControl, Brokers, connect
 from harness.brokers.kind import PROXY, OperatedControl
-from harness.brokers.kinds import LOCAL, STRIMZI
+from harness.brokers.kinds import LOCAL, STRIMZI, kinds_with
 from harness.brokers.running import brokers_with_id
 from harness.errors import ClusterError, FaultError, HarnessError, UsageError
 from harness.faults.activity import CONFIGURED
@@ -174,12 +174,18 @@ def consuming_profiles(run_dir: RunDir) -> list[ProfileRun]:
 def refusal(fault: Fault, missing: frozenset[str], kind: str) -> str:
     """Why a fault cannot be injected into brokers of a kind."""
     why = _NOT_ON_STRIMZI.get(min(missing), "") if kind == STRIMZI else ""
+    offering = kinds_with(fault.needs - {MEMBERS})
+    where = " and ".join(_WHERE[each] for each in _WHERE if each in offering)
     return (
         f"fault {fault.name}: needs {' and '.join(sorted(missing))} control, which brokers of kind "
-        f"{kind!r} do not offer. {why}It can strike a cluster that the harness starts itself: "
-        "--brokers local, or `harness cluster up`."
-    )
+        f"{kind!r} do not offer. {why}" + (f"It can be injected into {where}." if where else "")
+    ).rstrip()
 
+
+_WHERE: Final = {
+    LOCAL: "a cluster that the harness starts itself (--brokers local, or `harness cluster up`)",
+    STRIMZI: "a cluster of Strimzi's (--brokers strimzi://NAMESPACE/CLUSTER)",
+}
 
 _NOT_ON_STRIMZI: Final = {
     PROXY: "Links between pods are cut by NetworkPolicies or Chaos Mesh, which this version does "

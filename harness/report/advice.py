@@ -24,17 +24,6 @@ from harness.rundir.verdict import (
     Verdict,
 )
 
-IN_WORDS: Final[Mapping[str, str]] = {
-    "lost": "an acknowledged record was lost",
-    "duplicate": "a record was stored twice",
-    "inversion": "records changed their order",
-    "unprocessed": "a record was passed by without being processed",
-    "reprocessed": "a record was processed again after its commit",
-    "torn_txn": "a committed transaction was there in part only",
-    "lost_txn": "a committed transaction was lost",
-    "precommitted_read": "a record was readable before its commit",
-}
-"""What did not happen where the promise was kept, for people who do not know the name."""
 EXPLAINS: Final[Mapping[str, tuple[str, ...]]] = {
     "acks-not-all": ("lost",),
     "no-retries": ("lost",),
@@ -84,7 +73,7 @@ def _kept(counted: list[ProfileVerdict]) -> list[str]:
         held = tuple(
             _anomaly(each)
             for each in profile.promises
-            if each.verdict == KEPT and each.challenged and _anomaly(each) in IN_WORDS
+            if each.verdict == KEPT and each.challenged and _in_general(_anomaly(each))
         )
         if held:
             holders.setdefault(held, []).append(profile.profile)
@@ -92,10 +81,15 @@ def _kept(counted: list[ProfileVerdict]) -> list[str]:
         return ["Nothing was found broken, and no fault of this run could have shown it."]
     return [
         f"With {wording.listed(names)}, in no case "
-        f"{' or '.join(IN_WORDS[anomaly] for anomaly in anomalies)}, under faults that did this to "
+        f"{' or '.join(map(_in_general, anomalies))}, under faults that did this to "
         "a control."
         for anomalies, names in holders.items()
     ]
+
+
+def _in_general(anomaly: str) -> str:
+    """That an anomaly happened, in general words; empty where there are none."""
+    return BY_NAME[anomaly].in_general if anomaly in BY_NAME else ""
 
 
 def _permitted(verdict: Verdict) -> list[str]:

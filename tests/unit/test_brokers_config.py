@@ -164,7 +164,7 @@ def test_what_is_no_bootstrap_server_is_refused_by_name(text: str) -> None:
         ("local:mine", {"process", "pause", "reassign", "proxy", "files"}),
         (
             "strimzi://kafka/my-cluster",
-            {"process", "pause", "reassign", "zones", "container", "roll", "operator"},
+            {"process", "pause", "reassign", "zones", "container", "roll", "operator", "revoke"},
         ),
         ("kafka:9092", set()),
     ],

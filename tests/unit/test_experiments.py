@@ -16,7 +16,7 @@ from harness.faults.registry import FAULTS, MEMBERS
 from harness.system.assets import folder
 
 LOCAL = frozenset({"process", "pause", "reassign", "proxy"})
-OPERATED = frozenset({"zones", "container", "roll", "operator"})
+OPERATED = frozenset({"zones", "container", "roll", "operator", "revoke"})
 """What an operator in Kubernetes brings with it."""
 CONSUMING = {"unprocessed": "consume-auto-commit", "repeated": "consume-at-least-once"}
 SHIPPED = {experiment.name: experiment for experiment in list_experiments()}
