@@ -325,6 +325,8 @@ class Plain(World):
         if (
             "vanished" in self.planted
             or len({r.offset for r in missed}) < first
+            # Where nothing is read at `first`, the reading begins higher still.
+            or not any(r.offset == first and r.partition == partition for r in self.drained)
             or {r.attempt for r in missed} != acked
             or any(len(a.offsets) != 1 or a.acked_at not in a.offsets for a in acked)
             or any(a.acked_at is not None and a.acked_at < first for a in known - acked)

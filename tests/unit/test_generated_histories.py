@@ -59,6 +59,7 @@ QUIET: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck
 @settings(max_examples=500, **QUIET)
 @given(CASES)
 @example(generate(904_728_239_620, 7, transactional=False))
+@example(generate(506_331, 35, transactional=False))
 def test_planted_anomalies_are_found_and_nothing_else(case: Case) -> None:
     check(case)
 
@@ -67,6 +68,7 @@ def test_planted_anomalies_are_found_and_nothing_else(case: Case) -> None:
 @settings(max_examples=10_000, **QUIET)
 @given(CASES)
 @example(generate(904_728_239_620, 7, transactional=False))
+@example(generate(506_331, 35, transactional=False))
 def test_planted_anomalies_are_found_and_nothing_else_in_ten_thousand_histories(case: Case) -> None:
     check(case)
 
