@@ -125,8 +125,11 @@ def test_a_run_on_foreign_brokers_is_judged_under_a_users_own_fault(
     for each in command["watched"]:
         assert set(each["isr_before"]) == set(each["isr_after"]) == set(cluster.broker_ids)
         if each["leader_before"] == leader:
-            assert each["epoch_during"] > each["epoch_before"]
+            # A leader that was elected just now may not answer yet: its epoch is then not known.
+            assert each["epoch_during"] is None or each["epoch_during"] > each["epoch_before"]
+            assert each["epoch_after"] > each["epoch_before"]
             assert leader not in each["isr_during"]
+    assert any(each["epoch_during"] is not None for each in command["watched"])
     assert fault["injected_at"] < fault["healed_at"]
 
     run_dir = RunDir(out)
