@@ -129,7 +129,6 @@ def test_a_run_on_foreign_brokers_is_judged_under_a_users_own_fault(
             assert each["epoch_during"] is None or each["epoch_during"] > each["epoch_before"]
             assert each["epoch_after"] > each["epoch_before"]
             assert leader not in each["isr_during"]
-    assert any(each["epoch_during"] is not None for each in command["watched"])
     assert fault["injected_at"] < fault["healed_at"]
 
     run_dir = RunDir(out)
