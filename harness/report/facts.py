@@ -74,7 +74,7 @@ class Cell:
     """kept, untried, broken, inconclusive, not_applicable, permitted or none"""
     glyph: str
     count: int
-    told: str
+    label: str
     """The cell in a sentence that names its row and column."""
 
     @property
@@ -136,10 +136,10 @@ def _cell(profile: ProfileVerdict, anomaly: str) -> Cell:
         return Cell("permitted", "", count, f"{who}: permitted, {count:,} found")
     if promise.verdict == KEPT and not promise.challenged:
         return Cell("untried", GLYPHS[KEPT], count, f"{who}: kept, not challenged")
-    told = f"{who}: {promise.verdict}" + (f", {count:,} found" if count else "")
+    label = f"{who}: {promise.verdict}" + (f", {count:,} found" if count else "")
     if promise.verdict == KEPT:
-        told += f", challenged by {wording.many(promise.trials, 'fault')}"
-    return Cell(promise.verdict, GLYPHS[promise.verdict], count, told)
+        label += f", challenged by {wording.many(promise.trials, 'fault')}"
+    return Cell(promise.verdict, GLYPHS[promise.verdict], count, label)
 
 
 def alike(profile: ProfileVerdict) -> list[tuple[list[str], PromiseVerdict]]:

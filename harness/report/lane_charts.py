@@ -1,6 +1,6 @@
 """Lanes over time below the load's: leaders by broker, outages, errors, lag, resources. Pure.
 
-Each lane has its own scale from zero to the highest value in it, which stands beside it.
+Each lane has its own scale from zero to the highest value in it, which is written beside it.
 """
 
 from __future__ import annotations

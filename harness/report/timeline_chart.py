@@ -126,10 +126,10 @@ def _blind(series: ProfileSeries, x: Scale, y: Scale) -> list[Markup]:
     parts: list[Markup] = []
     for slot in np.flatnonzero(series.lost_sight).tolist():
         at, base = x(float(series.from_s[slot]) + series.slot_s / 2), y(0) - 6
-        told = (
+        title = (
             f"{series.lost_sight[slot]:,.0f} records failed or unknown "
             f"at {series.from_s[slot]:.1f} s"
         )
         cross = path(f"M{at - 3:.1f} {base - 3:.1f}l6 6m0 -6l-6 6", "blind")
-        parts.append(group([element("title", told), cross]))
+        parts.append(group([element("title", title), cross]))
     return parts

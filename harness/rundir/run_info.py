@@ -142,7 +142,7 @@ class RunInfo:
     """guardrail findings: {profile, rule, severity, message}"""
     started_at: str = ""
     asked_by: str = ""
-    """who asked for the run, as --asked-by says it; empty where nobody said"""
+    """who asked for the run, as --asked-by says it; empty where it was not said"""
     until_bound: float | None = None
     """the bound per fault up to which the experiments were to be repeated; None: run once"""
 

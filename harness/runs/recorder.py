@@ -85,8 +85,8 @@ def record(options: RunOptions, answer: Path) -> int:
     try:
         session.start_recording()
         try:
-            struck = brokers if brokers.control else brokers_with_id(session.facts.cluster_id)
-            faults = PageFaults(session, answer.parent, request.experiments, struck)
+            targets = brokers if brokers.control else brokers_with_id(session.facts.cluster_id)
+            faults = PageFaults(session, answer.parent, request.experiments, targets)
             write_json(answer, {"run_dir": str(run_dir.path.resolve())})
             while not stopped.wait(_POLL_S) and not orphaned.is_set():
                 session.check_recording()

@@ -84,7 +84,7 @@ def offered(brokers: Brokers | None, info: RunInfo) -> list[OfferedFault]:
 
 
 def _arguments_needed(fault: Fault) -> bool:
-    """Whether a fault cannot be injected without being told more than its name."""
+    """Whether a fault cannot be injected without more than its name."""
     signature = inspect.signature(getattr(harness.faults, fault.name))
     return any(
         each.default is inspect.Parameter.empty and each.name != "configuration"
@@ -131,7 +131,7 @@ class PageFaults:
     ) -> None:
         """folder: where Locust's process asks. experiments: those of the run itself.
 
-        brokers: those that can be struck; None where they are somebody else's.
+        brokers: those into which faults can be injected; None where they are somebody else's.
         """
         self._session = session
         self._folder = folder
