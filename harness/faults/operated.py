@@ -1,6 +1,7 @@
 """Faults of clusters that an operator runs in Kubernetes: zones, containers, rolls, operator."""
 
 import time
+from collections.abc import Callable
 
 from harness.brokers.kind import CONTAINER, OPERATOR, PROCESS, REVOKE, ROLL, ZONES, RollBy
 from harness.errors import UsageError
@@ -8,6 +9,7 @@ from harness.faults.fault import fault
 from harness.faults.injection import Injection
 from harness.faults.roles import leader, zone_of_the_leader
 from harness.kafka.leaders import await_full_isr
+from harness.rundir.operator_evidence import OperatorEvidence
 
 # Annotations are evaluated here (no `from __future__`): `chaos discover` reads them as types.
 
@@ -79,14 +81,9 @@ def kill_leader_without_operator(
 
     The broker stays away for `hold_s`, and until `heal` brings the operator back.
     """
-    if hold_s < 0:
-        raise UsageError(f"hold_s {hold_s:g}: 0 or more is expected.")
-    hit = leader(injection)
-    injection.strike()
-    injection.evidence.operators.append(injection.at.operated.stop_operator())
-    injection.kill(hit.broker)
-    injection.observe_move(evidence_timeout_s)
-    time.sleep(hold_s)
+    _kill_without(
+        lambda: injection.at.operated.stop_operator(), injection, hold_s, evidence_timeout_s
+    )
 
 
 @fault(PROCESS, REVOKE, role="operator and leader", moves_leader=True)
@@ -98,14 +95,9 @@ def revoke_operator_then_kill_leader(
     The operator runs and may do nothing, so nothing makes the pod again for `hold_s`, and until
     `heal` gives the rights back.
     """
-    if hold_s < 0:
-        raise UsageError(f"hold_s {hold_s:g}: 0 or more is expected.")
-    hit = leader(injection)
-    injection.strike()
-    injection.evidence.operators.append(injection.at.operated.revoke_operator())
-    injection.kill(hit.broker)
-    injection.observe_move(evidence_timeout_s)
-    time.sleep(hold_s)
+    _kill_without(
+        lambda: injection.at.operated.revoke_operator(), injection, hold_s, evidence_timeout_s
+    )
 
 
 @fault(PROCESS, OPERATOR, role="leader and operator", moves_leader=True)
@@ -119,6 +111,23 @@ def kill_leader_then_operator(injection: Injection, evidence_timeout_s: float = 
     injection.kill(hit.broker)
     injection.evidence.operators.append(injection.at.operated.kill_operator())
     injection.observe_move(evidence_timeout_s)
+
+
+def _kill_without(
+    take_operator_out: Callable[[], OperatorEvidence],
+    injection: Injection,
+    hold_s: float,
+    evidence_timeout_s: float,
+) -> None:
+    """Kill the leader while no operator makes its pod again, and wait for `hold_s`."""
+    if hold_s < 0:
+        raise UsageError(f"hold_s {hold_s:g}: 0 or more is expected.")
+    hit = leader(injection)
+    injection.strike()
+    injection.evidence.operators.append(take_operator_out())
+    injection.kill(hit.broker)
+    injection.observe_move(evidence_timeout_s)
+    time.sleep(hold_s)
 
 
 def _roll(injection: Injection, by: RollBy, timeout_s: float, isr_timeout_s: float) -> None:
