@@ -165,6 +165,13 @@ def test_a_path_that_is_not_there_is_refused() -> None:
         find("nowhere/mine.yaml")
 
 
+def test_a_refusal_names_only_kinds_of_brokers_that_offer_what_the_fault_needs() -> None:
+    with pytest.raises(UsageError) as refused:
+        validate_for(SHIPPED["revoke_operator_then_kill_leader"], LOCAL, "local")
+    assert "--brokers strimzi://" in str(refused.value)
+    assert "--brokers local" not in str(refused.value)
+
+
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_foreign_brokers_suffer_only_what_needs_no_control_over_them(
     name: str, monkeypatch: pytest.MonkeyPatch
